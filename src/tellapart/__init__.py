@@ -1,0 +1,31 @@
+"""tellapart: learning by comparison with the InfoNCE loss.
+
+Importing it loads the loss and nothing heavier than torch. The command-line tool, the systems and the
+report live in subpackages that are imported when they are used.
+"""
+
+from tellapart.errors import InputError, options
+from tellapart.objective import InfoNCE, Terms, info_nce, info_nce_terms, nt_xent
+from tellapart.relations import Relation, dense, listed, paired, same
+from tellapart.scores import Bilinear
+from tellapart.temperature import LearnedTemperature
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Bilinear",
+    "InfoNCE",
+    "InputError",
+    "LearnedTemperature",
+    "Relation",
+    "Terms",
+    "__version__",
+    "dense",
+    "info_nce",
+    "info_nce_terms",
+    "listed",
+    "nt_xent",
+    "options",
+    "paired",
+    "same",
+]

@@ -1,0 +1,152 @@
+"""One message format for every mistake, the argument checks, and the switch for the costly ones.
+
+Library calls raise `ValueError` or `TypeError`. What a person got wrong outside Python (a file, a
+folder, a full disk) is an `InputError`: the command line shows its one line and exits with code 2.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+_debug: ContextVar[bool] = ContextVar("tellapart_debug", default=False)
+
+
+class InputError(ValueError):
+    """A mistake in what was handed in: the message names the thing, what is wrong and the remedy."""
+
+
+@contextmanager
+def options(*, debug: bool) -> Iterator[None]:
+    """Set library-wide options for the calls inside the `with` block.
+
+    Args:
+        debug: also run, on accelerators, the value checks that cost a synchronisation. On the CPU
+            they always run.
+
+    >>> with options(debug=True):
+    ...     pass
+    """
+    token = _debug.set(debug)
+    try:
+        yield
+    finally:
+        _debug.reset(token)
+
+
+def values_are_checked(tensor: Tensor) -> bool:
+    """Whether checks may read this tensor's values: always on the CPU, elsewhere under `options(debug=True)`.
+
+    >>> values_are_checked(torch.zeros(2))
+    True
+    """
+    return tensor.device.type == "cpu" or _debug.get()
+
+
+def requirement(parameter: str, must: str, got: object) -> str:
+    """The one message format: parameter, requirement, value found.
+
+    >>> requirement("temperature", "be positive", -0.1)
+    '`temperature` must be positive. Got -0.1.'
+    """
+    return f"`{parameter}` must {must}. Got {got}."
+
+
+def check_choice(parameter: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise `ValueError` unless `value` is one of `choices`.
+
+    >>> check_choice("reduction", "mean", ("mean", "sum"))
+    """
+    if value not in choices:
+        raise ValueError(requirement(parameter, f"be one of {', '.join(map(repr, choices))}", repr(value)))
+
+
+def check_embeddings(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,)) -> None:
+    """Raise unless `value` is a non-empty floating-point tensor with one of the `dims`, all finite.
+
+    Raises:
+        TypeError: not a floating-point tensor.
+        ValueError: wrong number of dimensions, nothing in it, or a row that is not finite.
+
+    >>> check_embeddings("queries", torch.ones(3, 2))
+    """
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        got = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
+        raise TypeError(requirement(parameter, "be a floating-point tensor", got))
+    shape = tuple(value.shape)
+    if value.ndim not in dims:
+        raise ValueError(requirement(parameter, f"have {' or '.join(map(str, dims))} dimensions", f"shape {shape}"))
+    if 0 in shape:
+        raise ValueError(requirement(parameter, "not be empty", f"shape {shape}"))
+    check_finite(parameter, value)
+
+
+def check_finite(parameter: str, value: Tensor) -> None:
+    """Raise `ValueError` that names the first row of `value` with a NaN or an infinity.
+
+    >>> check_finite("keys", torch.tensor([[0.0], [float("nan")]]))
+    Traceback (most recent call last):
+    ValueError: `keys` must be finite. Got nan in row 1.
+    """
+    if not values_are_checked(value):
+        return
+    # A NaN or an infinity anywhere survives in the sum of v·0, which reads the tensor only once.
+    flat = value.detach().reshape(value.shape[0], -1) if value.ndim else value.detach().reshape(1, 1)
+    if bool((flat * 0).sum() == 0):
+        return
+    row = int((~flat.isfinite()).any(dim=1).nonzero()[0, 0])
+    bad = flat[row][~flat[row].isfinite()][0].item()
+    raise ValueError(requirement(parameter, "be finite", f"{bad} in row {row}"))
+
+
+def check_temperature(temperature: float | Float[Tensor, ""] | Float[Tensor, " n"], n_queries: int) -> None:
+    """Raise `ValueError` unless τ is a positive finite number, a 0-d tensor, or one per query.
+
+    >>> check_temperature(-0.1, 4)
+    Traceback (most recent call last):
+    ValueError: `temperature` must be positive and finite. Got -0.1.
+    """
+    must = "be positive and finite"
+    if not isinstance(temperature, torch.Tensor):
+        if not 0 < temperature < float("inf"):
+            raise ValueError(requirement("temperature", must, temperature))
+        return
+    if tuple(temperature.shape) not in ((), (n_queries,)):
+        shape = tuple(temperature.shape)
+        raise ValueError(requirement("temperature", f"be a scalar or one per query ({n_queries},)", f"shape {shape}"))
+    if values_are_checked(temperature):
+        bad = ~((temperature > 0) & temperature.isfinite())
+        if bool(bad.any()):
+            raise ValueError(requirement("temperature", must, temperature[bad].flatten()[0].item()))
+
+
+_DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file would exceed the size limit",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the disk is read-only",
+    errno.ENOTDIR: "a part of its path is a file, not a folder",
+    errno.EISDIR: "it is a folder",
+}
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """The `InputError` for a write that failed: which file, why, and what to do.
+
+    >>> print(cannot_write(Path("out.npz"), OSError(errno.ENOSPC, "No space left on device")))
+    out.npz: cannot write, the disk is full. Make room or choose another place, and run the command again.
+    """
+    why = _DISK.get(error.errno or 0, error.strerror or str(error))
+    return InputError(f"{path}: cannot write, {why}. Make room or choose another place, and run the command again.")

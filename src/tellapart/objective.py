@@ -1,0 +1,295 @@
+"""InfoNCE: for each query, pick its counterpart out of a line-up.
+
+    L_i = log Z_i − S_i⁺,    log Z_i = logsumexp_j S_ij,    S_ij = s(q_i, k_j)/τ + key_bias_j
+
+`Terms` holds those two numbers for every query, and what else a line-up tells. All else in this file
+is who stands in the line-up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from tellapart import scores
+from tellapart.errors import (
+    check_choice,
+    check_embeddings,
+    check_temperature,
+    requirement,
+    values_are_checked,
+)
+from tellapart.partition import sides, state
+from tellapart.relations import Relation, paired, same
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    from tellapart.scores import Score
+    from tellapart.temperature import LearnedTemperature
+
+_REDUCTIONS = ("mean", "sum", "none")
+_MULTI_POSITIVE = ("out", "in")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the line-up says of each query, one entry per query; logits in nats.
+
+    `positive` S⁺ (several positives: their weighted mean for "out", the log of the mean of their
+    exponentials for "in"), `log_partition` log Z, `n_candidates` who stands in the line-up (the positive
+    too, unless excluded), `n_positives`, `top_positive` the best positive's logit and `top_negative` the
+    hardest negative's, both without gradient. `reverse` holds the keys' terms if the loss is symmetric.
+    """
+
+    positive: Float[Tensor, " n"]
+    log_partition: Float[Tensor, " n"]
+    n_candidates: Int[Tensor, " n"]
+    n_positives: Int[Tensor, " n"]
+    top_positive: Float[Tensor, " n"]
+    top_negative: Float[Tensor, " n"]
+    reverse: Terms | None = None
+
+    def per_query(self) -> Float[Tensor, " n"]:
+        """`L_i = log Z_i − S_i⁺`, in nats; 0 for a query without a positive."""
+        return torch.where(self.n_positives > 0, self.log_partition - self.positive, 0)
+
+    def loss(self, reduction: str = "mean") -> Float[Tensor, "..."]:
+        """The loss in nats, over the queries that have a positive.
+
+        A symmetric loss is the mean of both directions: `(L_queries + L_keys) / 2`. With
+        `reduction="none"` it is the queries' losses followed by the keys'.
+
+        Raises:
+            ValueError: an unknown reduction.
+        """
+        check_choice("reduction", reduction, _REDUCTIONS)
+        own = self.per_query()
+        if reduction == "mean":
+            own = own.sum() / (self.n_positives > 0).sum()
+        elif reduction == "sum":
+            own = own.sum()
+        if self.reverse is None:
+            return own
+        other = self.reverse.loss(reduction)
+        return torch.cat([own, other]) if reduction == "none" else (own + other) / 2
+
+    def accuracy(self) -> Float[Tensor, ""]:
+        """How often the best positive beats every negative, in [0, 1]; a tie counts as a miss.
+
+        Among the queries with a positive; the mean of both directions if symmetric.
+        """
+        wins = (self.top_positive > self.top_negative) & (self.n_positives > 0)
+        own = wins.sum() / (self.n_positives > 0).sum()
+        return own if self.reverse is None else (own + self.reverse.accuracy()) / 2
+
+
+def info_nce_terms(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    positives: Relation | None = None,
+    exclude: Relation | None = None,
+    negatives: Float[Tensor, "k d"] | Float[Tensor, "n k d"] | None = None,
+    temperature: float | Float[Tensor, ""] | Float[Tensor, " n"] = 0.07,
+    score: str | Score = "cosine",
+    key_bias: Float[Tensor, " m_and_k"] | None = None,
+    margin: float = 0.0,
+    multi_positive: str = "out",
+    symmetric: bool = False,
+) -> Terms:
+    """The terms of the InfoNCE loss, one entry per query: see `info_nce`, whose arguments these are.
+
+    >>> terms = info_nce_terms(torch.eye(3), torch.eye(3), temperature=0.1)
+    >>> terms.n_candidates.tolist(), terms.accuracy().item()
+    ([3, 3, 3], 1.0)
+    """
+    check_embeddings("queries", queries)
+    check_embeddings("keys", keys)
+    check_temperature(temperature, n := len(queries))
+    check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
+    if not 0 <= margin < float("inf"):
+        raise ValueError(requirement("margin", "be finite and at least 0", margin))
+    if positives is None:
+        positives = paired()
+        if len(keys) < n:
+            raise ValueError(
+                requirement("keys", f"hold a counterpart for each of the {n} queries", f"{len(keys)} rows")
+            )
+    positives.check("positives", n, len(keys))
+    if exclude is not None:
+        exclude.check("exclude", n, len(keys))
+    with torch.autocast(queries.device.type, enabled=False):
+        line_up = state(queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
+        forward, backward = sides(line_up, multi_positive, symmetric)
+    terms = Terms(*forward, reverse=None if backward is None else Terms(*backward))
+    _check_line_ups(terms)
+    return terms
+
+
+def info_nce(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    positives: Relation | None = None,
+    exclude: Relation | None = None,
+    negatives: Float[Tensor, "k d"] | Float[Tensor, "n k d"] | None = None,
+    temperature: float | Float[Tensor, ""] | Float[Tensor, " n"] = 0.07,
+    score: str | Score = "cosine",
+    key_bias: Float[Tensor, " m_and_k"] | None = None,
+    margin: float = 0.0,
+    multi_positive: str = "out",
+    symmetric: bool = False,
+    reduction: str = "mean",
+) -> Float[Tensor, "..."]:
+    """The InfoNCE loss in nats: cross-entropy of picking each query's counterpart out of its line-up.
+
+    `L_i = log Σ_j exp S_ij − S_i⁺`, with `S_ij = (s(q_i, k_j) − margin·[j positive]) / τ + key_bias_j`.
+    Half-precision inputs are computed, and the loss returned, in float32.
+
+    Args:
+        queries: `(n, d)`, one row per query.
+        keys: `(m, d)`, the candidates that can be positives.
+        positives: who is whose counterpart; by default `paired()`, query i with key i.
+        exclude: who does not stand in the line-up (not in the denominator), among `keys`.
+        negatives: candidates that are nobody's positive, `(k, d)` for all or `(n, k, d)` per query.
+        temperature: τ > 0: a number, a 0-d tensor (learned) or one per query `(n,)`.
+        score: "cosine", "dot", "sqeuclidean", or a function such as `scores.Bilinear`.
+        key_bias: added to the logits, one per key and shared negative, `(m + k,)`, in nats.
+        margin: subtracted from the positives' scores before τ divides.
+        multi_positive: "out" averages the positives' losses, "in" their probabilities.
+        symmetric: also let each key find its query, and average the two directions.
+        reduction: "mean" over the queries with a positive, "sum", or "none": `(n,)`, `(n + m,)` if symmetric.
+
+    Raises:
+        TypeError: embeddings that are not floating-point, or of different dtypes.
+        ValueError: shapes that do not fit, τ ≤ 0, values that are not finite, no query with a positive,
+            a query with a positive whose candidates are all excluded.
+
+    Sources: van den Oord et al. 2018, eq. 4; several positives: Khosla et al. 2020, eq. 2 ("out") and
+    3 ("in"); symmetric: Radford et al. 2021, fig. 3; margin: Yang et al. 2019, eq. 6; `key_bias`:
+    Yi et al. 2019, eq. 3.
+
+    >>> keys = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> info_nce(keys, keys, temperature=1.0)  # log(1 + e⁻¹)
+    tensor(0.3133)
+    """
+    terms = info_nce_terms(
+        queries,
+        keys,
+        positives=positives,
+        exclude=exclude,
+        negatives=negatives,
+        temperature=temperature,
+        score=score,
+        key_bias=key_bias,
+        margin=margin,
+        multi_positive=multi_positive,
+        symmetric=symmetric,
+    )
+    return terms.loss(reduction)
+
+
+def nt_xent(*views: Float[Tensor, "n d"], temperature: float | Float[Tensor, ""] = 0.5, **options: Any) -> Tensor:
+    """NT-Xent: V views of the same n examples; each finds its example's others among all V·n − 1.
+
+    `L_i = log Σ_{j≠i} exp S_ij − mean over the other V − 1 views p of S_ip`, averaged over all V·n.
+
+    Args:
+        views: two or more tensors `(n, d)`; row i of each shows example i.
+        temperature: τ > 0.
+        options: `score`, `margin`, `multi_positive` and `reduction`, as for `info_nce`.
+
+    Raises:
+        ValueError: fewer than two views, or views of different shapes.
+
+    Source: Chen et al. 2020 (SimCLR), eq. 1; more than two views: Khosla et al. 2020, eq. 2.
+
+    >>> nt_xent(torch.eye(2), torch.eye(2), temperature=1.0)  # log(e + 2) − 1
+    tensor(0.5514)
+    """
+    if len(views) < 2:
+        raise ValueError(requirement("views", "hold at least 2 views of the examples", len(views)))
+    shapes = [tuple(view.shape) for view in views]
+    if len(set(shapes)) > 1:
+        raise ValueError(requirement("views", "all have the same shape", shapes))
+    everyone = torch.cat(views)
+    itself = paired()
+    example = same(torch.arange(len(views[0]), device=everyone.device).repeat(len(views)))
+    return info_nce(everyone, everyone, positives=example & ~itself, exclude=itself, temperature=temperature, **options)
+
+
+class InfoNCE(nn.Module):
+    """`info_nce` as a module: the options are fixed here, the relations are given with each batch.
+
+    Raises:
+        ValueError: an unknown score, reduction or way with several positives, at construction.
+
+    >>> loss = InfoNCE(temperature=0.1, symmetric=True)
+    >>> loss(torch.eye(3), torch.eye(3)).item() < 1e-3
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: float | LearnedTemperature = 0.07,
+        score: str | Score = "cosine",
+        margin: float = 0.0,
+        multi_positive: str = "out",
+        symmetric: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__()
+        check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
+        check_choice("reduction", reduction, _REDUCTIONS)
+        if not isinstance(temperature, nn.Module):
+            check_temperature(temperature, 1)
+        self.temperature = temperature
+        self.score = scores.resolve(score)
+        self.margin, self.multi_positive = margin, multi_positive
+        self.symmetric, self.reduction = symmetric, reduction
+
+    def forward(
+        self,
+        queries: Float[Tensor, "n d"],
+        keys: Float[Tensor, "m d"],
+        *,
+        positives: Relation | None = None,
+        exclude: Relation | None = None,
+        negatives: Float[Tensor, "k d"] | Float[Tensor, "n k d"] | None = None,
+        key_bias: Float[Tensor, " m_and_k"] | None = None,
+    ) -> Float[Tensor, "..."]:
+        """The loss of one batch; arguments as for `info_nce`."""
+        return info_nce(
+            queries,
+            keys,
+            positives=positives,
+            exclude=exclude,
+            negatives=negatives,
+            key_bias=key_bias,
+            temperature=self.temperature() if isinstance(self.temperature, nn.Module) else self.temperature,
+            score=self.score,
+            margin=self.margin,
+            multi_positive=self.multi_positive,
+            symmetric=self.symmetric,
+            reduction=self.reduction,
+        )
+
+
+def _check_line_ups(terms: Terms) -> None:
+    """Raise if nobody has a positive, or if somebody has one but no candidate."""
+    directions = [terms] if terms.reverse is None else [terms, terms.reverse]
+    if not values_are_checked(terms.positive):
+        return
+    for side in directions:
+        asked = side.n_positives > 0
+        if not bool(asked.any()):
+            raise ValueError(requirement("positives", "relate at least one query to a key", "no related pair"))
+        lonely = asked & (side.n_candidates == 0)
+        if bool(lonely.any()):
+            row = int(lonely.nonzero()[0, 0])
+            raise ValueError(requirement("exclude", "leave every query a candidate", f"none for row {row}"))

@@ -1,0 +1,86 @@
+"""The dense engine: all scores at once, plain autograd, any dtype. The reference, and best when small."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tellapart.partition.line_up import LineUp, Side
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+
+_NEVER = float("-inf")
+
+
+def sides(line_up: LineUp, multi_positive: str, symmetric: bool) -> tuple[Side, Side | None]:
+    """What the line-up tells each query and, if `symmetric`, each key in turn.
+
+    Formula: `log Z_i = logsumexp_j S_ij` over the candidates j, with S as in `LineUp`. The keys'
+    direction reads the same S down its columns.
+    """
+    m = line_up.n_keys
+    logits, weights, candidates = _matrices(line_up)
+    queries = _side(logits, weights, candidates, multi_positive)
+    if not symmetric:
+        return queries, None
+    return queries, _side(logits[:, :m].T, weights[:, :m].T, candidates[:, :m].T, multi_positive)
+
+
+def _matrices(line_up: LineUp) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits, positive weights and who is a candidate, each (n, m + negatives)."""
+    product, m = line_up.product, line_up.n_keys
+    scores = product.queries @ product.keys.T
+    if product.query_bias is not None:
+        scores = scores + product.query_bias[:, None]
+    if product.key_bias is not None:
+        scores = scores + product.key_bias
+    rows, cols = slice(0, scores.shape[0]), slice(0, m)
+    weights = _widen(line_up.positives.tile(rows, cols, scores.device).to(scores.dtype), scores.shape[1])
+    if line_up.margin:
+        scores = scores - line_up.margin * (weights > 0).to(scores.dtype)
+    scale = line_up.scale.unsqueeze(-1)
+    logits = scores * scale
+    if line_up.key_bias is not None:
+        logits = logits + line_up.key_bias
+    if line_up.mined is not None:
+        logits = torch.cat([logits, line_up.mined * scale], dim=1)
+    candidates = torch.ones_like(logits, dtype=torch.bool)
+    if line_up.exclude is not None:
+        candidates[:, :m] = line_up.exclude.tile(rows, cols, scores.device) == 0
+    return logits, _widen(weights, logits.shape[1]), candidates
+
+
+def _widen(matrix: Tensor, columns: int) -> Tensor:
+    return torch.nn.functional.pad(matrix, (0, columns - matrix.shape[1]))
+
+
+def _side(
+    logits: Float[Tensor, "n c"], weights: Float[Tensor, "n c"], candidates: Bool[Tensor, "n c"], multi_positive: str
+) -> Side:
+    related = weights > 0
+    total = weights.sum(dim=1)
+    if multi_positive == "out":
+        positive = (logits.masked_fill(~related, 0) * weights).sum(dim=1) / torch.where(total > 0, total, 1)
+    else:
+        positive = _logsumexp(logits + weights.log(), related) - total.log()
+        positive = torch.where(total > 0, positive, _NEVER)
+    frozen = logits.detach()
+    return Side(
+        positive=positive,
+        log_partition=_logsumexp(logits, candidates),
+        n_candidates=candidates.sum(dim=1),
+        n_positives=related.sum(dim=1),
+        top_positive=frozen.masked_fill(~related, _NEVER).amax(dim=1),
+        top_negative=frozen.masked_fill(related | ~candidates, _NEVER).amax(dim=1),
+    )
+
+
+def _logsumexp(logits: Tensor, among: Tensor) -> Tensor:
+    """`logsumexp` over the chosen entries of each row; −inf, and a gradient of zero, where none is."""
+    none = ~among.any(dim=1)
+    # A row of −inf only would give a NaN gradient: such rows are filled with zeros, then replaced.
+    chosen = logits.masked_fill(~among, _NEVER).masked_fill(none[:, None], 0)
+    return chosen.logsumexp(dim=1).masked_fill(none, _NEVER)

@@ -1,0 +1,64 @@
+"""The temperature τ, which always divides: `logits = score / τ`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from tellapart.errors import requirement
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+class LearnedTemperature(nn.Module):
+    """A temperature that is trained, `τ = exp(clamp(log τ))`, within `[minimum, maximum]`.
+
+    `log τ` is the parameter, so τ stays positive and steps are relative. At a bound the gradient is
+    blocked only where a step would lead further out: τ can rest on a bound and come back from it, and
+    no training loop has to clamp anything after its step. The default minimum is CLIP's `1/τ ≤ 100`.
+
+    Source: Radford et al. 2021, §2.5 (its `logit_scale` is `−log τ`).
+
+    Raises:
+        ValueError: not `0 < minimum <= initial <= maximum`, or an initial τ that is not finite.
+
+    >>> LearnedTemperature(0.07)().item()
+    0.07...
+    """
+
+    def __init__(self, initial: float = 0.07, *, minimum: float = 0.01, maximum: float = math.inf) -> None:
+        super().__init__()
+        if not 0 < minimum <= initial <= maximum or math.isinf(initial):
+            must = f"be finite and lie between minimum {minimum} > 0 and maximum {maximum}"
+            raise ValueError(requirement("initial", must, initial))
+        self.minimum, self.maximum = minimum, maximum
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(initial)))
+
+    def forward(self) -> Float[Tensor, ""]:
+        """The current τ, a 0-d tensor through which gradients reach `log τ`."""
+        bounded: Tensor = _Bounded.apply(self.log_temperature, math.log(self.minimum), math.log(self.maximum))
+        return bounded.exp()
+
+    def extra_repr(self) -> str:
+        """What `print` shows inside the parentheses: the current value and its bounds."""
+        return f"{self().item():.4g}, minimum={self.minimum:g}, maximum={self.maximum:g}"
+
+
+class _Bounded(torch.autograd.Function):
+    """Clamp whose gradient is blocked only outward, for the steps of gradient descent."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, low: float, high: float) -> Tensor:
+        ctx.save_for_backward(value)
+        ctx.low, ctx.high = low, high
+        return value.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (value,) = ctx.saved_tensors
+        outward = ((value <= ctx.low) & (gradient > 0)) | ((value >= ctx.high) & (gradient < 0))
+        return gradient.masked_fill(outward, 0), None, None

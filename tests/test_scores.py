@@ -1,0 +1,76 @@
+"""Every score's inner-product form against the score itself."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tellapart import Bilinear
+from tellapart.scores import cosine, dot, sqeuclidean, unit
+from tests.oracle import similarity
+
+
+def as_matrix(form):
+    scores = form.queries @ form.keys.T
+    scores = scores if form.query_bias is None else scores + form.query_bias[:, None]
+    return scores if form.key_bias is None else scores + form.key_bias
+
+
+@given(
+    st.sampled_from((cosine, dot, sqeuclidean)),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.sampled_from((1e-6, 1.0, 1e6)),
+    st.integers(0, 2**32 - 1),
+)
+def test_inner_product_form_equals_the_score(score, n, m, d, size, seed):
+    rng = np.random.default_rng(seed)
+    q, k = rng.normal(size=(n, d)) * size, rng.normal(size=(m, d)) * size
+    got = as_matrix(score(torch.tensor(q), torch.tensor(k)))
+    expected = [[similarity(a, b, score.__name__) for b in k] for a in q]
+    np.testing.assert_allclose(got, expected, atol=1e-13 * (1 if score is cosine else size**2 * 10 * d))
+
+
+def test_squared_distances_far_from_the_origin_do_not_cancel():
+    """Two points 1 apart at 10⁴ from the origin: the expanded square alone would be off by ±8 in float32."""
+    q = torch.tensor([[1e4, 1e4]])
+    k = torch.tensor([[1e4 + 1, 1e4], [1e4, 1e4]])
+    torch.testing.assert_close(as_matrix(sqeuclidean(q, k)), torch.tensor([[-1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("exponent", [-1.0, -0.6, -0.3, 0.0, 0.3, 0.6, 0.99])
+def test_unit_vectors_have_length_one_at_any_length_the_dtype_can_hold(dtype, exponent):
+    """PEERS 17: normalising in half precision with an epsilon below its smallest number gives NaN."""
+    info = torch.finfo(dtype)
+    size = info.tiny**-exponent if exponent < 0 else info.max**exponent
+    v = (torch.tensor([[0.6, -0.8], [1.0, 0.0], [0.0, 0.0]], dtype=torch.float64) * size).to(dtype)
+    expected = torch.tensor([[0.6, -0.8], [1.0, 0.0], [0.0, 0.0]], dtype=dtype)
+    torch.testing.assert_close(unit(v), expected, atol=8 * info.eps, rtol=0)
+
+
+def test_a_zero_vector_has_a_finite_gradient():
+    v = torch.zeros(2, 3, requires_grad=True)
+    unit(v).sum().backward()
+    assert v.grad.isfinite().all()
+
+
+def test_the_gradient_of_a_unit_vector_is_tangential_and_falls_with_length():
+    """∂(v/‖v‖)/∂v has no part along v, and is 1/‖v‖ times that of the unit vector."""
+    v = torch.randn(5, 4, dtype=torch.float64)
+    push = torch.randn(5, 4, dtype=torch.float64)
+    gradients = []
+    for length in (1.0, 10.0):
+        x = (v * length).requires_grad_()
+        (unit(x) * push).sum().backward()
+        gradients.append(x.grad)
+        assert (x.grad * v).sum(dim=1).abs().max() < 1e-14
+    torch.testing.assert_close(gradients[0], gradients[1] * 10)
+
+
+def test_a_bilinear_score_is_the_form_q_w_k():
+    score = Bilinear(3, 2).double()
+    q, k = torch.randn(4, 3).double(), torch.randn(5, 2).double()
+    torch.testing.assert_close(as_matrix(score(q, k)), q @ score.weight @ k.T)
