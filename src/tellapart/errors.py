@@ -62,6 +62,17 @@ def requirement(parameter: str, must: str, got: object) -> str:
     return f"`{parameter}` must {must}. Got {got}."
 
 
+def require_option(option: str, holds: bool, must: str, got: object) -> None:
+    """Raise `InputError` in the one message format unless what an option must satisfy `holds`.
+
+    >>> require_option("epochs", 0 >= 1, "be at least 1", 0)
+    Traceback (most recent call last):
+    tellapart.errors.InputError: `epochs` must be at least 1. Got 0.
+    """
+    if not holds:
+        raise InputError(requirement(option, must, got))
+
+
 def check_choice(parameter: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise `ValueError` unless `value` is one of `choices`.
 

@@ -1,0 +1,7 @@
+"""`python -m tellapart` is the command `tellapart`."""
+
+import sys
+
+from tellapart.cli import main
+
+sys.exit(main())

@@ -1,0 +1,156 @@
+"""Embeddings on disk: NumPy or Parquet files, and the gallery that search and report read."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from tellapart.errors import InputError
+from tellapart.files import atomic_write
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from jaxtyping import Bool, Float, UInt8
+    from torch import Tensor
+
+SUFFIXES = (".npz", ".parquet")
+MAX_THUMBNAILS = 1500
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Named vectors; `kinds` says what each was made from ("picture", "text")."""
+
+    names: list[str]
+    kinds: list[str]
+    vectors: Float[Tensor, "n d"]
+
+    def save(self, path: Path) -> None:
+        """Write `name`, `kind` and `embedding` to a `.npz` or `.parquet` file, whole or not at all.
+
+        Raises:
+            InputError: another suffix, or the file cannot be written.
+        """
+        check_suffix(path)
+        vectors = self.vectors.float().numpy()
+        with atomic_write(path) as file:
+            if path.suffix == ".npz":
+                np.savez(file, name=np.array(self.names), kind=np.array(self.kinds), embedding=vectors)
+            else:
+                columns = {"name": self.names, "kind": self.kinds, "embedding": _vector_column(self.vectors)}
+                _write_parquet(file, columns)
+
+
+def check_suffix(path: Path) -> None:
+    """Raise `InputError` unless the file's name ends in `.npz` or `.parquet`.
+
+    >>> check_suffix(Path("embeddings.npz"))
+    """
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path}: the output must end in {' or '.join(SUFFIXES)}.")
+
+
+class Hit(NamedTuple):
+    """A row of the gallery that a query found."""
+
+    name: str
+    text: str
+    score: float
+    held_out: bool
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """All pairs of a run, embedded: row i of everything belongs together."""
+
+    names: list[str]
+    texts: list[str]
+    held_out: Bool[Tensor, " n"]
+    pictures: Float[Tensor, "n d"]
+    captions: Float[Tensor, "n d"]
+    thumbnails: list[bytes | None]
+    """PNG files of the first `MAX_THUMBNAILS` held-out rows, `None` for the others."""
+
+    def save(self, path: Path) -> None:
+        """Write the gallery as one Parquet file.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        columns = {
+            "name": self.names,
+            "text": self.texts,
+            "held_out": self.held_out.tolist(),
+            "picture_embedding": _vector_column(self.pictures),
+            "text_embedding": _vector_column(self.captions),
+            "thumbnail": self.thumbnails,
+        }
+        with atomic_write(path) as file:
+            _write_parquet(file, columns)
+
+    def best_pictures(self, query: Float[Tensor, " d"], k: int) -> list[Hit]:
+        """The k distinct pictures whose embeddings have the largest inner product with the query."""
+        scores = self.pictures @ query
+        hits: dict[str, Hit] = {}
+        for i in scores.argsort(descending=True, stable=True).tolist():
+            if len(hits) == k:
+                break
+            hits.setdefault(self.names[i], Hit(self.names[i], self.texts[i], scores[i].item(), bool(self.held_out[i])))
+        return list(hits.values())
+
+    @classmethod
+    def load(cls, path: Path) -> Gallery:
+        """Read a gallery.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(path)
+            pictures, captions = (_vectors(table[f"{kind}_embedding"]) for kind in ("picture", "text"))
+            plain = {name: table[name].to_pylist() for name in ("name", "text", "held_out", "thumbnail")}
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            remedy = "Make it with tellapart train … --resume"
+            raise InputError(f"{path}: missing or damaged gallery of embeddings. {remedy}.") from error
+        held_out = torch.tensor(plain["held_out"])
+        return cls(plain["name"], plain["text"], held_out, pictures, captions, plain["thumbnail"])
+
+
+def thumbnails(pictures: UInt8[Tensor, "n 3 size size"], wanted: Bool[Tensor, " n"]) -> list[bytes | None]:
+    """PNG files of the first `MAX_THUMBNAILS` wanted pictures, `None` in the place of all others."""
+    chosen = set(wanted.nonzero().flatten()[:MAX_THUMBNAILS].tolist())
+    return [_png(picture) if row in chosen else None for row, picture in enumerate(pictures)]
+
+
+def _png(picture: Tensor) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _vector_column(vectors: Tensor) -> pa.Array:
+    import pyarrow as pa
+
+    flat = pa.array(vectors.float().flatten().numpy())
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+
+
+def _vectors(column: pa.ChunkedArray) -> Tensor:
+    whole = column.combine_chunks()
+    return torch.from_numpy(np.stack(whole.to_numpy(zero_copy_only=False)).astype(np.float32))
+
+
+def _write_parquet(file: io.BytesIO, columns: dict[str, object]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table(columns), file)

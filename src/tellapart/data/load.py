@@ -1,0 +1,144 @@
+"""From what a person names on the command line to pictures and texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from tellapart.data import images, tables
+from tellapart.data.openmoji import load_openmoji
+from tellapart.data.pairs import Pairs
+from tellapart.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
+    from torch import Tensor
+
+Progress = Callable[[int, int], None]
+_COLUMNS = ("image", "text")
+
+
+@dataclass(frozen=True)
+class Items:
+    """Pictures, texts or both, not necessarily paired: what an encoder can embed."""
+
+    pictures: UInt8[Tensor, "n 3 size size"] | None
+    names: list[str]
+    texts: list[str]
+
+
+def load_pairs(source: str, size: int, progress: Progress | None = None) -> Pairs:
+    """Load pictures with their texts.
+
+    Args:
+        source: "openmoji", a folder that holds one table, or the table itself: CSV, TSV or Parquet with
+            the columns `image` (a path, relative to the table) and `text`.
+        size: the pictures' side, in pixels.
+        progress: called with (pictures read, pictures in all).
+
+    Raises:
+        InputError: the source, a column, a cell or a picture is missing or broken; it names the place.
+    """
+    if source == "openmoji":
+        return load_openmoji(size)
+    path = _existing(source)
+    table_path = path
+    if path.is_dir():
+        found = tables.find_table(path)
+        if found is None:
+            what = "is empty" if not any(path.iterdir()) else "holds no .csv, .tsv or .parquet"
+            raise InputError(f"{path}: the folder {what}. Put in a table with the columns image and text.")
+        table_path = found
+    elif path.suffix.lower() not in tables.SUFFIXES:
+        raise InputError(f"{path}: not a table. Give a folder, or a .csv, .tsv or .parquet file.")
+    table = tables.read_table(table_path, _COLUMNS, required=_COLUMNS)
+    names = table.columns["image"]
+    pictures = _read_pictures([table_path.parent / name for name in names], table.places, size, progress)
+    return Pairs(pictures, table.columns["text"], names)
+
+
+def load_items(source: str, size: int, progress: Progress | None = None) -> Items:
+    """Load whatever can be embedded: pictures, texts, or both.
+
+    Args:
+        source: as for `load_pairs`, where one column is enough; or a picture, a folder of pictures, or
+            a `.txt` file with one text per line.
+        size: the pictures' side, in pixels.
+        progress: called with (pictures read, pictures in all).
+
+    Raises:
+        InputError: nothing there that can be embedded, or something broken; it names the place.
+    """
+    if source == "openmoji":
+        pairs = load_openmoji(size)
+        return Items(pairs.pictures, pairs.names, pairs.texts)
+    path = _existing(source)
+    if path.suffix.lower() == ".txt":
+        return Items(None, [], _read_lines(path))
+    if path.is_dir() and (found := tables.find_table(path)) is not None:
+        path = found
+    if path.suffix.lower() in tables.SUFFIXES:
+        table = tables.read_table(path, _COLUMNS, required=())
+        if not table.columns:
+            raise InputError(f"{path}: neither a column image nor a column text. Rename the header.")
+        names = table.columns.get("image", [])
+        files = [path.parent / name for name in names]
+        pictures = _read_pictures(files, table.places, size, progress) if names else None
+        return Items(pictures, names, table.columns.get("text", []))
+    files = [path]
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in images.SUFFIXES and p.is_file())
+        if not files:
+            raise InputError(f"{path}: the folder holds no table and no pictures.")
+    names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
+    return Items(_read_pictures(files, [""] * len(files), size, progress), names, [])
+
+
+def _existing(source: str) -> Path:
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"{source}: there is no such file or folder.")
+    return path
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8. Save the file as UTF-8.") from error
+    if not lines:
+        raise InputError(f"{path}: the file holds no text.")
+    return lines
+
+
+def _read_pictures(paths: Sequence[Path], places: Sequence[str], size: int, progress: Progress | None) -> Tensor:
+    """All pictures, each distinct file read once. Every broken one is found before the error is raised."""
+    distinct = list(dict.fromkeys(paths))
+    row_of = {path: row for row, path in enumerate(distinct)}
+    pictures = torch.empty(len(distinct), 3, size, size, dtype=torch.uint8)
+    broken: dict[Path, InputError] = {}
+
+    def read(path: Path) -> None:
+        try:
+            pictures[row_of[path]] = images.read_picture(path, size)
+        except InputError as error:
+            broken[path] = error
+
+    pool = ThreadPoolExecutor()
+    try:
+        for done, _ in enumerate(pool.map(read, distinct), start=1):
+            if progress is not None:
+                progress(done, len(distinct))
+    finally:
+        pool.shutdown(cancel_futures=True)  # on Ctrl-C, do not read the rest first
+    if broken:
+        first = next(path for path in paths if path in broken)
+        place = places[list(paths).index(first)]
+        more = f" (and {len(broken) - 1} more broken pictures)" if len(broken) > 1 else ""
+        raise InputError(f"{place + ': ' if place else ''}{broken[first]}{more}")
+    return pictures if len(distinct) == len(paths) else pictures[[row_of[path] for path in paths]]

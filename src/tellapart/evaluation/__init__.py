@@ -1,0 +1,6 @@
+"""How good embeddings are, measured on what training never saw."""
+
+from tellapart.evaluation.retrieval import Retrieval, both_ways, chance, retrieval
+from tellapart.evaluation.table import Table
+
+__all__ = ["Retrieval", "Table", "both_ways", "chance", "retrieval"]

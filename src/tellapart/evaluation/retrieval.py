@@ -1,0 +1,124 @@
+"""Retrieval: is a counterpart among the k keys that score best?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from tellapart.errors import check_embeddings, requirement
+from tellapart.evaluation.table import Table
+from tellapart.relations import Relation
+from tellapart.scores import unit
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+KS = (1, 5, 10)
+_CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Recall at k in [0, 1] and the median rank (1 is best), over the queries that have a counterpart."""
+
+    recall: dict[int, float]
+    median_rank: float
+    n_queries: int
+    n_keys: int
+
+
+def retrieval(
+    queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"], relevant: Relation, ks: tuple[int, ...] = KS
+) -> Retrieval:
+    """Rank all keys by cosine for each query and see where the first relevant one stands.
+
+    `rank_i = 1 + #{irrelevant j : s_ij ≥ max over relevant p of s_ip}`; recall at k is the share of ranks
+    ≤ k. A tie counts against the query: an encoder that maps everything to one point finds nothing.
+    Streams over the queries: memory grows with m, not with n·m.
+
+    Raises:
+        ValueError: no query has a relevant key.
+
+    >>> from tellapart.relations import paired
+    >>> retrieval(torch.eye(4), torch.eye(4).roll(1, 0), paired(), ks=(1, 4)).recall
+    {1: 0.0, 4: 1.0}
+    """
+    check_embeddings("queries", queries)
+    check_embeddings("keys", keys)
+    relevant.check("relevant", n := len(queries), m := len(keys))
+    q, k = unit(queries.float()), unit(keys.float())
+    ranks = []
+    for start in range(0, n, _CHUNK):
+        rows = slice(start, min(start + _CHUNK, n))
+        related = relevant.tile(rows, slice(0, m), q.device) != 0
+        similar = q[rows] @ k.T
+        best = similar.masked_fill(~related, float("-inf")).amax(dim=1, keepdim=True)
+        ranks.append((1 + ((similar >= best) & ~related).sum(dim=1))[related.any(dim=1)])
+    return _summary(torch.cat(ranks), n_keys=m, ks=ks)
+
+
+def chance(relevant: Relation, n: int, m: int, ks: tuple[int, ...] = KS) -> Retrieval:
+    """What guessing gives: the expected recall, and the median rank, when all orders are equally likely.
+
+    For a query with r relevant keys among m, `P(rank ≤ k) = 1 − C(m−r, k) / C(m, k)`.
+
+    >>> from tellapart.relations import paired
+    >>> chance(paired(), 400, 400).recall[10], chance(paired(), 400, 400).median_rank
+    (0.025, 200.0)
+    """
+    counts = [(relevant.tile(slice(i, min(i + _CHUNK, n)), slice(0, m)) != 0).sum(dim=1) for i in range(0, n, _CHUNK)]
+    n_relevant = torch.cat(counts)
+    n_relevant = n_relevant[n_relevant > 0]
+    if not len(n_relevant):
+        raise ValueError(requirement("relevant", "relate at least one query to a key", "no related pair"))
+    found = _found_by(n_relevant, m)
+    median = 1 + int((found < 0.5 - 1e-9).sum())
+    recall = {k: round(found[min(k, m) - 1].item(), 12) for k in ks}
+    return Retrieval(recall, float(median), len(n_relevant), m)
+
+
+def both_ways(
+    sides: tuple[str, str],
+    relevant: Relation,
+    models: dict[str, tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]],
+    title: str,
+) -> Table:
+    """A table of retrieval in both directions: guessing, then each model's embeddings of the two sides.
+
+    Args:
+        sides: what the two sides are called, as in ("picture", "text").
+        relevant: who is whose counterpart, symmetric.
+        models: for each model's name, the embeddings of both sides.
+        title: the table's title.
+    """
+    n = len(next(iter(models.values()))[0])
+    rows: list[list[str | float]] = []
+    for query, key in ((0, 1), (1, 0)):
+        results = {"chance": chance(relevant, n, n)}
+        results |= {name: retrieval(pair[query], pair[key], relevant) for name, pair in models.items()}
+        for i, (name, result) in enumerate(results.items()):
+            direction = f"{sides[query]} → {sides[key]}" if i == 0 else ""
+            rows.append([direction, name, *result.recall.values(), result.median_rank])
+    notes = ["R@k: the share of queries whose counterpart is among the k best. Rank 1 is best; a tie counts as a miss."]
+    return Table(title, ["", "", *(f"R@{k}" for k in KS), "median rank"], rows, notes)
+
+
+def _found_by(n_relevant: Int[Tensor, " n"], m: int) -> Float[Tensor, " m"]:
+    """The mean over queries of P(rank ≤ k), for every k from 1 to m."""
+    missed = torch.zeros(m, dtype=torch.float64)
+    position = torch.arange(m, dtype=torch.float64)
+    for r, count in zip(*torch.unique(n_relevant, return_counts=True), strict=True):
+        # The chance that the next draw misses too, given that all before it missed.
+        still = ((m - position - r.item()) / (m - position)).clamp(min=0)
+        missed += still.cumprod(dim=0) * (count.item() / len(n_relevant))
+    return 1 - missed
+
+
+def _summary(ranks: Int[Tensor, " n"], n_keys: int, ks: tuple[int, ...]) -> Retrieval:
+    if not len(ranks):
+        raise ValueError(requirement("relevant", "relate at least one query to a key", "no related pair"))
+    recall = {k: (ranks <= k).double().mean().item() for k in ks}
+    return Retrieval(recall, ranks.double().quantile(0.5).item(), len(ranks), n_keys)

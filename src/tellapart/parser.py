@@ -1,0 +1,96 @@
+"""The command line's grammar: every option with its help and default, from the dataclasses it fills."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import jsonargparse
+from jsonargparse import ArgumentParser
+
+from tellapart import __version__, systems
+from tellapart.errors import InputError
+from tellapart.training import TrainerOptions
+
+# The help of an option is the docstring under its field.
+jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+class _Parser(ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise InputError(f"{' '.join(message.split())} (see {self.prog} --help)") from ex
+
+
+def build() -> ArgumentParser:
+    """The parser of the whole command line.
+
+    >>> build().parse_args(["search", "runs/demo", "red fruit"]).search.k
+    5
+    """
+    parser = _Parser(prog="tellapart", description="Learning by comparison: train, measure and use embeddings.")
+    parser.add_argument("--version", action="version", version=__version__, help="Print the version.")
+    parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
+    commands = parser.add_subcommands(dest="command")
+    commands.add_subcommand("systems", _Parser(description="List the systems."), help="List the systems.")
+    train = _Parser(description="Train a system into a run folder.")
+    commands.add_subcommand("train", train, help="Train a system into a run folder.")
+    _add_systems(train)
+    commands.add_subcommand("evaluate", _evaluate(), help="Measure a trained run on pairs it never saw.")
+    commands.add_subcommand("embed", _embed(), help="Turn pictures and texts into vectors.")
+    commands.add_subcommand("search", _search(), help="Find pictures by a text.")
+    commands.add_subcommand("report", _report(), help="Write a run's report page.")
+    return parser
+
+
+def _add_systems(train: ArgumentParser) -> None:
+    names = train.add_subcommands(dest="system")
+    for name in systems.NAMES:
+        system = systems.load(name)
+        options = _Parser(description=(system.__doc__ or "").splitlines()[0])
+        options.add_argument("--config", action="config", help="A YAML file of options, such as a run's config.yaml.")
+        options.add_argument("--run", type=str, default=f"runs/{name}", help="The folder to train into.")
+        options.add_argument(
+            "--resume",
+            action="store_true",
+            help="Continue the run where it was interrupted; begin it if there is none.",
+        )
+        options.add_class_arguments(system.Config, as_group=False)
+        options.add_class_arguments(TrainerOptions, "trainer")
+        names.add_subcommand(name, options, help=options.description)
+
+
+def _with_run(description: str) -> ArgumentParser:
+    parser = _Parser(description=description)
+    parser.add_argument("run", type=str, help="A run folder.")
+    return parser
+
+
+def _evaluate() -> ArgumentParser:
+    parser = _with_run("Measure a trained run on the pairs it never saw, or on other data.")
+    _optional(parser, "--data", "Other data to measure on, all of it; by default the run's held-out pairs.")
+    return parser
+
+
+def _embed() -> ArgumentParser:
+    parser = _with_run("Turn pictures and texts into vectors of length 1.")
+    parser.add_argument("input", type=str, help="A picture, a folder, a .txt of texts, or a table (csv, tsv, parquet).")
+    parser.add_argument("-o", "--output", type=str, required=True, help="The file to write: .npz or .parquet.")
+    return parser
+
+
+def _search() -> ArgumentParser:
+    parser = _with_run("Find the pictures of a run that match a text best.")
+    parser.add_argument("query", type=str, help="What to look for, in words.")
+    parser.add_argument("-k", type=int, default=5, help="How many pictures to show.")
+    return parser
+
+
+def _report() -> ArgumentParser:
+    parser = _with_run("Write a run's report: one page that opens offline.")
+    _optional(parser, "--output", "The file to write; by default report.html in the run folder.")
+    return parser
+
+
+def _optional(parser: Any, name: str, text: str) -> None:
+    parser.add_argument(name, type=str | None, default=None, help=text)

@@ -1,0 +1,10 @@
+"""Training through Lightning, in a run folder from which an interrupted run continues bit for bit.
+
+`tellapart.training.fit` is imported by itself where it is used, since Lightning takes seconds to import.
+"""
+
+from tellapart.training.batches import Batches
+from tellapart.training.options import TrainerOptions
+from tellapart.training.run import Interrupted, Run
+
+__all__ = ["Batches", "Interrupted", "Run", "TrainerOptions"]

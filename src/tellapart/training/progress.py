@@ -1,0 +1,49 @@
+"""The progress bar: how far, how well, how long still."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tellapart.training.batches import Batches
+
+
+class StepBar(Callback):
+    """A bar over all steps of the run with the epoch, the loss, the line-up's size K and the accuracy."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+        self.progress: Progress | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        columns = (
+            BarColumn(bar_width=14),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        self.progress = Progress(*columns, console=Console(stderr=True))
+        self.task = self.progress.add_task("", total=int(trainer.num_training_batches), completed=trainer.global_step)
+        self.progress.start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.progress is None:
+            return
+        step = trainer.global_step
+        epoch = -(-step // self.batches.steps_per_epoch(trainer.world_size))
+        description = (
+            f"epoch {epoch}/{self.batches.epochs} · loss {outputs['loss'].item():.3f}"
+            f" · K {outputs['n_candidates'].item():.0f} · accuracy {outputs['accuracy'].item():.0%}"
+        )
+        self.progress.update(self.task, completed=step, description=description)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.progress is not None:
+            self.progress.stop()

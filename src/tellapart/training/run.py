@@ -1,0 +1,212 @@
+"""The run folder: everything about one training, readable without this program and safe from a kill.
+
+run.json            system, version, fingerprint of the data
+config.yaml         the resolved options; `tellapart train SYSTEM --config` takes it as it is
+log.jsonl           one line per step
+checkpoint.ckpt     weights, optimizer and progress, to resume from
+weights.safetensors the trained weights, once training is complete
+results.json        what evaluation found
+gallery.parquet     embeddings of all pairs, for search and report
+report.html         the page to look at
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+from torch import nn
+
+from tellapart import __version__
+from tellapart.errors import InputError
+from tellapart.files import atomic_write
+from tellapart.training.options import TrainerOptions
+
+
+class Interrupted(Exception):
+    """Training was asked to stop, and its state is saved."""
+
+    def __init__(self, signal_number: int, step: int, n_steps: int) -> None:
+        super().__init__(f"stopped after step {step} of {n_steps}, all of it saved")
+        self.signal_number = signal_number
+
+
+class Run:
+    """A folder that holds one training."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config_file = folder / "config.yaml"
+        self.log_file = folder / "log.jsonl"
+        self.checkpoint = folder / "checkpoint.ckpt"
+        self.weights = folder / "weights.safetensors"
+        self.results_file = folder / "results.json"
+        self.gallery = folder / "gallery.parquet"
+        self.report = folder / "report.html"
+        self._info_file = folder / "run.json"
+
+    @classmethod
+    def create(cls, folder: Path, system: str, config: Any, trainer: TrainerOptions) -> Run:
+        """Begin a run in a new or empty folder.
+
+        Raises:
+            InputError: the folder holds something already, or cannot be written.
+        """
+        run = cls(folder)
+        if run.exists():
+            raise InputError(f"{folder}: holds a run already. Continue it with --resume, or choose another --run.")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder}: exists and is not an empty folder. Choose another --run.")
+        options = dataclasses.asdict(config) | {"trainer": dataclasses.asdict(trainer)}
+        header = (
+            f"# tellapart {__version__}; to run it again: tellapart train {system} --config THIS_FILE --run FOLDER\n"
+        )
+        with atomic_write(run.config_file) as file:
+            file.write((header + yaml.safe_dump(options, sort_keys=False, allow_unicode=True)).encode())
+        # The last file to appear is the one by which the folder is known as a run.
+        run._write_json(run._info_file, {"system": system, "version": __version__})
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Open an existing run.
+
+        Raises:
+            InputError: the folder is missing or no run.
+        """
+        run = cls(folder)
+        if not folder.is_dir():
+            raise InputError(f"{folder}: there is no such run folder.")
+        if not run.exists():
+            raise InputError(f"{folder}: not a run folder, it has no run.json. Make one with tellapart train.")
+        return run
+
+    def exists(self) -> bool:
+        """Whether the folder holds a run, in whatever state."""
+        return self._info_file.is_file()
+
+    @property
+    def system(self) -> str:
+        """The name of the system that is trained here."""
+        return str(self._read_json(self._info_file).get("system"))
+
+    def options(self) -> dict[str, Any]:
+        """The resolved options; those of the trainer are under "trainer".
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        try:
+            options = yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.config_file}: missing or damaged, so the run cannot be used.") from error
+        if not isinstance(options, dict):
+            raise InputError(f"{self.config_file}: damaged, so the run cannot be used.")
+        return options
+
+    def check_data(self, fingerprint: str) -> None:
+        """Note the data's fingerprint at first sight; later, refuse data that changed since.
+
+        Raises:
+            InputError: the data is not what the run was started with.
+        """
+        info = self._read_json(self._info_file)
+        if info.setdefault("data", fingerprint) != fingerprint:
+            raise InputError(f"{self.folder}: the data changed since the run began. Restore it, or start a new run.")
+        self._write_json(self._info_file, info)
+
+    def is_trained(self) -> bool:
+        """Whether training is complete."""
+        return self.weights.is_file()
+
+    def save_weights(self, model: nn.Module) -> None:
+        """Write the trained weights, which makes the run complete."""
+        from safetensors.torch import save
+
+        with atomic_write(self.weights) as file:
+            file.write(save({name: value.contiguous() for name, value in model.state_dict().items()}))
+
+    def load_weights(self, model: nn.Module) -> None:
+        """Read the trained weights into `model`.
+
+        Raises:
+            InputError: training is not complete, or the file is damaged or of another model.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        if not self.is_trained():
+            raise InputError(f"{self.folder}: not trained to its end. Continue it with tellapart train … --resume.")
+        try:
+            model.load_state_dict(load(self.weights.read_bytes()))
+        except (SafetensorError, RuntimeError, OSError) as error:
+            raise InputError(f"{self.weights}: damaged or of another model. Train again.") from error
+        model.eval()
+
+    def log(self) -> list[dict[str, float]]:
+        """The log, one entry per step; a line torn by a kill is left out."""
+        entries = []
+        for line in self.log_file.read_text(encoding="utf-8").splitlines() if self.log_file.is_file() else []:
+            try:
+                entries.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return entries
+
+    def rewind_log(self, step: int) -> None:
+        """Drop what the log says of steps after `step`, which are about to be done again."""
+        kept = [entry for entry in self.log() if entry["step"] <= step]
+        with atomic_write(self.log_file) as file:
+            file.write("".join(json.dumps(entry) + "\n" for entry in kept).encode())
+
+    def results(self) -> dict[str, Any]:
+        """What evaluation found.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        return self._read_json(self.results_file)
+
+    def save_results(self, results: dict[str, Any]) -> None:
+        """Write what evaluation found."""
+        self._write_json(self.results_file, results)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from training into this folder; the system frees it even after a kill.
+
+        Raises:
+            InputError: another process trains here.
+        """
+        import fcntl
+
+        with (self.folder / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(f"{self.folder}: another process is training here. Wait for it or stop it.") from error
+            yield
+
+    def _read_json(self, path: Path) -> dict[str, Any]:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: missing or damaged. Train again into a new folder.") from error
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: damaged. Train again into a new folder.")
+        return content
+
+    def _write_json(self, path: Path, content: dict[str, Any]) -> None:
+        with atomic_write(path) as file:
+            file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes: of several that train together, the first."""
+    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
