@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
     from tellapart.evaluation import Table
-    from tellapart.training import Run
+    from tellapart.run import Run
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -113,8 +113,7 @@ def _systems() -> int:
 
 def _train(name: str, options: Namespace, arguments: list[str]) -> int:
     from tellapart.report import write_report
-    from tellapart.training import Run
-    from tellapart.training.run import is_first_process
+    from tellapart.run import Run, is_first_process
 
     system, folder = systems.load(name), Path(options.run)
     run = Run(folder)
@@ -125,7 +124,7 @@ def _train(name: str, options: Namespace, arguments: list[str]) -> int:
         system.train(config, run, trainer)
         return 0
     if not (options.resume and run.exists()):
-        run = Run.create(folder, name, config, trainer)
+        run = Run.create(folder, name, _as_plain(config) | {"trainer": _as_plain(trainer)})
     with run.lock():
         if run.is_trained():
             print(f"{folder} is trained already; delete it to train anew.")
@@ -176,7 +175,7 @@ def _trainer(options: Namespace) -> Any:
 
 
 def _open(folder: Path) -> Run:
-    from tellapart.training import Run
+    from tellapart.run import Run
 
     return Run.open(folder)
 
@@ -189,9 +188,10 @@ def _search(system: systems.System, config: Any, run: Run, query: str, k: int) -
     require_option("k", k >= 1, "be at least 1", k)
     hits = system.search(config, run, query, k)
     rows: list[list[str | float]] = [
-        [hit.name, f"{hit.score:.3f}", hit.text, "held out" if hit.held_out else "seen in training"] for hit in hits
+        [hit.name, hit.score, hit.text, "held out" if hit.held_out else "seen in training"] for hit in hits
     ]
-    _show(Table(f"Pictures for “{query}”", ["picture", "score", "its own text", ""], rows, []))
+    header = ["picture", "score", "its own text", ""]
+    _show(Table(f"Pictures for “{query}”", header, rows, ["", ".3f", "", ""], []))
 
 
 def _show(table: Table) -> None:

@@ -149,6 +149,7 @@ _DISK = {
     errno.EPERM: "permission denied",
     errno.EROFS: "the disk is read-only",
     errno.ENOTDIR: "a part of its path is a file, not a folder",
+    errno.EEXIST: "a part of its path is a file, not a folder",
     errno.EISDIR: "it is a folder",
 }
 

@@ -85,7 +85,7 @@ def _csv(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, str | Non
                     raise InputError(f"{place}: {found} cells where the header has {count}. Quote cells with commas.")
                 yield place, row
         except csv.Error as error:
-            raise InputError(f"{path} line {reader.line_num}: {error}. Check the quotes.") from error
+            raise InputError(f"{path} line {reader.reader.line_num}: {error}. Check the quotes.") from error
 
     try:
         header = [name.strip() for name in reader.fieldnames or ()]

@@ -42,7 +42,8 @@ def ngrams(text: str) -> list[str]:
 class NgramBag(nn.Module):
     """Texts to embeddings: the mean of the vectors of a text's hashed n-grams, then one linear layer.
 
-    Two n-grams share a vector if their hashes (CRC-32 modulo `buckets`) agree.
+    Two n-grams share a vector if their hashes (CRC-32 modulo `buckets`) agree. In training a share
+    `dropout` of a text's n-grams is left out at random, so that no single word has to be there.
 
     >>> NgramBag(dim=16, buckets=100, width=8)(["red fish", "", "小猫"]).shape
     torch.Size([3, 16])
@@ -50,15 +51,22 @@ class NgramBag(nn.Module):
 
     def __init__(self, dim: int, buckets: int, width: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.bag = nn.EmbeddingBag(buckets, width, mode="mean")
+        self.bag = nn.EmbeddingBag(buckets, width, mode="sum")
         nn.init.normal_(self.bag.weight, std=width**-0.5)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, dim))
+        self.head = nn.Linear(width, dim)
+        self.dropout = dropout
 
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "n dim"]:
         """Embed texts, each on its own: the result does not depend on the others."""
         bags = [[zlib.crc32(piece.encode()) % self.bag.num_embeddings for piece in ngrams(text)] for text in texts]
-        starts = torch.tensor([0, *map(len, bags[:-1])]).cumsum(0)
-        flat = torch.tensor([bucket for bag in bags for bucket in bag])
         device = self.bag.weight.device
-        embeddings: Tensor = self.head(self.bag(flat.to(device), starts.to(device)))
+        buckets = torch.tensor([bucket for bag in bags for bucket in bag], device=device)
+        sizes = torch.tensor([len(bag) for bag in bags], device=device)
+        kept = torch.ones(len(buckets), dtype=self.bag.weight.dtype, device=device)
+        if self.training:
+            kept = (torch.rand_like(kept) >= self.dropout).to(kept.dtype)
+        owner = torch.arange(len(bags), device=device).repeat_interleave(sizes)
+        n_kept = torch.zeros(len(bags), dtype=kept.dtype, device=device).index_add(0, owner, kept)
+        weights = kept / n_kept.clamp(min=1)[owner]
+        embeddings: Tensor = self.head(self.bag(buckets, sizes.cumsum(0) - sizes, per_sample_weights=weights))
         return embeddings

@@ -103,7 +103,8 @@ def both_ways(
             direction = f"{sides[query]} → {sides[key]}" if i == 0 else ""
             rows.append([direction, name, *result.recall.values(), result.median_rank])
     notes = ["R@k: the share of queries whose counterpart is among the k best. Rank 1 is best; a tie counts as a miss."]
-    return Table(title, ["", "", *(f"R@{k}" for k in KS), "median rank"], rows, notes)
+    header = ["", "", *(f"R@{k}" for k in KS), "median rank"]
+    return Table(title, header, rows, ["", "", *(".3f" for _ in KS), "g"], notes)
 
 
 def _found_by(n_relevant: Int[Tensor, " n"], m: int) -> Float[Tensor, " m"]:

@@ -8,11 +8,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Table:
-    """A title, a header, and rows of texts and numbers, with notes to read below them."""
+    """A title, a header, and rows of texts and numbers, with notes to read below them.
+
+    `formats` says how each column's numbers are shown, in Python's format language.
+    """
 
     title: str
     header: list[str]
     rows: list[list[str | float]]
+    formats: list[str]
     notes: list[str]
 
     def as_dict(self) -> dict[str, Any]:
@@ -20,15 +24,12 @@ class Table:
         return asdict(self)
 
     def cells(self) -> list[list[str]]:
-        """The rows as text: shares with three decimals, ranks and counts with none.
+        """The rows as text.
 
-        >>> Table("", ["", "R@1", "rank"], [["trained", 0.25, 31.0]], []).cells()
+        >>> Table("", ["", "R@1", "rank"], [["trained", 0.25, 31.0]], ["", ".3f", "g"], []).cells()
         [['trained', '0.250', '31']]
         """
-        return [[cell if isinstance(cell, str) else _number(cell) for cell in row] for row in self.rows]
-
-
-def _number(value: float) -> str:
-    if value > 1 and value == round(value):
-        return f"{value:.0f}"
-    return f"{value:.3f}" if value <= 1 else f"{value:.1f}"
+        return [
+            [cell if isinstance(cell, str) else format(cell, how) for cell, how in zip(row, self.formats, strict=True)]
+            for row in self.rows
+        ]

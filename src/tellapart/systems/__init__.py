@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from tellapart.data.gallery import Embeddings, Hit
     from tellapart.evaluation import Table
-    from tellapart.training import Run, TrainerOptions
+    from tellapart.run import Run
+    from tellapart.training import TrainerOptions
 
 NAMES = ("clip",)
 

@@ -29,10 +29,11 @@ from tellapart.errors import require_option
 from tellapart.evaluation import Table, both_ways
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.relations import Relation, same
+from tellapart.run import Run, is_first_process
 from tellapart.scores import unit
 from tellapart.temperature import LearnedTemperature
-from tellapart.training import Batches, Run, TrainerOptions
-from tellapart.training.run import is_first_process
+from tellapart.training import Batches, TrainerOptions
+from tellapart.views import jitter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +74,9 @@ class Config:
     text_width: int = 256
     """Length of these vectors."""
     text_dropout: float = 0.2
-    """Share of a text's features that are dropped at each step."""
+    """Share of a text's words and n-grams that are left out at each step."""
+    picture_jitter: float = 0.15
+    """How far pictures are moved, turned (radians), scaled and faded at random, as a share; 0 for not at all."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "dim", "picture_width", "text_buckets", "text_width"):
@@ -87,6 +90,7 @@ class Config:
         require_option("learning_rate", self.learning_rate > 0, "be positive", self.learning_rate)
         require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
         require_option("temperature", self.temperature >= 0.01, "be at least 0.01", self.temperature)
+        require_option("picture_jitter", 0 <= self.picture_jitter < 1, "lie between 0 and 1", self.picture_jitter)
         require_option("text_dropout", 0 <= self.text_dropout < 1, "lie between 0 and 1", self.text_dropout)
 
 
@@ -98,6 +102,7 @@ class CLIP(nn.Module):
         torch.manual_seed(config.seed)
         self.picture_encoder = ConvNet(config.dim, config.picture_width)
         self.text_encoder = NgramBag(config.dim, config.text_buckets, config.text_width, config.text_dropout)
+        self.picture_jitter = config.picture_jitter
         self.temperature = LearnedTemperature(config.temperature, minimum=0.01)
 
     @torch.no_grad()
@@ -120,7 +125,7 @@ def counterparts(pairs: Pairs) -> Relation:
 def terms(model: CLIP, batch: Pairs) -> Terms:
     """The objective: symmetric InfoNCE over the batch."""
     return info_nce_terms(
-        model.picture_encoder(batch.pictures),
+        model.picture_encoder(jitter(batch.pictures, model.picture_jitter)),
         model.text_encoder(batch.texts),
         positives=counterparts(batch),
         temperature=model.temperature(),

@@ -4,7 +4,6 @@
 """
 
 from tellapart.training.batches import Batches
-from tellapart.training.options import TrainerOptions
-from tellapart.training.run import Interrupted, Run
+from tellapart.training.options import Interrupted, TrainerOptions
 
-__all__ = ["Batches", "Interrupted", "Run", "TrainerOptions"]
+__all__ = ["Batches", "Interrupted", "TrainerOptions"]

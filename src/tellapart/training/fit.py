@@ -32,11 +32,11 @@ from tellapart.diagnostics import mi_bound
 from tellapart.errors import InputError, cannot_write
 from tellapart.files import atomic_write
 from tellapart.objective import Terms
+from tellapart.run import Run, is_first_process
 from tellapart.temperature import LearnedTemperature
 from tellapart.training.batches import Batches
-from tellapart.training.options import TrainerOptions
+from tellapart.training.options import Interrupted, TrainerOptions
 from tellapart.training.progress import StepBar
-from tellapart.training.run import Interrupted, Run, is_first_process
 
 _WARM_UP = 0.05
 
@@ -177,7 +177,7 @@ class _Keeper(Callback):
         self.run, self.seed, self.checkpoint_every = run, seed, checkpoint_every
         self.stop_signal = 0
         self.previous: dict[int, Any] = {}
-        self.log: io.TextIOWrapper | None = None
+        self.log_file: io.TextIOWrapper | None = None
         self.started = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -185,7 +185,7 @@ class _Keeper(Callback):
             self.previous[number] = signal.signal(number, self._ask_to_stop)
         if trainer.is_global_zero:
             self.run.rewind_log(trainer.global_step)
-            self.log = self.run.log_file.open("a", encoding="utf-8")
+            self.log_file = self.run.log_file.open("a", encoding="utf-8")
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         sequence = np.random.SeedSequence([self.seed, trainer.global_step, trainer.global_rank])
@@ -206,11 +206,17 @@ class _Keeper(Callback):
         if stop and step < n_steps:
             raise Interrupted(self.stop_signal or signal.SIGTERM, step, n_steps)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._let_go()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
         for number, handler in self.previous.items():
             signal.signal(number, handler)
-        if self.log is not None:
-            self.log.close()
+        if self.log_file is not None:
+            self.log_file.close()
 
     def _ask_to_stop(self, number: int, frame: Any) -> None:
         self.stop_signal = number
@@ -230,13 +236,13 @@ class _Keeper(Callback):
         return state
 
     def _write(self, entry: dict[str, float]) -> None:
-        if self.log is None:
+        if self.log_file is None:
             return
         # JSON has no NaN: what could not be measured (an MI bound without single positives) is left out.
         known = {name: value for name, value in entry.items() if math.isfinite(value)}
         try:
-            self.log.write(json.dumps(known) + "\n")
-            self.log.flush()
+            self.log_file.write(json.dumps(known) + "\n")
+            self.log_file.flush()
         except OSError as error:
             raise cannot_write(self.run.log_file, error) from error
 

@@ -1,4 +1,4 @@
-"""How to train, whatever the system: the options under `--trainer`."""
+"""How to train, whatever the system: the options under `--trainer`, and being asked to stop."""
 
 from __future__ import annotations
 
@@ -25,3 +25,11 @@ class TrainerOptions:
         for name in ("devices", "checkpoint_every"):
             value = getattr(self, name)
             require_option(f"trainer.{name}", value >= 1, "be at least 1", value)
+
+
+class Interrupted(Exception):
+    """Training was asked to stop, and its state is saved."""
+
+    def __init__(self, signal_number: int, step: int, n_steps: int) -> None:
+        super().__init__(f"stopped after step {step} of {n_steps}, all of it saved")
+        self.signal_number = signal_number

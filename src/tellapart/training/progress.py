@@ -44,6 +44,12 @@ class StepBar(Callback):
         )
         self.progress.update(self.task, completed=step, description=description)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         if self.progress is not None:
             self.progress.stop()

@@ -12,7 +12,6 @@ report.html         the page to look at
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Iterator
@@ -26,15 +25,6 @@ from torch import nn
 from tellapart import __version__
 from tellapart.errors import InputError
 from tellapart.files import atomic_write
-from tellapart.training.options import TrainerOptions
-
-
-class Interrupted(Exception):
-    """Training was asked to stop, and its state is saved."""
-
-    def __init__(self, signal_number: int, step: int, n_steps: int) -> None:
-        super().__init__(f"stopped after step {step} of {n_steps}, all of it saved")
-        self.signal_number = signal_number
 
 
 class Run:
@@ -52,7 +42,7 @@ class Run:
         self._info_file = folder / "run.json"
 
     @classmethod
-    def create(cls, folder: Path, system: str, config: Any, trainer: TrainerOptions) -> Run:
+    def create(cls, folder: Path, system: str, options: dict[str, Any]) -> Run:
         """Begin a run in a new or empty folder.
 
         Raises:
@@ -63,7 +53,6 @@ class Run:
             raise InputError(f"{folder}: holds a run already. Continue it with --resume, or choose another --run.")
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise InputError(f"{folder}: exists and is not an empty folder. Choose another --run.")
-        options = dataclasses.asdict(config) | {"trainer": dataclasses.asdict(trainer)}
         header = (
             f"# tellapart {__version__}; to run it again: tellapart train {system} --config THIS_FILE --run FOLDER\n"
         )

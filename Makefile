@@ -1,0 +1,52 @@
+# make demo, make test: each installs what it needs into .venv on its first run.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+.PHONY: demo test lint bench docs clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo   train CLIP on OpenMoji and write runs/demo/report.html"
+	@echo "make test   lint, types and all tests"
+	@echo "make lint   lint and types only"
+	@echo "make bench  what importing costs, and the loss against plain PyTorch"
+	@echo "make docs   the API pages and the README's pictures, from runs/demo"
+	@echo "make clean  remove .venv and all caches, but no run"
+
+demo: $(VENV)/.demo
+	@$(BIN)/tellapart train clip --run runs/demo --resume
+
+test: lint
+	$(BIN)/python -m pytest --numprocesses auto
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/dense_loss.py
+
+docs: $(VENV)/.test demo
+	$(BIN)/python docs/make.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis docs/api
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "tellapart needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing tellapart and what the demo needs into $(VENV) (the first time only) …"
+	$(INSTALL) '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing tellapart and what its tests need into $(VENV) (the first time only) …"
+	$(INSTALL) '.[test]'
+	@touch $@ $(VENV)/.demo

@@ -1,0 +1,113 @@
+"""The report's figures, as Plotly figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    Log = list[dict[str, float]]
+
+# Okabe and Ito's colours, which colour-blind people can tell apart.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8a94a0"
+_MAX_POINTS = 1500
+
+
+def loss_curve(log: Log) -> go.Figure:
+    """The loss against the loss of guessing, log K, with the line-up's size K beside it."""
+    steps, loss, k = (_column(log, name) for name in ("step", "loss", "n_candidates"))
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.08)
+    figure.add_trace(_line(steps, loss, "loss", BLUE), row=1, col=1)
+    figure.add_trace(_line(steps, np.log(k), "guessing, log K", GREY, dash="dot"), row=1, col=1)
+    figure.add_trace(_line(steps, k, "line-up size K", ORANGE), row=2, col=1)
+    figure.update_yaxes(title_text="loss (nats)", rangemode="tozero", row=1, col=1)
+    figure.update_yaxes(title_text="K", range=[0, 1.25 * k.max()], nticks=3, row=2, col=1)
+    figure.update_xaxes(title_text="step", row=2, col=1)
+    return _styled(figure)
+
+
+def information_curve(log: Log) -> go.Figure:
+    """The lower bound on mutual information and the ceiling, log K, that it cannot exceed."""
+    steps, bound, k = (_column(log, name) for name in ("step", "mi_bound", "n_candidates"))
+    figure = go.Figure(
+        [_line(steps, bound, "bound", GREEN), _line(steps, np.log(k), "ceiling, log K", GREY, dash="dot")]
+    )
+    figure.update_yaxes(title_text="mutual information (nats)")
+    figure.update_xaxes(title_text="step")
+    return _styled(figure)
+
+
+def accuracy_curve(log: Log) -> go.Figure:
+    """How often the counterpart beats the whole line-up, and the share that guessing would get."""
+    steps, accuracy, k = (_column(log, name) for name in ("step", "accuracy", "n_candidates"))
+    figure = go.Figure(
+        [_line(steps, accuracy, "in the batch", BLUE), _line(steps, 1 / k, "guessing, 1/K", GREY, dash="dot")]
+    )
+    figure.update_yaxes(title_text="accuracy", range=[0, 1.02], tickformat=".0%")
+    figure.update_xaxes(title_text="step")
+    return _styled(figure)
+
+
+def score_histogram(positive: Float[np.ndarray, " p"], negative: Float[np.ndarray, " q"]) -> go.Figure:
+    """The cosines of counterparts and of all others, each as a density."""
+    edges = np.linspace(-1, 1, 51)
+    figure = go.Figure()
+    for name, values, colour in (("all others", negative, GREY), ("counterparts", positive, BLUE)):
+        density, _ = np.histogram(values, bins=edges, density=True)
+        bars = go.Bar(x=(edges[1:] + edges[:-1]) / 2, y=density, name=name, marker_color=colour, opacity=0.7)
+        figure.add_trace(bars)
+    figure.update_layout(barmode="overlay", bargap=0)
+    low = min(positive.min(), negative.min(initial=1.0))
+    figure.update_xaxes(title_text="cosine of picture and text", range=[low - 0.05, 1.0])
+    figure.update_yaxes(title_text="density", showticklabels=False)
+    return _styled(figure)
+
+
+def embedding_map(places: Float[np.ndarray, "n 2"], ranks: Int[np.ndarray, " n"]) -> go.Figure:
+    """Pictures by their place on the map, coloured by the rank at which their own text is found."""
+    figure = go.Figure()
+    groups = [
+        ("found first", ranks == 1, BLUE, "circle"),
+        ("among the ten best", (ranks > 1) & (ranks <= 10), ORANGE, "square"),
+    ]
+    groups.append(("further down", ranks > 10, GREY, "x-thin"))
+    for name, chosen, colour, symbol in groups:
+        marker: dict[str, Any] = {"color": colour, "symbol": symbol, "size": 8, "line": {"color": colour, "width": 1.5}}
+        x, y = places[chosen].T
+        rows = np.flatnonzero(chosen)
+        figure.add_trace(
+            go.Scatter(x=x, y=y, mode="markers", name=name, marker=marker, customdata=rows.tolist(), hoverinfo="none")
+        )
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return _styled(figure)
+
+
+def _column(log: Log, name: str) -> np.ndarray:
+    """One value of the log over the steps, thinned to what a screen can show; NaN where it is missing."""
+    every = -(-len(log) // _MAX_POINTS)
+    return np.array([entry.get(name, np.nan) for entry in log[::every]], dtype=float)
+
+
+def _line(x: np.ndarray, y: np.ndarray, name: str, colour: str, dash: str = "solid") -> go.Scatter:
+    return go.Scatter(x=x, y=y, name=name, mode="lines", line={"color": colour, "width": 2, "dash": dash})
+
+
+def _styled(figure: go.Figure) -> go.Figure:
+    figure.update_layout(
+        template="none",
+        font={"family": "system-ui, sans-serif", "size": 13, "color": "#24303c"},
+        margin={"l": 58, "r": 12, "t": 8, "b": 48},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        hovermode="x unified",
+    )
+    figure.update_xaxes(showgrid=False, linecolor="#c9d1d9", ticks="outside", tickcolor="#c9d1d9", zeroline=False)
+    figure.update_yaxes(gridcolor="#edf0f3", zeroline=False)
+    return figure

@@ -1,0 +1,5 @@
+"""Where counterparts come from: other views of the same thing."""
+
+from tellapart.views.images import jitter
+
+__all__ = ["jitter"]

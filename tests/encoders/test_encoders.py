@@ -1,0 +1,52 @@
+"""The reference encoders."""
+
+import pytest
+import torch
+
+from tellapart.encoders import ConvNet, NgramBag
+from tellapart.encoders.text import ngrams
+
+
+def test_a_text_is_embedded_on_its_own_whatever_stands_beside_it():
+    model = NgramBag(8, buckets=64, width=8, dropout=0.5).eval()
+    texts = ["red fish", "", "小猫", "x", "قطة", "a much longer text than the others"]
+    together = model(texts)
+    assert together.isfinite().all()
+    for text, row in zip(texts, together, strict=True):
+        torch.testing.assert_close(model([text])[0], row)
+
+
+def test_the_bag_is_the_mean_of_its_ngrams():
+    model = NgramBag(8, buckets=32, width=8).double().eval()
+    import zlib
+
+    rows = [zlib.crc32(piece.encode()) % 32 for piece in ngrams("red fish")]
+    torch.testing.assert_close(model(["red fish"])[0], model.head(model.bag.weight[rows].mean(dim=0)))
+
+
+def test_dropped_ngrams_change_training_but_not_evaluation():
+    model = NgramBag(8, buckets=64, width=8, dropout=0.5)
+    assert not torch.equal(model(["red fish"]), model(["red fish"]))
+    model.eval()
+    assert torch.equal(model(["red fish"]), model(["red fish"]))
+
+
+def test_a_text_whose_ngrams_are_all_dropped_is_finite():
+    model = NgramBag(8, buckets=64, width=8, dropout=0.999)
+    assert model(["a"] * 50).isfinite().all()
+
+
+@pytest.mark.parametrize(("a", "b"), [("Fish", "fish"), ("ﬁsh", "fish"), (" red  fish ", "red fish"), ("É", "e\u0301")])
+def test_texts_that_say_the_same_have_the_same_ngrams(a, b):
+    assert ngrams(a) == ngrams(b)
+
+
+@pytest.mark.parametrize("size", [8, 16, 33, 64])
+def test_pictures_of_any_size_are_embedded_and_in_evaluation_each_on_its_own(size):
+    model = ConvNet(dim=6, width=4)
+    pictures = torch.randint(0, 256, (5, 3, size, size), dtype=torch.uint8)
+    model(pictures)
+    model.eval()
+    together = model(pictures)
+    assert together.shape == (5, 6)
+    torch.testing.assert_close(model(pictures[2:3])[0], together[2], rtol=1e-4, atol=1e-5)

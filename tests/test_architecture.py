@@ -1,0 +1,123 @@
+"""The house: imports only go down, systems are neighbours who do not talk, the core stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tellapart
+
+SOURCE = Path(tellapart.__file__).parent
+
+# DESIGN.md §5, and where it is silent: `files` and `run` write, `parser` is the command line's grammar.
+FLOORS = {
+    "errors": 0,
+    "files": 1,
+    "relations": 1,
+    "scores": 1,
+    "temperature": 1,
+    "partition": 2,
+    "objective": 3,
+    "__init__": 4,
+    "diagnostics": 4,
+    "views": 4,
+    "encoders": 4,
+    "data": 4,
+    "evaluation": 4,
+    "run": 5,
+    "training": 6,
+    "report": 6,
+    "systems": 7,
+    "parser": 8,
+    "cli": 9,
+    "__main__": 10,
+}
+LIGHT = {"torch", "numpy"}
+CORE = {"errors", "relations", "scores", "temperature", "partition", "objective", "__init__"}
+
+
+def unit_of(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path, at_runtime: bool = True):
+    """Modules that a file imports; those under `if TYPE_CHECKING` only if not `at_runtime`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing_only = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if at_runtime and id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module
+            if node.module == "tellapart":
+                yield from (f"tellapart.{alias.name}" for alias in node.names)
+
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def own_units(path: Path) -> set[str]:
+    """The top-level parts of the package that a file imports, for types too."""
+    names = {name.split(".")[1] for name in imports(path, at_runtime=False) if name.startswith("tellapart.")}
+    return {name for name in names if name in FLOORS}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_only_go_down(path):
+    me = unit_of(path)
+    for other in own_units(path) - {me}:
+        assert FLOORS[other] < FLOORS[me], f"{me} (floor {FLOORS[me]}) imports {other} (floor {FLOORS[other]})"
+
+
+def test_every_part_has_a_floor():
+    assert {unit_of(path) for path in FILES} == set(FLOORS)
+
+
+def test_systems_never_import_each_other():
+    systems = [path for path in FILES if unit_of(path) == "systems" and path.name != "__init__.py"]
+    assert systems
+    for path in systems:
+        assert not [name for name in imports(path, at_runtime=False) if name.startswith("tellapart.systems")]
+
+
+def test_the_core_needs_only_torch_and_numpy():
+    for path in FILES:
+        if unit_of(path) in CORE:
+            third_party = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names) - {"tellapart"}
+            assert third_party <= LIGHT, path
+
+
+def test_importing_tellapart_imports_nothing_heavier_than_torch():
+    code = "import torch, sys; before = set(sys.modules); import tellapart; print(*set(sys.modules) - before)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    new = {name.split(".")[0] for name in result.stdout.split()} - set(sys.stdlib_module_names)
+    assert new == {"tellapart"}
+
+
+def test_all_is_what_a_user_of_the_loss_needs_and_everything_in_it_is_documented():
+    assert tellapart.__all__ == sorted(tellapart.__all__)
+    for name in tellapart.__all__:
+        assert getattr(tellapart, name) is not None
+        if name != "__version__":
+            assert (getattr(tellapart, name).__doc__ or "").strip(), name
+    public = {name for name, value in vars(tellapart).items() if not name.startswith("_") and callable(value)}
+    assert public == set(tellapart.__all__) - {"__version__"}
+
+
+def test_every_public_function_of_the_core_has_a_docstring_with_a_doctest():
+    for path in FILES:
+        if unit_of(path) not in CORE:
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.name != "sides":
+                assert ">>>" in (ast.get_docstring(node) or ""), f"{path.name}: {node.name}"

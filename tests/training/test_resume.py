@@ -1,0 +1,198 @@
+"""An interrupted run, continued, ends in the same weights bit for bit as one never interrupted."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from tellapart import InputError
+from tellapart.files import atomic_write
+from tellapart.run import Run
+from tests.tiny import arguments, write_pairs
+
+# Long enough to be hit in the middle, with checkpoints between which a kill loses steps.
+OPTIONS = {"epochs": 60, "trainer.checkpoint_every": 7}
+N_STEPS = 60 * 3
+
+
+def command(data, run, *more):
+    return [
+        sys.executable,
+        "-m",
+        "tellapart",
+        "train",
+        "clip",
+        "--run",
+        str(run),
+        *arguments(data=data, **OPTIONS),
+        *more,
+    ]
+
+
+def start(data, run, *more, **kwargs):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command(data, run, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **kwargs
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def wait_for_step(run, step, process):
+    log = run / "log.jsonl"
+    while not log.exists() or log.read_text().count("\n") < step:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_pairs(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data, tmp_path_factory):
+    """Weights, results and log of a run that nobody interrupted."""
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
+    code, _, err = finish(start(data, run))
+    assert code == 0, err
+    return run
+
+
+def without_times(run):
+    entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in entry.items() if name != "seconds"} for entry in entries]
+
+
+def assert_same_end(run, uninterrupted):
+    assert (run / "weights.safetensors").read_bytes() == (uninterrupted / "weights.safetensors").read_bytes()
+    assert (run / "results.json").read_bytes() == (uninterrupted / "results.json").read_bytes()
+    assert without_times(run) == without_times(uninterrupted)
+
+
+@pytest.mark.parametrize(
+    ("number", "steps"), [(signal.SIGKILL, (23, 95)), (signal.SIGTERM, (50,)), (signal.SIGINT, (37,))]
+)
+def test_an_interrupted_run_that_is_resumed_ends_in_the_same_weights(data, uninterrupted, tmp_path, number, steps):
+    run = tmp_path / "run"
+    for step in steps:
+        process = start(data, run, "--resume")
+        wait_for_step(run, step, process)
+        process.send_signal(number)
+        code, _, err = finish(process)
+        assert not (run / "weights.safetensors").exists()
+        if number == signal.SIGKILL:
+            assert code == -signal.SIGKILL
+        else:
+            assert code == 128 + number
+            assert "all of it saved. Continue with: tellapart train clip" in err
+            assert "Traceback" not in err
+    code, _, err = finish(start(data, run, "--resume"))
+    assert code == 0, err
+    assert len(without_times(run)) == N_STEPS
+    assert_same_end(run, uninterrupted)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(data, uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    process = start(data, run)
+    wait_for_step(run, 2, process)
+    process.kill()
+    process.communicate()
+    if not (run / "checkpoint.ckpt").exists():
+        assert finish(start(data, run, "--resume"))[0] == 0
+        assert_same_end(run, uninterrupted)
+
+
+def test_a_disk_that_fills_during_a_checkpoint_loses_nothing(data, uninterrupted, tmp_path):
+    """The limit on file sizes lets the log grow but no checkpoint be written, as a full disk would."""
+    run = tmp_path / "run"
+    process = start(data, run)
+    wait_for_step(run, 20, process)
+    process.kill()
+    process.communicate()
+    before = (run / "checkpoint.ckpt").read_bytes()
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, len(before) // 2))
+
+    code, _, err = finish(start(data, run, "--resume", preexec_fn=limit))
+    assert code == 2, err
+    assert "checkpoint.ckpt: cannot write, the file would exceed the size limit. Make room" in err.splitlines()[-1]
+    assert (run / "checkpoint.ckpt").read_bytes() == before
+    assert not list(run.glob(".*.tmp"))
+    assert finish(start(data, run, "--resume"))[0] == 0
+    assert_same_end(run, uninterrupted)
+
+
+def test_a_second_process_is_kept_out_of_a_run(data, tmp_path):
+    run = tmp_path / "run"
+    first = start(data, run)
+    wait_for_step(run, 5, first)
+    code, _, err = finish(start(data, run, "--resume"))
+    first.kill()
+    first.communicate()
+    assert code == 2
+    assert "another process is training here" in err
+
+
+def test_two_devices_train_together_and_resume(data, tmp_path):
+    """Two processes on the CPU, killed and resumed, end as two that were not."""
+    ends = []
+    for name in ("whole", "killed"):
+        run = tmp_path / name
+        if name == "killed":
+            process = start(data, run, "--trainer.devices=2", start_new_session=True)
+            wait_for_step(run, 30, process)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        code, out, err = finish(start(data, run, "--trainer.devices=2", "--resume"))
+        assert code == 0, err
+        assert out.count("Retrieval among") == 1
+        ends.append((run / "weights.safetensors").read_bytes())
+    assert ends[0] == ends[1]
+
+
+def test_a_damaged_checkpoint_is_named(data, tmp_path):
+    run = tmp_path / "run"
+    process = start(data, run)
+    wait_for_step(run, 20, process)
+    process.kill()
+    process.communicate()
+    (run / "checkpoint.ckpt").write_bytes(b"nonsense")
+    code, _, err = finish(start(data, run, "--resume"))
+    assert code == 2
+    assert "checkpoint.ckpt: damaged checkpoint" in err.splitlines()[-1]
+
+
+def test_a_log_line_torn_by_a_kill_is_left_out(tmp_path):
+    run = Run.create(tmp_path / "run", "clip", {})
+    run.log_file.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"step": 3, "lo')
+    assert [entry["step"] for entry in run.log()] == [1, 2]
+    run.rewind_log(1)
+    assert run.log_file.read_text() == '{"step": 1, "loss": 2.0}\n'
+
+
+def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path):
+    """A pickle that would write a file on loading is refused, not executed."""
+    from tellapart.training.fit import _AtomicCheckpoints
+
+    class Harmful:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "owned"),))
+
+    with atomic_write(tmp_path / "bad.ckpt") as file:
+        torch.save({"state": Harmful()}, file)
+    with pytest.raises(InputError, match="damaged checkpoint"):
+        _AtomicCheckpoints().load_checkpoint(tmp_path / "bad.ckpt")
+    assert not (tmp_path / "owned").exists()
