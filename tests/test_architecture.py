@@ -31,8 +31,9 @@ FLOORS = {
     "report": 6,
     "systems": 7,
     "parser": 8,
-    "cli": 9,
-    "__main__": 10,
+    "commands": 9,
+    "cli": 10,
+    "__main__": 11,
 }
 LIGHT = {"torch", "numpy"}
 CORE = {"errors", "relations", "scores", "temperature", "partition", "objective", "__init__"}

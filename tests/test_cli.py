@@ -68,7 +68,7 @@ def test_train_writes_the_resolved_config_a_log_weights_results_and_a_report(tra
     }
     config = yaml.safe_load((trained / "config.yaml").read_text())
     assert config["epochs"] == 12
-    assert config["weight_decay"] == 0.1
+    assert config["weight_decay"] == 0.5
     assert config["trainer"]["precision"] == "32-true"
     log = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == list(range(1, len(log) + 1))
@@ -230,6 +230,7 @@ def test_damaged_run_folders_are_named(capsys, tmp_path, trained):
         ("weights.safetensors", b"nonsense", "weights.safetensors: damaged or of another model"),
         ("weights.safetensors", None, "not trained to its end"),
         ("config.yaml", b"[1, 2]", "config.yaml: damaged"),
+        ("config.yaml", b"layers: 12", "config.yaml: not the options of this version's clip"),
         ("run.json", b"{", "run.json: missing or damaged"),
         ("gallery.parquet", b"PAR1", "gallery.parquet: missing or damaged gallery"),
     ]:

@@ -55,11 +55,11 @@ class Config:
     """Decides which pairs are held out, the first weights, the order of the batches and all noise."""
     epochs: int = 60
     """How often every training pair is seen."""
-    batch_size: int = 256
+    batch_size: int = 128
     """Pairs in one line-up at most: each picture has one text to find among so many."""
     learning_rate: float = 2e-3
     """Step size of AdamW at its peak."""
-    weight_decay: float = 0.1
+    weight_decay: float = 0.5
     """Pull of the weights towards zero."""
     temperature: float = 0.07
     """Where the learned temperature starts; it stays at 0.01 or above."""

@@ -1,0 +1,41 @@
+"""Makes what the documentation shows: the API pages, and the README's picture of the demo's report.
+
+make docs
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+REPORT = HERE.parent / "runs" / "demo" / "report.html"
+
+
+def picture_of_the_report() -> None:
+    """Photograph the upper part of the demo's report in headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        sys.exit("docs: the README's picture needs Debian's chromium (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1160, "height": 1840})
+        page.goto(REPORT.resolve().as_uri())
+        page.wait_for_selector("#map .scatterlayer .point")
+        page.wait_for_timeout(500)
+        page.screenshot(path=HERE / "images" / "report.png")
+        browser.close()
+
+
+def main() -> None:
+    subprocess.run([sys.executable, "-m", "pdoc", "tellapart", "--output-directory", str(HERE / "api")], check=True)
+    picture_of_the_report()
+    print(f"{HERE / 'api' / 'index.html'} and {HERE / 'images' / 'report.png'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""What each command of the command line does."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from tellapart import parser, systems
+from tellapart.data.gallery import check_suffix
+from tellapart.errors import InputError, require_option
+from tellapart.evaluation import Table
+from tellapart.report import write_report
+from tellapart.run import Run, is_first_process
+from tellapart.training import TrainerOptions
+
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
+
+
+def run(arguments: list[str]) -> None:
+    """Run one command line.
+
+    Raises:
+        InputError: a user's mistake.
+        Interrupted: training was asked to stop.
+    """
+    grammar = parser.build()
+    if not arguments:
+        grammar.print_help()
+        return
+    options = grammar.parse_args(arguments)
+    given = options[options.command]
+    if options.command == "systems":
+        _systems()
+    elif options.command == "train":
+        _train(given.system, given[given.system], arguments)
+    elif options.command == "report":
+        print(write_report(Run.open(Path(given.run)), None if given.output is None else Path(given.output)))
+    else:
+        _use(options.command, given)
+
+
+def program() -> str:
+    """How this program was called, so that what we suggest can be typed as it stands."""
+    return "tellapart" if shutil.which("tellapart") or Path(sys.argv[0]).name != "tellapart" else sys.argv[0]
+
+
+def _systems() -> None:
+    for name in systems.NAMES:
+        print(f"{name:12} {(systems.load(name).__doc__ or '').splitlines()[0]}")
+
+
+def _train(name: str, given: Namespace, arguments: list[str]) -> None:
+    system, folder = systems.load(name), Path(given.run)
+    run = Run(folder)
+    if run.exists() and (given.resume or not is_first_process()):
+        given = _resumed(name, run, arguments)
+    config, trainer = _options(system, given)
+    if not is_first_process():
+        system.train(config, run, trainer)
+        return
+    if not (given.resume and run.exists()):
+        run = Run.create(folder, name, _plain(config, trainer))
+    with run.lock():
+        if run.is_trained():
+            print(f"{folder} is trained already; delete it to train anew.")
+        system.train(config, run, trainer)
+        report = write_report(run, None)
+    _show(Table(**run.results()))
+    print(f'Open {report} in a browser, or search: {program()} search {folder} "red fruit"')
+    print(f"Your own pictures, with a table of their texts: {program()} train {name} --data FOLDER --run runs/mine")
+
+
+def _resumed(name: str, run: Run, arguments: list[str]) -> Namespace:
+    """The options of a run that is to be continued: its own; those given now must not contradict them."""
+    if run.system != name:
+        raise InputError(f"{run.folder}: a run of {run.system}, not of {name}.")
+    after_name = arguments.index(name) + 1
+    words = [*arguments[:after_name], "--config", str(run.config_file), *arguments[after_name:]]
+    given: Namespace = parser.build().parse_args(words)["train"][name]
+    now = _plain(*_options(systems.load(name), given))
+    changed = [
+        f"{key} was {value}, now {now.get(key)}" for key, value in run.options().items() if now.get(key) != value
+    ]
+    if changed:
+        raise InputError(f"{run.folder}: cannot resume with other options ({'; '.join(changed)}). Use another --run.")
+    return given
+
+
+def _options(system: systems.System, given: Namespace) -> tuple[Any, TrainerOptions]:
+    names = [field.name for field in dataclasses.fields(system.Config)]  # type: ignore[arg-type]
+    return system.Config(**{name: given[name] for name in names}), TrainerOptions(**given.trainer.as_dict())
+
+
+def _plain(config: Any, trainer: TrainerOptions) -> dict[str, Any]:
+    return dataclasses.asdict(config) | {"trainer": dataclasses.asdict(trainer)}
+
+
+def _use(command: str, given: Namespace) -> None:
+    """The commands that need a trained run and its system."""
+    run = Run.open(Path(given.run))
+    system = systems.load(run.system)
+    config = _saved_config(system, run)
+    if command == "evaluate":
+        _show(system.evaluate(config, run, given.data))
+    elif command == "embed":
+        output = Path(given.output)
+        check_suffix(output)
+        embeddings = system.embed(config, run, given.input)
+        embeddings.save(output)
+        n, d = embeddings.vectors.shape
+        print(f"{output}: {n} embeddings of length {d}")
+    else:
+        require_option("query", bool(given.query.strip()), "not be empty", repr(given.query))
+        require_option("k", given.k >= 1, "be at least 1", given.k)
+        hits = system.search(config, run, given.query, given.k)
+        rows: list[list[str | float]] = [
+            [hit.name, hit.score, hit.text, "held out" if hit.held_out else "seen in training"] for hit in hits
+        ]
+        header = ["picture", "score", "its own text", ""]
+        _show(Table(f"Pictures for “{given.query}”", header, rows, ["", ".3f", "", ""], []))
+
+
+def _saved_config(system: systems.System, run: Run) -> Any:
+    try:
+        return system.Config(**{name: value for name, value in run.options().items() if name != "trainer"})
+    except TypeError as error:
+        raise InputError(f"{run.config_file}: not the options of this version's {run.system}. Train again.") from error
+
+
+def _show(table: Table) -> None:
+    shown = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column, name in enumerate(table.header):
+        numeric = any(not isinstance(row[column], str) for row in table.rows)
+        shown.add_column(name, justify="right" if numeric else "left")
+    for cells in table.cells():
+        shown.add_row(*(Text(cell) for cell in cells))  # as text, so that no caption is read as markup
+    console = Console()
+    console.print(Text(table.title, style="bold"))
+    console.print(shown)
+    for note in table.notes:
+        console.print(Text(note, style="dim"))

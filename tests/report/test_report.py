@@ -1,0 +1,99 @@
+"""The report, opened offline in headless Chromium."""
+
+import os
+import re
+import shutil
+
+import pytest
+
+from tellapart.cli import main
+from tests.conftest import SCRIPT
+
+BROWSER = shutil.which("chromium")
+if BROWSER is None and os.environ.get("CI"):
+    raise RuntimeError("CI needs Debian's chromium: .ci/run installs it")
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs Debian's chromium, which .ci/run installs")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, trained):
+    """The report of the tiny run, with all that the page complained of, asked for or popped up."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, offline=True)
+    page = context.new_page()
+    page.trouble = []
+    page.on("pageerror", lambda error: page.trouble.append(str(error)))
+    page.on("console", lambda message: page.trouble.append(message.text) if message.type == "error" else None)
+    page.on("dialog", lambda dialog: (page.trouble.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    page.on("request", lambda request: page.trouble.append(request.url) if request.url.startswith("http") else None)
+    page.goto(f"file://{trained}/report.html")
+    page.wait_for_selector("#map .scatterlayer .point, #map .scatterlayer path")
+    yield page
+    context.close()
+
+
+@needs_browser
+def test_it_opens_offline_without_an_error_a_request_or_a_dialog(page):
+    page.wait_for_timeout(300)
+    assert page.trouble == []
+    for chart in ("loss", "information", "accuracy", "scores", "map"):
+        assert page.locator(f"#{chart} svg.main-svg").first.bounding_box()["height"] > 100, chart
+
+
+@needs_browser
+def test_a_caption_with_a_script_stays_text(page, trained):
+    """The script is in the table, the gallery and the page, and nowhere an element."""
+    assert SCRIPT in (trained.parent / "pictures" / "pairs.csv").read_text()
+    assert page.get_by_text(SCRIPT).count() >= 1
+    assert page.locator("script").count() == 4
+    assert SCRIPT not in (trained / "report.html").read_text()
+    assert page.trouble == []
+
+
+@needs_browser
+def test_the_loss_stands_beside_the_size_of_its_line_up(page):
+    assert "line-up size K" in page.locator("#loss").inner_text()
+    assert "guessing, log K" in page.locator("#loss").inner_text()
+    assert re.search(r"loss \d\.\d+ nats in a\s+line-up of K = \d", page.locator(".lead").inner_text())
+
+
+@needs_browser
+def test_pointing_at_the_map_shows_the_picture_and_its_text(page):
+    assert page.locator("#card").is_hidden()
+    mark = page.locator("#map .scatterlayer .point").first
+    mark.scroll_into_view_if_needed()
+    box = mark.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
+    page.wait_for_selector("#card:not([hidden])")
+    assert page.locator("#card p").inner_text()
+    assert page.locator("#card img").evaluate("image => image.naturalWidth") == 16
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1200, 390])
+def test_nothing_sticks_out_of_the_page(page, width):
+    page.set_viewport_size({"width": width, "height": 800})
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_it_can_be_written_elsewhere_and_again(trained, tmp_path, capsys):
+    assert main(["report", str(trained), "--output", str(tmp_path / "page.html")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_bytes() == (trained / "report.html").read_bytes()
+
+
+def test_a_run_that_logged_nothing_has_no_report(tmp_path, capsys):
+    (tmp_path / "run.json").write_text('{"system": "clip"}')
+    (tmp_path / "config.yaml").write_text("seed: 0\n")
+    assert main(["report", str(tmp_path)]) == 2
+    assert "nothing was logged yet" in capsys.readouterr().err

@@ -1,0 +1,47 @@
+"""The README does what it says: its code runs, its commands parse, its figures are a benchmark's."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tellapart.parser import build
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"^    (?:\.venv/bin/)?tellapart (.*?)(?: {2,}#.*)?$", README, re.MULTILINE)
+
+
+def test_there_is_code_and_there_are_commands():
+    assert len(CODE) == 1
+    assert len(COMMANDS) >= 6
+
+
+@pytest.mark.parametrize("code", CODE)
+def test_its_code_runs(code, capsys):
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out.count("tensor(") >= 2
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_its_commands_parse(words):
+    assert build().parse_args(shlex.split(words)).command in words
+
+
+def test_its_table_is_what_the_benchmark_printed():
+    table = README.split("<!-- clip_openmoji -->")[1].split("<!-- /clip_openmoji -->")[0].strip()
+    printed = (ROOT / "benchmarks" / "results" / "clip_openmoji.md").read_text(encoding="utf-8")
+    assert table == printed.strip()
+
+
+def test_its_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_make_target_it_names_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"\bmake ([a-z]+)\b", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
