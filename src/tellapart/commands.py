@@ -74,7 +74,7 @@ def _train(name: str, given: Namespace, arguments: list[str]) -> None:
         system.train(config, run, trainer)
         report = write_report(run, None)
     _show(Table(**run.results()))
-    print(f'Open {report} in a browser, or search: {program()} search {folder} "red fruit"')
+    print(f'Open {report} in a browser, or search: {program()} search {folder} "cat face"')
     print(f"Your own pictures, with a table of their texts: {program()} train {name} --data FOLDER --run runs/mine")
 
 

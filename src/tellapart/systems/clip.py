@@ -73,7 +73,7 @@ class Config:
     """Vectors for the hashed words and n-grams of the text encoder."""
     text_width: int = 256
     """Length of these vectors."""
-    text_dropout: float = 0.2
+    text_dropout: float = 0.5
     """Share of a text's words and n-grams that are left out at each step."""
     picture_jitter: float = 0.15
     """How far pictures are moved, turned (radians), scaled and faded at random, as a share; 0 for not at all."""
