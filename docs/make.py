@@ -11,6 +11,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+MODULES = [
+    "tellapart",
+    "tellapart.scores",
+    "tellapart.partition",
+    "tellapart.diagnostics",
+    "tellapart.evaluation",
+    "tellapart.encoders",
+    "tellapart.views",
+    "tellapart.data",
+    "tellapart.systems.clip",
+]
 REPORT = HERE.parent / "runs" / "demo" / "report.html"
 
 
@@ -32,7 +43,7 @@ def picture_of_the_report() -> None:
 
 
 def main() -> None:
-    subprocess.run([sys.executable, "-m", "pdoc", "tellapart", "--output-directory", str(HERE / "api")], check=True)
+    subprocess.run([sys.executable, "-m", "pdoc", *MODULES, "--output-directory", str(HERE / "api")], check=True)
     picture_of_the_report()
     print(f"{HERE / 'api' / 'index.html'} and {HERE / 'images' / 'report.png'}")
 

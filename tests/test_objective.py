@@ -136,6 +136,21 @@ def test_nt_xent_with_any_number_of_views_agrees_with_simclr_equation_1(v, n, d,
     assert got.item() == pytest.approx(oracle.nt_xent(views, tau), rel=1e-10, abs=1e-11 / tau)
 
 
+@given(st.floats(-1e4, 1e4), st.floats(0, 40), st.integers(1, 30), st.sampled_from((torch.float32, torch.bfloat16)))
+def test_the_error_of_a_small_loss_far_from_zero_is_at_most_twice_that_of_cross_entropy(level, gap, k, dtype):
+    """A counterpart `gap` nats ahead of k others, all near `level`: log Z and S⁺ cancel almost wholly."""
+    keys = torch.full((k + 1, 1), level, dtype=torch.float64)
+    keys[1:] -= gap
+    query, keys = torch.ones(1, 1, dtype=dtype), keys.to(dtype)
+    exact = keys.double()[:, 0]
+    expected = (oracle.logsumexp(exact.tolist()) - exact[0]).item()
+    plain = torch.nn.functional.cross_entropy(keys.float().T, torch.tensor([0])).item()
+    got = info_nce(query, keys, score="dot", temperature=1.0).item()
+    # Z is a sum of k + 1 numbers, 1 the largest: each addition may round by half an ulp of the sum.
+    rounding = (1 + k / 2) * torch.finfo(torch.float32).eps * max(1.0, expected)
+    assert abs(got - expected) <= 2 * abs(plain - expected) + rounding
+
+
 def test_infonce_is_cross_entropy_over_the_line_up():
     q, k = torch.randn(5, 3, dtype=torch.float64), torch.randn(8, 3, dtype=torch.float64)
     logits = torch.nn.functional.normalize(q) @ torch.nn.functional.normalize(k).T / 0.3

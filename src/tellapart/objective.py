@@ -45,6 +45,7 @@ class Terms:
     hardest negative's, both without gradient. `reverse` holds the keys' terms if the loss is symmetric.
     """
 
+    _per_query: Float[Tensor, " n"]
     positive: Float[Tensor, " n"]
     log_partition: Float[Tensor, " n"]
     n_candidates: Int[Tensor, " n"]
@@ -54,8 +55,8 @@ class Terms:
     reverse: Terms | None = None
 
     def per_query(self) -> Float[Tensor, " n"]:
-        """`L_i = log Z_i − S_i⁺`, in nats; 0 for a query without a positive."""
-        return torch.where(self.n_positives > 0, self.log_partition - self.positive, 0)
+        """`L_i = log Z_i − S_i⁺`, in nats, free of the rounding of the two; 0 for a query without a positive."""
+        return self._per_query
 
     def loss(self, reduction: str = "mean") -> Float[Tensor, "..."]:
         """The loss in nats, over the queries that have a positive.

@@ -61,21 +61,31 @@ def _side(
     logits: Float[Tensor, "n c"], weights: Float[Tensor, "n c"], candidates: Bool[Tensor, "n c"], multi_positive: str
 ) -> Side:
     related = weights > 0
-    total = weights.sum(dim=1)
-    if multi_positive == "out":
-        positive = (logits.masked_fill(~related, 0) * weights).sum(dim=1) / torch.where(total > 0, total, 1)
-    else:
-        positive = _logsumexp(logits + weights.log(), related) - total.log()
-        positive = torch.where(total > 0, positive, _NEVER)
     frozen = logits.detach()
+    # Measured from the best candidate, both terms of a small loss are small, and their difference exact.
+    top = frozen.masked_fill(~candidates, _NEVER).amax(dim=1)
+    top = top.masked_fill(top == _NEVER, 0)
+    logits = logits - top[:, None]
+    log_partition = _logsumexp(logits, candidates)
+    positive = _positive(logits, weights, related, multi_positive)
     return Side(
-        positive=positive,
-        log_partition=_logsumexp(logits, candidates),
+        per_query=torch.where(related.any(dim=1), log_partition - positive, 0),
+        positive=positive + top,
+        log_partition=log_partition + top,
         n_candidates=candidates.sum(dim=1),
         n_positives=related.sum(dim=1),
         top_positive=frozen.masked_fill(~related, _NEVER).amax(dim=1),
         top_negative=frozen.masked_fill(related | ~candidates, _NEVER).amax(dim=1),
     )
+
+
+def _positive(logits: Tensor, weights: Tensor, related: Tensor, multi_positive: str) -> Tensor:
+    """The positives' logits, averaged by weight as they are ("out") or as exponentials ("in")."""
+    total = weights.sum(dim=1)
+    some = torch.where(total > 0, total, 1)
+    if multi_positive == "out":
+        return (logits.masked_fill(~related, 0) * weights).sum(dim=1) / some
+    return _logsumexp(logits + torch.where(related, weights, 1).log(), related) - some.log()
 
 
 def _logsumexp(logits: Tensor, among: Tensor) -> Tensor:

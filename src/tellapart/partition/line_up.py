@@ -41,6 +41,8 @@ class LineUp:
 class Side(NamedTuple):
     """What a line-up tells about each one who asks. Scores are logits, in nats."""
 
+    per_query: Float[Tensor, " n"]
+    """The loss, `log_partition − positive`, without the rounding of the two; 0 where there is no positive."""
     positive: Float[Tensor, " n"]
     """The positives' logit: their weighted mean ("out") or the log of their mean exponential ("in")."""
     log_partition: Float[Tensor, " n"]
