@@ -11,7 +11,7 @@ help:
 	@echo "make demo   train CLIP on OpenMoji and write runs/demo/report.html"
 	@echo "make test   lint, types and all tests"
 	@echo "make lint   lint and types only"
-	@echo "make bench  what importing costs, and the loss against plain PyTorch"
+	@echo "make bench  what importing costs beyond torch"
 	@echo "make docs   the API pages and the README's pictures, from runs/demo"
 	@echo "make clean  remove .venv and all caches, but no run"
 
@@ -28,7 +28,6 @@ lint: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/import_time.py
-	$(BIN)/python benchmarks/dense_loss.py
 
 docs: $(VENV)/.test demo
 	$(BIN)/python docs/make.py
@@ -39,7 +38,7 @@ clean:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "tellapart needs Python 3.11 or newer; name one with: make PYTHON=python3.12 …"; exit 2; }
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing tellapart and what the demo needs into $(VENV) (the first time only) …"

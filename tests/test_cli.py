@@ -1,6 +1,7 @@
 """The command line: what each command does, and one line for every mistake."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -156,6 +157,7 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, trained, tmp_path):
     train = ("train", "clip", "--run", tmp_path / "new", f"--data={data}")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
+    (tmp_path / "strange.yaml").write_text("layers: 12\n")
     expected = {
         ("paint",): "invalid choice: 'paint'",
         ("train", "simclr"): "invalid choice: 'simclr' (choose from 'clip')",
@@ -169,13 +171,16 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, trained, tmp_path):
         ("embed", trained, data, "-o", "out.txt"): "out.txt: the output must end in .npz or .parquet",
         ("embed", trained, tmp_path / "nowhere", "-o", "out.npz"): "there is no such file or folder",
         ("report", trained, "--output", trained / "run.json" / "x.html"): "cannot write, a part of its path is a file",
-        (*train, "--epochs=0"): "`epochs` must be at least 1. Got 0.",
+        (*train, "--epochs=0"): "`epochs` must lie between 1 and 1000000. Got 0.",
+        (*train, "--seed=99999999999999999999"): "`seed` must lie between 0 and 2^63 - 1",
+        (*train, "--picture_size=100000"): "`picture_size` must lie between 8 and 1024",
         (*train, "--epochs=many"): 'Parser key "epochs"',
         (*train, "--batch_size=1"): "`batch_size` must be at least 2",
         (*train, "--temperature=0.001"): "`temperature` must be at least 0.01",
         (*train, "--trainer.devices=0"): "`trainer.devices` must be at least 1",
         (*train, "--trainer.precision=8"): 'Parser key "trainer.precision"',
         (*train, "--config", tmp_path / "nowhere.yaml"): "nowhere.yaml",
+        (*train, "--config", tmp_path / "strange.yaml"): "holds an option that this command does not have",
         ("train", "clip", "--run", tmp_path / "full", f"--data={data}"): "exists and is not an empty folder",
         ("train", "clip", "--run", trained): "holds a run already. Continue it with --resume",
         (
@@ -189,7 +194,58 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, trained, tmp_path):
     }
     for words, message in expected.items():
         assert message in fails(capsys, *words), words
-    assert not (tmp_path / "new").exists() or not any((tmp_path / "new").iterdir())
+    assert not (tmp_path / "new").exists()
+
+
+def test_after_a_mistake_the_same_folder_can_be_used(capsys, tmp_path):
+    """A wrong --data is found after the run was begun: the next try, corrected, must not trip over it."""
+    data, folder = write_pairs(tmp_path / "pictures"), tmp_path / "run"
+    message = fails(capsys, "train", "clip", "--run", folder, *arguments(data=tmp_path / "pictuers", epochs=1))
+    assert "pictuers: there is no such file or folder" in message
+    (folder / ".config.yaml.killed.tmp").touch()  # and what a kill left does not matter either
+    assert run(capsys, "train", "clip", "--run", folder, *arguments(data=data, epochs=1))[0] == 0
+    assert not list(folder.glob(".*.tmp"))
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "bf16-true"])
+def test_every_precision_trains_and_is_measured_the_same_afterwards(capsys, tmp_path, precision):
+    words = arguments(data=write_pairs(tmp_path / "pictures"), epochs=1, **{"trainer.precision": precision})
+    code, trained_out, err = run(capsys, "train", "clip", "--run", tmp_path / "run", *words)
+    assert code == 0, err
+    code, out, _ = run(capsys, "evaluate", tmp_path / "run")
+    assert code == 0
+    assert trained_out.startswith(out)
+
+
+def test_more_devices_than_pairs_of_rows_are_refused(capsys, tmp_path):
+    words = arguments(data=write_pairs(tmp_path / "pictures"), held_out=0.8, **{"trainer.devices": 20})
+    message = fails(capsys, "train", "clip", "--run", tmp_path / "run", *words)
+    assert "`trainer.devices` must leave each device 2 of the" in message
+
+
+def test_data_named_relative_to_a_folder_are_found_from_any_other(capsys, tmp_path, monkeypatch):
+    write_pairs(tmp_path / "pictures")
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "train", "clip", "--run", tmp_path / "run", *arguments(data="pictures", epochs=1))[0] == 0
+    monkeypatch.chdir("/")
+    assert run(capsys, "evaluate", tmp_path / "run")[0] == 0
+
+
+def test_a_caption_cannot_command_the_terminal(capsys, tmp_path):
+    texts = {f"{colour}-dot.png": f"\x1b[2J{colour} [bold]dot[/bold]" for colour in ("red", "green", "blue", "black")}
+    words = arguments(data=write_pairs(tmp_path / "pictures", texts), epochs=1)
+    assert run(capsys, "train", "clip", "--run", tmp_path / "run", *words)[0] == 0
+    code, out, _ = run(capsys, "search", tmp_path / "run", "dot", "-k", "24")
+    assert code == 0
+    assert "\x1b" not in out
+    assert "[bold]dot[/bold]" in out
+
+
+def test_a_terminal_without_the_characters_shows_others(trained):
+    command = [sys.executable, "-m", "tellapart", "evaluate", str(trained)]
+    result = subprocess.run(command, capture_output=True, check=False, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert result.returncode == 0, result.stderr
+    assert b"picture ? text" in result.stdout
 
 
 def test_a_traceback_is_shown_only_with_debug(capsys, trained):
@@ -228,9 +284,10 @@ def test_damaged_run_folders_are_named(capsys, tmp_path, trained):
 
     for name, content, message in [
         ("weights.safetensors", b"nonsense", "weights.safetensors: damaged or of another model"),
-        ("weights.safetensors", None, "not trained to its end"),
         ("config.yaml", b"[1, 2]", "config.yaml: damaged"),
-        ("config.yaml", b"layers: 12", "config.yaml: not the options of this version's clip"),
+        ("config.yaml", b"layers: 12", "config.yaml: layers is no option of this version's clip"),
+        ("config.yaml", b"dim: 1.5", 'Parser key "dim"'),
+        ("weights.safetensors", None, "not trained to its end. Continue it with: tellapart train clip --run"),
         ("run.json", b"{", "run.json: missing or damaged"),
         ("gallery.parquet", b"PAR1", "gallery.parquet: missing or damaged gallery"),
     ]:

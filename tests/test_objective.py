@@ -229,6 +229,55 @@ def test_accuracy_of_a_collapsed_encoder_is_zero():
     assert info_nce_terms(torch.eye(8), torch.eye(8), symmetric=True).accuracy() == 1
 
 
+def test_accuracy_counts_neither_the_excluded_nor_the_margin():
+    """In NT-Xent each row is most like itself: were the excluded counted, accuracy would be 0."""
+    views = torch.eye(4).repeat(2, 1) + 0.01 * torch.randn(8, 4)
+    example = same(torch.arange(4).repeat(2))
+    terms = info_nce_terms(views, views, positives=example & ~paired(), exclude=paired(), margin=0.9)
+    assert terms.accuracy() == 1
+    assert (terms.top_negative < 0.5 / 0.07).all()
+    assert terms.n_candidates.tolist() == [7] * 8
+    assert terms.n_positive_candidates.tolist() == [1] * 8
+    assert info_nce_terms(views, views, exclude=paired()).n_positive_candidates.tolist() == [0] * 8
+
+
+@given(
+    st.integers(2, 12),
+    st.integers(1, 16),
+    st.floats(0.01, 100),
+    st.sampled_from((torch.float32, torch.bfloat16, torch.float16)),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_gradients_of_lower_precision_err_at_most_twice_as_much_as_those_of_the_plain_formula(
+    n, d, tau, dtype, symmetric, seed
+):
+    """Against float64 gradients of the same rounded inputs; the plain formula in float32, plus 4 ulp of the largest."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = [torch.randn(n, d, generator=generator).to(dtype) for _ in range(2)]
+
+    def plain(q, k):
+        scores = torch.nn.functional.normalize(q) @ torch.nn.functional.normalize(k).T / tau
+        ways = [scores, scores.T] if symmetric else [scores]
+        return sum(torch.nn.functional.cross_entropy(way, torch.arange(n)) for way in ways) / len(ways)
+
+    def ours(q, k):
+        return info_nce(q, k, temperature=tau, symmetric=symmetric)
+
+    def gradients(loss, to):
+        leaves = [x.clone().to(to).requires_grad_() for x in inputs]
+        loss(*leaves).backward()
+        return torch.cat([leaf.grad.double() for leaf in leaves])
+
+    exact = gradients(plain, torch.float64)
+    error = (gradients(ours, dtype) - exact).abs().max()
+    bound = 2 * (gradients(plain, torch.float32) - exact).abs().max()
+    # The result is rounded to its dtype; a normalised row scales rounding by 1/(τ‖v‖).
+    shortest = min(x.double().norm(dim=1).min().item() for x in inputs)
+    rounding = torch.finfo(dtype).eps * exact.abs().max() + 8 * torch.finfo(torch.float32).eps / (tau * shortest)
+    assert error <= bound + rounding
+
+
 def test_module_equals_function_and_trains_its_temperature():
     q, k = torch.randn(6, 3), torch.randn(6, 3)
     module = InfoNCE(temperature=0.2, symmetric=True)
@@ -281,7 +330,9 @@ EYE = torch.eye(3)
         ({"positives": same([1, 2, 3], [4, 5, 6])}, "`positives` must relate at least one query to a key"),
         ({"positives": listed(torch.tensor([0, 1, 3]))}, "`positives` must list keys between 0 and 2. Got 3"),
         ({"exclude": dense(torch.ones(2, 2))}, "`exclude` must relate as many queries"),
-        ({"exclude": paired() | ~paired()}, "`exclude` must leave every query a candidate. Got none for row 0"),
+        ({"score": tellapart.Bilinear(4, 3)}, "`queries` must have 4 columns for this score. Got 3"),
+        ({"exclude": same([1, 1, 1], [0, 1, 0]), "symmetric": True}, "`exclude` .* Got none for key 1"),
+        ({"exclude": paired() | ~paired()}, "`exclude` must leave every query a candidate. Got none for query 0"),
     ],
 )
 def test_a_wrong_argument_is_named_with_requirement_and_value(arguments, message):
@@ -296,6 +347,10 @@ def test_a_wrong_argument_is_named_with_requirement_and_value(arguments, message
         ({"keys": EYE.double()}, "`keys` must have the queries' dtype, torch.float32. Got torch.float64"),
         ({"queries": [[1.0]]}, "`queries` must be a floating-point tensor. Got list"),
         ({"score": 3}, "`score` must be a name or a function"),
+        ({"positives": torch.eye(3)}, r"`positives` must be a relation, such as .* dense\(matrix\). Got Tensor"),
+        ({"exclude": EYE > 0}, "`exclude` must be a relation"),
+        ({"temperature": LearnedTemperature()}, "`temperature` must be a number or a tensor"),
+        ({"key_bias": [0.0, 0.0, 0.0]}, "`key_bias` must be a tensor. Got list"),
     ],
 )
 def test_a_wrong_type_is_named(arguments, message):

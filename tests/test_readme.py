@@ -41,7 +41,9 @@ def test_its_links_lead_somewhere():
         assert (ROOT / target).exists(), target
 
 
-def test_every_make_target_it_names_exists():
+def test_every_make_target_it_names_exists_and_so_does_what_it_runs():
     makefile = (ROOT / "Makefile").read_text()
+    for script in re.findall(r"\S+/\S+\.py", makefile):
+        assert (ROOT / script).is_file(), script
     for target in set(re.findall(r"\bmake ([a-z]+)\b", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

@@ -52,7 +52,8 @@ def test_same_takes_texts_arrays_and_tensors_and_one_list_for_both_sides():
     expected = [[1, 0, 1], [0, 1, 0], [1, 0, 1]]
     for ids in (["a", "b", "a"], ("猫", "いぬ", "猫"), np.array([4, 9, 4]), torch.tensor([4, 9, 4])):
         assert same(ids).tile(*square).int().tolist() == expected
-    assert same(np.array(["x", "y", "x"], dtype=object).tolist()).tile(*square).int().tolist() == expected
+    for ids in (np.array(["x", "y", "x"]), list(torch.tensor([4, 9, 4])), [4, 9, 4]):
+        assert same(ids).tile(*square).int().tolist() == expected
     assert same(torch.tensor([4, 9, 4]), [4, 9, 4]).tile(*square).int().tolist() == expected
 
 
@@ -66,6 +67,8 @@ def test_weights_carry_no_gradient():
     [
         (lambda: same(torch.tensor([0.5])), TypeError, "`query_ids` must hold integers or hashable ids"),
         (lambda: listed(torch.tensor([0.5])), TypeError, "`index` must hold integers"),
+        (lambda: listed(torch.tensor([True])), TypeError, r"`index` must hold integers; dense\(\) takes a mask"),
+        (lambda: same(np.array([0.5])), TypeError, "`query_ids` must hold integers or hashable ids"),
         (lambda: same(torch.tensor([[1]])), ValueError, "`query_ids` must have 1 dimension"),
         (lambda: dense(torch.ones(3)), ValueError, "`matrix` must have 2 dimensions"),
         (lambda: dense(torch.tensor([[-1.0]])), ValueError, "`matrix` must hold finite weights ≥ 0. Got -1.0"),

@@ -17,8 +17,8 @@ def test_it_starts_where_told_and_its_gradient_is_exact():
 
 
 @pytest.mark.parametrize(("bound", "outward"), [("minimum", 1.0), ("maximum", -1.0)])
-def test_at_a_bound_it_stays_and_it_can_come_back(bound, outward):
-    """Descent along an outward gradient leaves τ on the bound; along an inward one it moves at once."""
+def test_at_a_bound_it_stays_and_an_inward_gradient_is_not_blocked(bound, outward):
+    """Descent along an outward gradient leaves τ on the bound; an inward one reaches the parameter."""
     tau = LearnedTemperature(0.1, minimum=0.05, maximum=0.2)
     optimizer = torch.optim.SGD(tau.parameters(), lr=10.0)
     limit = getattr(tau, bound)

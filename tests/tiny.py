@@ -18,6 +18,7 @@ OPTIONS = {
     "text_width": 16,
     "batch_size": 8,
     "epochs": 4,
+    "learning_rate": 0.01,
 }
 
 

@@ -21,6 +21,9 @@ def main(argv: list[str] | None = None) -> int:
     2
     """
     arguments = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows "?" for it
     try:
         from tellapart import commands  # here, because it needs more than the loss does
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from jsonargparse import Namespace
 
 
+_WIDE = 200
+_JOINERS = "\u200d\ufe0f"  # not printable by themselves, but parts of emoji
+
+
 def run(arguments: list[str]) -> None:
     """Run one command line.
 
@@ -60,20 +64,23 @@ def _systems() -> None:
 def _train(name: str, given: Namespace, arguments: list[str]) -> None:
     system, folder = systems.load(name), Path(given.run)
     run = Run(folder)
-    if run.exists() and (given.resume or not is_first_process()):
+    resumed = given.resume and run.has_begun()
+    if resumed or (run.exists() and not is_first_process()):
         given = _resumed(name, run, arguments)
     config, trainer = _options(system, given)
     if not is_first_process():
         system.train(config, run, trainer)
         return
-    if not (given.resume and run.exists()):
-        run = Run.create(folder, name, _plain(config, trainer))
+    if not resumed:
+        run.check_free()
     with run.lock():
+        if not resumed:
+            run.begin(name, _plain(config, trainer))
         if run.is_trained():
             print(f"{folder} is trained already; delete it to train anew.")
         system.train(config, run, trainer)
         report = write_report(run, None)
-    _show(Table(**run.results()))
+    _show(Table.from_dict(run.results()))
     print(f'Open {report} in a browser, or search: {program()} search {folder} "cat face"')
     print(f"Your own pictures, with a table of their texts: {program()} train {name} --data FOLDER --run runs/mine")
 
@@ -129,10 +136,13 @@ def _use(command: str, given: Namespace) -> None:
 
 
 def _saved_config(system: systems.System, run: Run) -> Any:
-    try:
-        return system.Config(**{name: value for name, value in run.options().items() if name != "trainer"})
-    except TypeError as error:
-        raise InputError(f"{run.config_file}: not the options of this version's {run.system}. Train again.") from error
+    """The run's options, held to the grammar like those of a command line."""
+    known = {field.name for field in dataclasses.fields(system.Config)} | {"trainer"}  # type: ignore[arg-type]
+    if strange := set(run.options()) - known:
+        names = ", ".join(sorted(strange))
+        raise InputError(f"{run.config_file}: {names} is no option of this version's {run.system}. Train again.")
+    given = parser.build().parse_args(["train", run.system, "--config", str(run.config_file)])
+    return _options(system, given["train"][run.system])[0]
 
 
 def _show(table: Table) -> None:
@@ -141,9 +151,21 @@ def _show(table: Table) -> None:
         numeric = any(not isinstance(row[column], str) for row in table.rows)
         shown.add_column(name, justify="right" if numeric else "left")
     for cells in table.cells():
-        shown.add_row(*(Text(cell) for cell in cells))  # as text, so that no caption is read as markup
-    console = Console()
-    console.print(Text(table.title, style="bold"))
+        shown.add_row(*map(_plain_text, cells))
+    console = _Console()
+    if not console.is_terminal:
+        console = _Console(width=_WIDE)  # one line a row for whatever program reads it
+    console.print(_plain_text(table.title), style="bold")
     console.print(shown)
     for note in table.notes:
         console.print(Text(note, style="dim"))
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # for main to judge, where rich would end the program
+
+
+def _plain_text(cell: str) -> Text:
+    """A cell as text: nothing in it is read as markup, and nothing in it commands the terminal."""
+    return Text("".join(letter if letter.isprintable() or letter in _JOINERS else " " for letter in cell))

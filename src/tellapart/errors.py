@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
     from torch import Tensor
 
 _debug: ContextVar[bool] = ContextVar("tellapart_debug", default=False)
@@ -24,6 +23,10 @@ _debug: ContextVar[bool] = ContextVar("tellapart_debug", default=False)
 
 class InputError(ValueError):
     """A mistake in what was handed in: the message names the thing, what is wrong and the remedy."""
+
+
+class NotFiniteError(ValueError):
+    """Embeddings with a NaN or an infinity: data gone wrong, or a training that diverged."""
 
 
 @contextmanager
@@ -103,11 +106,11 @@ def check_embeddings(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,)
 
 
 def check_finite(parameter: str, value: Tensor) -> None:
-    """Raise `ValueError` that names the first row of `value` with a NaN or an infinity.
+    """Raise `NotFiniteError` that names the first row of `value` with a NaN or an infinity.
 
     >>> check_finite("keys", torch.tensor([[0.0], [float("nan")]]))
     Traceback (most recent call last):
-    ValueError: `keys` must be finite. Got nan in row 1.
+    tellapart.errors.NotFiniteError: `keys` must be finite. Got nan in row 1.
     """
     if not values_are_checked(value):
         return
@@ -117,17 +120,24 @@ def check_finite(parameter: str, value: Tensor) -> None:
         return
     row = int((~flat.isfinite()).any(dim=1).nonzero()[0, 0])
     bad = flat[row][~flat[row].isfinite()][0].item()
-    raise ValueError(requirement(parameter, "be finite", f"{bad} in row {row}"))
+    raise NotFiniteError(requirement(parameter, "be finite", f"{bad} in row {row}"))
 
 
-def check_temperature(temperature: float | Float[Tensor, ""] | Float[Tensor, " n"], n_queries: int) -> None:
-    """Raise `ValueError` unless τ is a positive finite number, a 0-d tensor, or one per query.
+def check_temperature(temperature: object, n_queries: int) -> None:
+    """Raise unless τ is a positive finite number, a 0-d tensor, or one per query.
+
+    Raises:
+        TypeError: neither a number nor a tensor.
+        ValueError: not positive, not finite, or of another shape.
 
     >>> check_temperature(-0.1, 4)
     Traceback (most recent call last):
     ValueError: `temperature` must be positive and finite. Got -0.1.
     """
     must = "be positive and finite"
+    if not isinstance(temperature, torch.Tensor | float | int):
+        what = "be a number or a tensor (of a LearnedTemperature, the value that calling it returns)"
+        raise TypeError(requirement("temperature", what, type(temperature).__name__))
     if not isinstance(temperature, torch.Tensor):
         if not 0 < temperature < float("inf"):
             raise ValueError(requirement("temperature", must, temperature))

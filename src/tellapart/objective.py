@@ -9,7 +9,7 @@ is who stands in the line-up.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +22,8 @@ from tellapart.errors import (
     requirement,
     values_are_checked,
 )
-from tellapart.partition import sides, state
-from tellapart.relations import Relation, paired, same
+from tellapart.partition import Side, sides, state
+from tellapart.relations import Relation, check_relation, paired, same
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -35,28 +35,31 @@ _REDUCTIONS = ("mean", "sum", "none")
 _MULTI_POSITIVE = ("out", "in")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Terms:
     """What the line-up says of each query, one entry per query; logits in nats.
 
     `positive` S⁺ (several positives: their weighted mean for "out", the log of the mean of their
-    exponentials for "in"), `log_partition` log Z, `n_candidates` who stands in the line-up (the positive
-    too, unless excluded), `n_positives`, `top_positive` the best positive's logit and `top_negative` the
-    hardest negative's, both without gradient. `reverse` holds the keys' terms if the loss is symmetric.
+    exponentials for "in"), `log_partition` log Z, `cross_entropy` their difference (0 without a positive),
+    `n_candidates` who stands in the line-up, `n_positives` and how many of them stand in it,
+    `n_positive_candidates`, `top_positive` the best positive's logit and `top_negative` the hardest
+    negative's, both before the margin and without gradient. `reverse` holds the keys' terms if the loss
+    is symmetric.
     """
 
-    _per_query: Float[Tensor, " n"]
     positive: Float[Tensor, " n"]
     log_partition: Float[Tensor, " n"]
+    cross_entropy: Float[Tensor, " n"]
     n_candidates: Int[Tensor, " n"]
     n_positives: Int[Tensor, " n"]
+    n_positive_candidates: Int[Tensor, " n"]
     top_positive: Float[Tensor, " n"]
     top_negative: Float[Tensor, " n"]
     reverse: Terms | None = None
 
     def per_query(self) -> Float[Tensor, " n"]:
-        """`L_i = log Z_i − S_i⁺`, in nats, free of the rounding of the two; 0 for a query without a positive."""
-        return self._per_query
+        """`L_i = log Z_i − S_i⁺`, in nats, without the rounding of the two; 0 for a query without a positive."""
+        return self.cross_entropy
 
     def loss(self, reduction: str = "mean") -> Float[Tensor, "..."]:
         """The loss in nats, over the queries that have a positive.
@@ -120,13 +123,13 @@ def info_nce_terms(
             raise ValueError(
                 requirement("keys", f"hold a counterpart for each of the {n} queries", f"{len(keys)} rows")
             )
-    positives.check("positives", n, len(keys))
-    if exclude is not None:
-        exclude.check("exclude", n, len(keys))
+    for parameter, relation in (("positives", positives), ("exclude", exclude)):
+        if relation is not None:
+            check_relation(parameter, relation, n, len(keys))
     with torch.autocast(queries.device.type, enabled=False):
         line_up = state(queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
         forward, backward = sides(line_up, multi_positive, symmetric)
-    terms = Terms(*forward, reverse=None if backward is None else Terms(*backward))
+    terms = _terms(forward, None if backward is None else _terms(backward, None))
     _check_line_ups(terms)
     return terms
 
@@ -194,7 +197,14 @@ def info_nce(
     return terms.loss(reduction)
 
 
-def nt_xent(*views: Float[Tensor, "n d"], temperature: float | Float[Tensor, ""] = 0.5, **options: Any) -> Tensor:
+def nt_xent(
+    *views: Float[Tensor, "n d"],
+    temperature: float | Float[Tensor, ""] = 0.5,
+    score: str | Score = "cosine",
+    margin: float = 0.0,
+    multi_positive: str = "out",
+    reduction: str = "mean",
+) -> Float[Tensor, "..."]:
     """NT-Xent: V views of the same n examples; each finds its example's others among all V·n − 1.
 
     `L_i = log Σ_{j≠i} exp S_ij − mean over the other V − 1 views p of S_ip`, averaged over all V·n.
@@ -202,7 +212,7 @@ def nt_xent(*views: Float[Tensor, "n d"], temperature: float | Float[Tensor, ""]
     Args:
         views: two or more tensors `(n, d)`; row i of each shows example i.
         temperature: τ > 0.
-        options: `score`, `margin`, `multi_positive` and `reduction`, as for `info_nce`.
+        score: as for `info_nce`, like `margin`, `multi_positive` and `reduction`.
 
     Raises:
         ValueError: fewer than two views, or views of different shapes.
@@ -220,7 +230,17 @@ def nt_xent(*views: Float[Tensor, "n d"], temperature: float | Float[Tensor, ""]
     everyone = torch.cat(views)
     itself = paired()
     example = same(torch.arange(len(views[0]), device=everyone.device).repeat(len(views)))
-    return info_nce(everyone, everyone, positives=example & ~itself, exclude=itself, temperature=temperature, **options)
+    return info_nce(
+        everyone,
+        everyone,
+        positives=example & ~itself,
+        exclude=itself,
+        temperature=temperature,
+        score=score,
+        margin=margin,
+        multi_positive=multi_positive,
+        reduction=reduction,
+    )
 
 
 class InfoNCE(nn.Module):
@@ -281,16 +301,21 @@ class InfoNCE(nn.Module):
         )
 
 
+def _terms(side: Side, reverse: Terms | None) -> Terms:
+    return Terms(**side._asdict(), reverse=reverse)
+
+
 def _check_line_ups(terms: Terms) -> None:
     """Raise if nobody has a positive, or if somebody has one but no candidate."""
-    directions = [terms] if terms.reverse is None else [terms, terms.reverse]
     if not values_are_checked(terms.positive):
         return
-    for side in directions:
+    for who, other, side in (("query", "key", terms), ("key", "query", terms.reverse)):
+        if side is None:
+            continue
         asked = side.n_positives > 0
         if not bool(asked.any()):
-            raise ValueError(requirement("positives", "relate at least one query to a key", "no related pair"))
+            raise ValueError(requirement("positives", f"relate at least one {who} to a {other}", "no related pair"))
         lonely = asked & (side.n_candidates == 0)
         if bool(lonely.any()):
             row = int(lonely.nonzero()[0, 0])
-            raise ValueError(requirement("exclude", "leave every query a candidate", f"none for row {row}"))
+            raise ValueError(requirement("exclude", f"leave every {who} a candidate", f"none for {who} {row}"))

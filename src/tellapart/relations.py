@@ -66,7 +66,10 @@ def listed(index: Int[Tensor, " n"]) -> Relation:
     >>> listed(torch.tensor([2, 0])).tile(slice(0, 2), slice(0, 3)).int().tolist()
     [[0, 0, 1], [1, 0, 0]]
     """
-    return _Listed(_integers("index", torch.as_tensor(index)))
+    index = torch.as_tensor(index)
+    if index.dtype == torch.bool:
+        raise TypeError(requirement("index", "hold integers; dense() takes a mask", index.dtype))
+    return _Listed(_integers("index", index))
 
 
 def same(query_ids: Ids, key_ids: Ids | None = None) -> Relation:
@@ -84,7 +87,7 @@ def same(query_ids: Ids, key_ids: Ids | None = None) -> Relation:
     [[0, 0, 1], [1, 1, 0]]
     """
     keys = query_ids if key_ids is None else key_ids
-    if hasattr(query_ids, "dtype") and hasattr(keys, "dtype"):
+    if _is_numeric(query_ids) and _is_numeric(keys):
         rows = _integers("query_ids", torch.as_tensor(query_ids))
         return _Same(rows, rows if key_ids is None else _integers("key_ids", torch.as_tensor(keys)))
     numbers: dict[Hashable, int] = {}
@@ -100,6 +103,7 @@ def dense(matrix: Bool[Tensor, "n m"] | Float[Tensor, "n m"]) -> Relation:
     >>> dense(torch.tensor([[0.0, 0.5], [1.0, 0.0]])).tile(slice(0, 1), slice(0, 2)).tolist()
     [[0.0, 0.5]]
     """
+    matrix = torch.as_tensor(matrix)
     if matrix.ndim != 2:
         raise ValueError(requirement("matrix", "have 2 dimensions (queries, keys)", f"shape {tuple(matrix.shape)}"))
     matrix = matrix.detach()
@@ -111,6 +115,21 @@ def dense(matrix: Bool[Tensor, "n m"] | Float[Tensor, "n m"]) -> Relation:
     return _Dense(matrix)
 
 
+def check_relation(parameter: str, relation: object, n_queries: int, n_keys: int) -> None:
+    """Raise unless `relation` is one between `n_queries` and `n_keys`.
+
+    Raises:
+        TypeError: not a relation: a matrix needs `dense()` around it.
+        ValueError: a relation of another size.
+
+    >>> check_relation("positives", same([1, 2]), 2, 2)
+    """
+    if not isinstance(relation, Relation):
+        must = "be a relation, such as paired(), same(ids) or dense(matrix)"
+        raise TypeError(requirement(parameter, must, type(relation).__name__))
+    relation.check(parameter, n_queries, n_keys)
+
+
 def _integers(parameter: str, ids: Tensor) -> Tensor:
     if ids.is_floating_point() or ids.is_complex():
         raise TypeError(requirement(parameter, "hold integers or hashable ids", ids.dtype))
@@ -119,10 +138,16 @@ def _integers(parameter: str, ids: Tensor) -> Tensor:
     return ids
 
 
+def _is_numeric(ids: Ids) -> bool:
+    """Whether ids are a tensor or an array of numbers, which need no numbering of ours."""
+    return isinstance(ids, Tensor) or getattr(getattr(ids, "dtype", None), "kind", "O") in "biufc"
+
+
 def _numbered(ids: Ids, numbers: dict[Hashable, int]) -> Tensor:
     """Each id's number, in order of first appearance; `numbers` is extended by the new ones."""
-    hashables: Sequence[Hashable] = ids.tolist() if hasattr(ids, "tolist") else ids
-    return torch.tensor([numbers.setdefault(x, len(numbers)) for x in hashables], dtype=torch.long)
+    # A 0-d tensor hashes by identity, so it counts by its value.
+    values = (x.item() if isinstance(x, Tensor) else x for x in (ids.tolist() if hasattr(ids, "tolist") else ids))
+    return torch.tensor([numbers.setdefault(x, len(numbers)) for x in values], dtype=torch.long)
 
 
 def _span(tile_range: slice, device: torch.device | None) -> Tensor:

@@ -23,7 +23,7 @@ import yaml
 from torch import nn
 
 from tellapart import __version__
-from tellapart.errors import InputError
+from tellapart.errors import InputError, cannot_write
 from tellapart.files import atomic_write
 
 
@@ -40,27 +40,31 @@ class Run:
         self.gallery = folder / "gallery.parquet"
         self.report = folder / "report.html"
         self._info_file = folder / "run.json"
+        self._lock_file = folder / "lock"
 
-    @classmethod
-    def create(cls, folder: Path, system: str, options: dict[str, Any]) -> Run:
-        """Begin a run in a new or empty folder.
+    def check_free(self) -> None:
+        """Raise `InputError` unless a run may begin here: in a new, an empty or an unbegun run's folder.
+
+        What a training leaves that a mistake stopped before its first step may be written over.
+        """
+        if self.has_begun():
+            raise InputError(f"{self.folder}: holds a run already. Continue it with --resume, or choose another --run.")
+        ours = {self.config_file, self._info_file, self._lock_file, *self._unfinished()}
+        if self.folder.exists() and (not self.folder.is_dir() or set(self.folder.iterdir()) - ours):
+            raise InputError(f"{self.folder}: exists and is not an empty folder. Choose another --run.")
+
+    def begin(self, system: str, options: dict[str, Any]) -> None:
+        """Write what the run is to be.
 
         Raises:
-            InputError: the folder holds something already, or cannot be written.
+            InputError: a file cannot be written.
         """
-        run = cls(folder)
-        if run.exists():
-            raise InputError(f"{folder}: holds a run already. Continue it with --resume, or choose another --run.")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InputError(f"{folder}: exists and is not an empty folder. Choose another --run.")
-        header = (
-            f"# tellapart {__version__}; to run it again: tellapart train {system} --config THIS_FILE --run FOLDER\n"
-        )
-        with atomic_write(run.config_file) as file:
-            file.write((header + yaml.safe_dump(options, sort_keys=False, allow_unicode=True)).encode())
-        # The last file to appear is the one by which the folder is known as a run.
-        run._write_json(run._info_file, {"system": system, "version": __version__})
-        return run
+        again = f"tellapart train {system} --config THIS_FILE --run FOLDER"
+        content = f"# tellapart {__version__}; to run it again: {again}\n"
+        content += yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
+        with atomic_write(self.config_file) as file:
+            file.write(content.encode())
+        self._write_json(self._info_file, {"system": system, "version": __version__})
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -79,6 +83,10 @@ class Run:
     def exists(self) -> bool:
         """Whether the folder holds a run, in whatever state."""
         return self._info_file.is_file()
+
+    def has_begun(self) -> bool:
+        """Whether a first step of training was logged or saved here."""
+        return self.exists() and any(f.is_file() for f in (self.log_file, self.checkpoint, self.weights))
 
     @property
     def system(self) -> str:
@@ -106,9 +114,10 @@ class Run:
             InputError: the data is not what the run was started with.
         """
         info = self._read_json(self._info_file)
-        if info.setdefault("data", fingerprint) != fingerprint:
+        if info.get("data", fingerprint) != fingerprint:
             raise InputError(f"{self.folder}: the data changed since the run began. Restore it, or start a new run.")
-        self._write_json(self._info_file, info)
+        if "data" not in info:
+            self._write_json(self._info_file, info | {"data": fingerprint})
 
     def is_trained(self) -> bool:
         """Whether training is complete."""
@@ -130,22 +139,34 @@ class Run:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        if not self.is_trained():
-            raise InputError(f"{self.folder}: not trained to its end. Continue it with tellapart train … --resume.")
+        self.check_trained()
         try:
             model.load_state_dict(load(self.weights.read_bytes()))
         except (SafetensorError, RuntimeError, OSError) as error:
             raise InputError(f"{self.weights}: damaged or of another model. Train again.") from error
         model.eval()
 
+    def check_trained(self) -> None:
+        """Raise `InputError` unless training is complete."""
+        if not self.is_trained():
+            what = f"Continue it with: tellapart train {self.system} --run {self.folder} --resume"
+            raise InputError(f"{self.folder}: not trained to its end. {what}")
+
     def log(self) -> list[dict[str, float]]:
-        """The log, one entry per step; a line torn by a kill is left out."""
+        """The log, one entry per step; a line torn by a kill is left out.
+
+        Raises:
+            InputError: a line that is no entry.
+        """
         entries = []
         for line in self.log_file.read_text(encoding="utf-8").splitlines() if self.log_file.is_file() else []:
             try:
-                entries.append(json.loads(line))
+                entry = json.loads(line)
             except json.JSONDecodeError:
                 break
+            if not isinstance(entry, dict) or "step" not in entry:
+                raise InputError(f"{self.log_file}: damaged. Restore it, or train again into a new folder.")
+            entries.append(entry)
         return entries
 
     def rewind_log(self, step: int) -> None:
@@ -175,12 +196,22 @@ class Run:
         """
         import fcntl
 
-        with (self.folder / "lock").open("w") as file:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = self._lock_file.open("w")
+        except OSError as error:
+            raise cannot_write(self._lock_file, error) from error
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise InputError(f"{self.folder}: another process is training here. Wait for it or stop it.") from error
+            for leftover in self._unfinished():  # of a writer that was killed
+                leftover.unlink(missing_ok=True)
             yield
+
+    def _unfinished(self) -> list[Path]:
+        return list(self.folder.glob(".*.tmp"))
 
     def _read_json(self, path: Path) -> dict[str, Any]:
         try:

@@ -70,7 +70,8 @@ def sqeuclidean(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> In
     """Negative squared distance, `s = −‖q − k‖² = 2q·k − ‖q‖² − ‖k‖²`.
 
     Both sides are first moved by the keys' mean, which changes no distance and keeps the three terms
-    from cancelling when the vectors lie far from the origin.
+    from cancelling when the vectors lie far from the origin. What still rounds is relative to the squared
+    distance from that mean.
 
     >>> form = sqeuclidean(torch.tensor([[1.0]]), torch.tensor([[1.0], [3.0]]))
     >>> (form.queries @ form.keys.T + form.query_bias[:, None] + form.key_bias).tolist()
@@ -97,7 +98,14 @@ class Bilinear(nn.Module):
         nn.init.orthogonal_(self.weight)
 
     def forward(self, queries: Float[Tensor, "n q"], keys: Float[Tensor, "m k"]) -> InnerProduct:
-        """Bring `qᵀ W k` to inner-product form by moving the queries into the keys' space."""
+        """Bring `qᵀ W k` to inner-product form by moving the queries into the keys' space.
+
+        Raises:
+            ValueError: queries or keys of another width than the form's.
+        """
+        for parameter, vectors, width in zip(("queries", "keys"), (queries, keys), self.weight.shape, strict=True):
+            if vectors.shape[1] != width:
+                raise ValueError(requirement(parameter, f"have {width} columns for this score", vectors.shape[1]))
         return InnerProduct(queries @ self.weight.to(queries.dtype), keys)
 
 

@@ -19,7 +19,9 @@ class LearnedTemperature(nn.Module):
 
     `log τ` is the parameter, so τ stays positive and steps are relative. At a bound the gradient is
     blocked only where a step would lead further out: τ can rest on a bound and come back from it, and
-    no training loop has to clamp anything after its step. The default minimum is CLIP's `1/τ ≤ 100`.
+    no training loop has to clamp anything after its step. An optimizer's momentum may carry the parameter,
+    though never τ, somewhat beyond a bound; inward gradients then bring it back over as many steps.
+    The default minimum is CLIP's `1/τ ≤ 100`.
 
     Source: Radford et al. 2021, §2.5 (its `logit_scale` is `−log τ`).
 

@@ -66,11 +66,29 @@ def test_texts_in_any_script_arrive_as_they_are(folder, text):
         ("image,text\n.,x\n", "it is a folder"),
         ("image,text\nx.png,x\ny.png,y\n", r"line 2: .*x.png.*\(and 1 more broken pictures\)"),
         ("image\0,text\n", "holds a zero byte"),
+        ("image,text,text\na.png,x,y\n", "the column text stands there twice"),
     ],
 )
 def test_a_wrong_table_is_named_with_its_line(folder, content, message):
     with pytest.raises(InputError, match=message):
         load_pairs(table(folder, content), 8)
+
+
+def test_a_parquet_table_that_holds_no_texts_or_is_damaged_is_named(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"image": ["a.png"], "text": [["one", "two"]]}), path)
+    with pytest.raises(InputError, match=r"x\.parquet: the column text holds list"):
+        load_pairs(str(path), 8)
+    pq.write_table(pa.table({"image": ["a.png" * 1000], "text": ["x"]}), path)
+    with pytest.raises(InputError, match=r"row 1: .*broken picture, File name too long"):
+        load_pairs(str(path), 8)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + bytes(20) + whole[24:])
+    with pytest.raises(InputError, match=r"x\.parquet"):
+        load_pairs(str(path), 8)
 
 
 def test_a_table_that_is_not_utf8_is_named_with_its_line(folder):
@@ -131,12 +149,43 @@ def test_broken_pictures_are_named(tmp_path):
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16"])
 def test_every_kind_of_picture_becomes_a_white_square_with_the_picture_in_it(tmp_path, mode):
+    """A wide picture, black on the left and light on the right, keeps both and gets white above and below."""
     suffix = "tif" if mode in ("CMYK", "I;16") else "png"
-    Image.new(mode, (40, 20)).save(tmp_path / f"x.{suffix}")
-    picture = read_picture(tmp_path / f"x.{suffix}", 8)
+    image = Image.new("L", (40, 20), 0)
+    image.paste(255 if mode == "1" else 128, (20, 0, 40, 20))
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+    else:
+        image = image.convert("RGB").convert(mode) if mode in ("P", "CMYK") else image.convert(mode)
+    assert image.mode == mode
+    image.save(tmp_path / f"x.{suffix}")
+    picture = read_picture(tmp_path / f"x.{suffix}", 8).int()
     assert picture.shape == (3, 8, 8)
     assert (picture[:, :2] == 255).all()
     assert (picture[:, -2:] == 255).all()
+    assert (picture[:, 3:5, :3] < 12).all()
+    assert ((picture[:, 3:5, 5:] - (255 if mode == "1" else 128)).abs() < 12).all()
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pictures_without_an_agreed_range_are_refused(tmp_path, mode):
+    Image.new(mode, (8, 8)).save(tmp_path / "x.tif")
+    with pytest.raises(InputError, match="32 bits a pixel have no agreed range; convert it to 8 or 16 bits"):
+        read_picture(tmp_path / "x.tif", 8)
+
+
+def test_a_large_picture_looks_as_a_small_one_does(tmp_path):
+    small = draw("red", "square")
+    small.resize((960, 960), Image.Resampling.NEAREST).save(tmp_path / "large.png")
+    small.save(tmp_path / "small.png")
+    large, small = (read_picture(tmp_path / f"{name}.png", 12).float() for name in ("large", "small"))
+    assert (large - small).abs().mean() < 12
+
+
+def test_a_format_that_starts_a_program_is_not_tried(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
+    with pytest.raises(InputError, match="not a picture that can be read"):
+        read_picture(tmp_path / "x.png", 8)
 
 
 def test_exif_rotation_is_applied(tmp_path):
@@ -178,8 +227,11 @@ def test_a_picture_named_in_several_rows_is_the_same_picture(folder):
     assert torch.equal(pairs.pictures[0], pairs.pictures[2])
 
 
-def pairs_of(texts, names):
-    return Pairs(torch.zeros(len(texts), 3, 1, 1, dtype=torch.uint8), list(texts), list(names))
+def pairs_of(texts, pictures):
+    """Pairs whose pictures are told apart by a number each."""
+    numbers = torch.tensor([int(number) for number in pictures], dtype=torch.uint8)
+    names = [f"file {row}" for row in range(len(numbers))]  # the same picture may go by many names
+    return Pairs(numbers[:, None, None, None].expand(-1, 3, 1, 1), list(texts), names)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -187,10 +239,13 @@ def test_no_picture_and_no_text_stands_on_both_sides_of_the_split(seed):
     """Rows chained through shared pictures and texts stay together, and nobody is lost."""
     rng = np.random.default_rng(seed)
     texts = [f"Text {'  ' if rng.random() < 0.3 else ''}{i}" for i in rng.integers(0, 60, 100)]
-    pairs = pairs_of(texts, [f"{i}.png" for i in rng.integers(0, 90, 100)])
+    pairs = pairs_of(texts, rng.integers(0, 90, 100))
     train, test = split(pairs, 0.3, seed)
     assert sorted([*train.tolist(), *test.tolist()]) == list(range(100))
-    for of in (lambda rows: {text_id(t) for t in pairs.rows(rows).texts}, lambda rows: set(pairs.rows(rows).names)):
+    for of in (
+        lambda rows: {text_id(t) for t in pairs.rows(rows).texts},
+        lambda rows: set(pairs.rows(rows).pictures[:, 0, 0, 0].tolist()),
+    ):
         assert not of(train) & of(test)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tellapart import info_nce_terms, same
+from tellapart import info_nce_terms, paired, same
 from tellapart.diagnostics import mi_bound
 
 
@@ -46,3 +46,8 @@ def test_queries_with_several_positives_do_not_count():
     mixed = info_nce_terms(keys, keys, positives=same([0, 1, 2, 2]), temperature=0.1)
     torch.testing.assert_close(mi_bound(mixed), mi_bound(all_single))
     assert mi_bound(info_nce_terms(keys, keys, positives=same([0, 0, 0, 0]))).isnan()
+
+
+def test_a_positive_that_is_excluded_gives_no_bound():
+    keys = torch.eye(8)
+    assert mi_bound(info_nce_terms(keys, keys, exclude=paired(), temperature=0.05)).isnan()

@@ -5,8 +5,10 @@ import re
 import shutil
 
 import pytest
+from PIL import Image
 
 from tellapart.cli import main
+from tellapart.report.figures import BLUE, GREEN, ORANGE
 from tests.conftest import SCRIPT
 
 BROWSER = shutil.which("chromium")
@@ -67,15 +69,28 @@ def test_the_loss_stands_beside_the_size_of_its_line_up(page):
 
 
 @needs_browser
-def test_pointing_at_the_map_shows_the_picture_and_its_text(page):
+def test_pointing_at_any_mark_of_the_map_shows_its_own_picture_and_text(page):
+    """Every mark of every colour, against what the page's data say stands there."""
+    page.locator("#map").scroll_into_view_if_needed()
     assert page.locator("#card").is_hidden()
-    mark = page.locator("#map .scatterlayer .point").first
-    mark.scroll_into_view_if_needed()
-    box = mark.bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=5)
-    page.wait_for_selector("#card:not([hidden])")
-    assert page.locator("#card p").inner_text()
-    assert page.locator("#card img").evaluate("image => image.naturalWidth") == 16
+    expected = page.evaluate("figures.map.data.flatMap(trace => trace.customdata.map(row => hover[row].text))")
+    marks = page.locator("#map .scatterlayer .point")
+    assert marks.count() == len(expected)
+    for i, text in enumerate(expected):
+        box = marks.nth(i).bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_function("text => document.querySelector('#card p').textContent === text", arg=text, timeout=3000)
+        assert page.locator("#card img").evaluate("image => image.naturalWidth") == 16
+
+
+@needs_browser
+def test_a_photograph_of_it_shows_all_its_charts_in_their_colours(page, tmp_path):
+    page.wait_for_timeout(300)
+    page.screenshot(path=tmp_path / "report.png", full_page=True)
+    with Image.open(tmp_path / "report.png") as image:
+        colours = {colour for count, colour in image.convert("RGB").getcolors(image.width * image.height) if count > 40}
+    for colour in (BLUE, ORANGE, GREEN):
+        assert tuple(bytes.fromhex(colour[1:])) in colours, colour
 
 
 @needs_browser
@@ -92,8 +107,14 @@ def test_it_can_be_written_elsewhere_and_again(trained, tmp_path, capsys):
     assert (tmp_path / "page.html").read_bytes() == (trained / "report.html").read_bytes()
 
 
-def test_a_run_that_logged_nothing_has_no_report(tmp_path, capsys):
+def test_a_run_that_is_not_complete_has_no_report_and_says_how_to_go_on(tmp_path, capsys):
     (tmp_path / "run.json").write_text('{"system": "clip"}')
-    (tmp_path / "config.yaml").write_text("seed: 0\n")
     assert main(["report", str(tmp_path)]) == 2
-    assert "nothing was logged yet" in capsys.readouterr().err
+    assert f"Continue it with: tellapart train clip --run {tmp_path} --resume" in capsys.readouterr().err
+
+
+def test_damaged_results_are_named(trained, tmp_path, capsys):
+    shutil.copytree(trained, tmp_path / "copy")
+    (tmp_path / "copy" / "results.json").write_text("{}")
+    assert main(["report", str(tmp_path / "copy")]) == 2
+    assert "results.json: damaged" in capsys.readouterr().err

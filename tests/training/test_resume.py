@@ -36,9 +36,8 @@ def command(data, run, *more):
 
 
 def start(data, run, *more, **kwargs):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        command(data, run, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **kwargs
+        command(data, run, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs
     )
 
 
@@ -103,14 +102,28 @@ def test_an_interrupted_run_that_is_resumed_ends_in_the_same_weights(data, unint
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_over(data, uninterrupted, tmp_path):
-    run = tmp_path / "run"
-    process = start(data, run)
-    wait_for_step(run, 2, process)
+    run, late = tmp_path / "run", "--trainer.checkpoint_every=1000"
+    process = start(data, run, late)
+    wait_for_step(run, 30, process)
     process.kill()
     process.communicate()
-    if not (run / "checkpoint.ckpt").exists():
-        assert finish(start(data, run, "--resume"))[0] == 0
-        assert_same_end(run, uninterrupted)
+    assert not (run / "checkpoint.ckpt").exists()
+    code, _, err = finish(start(data, run, late, "--resume"))
+    assert code == 0, err
+    assert_same_end(run, uninterrupted)
+
+
+def test_a_second_ctrl_c_does_not_wait_and_loses_only_what_no_checkpoint_holds(data, uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    process = start(data, run)
+    wait_for_step(run, 40, process)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    code, _, err = finish(process)
+    assert code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+    assert "Continue with: tellapart train clip" in err.splitlines()[-1]
+    assert finish(start(data, run, "--resume"))[0] == 0
+    assert_same_end(run, uninterrupted)
 
 
 def test_a_disk_that_fills_during_a_checkpoint_loses_nothing(data, uninterrupted, tmp_path):
@@ -176,7 +189,8 @@ def test_a_damaged_checkpoint_is_named(data, tmp_path):
 
 
 def test_a_log_line_torn_by_a_kill_is_left_out(tmp_path):
-    run = Run.create(tmp_path / "run", "clip", {})
+    run = Run(tmp_path / "run")
+    run.begin("clip", {})
     run.log_file.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"step": 3, "lo')
     assert [entry["step"] for entry in run.log()] == [1, 2]
     run.rewind_log(1)

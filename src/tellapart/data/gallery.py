@@ -23,7 +23,7 @@ SUFFIXES = (".npz", ".parquet")
 MAX_THUMBNAILS = 1500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Embeddings:
     """Named vectors; `kinds` says what each was made from ("picture", "text")."""
 
@@ -65,7 +65,7 @@ class Hit(NamedTuple):
     held_out: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gallery:
     """All pairs of a run, embedded: row i of everything belongs together."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from rich.console import Console
+from rich.progress import Progress
 
 from tellapart.data import images, tables
 from tellapart.data.openmoji import load_openmoji
@@ -19,11 +22,11 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
     from torch import Tensor
 
-Progress = Callable[[int, int], None]
 _COLUMNS = ("image", "text")
+_MANY = 500  # pictures from which on reading shows its progress
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Items:
     """Pictures, texts or both, not necessarily paired: what an encoder can embed."""
 
@@ -32,14 +35,13 @@ class Items:
     texts: list[str]
 
 
-def load_pairs(source: str, size: int, progress: Progress | None = None) -> Pairs:
+def load_pairs(source: str, size: int) -> Pairs:
     """Load pictures with their texts.
 
     Args:
         source: "openmoji", a folder that holds one table, or the table itself: CSV, TSV or Parquet with
             the columns `image` (a path, relative to the table) and `text`.
         size: the pictures' side, in pixels.
-        progress: called with (pictures read, pictures in all).
 
     Raises:
         InputError: the source, a column, a cell or a picture is missing or broken; it names the place.
@@ -58,18 +60,17 @@ def load_pairs(source: str, size: int, progress: Progress | None = None) -> Pair
         raise InputError(f"{path}: not a table. Give a folder, or a .csv, .tsv or .parquet file.")
     table = tables.read_table(table_path, _COLUMNS, required=_COLUMNS)
     names = table.columns["image"]
-    pictures = _read_pictures([table_path.parent / name for name in names], table.places, size, progress)
+    pictures = _read_pictures([table_path.parent / name for name in names], table.places, size)
     return Pairs(pictures, table.columns["text"], names)
 
 
-def load_items(source: str, size: int, progress: Progress | None = None) -> Items:
+def load_items(source: str, size: int) -> Items:
     """Load whatever can be embedded: pictures, texts, or both.
 
     Args:
         source: as for `load_pairs`, where one column is enough; or a picture, a folder of pictures, or
             a `.txt` file with one text per line.
         size: the pictures' side, in pixels.
-        progress: called with (pictures read, pictures in all).
 
     Raises:
         InputError: nothing there that can be embedded, or something broken; it names the place.
@@ -88,7 +89,7 @@ def load_items(source: str, size: int, progress: Progress | None = None) -> Item
             raise InputError(f"{path}: neither a column image nor a column text. Rename the header.")
         names = table.columns.get("image", [])
         files = [path.parent / name for name in names]
-        pictures = _read_pictures(files, table.places, size, progress) if names else None
+        pictures = _read_pictures(files, table.places, size) if names else None
         return Items(pictures, names, table.columns.get("text", []))
     files = [path]
     if path.is_dir():
@@ -96,7 +97,7 @@ def load_items(source: str, size: int, progress: Progress | None = None) -> Item
         if not files:
             raise InputError(f"{path}: the folder holds no table and no pictures.")
     names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
-    return Items(_read_pictures(files, [""] * len(files), size, progress), names, [])
+    return Items(_read_pictures(files, [""] * len(files), size), names, [])
 
 
 def _existing(source: str) -> Path:
@@ -116,7 +117,7 @@ def _read_lines(path: Path) -> list[str]:
     return lines
 
 
-def _read_pictures(paths: Sequence[Path], places: Sequence[str], size: int, progress: Progress | None) -> Tensor:
+def _read_pictures(paths: Sequence[Path], places: Sequence[str], size: int) -> Tensor:
     """All pictures, each distinct file read once. Every broken one is found before the error is raised."""
     distinct = list(dict.fromkeys(paths))
     row_of = {path: row for row, path in enumerate(distinct)}
@@ -129,11 +130,12 @@ def _read_pictures(paths: Sequence[Path], places: Sequence[str], size: int, prog
         except InputError as error:
             broken[path] = error
 
-    pool = ThreadPoolExecutor()
+    pool = ThreadPoolExecutor(os.cpu_count())  # a large picture takes memory while it is decoded
+    bar = Progress(console=Console(stderr=True), transient=True, disable=len(distinct) < _MANY)
     try:
-        for done, _ in enumerate(pool.map(read, distinct), start=1):
-            if progress is not None:
-                progress(done, len(distinct))
+        with bar:
+            for _ in bar.track(pool.map(read, distinct), total=len(distinct), description="Reading pictures"):
+                pass
     finally:
         pool.shutdown(cancel_futures=True)  # on Ctrl-C, do not read the rest first
     if broken:

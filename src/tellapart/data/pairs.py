@@ -13,18 +13,20 @@ import torch
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Int, UInt8
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pairs:
     """Pictures and their texts, row by row. A picture or a text may stand in several rows."""
 
     pictures: UInt8[Tensor, "n 3 size size"]
     texts: list[str]
     names: list[str]
-    """What a person calls the picture: its file, or the emoji itself. Equal names: the same picture."""
+    """What a person calls the picture: its file, or the emoji itself."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -41,6 +43,10 @@ class Pairs:
     def text_ids(self) -> list[str]:
         """One id per row: rows whose texts say the same, but for case and spacing, share it."""
         return [text_id(text) for text in self.texts]
+
+    def picture_ids(self) -> list[bytes]:
+        """One id per row: rows whose pictures are alike in every pixel share it, whatever their names."""
+        return [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in self.pictures.cpu().numpy()]
 
     def fingerprint(self) -> str:
         """A hash of all that is in here, to tell whether data changed between two commands."""
@@ -67,12 +73,13 @@ def split(pairs: Pairs, held_out: float, seed: int) -> tuple[Int[Tensor, " a"], 
     Raises:
         InputError: too few groups to train (2) and to evaluate (2).
 
-    >>> pairs = Pairs(torch.zeros(8, 3, 1, 1, dtype=torch.uint8), list("aabbccdd"), list("12345678"))
+    >>> pictures = torch.arange(24, dtype=torch.uint8).reshape(8, 3, 1, 1)
+    >>> pairs = Pairs(pictures, list("aabbccdd"), list("12345678"))
     >>> train, test = split(pairs, 0.5, seed=0)
     >>> sorted(len(set(pairs.rows(rows).texts)) for rows in (train, test))
     [2, 2]
     """
-    group = _groups(pairs.text_ids(), pairs.names)
+    group = _groups(pairs.text_ids(), pairs.picture_ids())
     sizes = np.bincount(group)
     if len(sizes) < 4:
         raise InputError(
@@ -86,13 +93,13 @@ def split(pairs: Pairs, held_out: float, seed: int) -> tuple[Int[Tensor, " a"], 
     return torch.from_numpy(np.flatnonzero(~out)), torch.from_numpy(np.flatnonzero(out))
 
 
-def _groups(*ids: list[str]) -> np.ndarray:
+def _groups(*ids: Sequence[str | bytes]) -> np.ndarray:
     """Number the connected components of rows that share an id of any kind."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     n = len(ids[0])
-    nodes: dict[tuple[int, str], int] = {}
+    nodes: dict[tuple[int, str | bytes], int] = {}
     links = [nodes.setdefault((kind, x), n + len(nodes)) for kind, column in enumerate(ids) for x in column]
     rows = np.tile(np.arange(n), len(ids))
     graph = coo_array((np.ones(len(rows), dtype=bool), (rows, links)), shape=(n + len(nodes), n + len(nodes)))

@@ -46,7 +46,10 @@ def read_table(path: Path, wanted: tuple[str, ...], required: tuple[str, ...]) -
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.")
-    header, rows = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
+    header, rows = _parquet(path, wanted) if path.suffix.lower() == ".parquet" else _csv(path)
+    twice = [name for name in wanted if header.count(name) > 1]
+    if twice:
+        raise InputError(f"{path}: the column {twice[0]} stands there twice. Rename one.")
     missing = [name for name in required if name not in header]
     if missing:
         found = ", ".join(header) or "none"
@@ -102,21 +105,29 @@ def _cells(row: dict[str | None, object]) -> int:
     )
 
 
-def _parquet(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, str | None]]]]:
+def _parquet(path: Path, wanted: tuple[str, ...]) -> tuple[list[str], Iterator[tuple[str, dict[str, str | None]]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    damaged = f"{path}: not a Parquet file that can be read. Write it anew."
     try:
         file = pq.ParquetFile(path)
-        header = file.schema_arrow.names
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(damaged) from error
+    types = {field.name: field.type for field in file.schema_arrow}
+    columns = [name for name in wanted if name in types]
+    for name in columns:
+        if not (pa.types.is_string(types[name]) or pa.types.is_large_string(types[name])):
+            raise InputError(f"{path}: the column {name} holds {types[name]}, not texts. Convert it to strings.")
 
-        def rows() -> Iterator[tuple[str, dict[str, str | None]]]:
-            number = 0
-            for batch in file.iter_batches():
+    def rows() -> Iterator[tuple[str, dict[str, str | None]]]:
+        number = 0
+        try:
+            for batch in file.iter_batches(columns=columns):
                 for row in batch.to_pylist():
                     number += 1
-                    yield f"{path} row {number}", {k: None if v is None else str(v) for k, v in row.items()}
+                    yield f"{path} row {number}", row
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(damaged) from error
 
-        return header, rows()
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a Parquet file that can be read. Write it anew.") from error
+    return list(types), rows()

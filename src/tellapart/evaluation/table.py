@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tellapart.errors import InputError
+
 
 @dataclass(frozen=True)
 class Table:
@@ -22,6 +24,18 @@ class Table:
     def as_dict(self) -> dict[str, Any]:
         """The table as plain data, for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Table:
+        """The table that `as_dict` gave.
+
+        Raises:
+            InputError: the data is no table.
+        """
+        try:
+            return cls(**data)
+        except TypeError as error:
+            raise InputError("results.json: damaged. Make it anew with tellapart evaluate.") from error
 
     def cells(self) -> list[list[str]]:
         """The rows as text.

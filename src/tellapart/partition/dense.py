@@ -23,57 +23,57 @@ def sides(line_up: LineUp, multi_positive: str, symmetric: bool) -> tuple[Side, 
     """
     m = line_up.n_keys
     logits, weights, candidates = _matrices(line_up)
-    queries = _side(logits, weights, candidates, multi_positive)
+    shift = None if not line_up.margin else line_up.margin * line_up.scale.unsqueeze(-1) * (weights > 0)
+    queries = _side(logits, shift, weights, candidates, multi_positive)
     if not symmetric:
         return queries, None
-    return queries, _side(logits[:, :m].T, weights[:, :m].T, candidates[:, :m].T, multi_positive)
+    columns = None if shift is None else shift[:, :m].T
+    return queries, _side(logits[:, :m].T, columns, weights[:, :m].T, candidates[:, :m].T, multi_positive)
 
 
 def _matrices(line_up: LineUp) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits, positive weights and who is a candidate, each (n, m + negatives)."""
+    """Logits without margin, positive weights and who is a candidate, each (n, m + negatives)."""
     product, m = line_up.product, line_up.n_keys
     scores = product.queries @ product.keys.T
     if product.query_bias is not None:
         scores = scores + product.query_bias[:, None]
     if product.key_bias is not None:
         scores = scores + product.key_bias
-    rows, cols = slice(0, scores.shape[0]), slice(0, m)
-    weights = _widen(line_up.positives.tile(rows, cols, scores.device).to(scores.dtype), scores.shape[1])
-    if line_up.margin:
-        scores = scores - line_up.margin * (weights > 0).to(scores.dtype)
     scale = line_up.scale.unsqueeze(-1)
     logits = scores * scale
     if line_up.key_bias is not None:
         logits = logits + line_up.key_bias
     if line_up.mined is not None:
         logits = torch.cat([logits, line_up.mined * scale], dim=1)
+    rows, cols = slice(0, logits.shape[0]), slice(0, m)
+    weights = line_up.positives.tile(rows, cols, logits.device).to(logits.dtype)
     candidates = torch.ones_like(logits, dtype=torch.bool)
     if line_up.exclude is not None:
-        candidates[:, :m] = line_up.exclude.tile(rows, cols, scores.device) == 0
-    return logits, _widen(weights, logits.shape[1]), candidates
-
-
-def _widen(matrix: Tensor, columns: int) -> Tensor:
-    return torch.nn.functional.pad(matrix, (0, columns - matrix.shape[1]))
+        candidates[:, :m] = line_up.exclude.tile(rows, cols, logits.device) == 0
+    return logits, torch.nn.functional.pad(weights, (0, logits.shape[1] - m)), candidates
 
 
 def _side(
-    logits: Float[Tensor, "n c"], weights: Float[Tensor, "n c"], candidates: Bool[Tensor, "n c"], multi_positive: str
+    logits: Float[Tensor, "n c"],
+    shift: Float[Tensor, "n c"] | None,
+    weights: Float[Tensor, "n c"],
+    candidates: Bool[Tensor, "n c"],
+    multi_positive: str,
 ) -> Side:
-    related = weights > 0
-    frozen = logits.detach()
+    related, frozen = weights > 0, logits.detach()
     # Measured from the best candidate, both terms of a small loss are small, and their difference exact.
     top = frozen.masked_fill(~candidates, _NEVER).amax(dim=1)
     top = top.masked_fill(top == _NEVER, 0)
-    logits = logits - top[:, None]
+    logits = (logits if shift is None else logits - shift) - top[:, None]
     log_partition = _logsumexp(logits, candidates)
     positive = _positive(logits, weights, related, multi_positive)
     return Side(
-        per_query=torch.where(related.any(dim=1), log_partition - positive, 0),
         positive=positive + top,
         log_partition=log_partition + top,
+        cross_entropy=torch.where(related.any(dim=1), log_partition - positive, 0),
         n_candidates=candidates.sum(dim=1),
         n_positives=related.sum(dim=1),
+        n_positive_candidates=(related & candidates).sum(dim=1),
         top_positive=frozen.masked_fill(~related, _NEVER).amax(dim=1),
         top_negative=frozen.masked_fill(related | ~candidates, _NEVER).amax(dim=1),
     )

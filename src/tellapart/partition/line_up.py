@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tellapart.scores import InnerProduct, Score
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LineUp:
     """Who asks, who stands in the line-up, and who is whose counterpart.
 
@@ -41,16 +41,18 @@ class LineUp:
 class Side(NamedTuple):
     """What a line-up tells about each one who asks. Scores are logits, in nats."""
 
-    per_query: Float[Tensor, " n"]
-    """The loss, `log_partition − positive`, without the rounding of the two; 0 where there is no positive."""
     positive: Float[Tensor, " n"]
     """The positives' logit: their weighted mean ("out") or the log of their mean exponential ("in")."""
     log_partition: Float[Tensor, " n"]
     """`log Z = logsumexp` over the candidates; −inf where there is none."""
+    cross_entropy: Float[Tensor, " n"]
+    """The loss, `log_partition − positive`, without the rounding of the two; 0 where there is no positive."""
     n_candidates: Int[Tensor, " n"]
     n_positives: Int[Tensor, " n"]
+    n_positive_candidates: Int[Tensor, " n"]
+    """How many of the positives stand in the line-up, that is, are not excluded."""
     top_positive: Float[Tensor, " n"]
-    """The best positive's logit; −inf where there is none."""
+    """The best positive's logit, before the margin; −inf where there is none."""
     top_negative: Float[Tensor, " n"]
     """The hardest negative's logit: the best candidate that is no positive; −inf where there is none."""
 
@@ -97,6 +99,8 @@ def state(
     if not isinstance(score, nn.Module):
         _same_width("keys", keys, queries)
     if key_bias is not None:
+        if not isinstance(key_bias, torch.Tensor):
+            raise TypeError(requirement("key_bias", "be a tensor", type(key_bias).__name__))
         if key_bias.shape != (len(keys),):
             must = f"have one entry per key and shared negative, ({len(keys)},)"
             raise ValueError(requirement("key_bias", must, f"shape {tuple(key_bias.shape)}"))

@@ -85,7 +85,7 @@ def embedding_map(places: Float[np.ndarray, "n 2"], ranks: Int[np.ndarray, " n"]
         )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
-    return _styled(figure)
+    return _styled(figure).update_layout(hovermode="closest")
 
 
 def _column(log: Log, name: str) -> np.ndarray:

@@ -16,7 +16,6 @@ from plotly.offline import get_plotlyjs
 from tellapart import __version__
 from tellapart.data import text_id
 from tellapart.data.gallery import Gallery
-from tellapart.errors import InputError
 from tellapart.evaluation import Table
 from tellapart.files import atomic_write
 from tellapart.relations import same
@@ -47,10 +46,8 @@ def write_report(run: Run, output: Path | None) -> Path:
     Raises:
         InputError: the run is not complete, or the page cannot be written.
     """
-    log = run.log()
-    if not log:
-        raise InputError(f"{run.folder}: nothing was logged yet. Train the run first.")
-    table = Table(**run.results())
+    run.check_trained()
+    log, table = run.log(), Table.from_dict(run.results())
     shown = _shown(Gallery.load(run.gallery))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tellapart", "report"), autoescape=True, undefined=jinja2.StrictUndefined
@@ -78,9 +75,9 @@ def write_report(run: Run, output: Path | None) -> Path:
 def _shown(gallery: Gallery) -> _Shown:
     rows = [row for row, png in enumerate(gallery.thumbnails) if png is not None]
     pictures, captions = gallery.pictures[rows], gallery.captions[rows]
-    texts, names = [gallery.texts[row] for row in rows], [gallery.names[row] for row in rows]
-    relation, everything = same([text_id(text) for text in texts]) | same(names), slice(0, len(rows))
-    pngs = (gallery.thumbnails[row] for row in rows)
+    texts, pngs = [gallery.texts[row] for row in rows], [gallery.thumbnails[row] for row in rows]
+    # Equal pictures have equal PNG files.
+    relation, everything = same([text_id(text) for text in texts]) | same(pngs), slice(0, len(rows))
     return _Shown(
         texts=texts,
         thumbnails=["data:image/png;base64," + base64.b64encode(png).decode() for png in pngs if png is not None],

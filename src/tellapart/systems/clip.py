@@ -17,6 +17,7 @@ Departs from the paper (Radford et al. 2021, https://arxiv.org/abs/2103.00020, Â
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -79,13 +80,17 @@ class Config:
     """How far pictures are moved, turned (radians), scaled and faded at random, as a share; 0 for not at all."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "dim", "picture_width", "text_buckets", "text_width"):
-            require_option(name, getattr(self, name) >= 1, "be at least 1", getattr(self, name))
+        for name, most in (("epochs", 10**6), ("dim", 2**14), ("picture_width", 2**10), ("text_width", 2**14)):
+            value = getattr(self, name)
+            require_option(name, 1 <= value <= most, f"lie between 1 and {most}", value)
+        require_option("text_buckets", 1 <= self.text_buckets <= 2**24, f"lie between 1 and {2**24}", self.text_buckets)
         require_option(
             "batch_size", self.batch_size >= 2, "be at least 2: a line-up needs somebody else", self.batch_size
         )
-        require_option("picture_size", self.picture_size >= 8, "be at least 8", self.picture_size)
-        require_option("seed", self.seed >= 0, "be at least 0", self.seed)
+        require_option("picture_size", 8 <= self.picture_size <= 1024, "lie between 8 and 1024", self.picture_size)
+        require_option("seed", 0 <= self.seed < 2**63, "lie between 0 and 2^63 - 1", self.seed)
+        if Path(self.data).exists():  # so that the run can be used from any folder
+            object.__setattr__(self, "data", str(Path(self.data).resolve()))
         require_option("held_out", 0 < self.held_out < 1, "lie between 0 and 1", self.held_out)
         require_option("learning_rate", self.learning_rate > 0, "be positive", self.learning_rate)
         require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
@@ -99,9 +104,10 @@ class CLIP(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        torch.manual_seed(config.seed)
-        self.picture_encoder = ConvNet(config.dim, config.picture_width)
-        self.text_encoder = NgramBag(config.dim, config.text_buckets, config.text_width, config.text_dropout)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.picture_encoder = ConvNet(config.dim, config.picture_width)
+            self.text_encoder = NgramBag(config.dim, config.text_buckets, config.text_width, config.text_dropout)
         self.picture_jitter = config.picture_jitter
         self.temperature = LearnedTemperature(config.temperature, minimum=0.01)
 
@@ -119,7 +125,7 @@ class CLIP(nn.Module):
 
 def counterparts(pairs: Pairs) -> Relation:
     """Who is whose counterpart: pairs with the same text, or with the same picture."""
-    return same(pairs.text_ids()) | same(pairs.names)
+    return same(pairs.text_ids()) | same(pairs.picture_ids())
 
 
 def terms(model: CLIP, batch: Pairs) -> Terms:
@@ -153,6 +159,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
         if not is_first_process():
             return
         run.save_weights(model)
+        model = CLIP(config)  # trained in whatever precision, used in the usual one
     run.load_weights(model)
     is_out = torch.zeros(len(pairs), dtype=torch.bool).index_fill(0, held_out, True)
     vectors = model.embed_pictures(pairs.pictures), model.embed_texts(pairs.texts)

@@ -11,6 +11,7 @@ import json
 import logging
 import math
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from tellapart.diagnostics import mi_bound
-from tellapart.errors import InputError, cannot_write
+from tellapart.errors import InputError, NotFiniteError, cannot_write, requirement
 from tellapart.files import atomic_write
 from tellapart.objective import Terms
 from tellapart.run import Run, is_first_process
@@ -64,7 +65,7 @@ def fit(
         model: the encoders and whatever else is trained.
         terms: the system's objective, in nats; its mean is what is minimised.
         batches: which rows each step sees.
-        collate: rows to the batch that `terms` gets.
+        collate: rows to the batch that `terms` gets, an object with a method `to(device)`.
         run: where log and checkpoint are kept.
         recipe: learning rate and weight decay.
         options: device, precision, how often to save.
@@ -74,6 +75,9 @@ def fit(
         InputError: the loss is not finite, the options do not fit the machine, or the disk is full.
     """
     _quieten()
+    if batches.n_rows < 2 * options.devices:
+        must = f"leave each device 2 of the {batches.n_rows} rows to train on"
+        raise InputError(requirement("trainer.devices", must, options.devices))
     try:
         trainer = Trainer(
             accelerator=options.accelerator,
@@ -111,11 +115,11 @@ class _Learner(LightningModule):
         self.model, self.terms, self.recipe = model, terms, recipe
         self.batches, self.collate = batches, collate
 
-    def training_step(self, batch: Any) -> dict[str, Tensor]:
+    def training_step(self, batch: _Opaque) -> dict[str, Tensor]:
         try:
-            terms = self.terms(self.model, batch)
-        except ValueError as error:
-            raise _diverged(self.global_step, str(error)) from error
+            terms = self.terms(self.model, batch.content.to(self.device))
+        except NotFiniteError as error:
+            raise _diverged(self.global_step + 1, str(error)) from error
         return {"loss": terms.loss(), **_summary(terms)}
 
     def train_dataloader(self) -> _Steps:
@@ -148,6 +152,13 @@ def _summary(terms: Terms) -> dict[str, Tensor]:
         }
 
 
+class _Opaque:
+    """A batch into which Lightning does not look: what is converted and moved is for the system to say."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+
 class _Steps:
     """The batches of one device, as a loader that Lightning can resume (by its `state_dict` protocol)."""
 
@@ -161,7 +172,7 @@ class _Steps:
     def __iter__(self) -> Iterator[Any]:
         for step in range(self.done, len(self)):
             self.done = step + 1
-            yield self.collate(self.batches.rows(step, self.device, self.n_devices))
+            yield _Opaque(self.collate(self.batches.rows(step, self.device, self.n_devices)))
 
     def state_dict(self) -> dict[str, int]:
         return {"done": self.done}
@@ -198,13 +209,14 @@ class _Keeper(Callback):
         step, n_steps = trainer.global_step, int(trainer.num_training_batches)
         entry = {name: value.item() for name, value in outputs.items()}
         if not math.isfinite(entry["loss"]):
-            raise _diverged(step, f"the loss became {entry['loss']}")
+            raise _diverged(step, f"the loss became {entry['loss']}.")
         self._write(entry | {"step": step, **self._state(trainer)})
         stop = trainer.strategy.reduce_boolean_decision(bool(self.stop_signal), all=False)
         if stop or step % self.checkpoint_every == 0 or step == n_steps:
             trainer.save_checkpoint(self.run.checkpoint)
         if stop and step < n_steps:
-            raise Interrupted(self.stop_signal or signal.SIGTERM, step, n_steps)
+            what = f"stopped after step {step} of {n_steps}, all of it saved"
+            raise Interrupted(self.stop_signal or signal.SIGTERM, what)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._let_go()
@@ -219,10 +231,11 @@ class _Keeper(Callback):
             self.log_file.close()
 
     def _ask_to_stop(self, number: int, frame: Any) -> None:
+        if self.stop_signal:  # asked twice: do not wait for the step
+            raise Interrupted(number, "stopped at once; what came after the last checkpoint will be done again")
         self.stop_signal = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait
         if is_first_process():
-            print("\nStopping after this step and saving …", flush=True)
+            print("\nStopping after this step and saving …", file=sys.stderr, flush=True)
 
     def _state(self, trainer: Trainer) -> dict[str, float]:
         learner = trainer.lightning_module

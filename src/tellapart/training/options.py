@@ -28,8 +28,8 @@ class TrainerOptions:
 
 
 class Interrupted(Exception):
-    """Training was asked to stop, and its state is saved."""
+    """Training was asked to stop; the message says what is saved."""
 
-    def __init__(self, signal_number: int, step: int, n_steps: int) -> None:
-        super().__init__(f"stopped after step {step} of {n_steps}, all of it saved")
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
         self.signal_number = signal_number

@@ -24,7 +24,9 @@ def jitter(pictures: UInt8[Tensor, "n 3 h w"], strength: float) -> UInt8[Tensor,
     if strength == 0:
         return pictures
     n, device = len(pictures), pictures.device
-    shift_x, shift_y, angle, scale, ink_change = strength * (2 * torch.rand(5, n, device=device) - 1)
+    shift_x, shift_y, angle, scale, ink_change = strength * (
+        2 * torch.rand(5, n, dtype=torch.float32, device=device) - 1
+    )
     cosine, sine = angle.cos() * (1 + scale), angle.sin() * (1 + scale)
     # affine_grid measures in half sides, hence twice the shift.
     maps = torch.stack([cosine, -sine, 2 * shift_x, sine, cosine, 2 * shift_y], dim=1).reshape(n, 2, 3)
