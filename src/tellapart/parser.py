@@ -19,7 +19,7 @@ class _Parser(ArgumentParser):
     """A parser whose complaint is one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if isinstance(ex, KeyError):  # all that jsonargparse says of a stray key under two levels of commands
+        if type(ex) is KeyError:  # all that jsonargparse says of a stray key under two levels of commands
             message = "the --config file holds an option that this command does not have"
         program = self.prog.replace(" [options]", "")
         raise InputError(f"{' '.join(message.split())} (see {program} --help)") from ex
