@@ -69,7 +69,7 @@ def test_train_writes_the_resolved_config_a_log_weights_results_and_a_report(tra
     }
     config = yaml.safe_load((trained / "config.yaml").read_text())
     assert config["epochs"] == 12
-    assert config["weight_decay"] == 0.5
+    assert config["weight_decay"] == 1.0
     assert config["trainer"]["precision"] == "32-true"
     log = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == list(range(1, len(log) + 1))

@@ -217,7 +217,7 @@ class Run:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: missing or damaged. Train again into a new folder.") from error
+            raise InputError(f"{path}: missing or damaged. Make it anew with tellapart train … --resume.") from error
         if not isinstance(content, dict):
             raise InputError(f"{path}: damaged. Train again into a new folder.")
         return content

@@ -1,5 +1,7 @@
 """The reference encoders."""
 
+import zlib
+
 import pytest
 import torch
 
@@ -16,12 +18,11 @@ def test_a_text_is_embedded_on_its_own_whatever_stands_beside_it():
         torch.testing.assert_close(model([text])[0], row)
 
 
-def test_the_bag_is_the_mean_of_its_ngrams():
+def test_a_word_is_the_mean_of_its_ngrams_and_a_text_that_of_its_words():
     model = NgramBag(8, buckets=32, width=8).double().eval()
-    import zlib
-
-    rows = [zlib.crc32(piece.encode()) % 32 for piece in ngrams("red fish")]
-    torch.testing.assert_close(model(["red fish"])[0], model.head(model.bag.weight[rows].mean(dim=0)))
+    rows = [[zlib.crc32(piece.encode()) % 32 for piece in word] for word in ngrams("red goldfish")]
+    words = torch.stack([model.bag.weight[word].mean(dim=0) for word in rows])
+    torch.testing.assert_close(model(["red goldfish", "x"])[0], model.head(words.mean(dim=0)))
 
 
 def test_dropped_ngrams_change_training_but_not_evaluation():

@@ -45,7 +45,7 @@ def test_perfect_embeddings_of_repeated_texts_cost_their_entropy_and_no_more(pai
 
 def test_its_objective_is_the_oracles_symmetric_infonce(pairs):
     batch = pairs.rows(torch.arange(9))
-    model = CLIP(config(picture_jitter=0.0, text_dropout=0.0)).eval()
+    model = CLIP(config(picture_jitter=0.0, text_dropout=0.0, temperature=0.07)).eval()
     weights = counterparts(batch).tile(slice(0, 9), slice(0, 9)).double().numpy()
     with torch.no_grad():
         u = model.picture_encoder(batch.pictures).double().numpy()

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,17 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over(data, uninterrupte
     process.communicate()
     assert not (run / "checkpoint.ckpt").exists()
     code, _, err = finish(start(data, run, late, "--resume"))
+    assert code == 0, err
+    assert_same_end(run, uninterrupted)
+
+
+def test_a_run_killed_between_its_last_step_and_its_end_is_finished(uninterrupted, tmp_path, data):
+    """All steps are done and saved, and nothing that comes after them."""
+    run = tmp_path / "run"
+    shutil.copytree(uninterrupted, run)
+    for name in ("weights.safetensors", "results.json", "gallery.parquet", "report.html"):
+        (run / name).unlink()
+    code, _, err = finish(start(data, run, "--resume"))
     assert code == 0, err
     assert_same_end(run, uninterrupted)
 

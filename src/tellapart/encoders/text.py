@@ -17,33 +17,33 @@ if TYPE_CHECKING:
 _LENGTHS = (3, 4, 5)
 
 
-def ngrams(text: str) -> list[str]:
-    """The words of a text, with their ends marked, and the character n-grams (3 to 5) within them.
+def ngrams(text: str) -> list[list[str]]:
+    """The words of a text, each as itself, with its ends marked, and its character n-grams (3 to 5).
 
     Letters of scripts without case, many of which put no space between words, also stand alone. A text
     without a word is the empty word.
 
     Source: Bojanowski et al. 2017 (fastText), §3.2.
 
-    >>> ngrams("Cat")
-    ['<cat>', '<ca', 'cat', 'at>', '<cat', 'cat>']
+    >>> ngrams("a Cat")
+    [['<a>'], ['<cat>', '<ca', 'cat', 'at>', '<cat', 'cat>']]
     >>> ngrams("猫")
-    ['<猫>', '猫']
+    [['<猫>', '猫']]
     """
-    pieces = []
+    words = []
     for word in unicodedata.normalize("NFKC", text).casefold().split() or [""]:
         marked = f"<{word}>"
-        pieces.append(marked)
-        pieces += [marked[i : i + n] for n in _LENGTHS if n < len(marked) for i in range(len(marked) - n + 1)]
-        pieces += [letter for letter in word if unicodedata.category(letter) == "Lo"]
-    return pieces
+        pieces = [marked[i : i + n] for n in _LENGTHS if n < len(marked) for i in range(len(marked) - n + 1)]
+        words.append([marked, *pieces, *(letter for letter in word if unicodedata.category(letter) == "Lo")])
+    return words
 
 
 class NgramBag(nn.Module):
-    """Texts to embeddings: the mean of the vectors of a text's hashed n-grams, then one linear layer.
+    """Texts to embeddings: the mean of a text's words, each the mean of its n-grams' vectors, then a linear layer.
 
-    Two n-grams share a vector if their hashes (CRC-32 modulo `buckets`) agree. In training a share
-    `dropout` of a text's n-grams is left out at random, so that no single word has to be there.
+    Every word counts the same, however long it is. Two n-grams share a vector if their hashes (CRC-32 modulo
+    `buckets`) agree. In training a share `dropout` of a text's n-grams is left out at random, so that no
+    single word has to be there.
 
     >>> NgramBag(dim=16, buckets=100, width=8)(["red fish", "", "小猫"]).shape
     torch.Size([3, 16])
@@ -58,15 +58,20 @@ class NgramBag(nn.Module):
 
     def forward(self, texts: Sequence[str]) -> Float[Tensor, "n dim"]:
         """Embed texts, each on its own: the result does not depend on the others."""
-        bags = [[zlib.crc32(piece.encode()) % self.bag.num_embeddings for piece in ngrams(text)] for text in texts]
-        device = self.bag.weight.device
-        buckets = torch.tensor([bucket for bag in bags for bucket in bag], device=device)
-        sizes = torch.tensor([len(bag) for bag in bags], device=device)
-        kept = torch.ones(len(buckets), dtype=self.bag.weight.dtype, device=device)
+        weight = self.bag.weight
+        buckets, shares, sizes = [], [], []
+        for words in map(ngrams, texts):
+            for pieces in words:
+                buckets += [zlib.crc32(piece.encode()) % self.bag.num_embeddings for piece in pieces]
+                shares += [1 / (len(words) * len(pieces))] * len(pieces)
+            sizes.append(sum(map(len, words)))
+        owner = torch.arange(len(texts), device=weight.device).repeat_interleave(torch.tensor(sizes).to(weight.device))
+        share = torch.tensor(shares, dtype=weight.dtype, device=weight.device)
         if self.training:
-            kept = (torch.rand_like(kept) >= self.dropout).to(kept.dtype)
-        owner = torch.arange(len(bags), device=device).repeat_interleave(sizes)
-        n_kept = torch.zeros(len(bags), dtype=kept.dtype, device=device).index_add(0, owner, kept)
-        weights = kept / n_kept.clamp(min=1)[owner]
-        embeddings: Tensor = self.head(self.bag(buckets, sizes.cumsum(0) - sizes, per_sample_weights=weights))
+            share = share * (torch.rand_like(share) >= self.dropout)
+            total = torch.zeros(len(texts), dtype=weight.dtype, device=weight.device).index_add(0, owner, share)
+            share = share / torch.where(total > 0, total, 1)[owner]
+        starts = torch.tensor([0, *sizes[:-1]]).cumsum(0).to(weight.device)
+        bags = self.bag(torch.tensor(buckets, device=weight.device), starts, per_sample_weights=share)
+        embeddings: Tensor = self.head(bags)
         return embeddings

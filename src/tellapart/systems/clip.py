@@ -60,9 +60,9 @@ class Config:
     """Pairs in one line-up at most: each picture has one text to find among so many."""
     learning_rate: float = 2e-3
     """Step size of AdamW at its peak."""
-    weight_decay: float = 0.5
+    weight_decay: float = 1.0
     """Pull of the weights towards zero."""
-    temperature: float = 0.07
+    temperature: float = 0.2
     """Where the learned temperature starts; it stays at 0.01 or above."""
     dim: int = 128
     """Length of the embeddings."""
