@@ -5,7 +5,8 @@ report live in subpackages that are imported when they are used.
 """
 
 from tellapart.errors import InputError, options
-from tellapart.objective import InfoNCE, Terms, info_nce, info_nce_terms, nt_xent
+from tellapart.objective import InfoNCE, info_nce, info_nce_terms, nt_xent
+from tellapart.partition import Terms
 from tellapart.relations import Relation, dense, listed, paired, same
 from tellapart.scores import Bilinear
 from tellapart.temperature import LearnedTemperature

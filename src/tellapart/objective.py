@@ -8,7 +8,6 @@ is who stands in the line-up.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,73 +21,16 @@ from tellapart.errors import (
     requirement,
     values_are_checked,
 )
-from tellapart.partition import Side, sides, state
+from tellapart.partition import REDUCTIONS, Terms, evaluate, state
 from tellapart.relations import Relation, check_relation, paired, same
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
 
     from tellapart.scores import Score
     from tellapart.temperature import LearnedTemperature
 
-_REDUCTIONS = ("mean", "sum", "none")
 _MULTI_POSITIVE = ("out", "in")
-
-
-@dataclass(frozen=True, eq=False)
-class Terms:
-    """What the line-up says of each query, one entry per query; logits in nats.
-
-    `positive` S⁺ (several positives: their weighted mean for "out", the log of the mean of their
-    exponentials for "in"), `log_partition` log Z, `cross_entropy` their difference (0 without a positive),
-    `n_candidates` who stands in the line-up, `n_positives` and how many of them stand in it,
-    `n_positive_candidates`, `top_positive` the best positive's logit and `top_negative` the hardest
-    negative's, both before the margin and without gradient. `reverse` holds the keys' terms if the loss
-    is symmetric.
-    """
-
-    positive: Float[Tensor, " n"]
-    log_partition: Float[Tensor, " n"]
-    cross_entropy: Float[Tensor, " n"]
-    n_candidates: Int[Tensor, " n"]
-    n_positives: Int[Tensor, " n"]
-    n_positive_candidates: Int[Tensor, " n"]
-    top_positive: Float[Tensor, " n"]
-    top_negative: Float[Tensor, " n"]
-    reverse: Terms | None = None
-
-    def per_query(self) -> Float[Tensor, " n"]:
-        """`L_i = log Z_i − S_i⁺`, in nats, without the rounding of the two; 0 for a query without a positive."""
-        return self.cross_entropy
-
-    def loss(self, reduction: str = "mean") -> Float[Tensor, "..."]:
-        """The loss in nats, over the queries that have a positive.
-
-        A symmetric loss is the mean of both directions: `(L_queries + L_keys) / 2`. With
-        `reduction="none"` it is the queries' losses followed by the keys'.
-
-        Raises:
-            ValueError: an unknown reduction.
-        """
-        check_choice("reduction", reduction, _REDUCTIONS)
-        own = self.per_query()
-        if reduction == "mean":
-            own = own.sum() / (self.n_positives > 0).sum()
-        elif reduction == "sum":
-            own = own.sum()
-        if self.reverse is None:
-            return own
-        other = self.reverse.loss(reduction)
-        return torch.cat([own, other]) if reduction == "none" else (own + other) / 2
-
-    def accuracy(self) -> Float[Tensor, ""]:
-        """How often the best positive beats every negative, in [0, 1]; a tie counts as a miss.
-
-        Among the queries with a positive; the mean of both directions if symmetric.
-        """
-        wins = (self.top_positive > self.top_negative) & (self.n_positives > 0)
-        own = wins.sum() / (self.n_positives > 0).sum()
-        return own if self.reverse is None else (own + self.reverse.accuracy()) / 2
 
 
 def info_nce_terms(
@@ -128,8 +70,7 @@ def info_nce_terms(
             check_relation(parameter, relation, n, len(keys))
     with torch.autocast(queries.device.type, enabled=False):
         line_up = state(queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
-        forward, backward = sides(line_up, multi_positive, symmetric)
-    terms = _terms(forward, None if backward is None else _terms(backward, None))
+        terms = evaluate(line_up, multi_positive, symmetric)
     _check_line_ups(terms)
     return terms
 
@@ -266,7 +207,7 @@ class InfoNCE(nn.Module):
     ) -> None:
         super().__init__()
         check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
-        check_choice("reduction", reduction, _REDUCTIONS)
+        check_choice("reduction", reduction, REDUCTIONS)
         if not isinstance(temperature, nn.Module):
             check_temperature(temperature, 1)
         self.temperature = temperature
@@ -299,10 +240,6 @@ class InfoNCE(nn.Module):
             symmetric=self.symmetric,
             reduction=self.reduction,
         )
-
-
-def _terms(side: Side, reverse: Terms | None) -> Terms:
-    return Terms(**side._asdict(), reverse=reverse)
 
 
 def _check_line_ups(terms: Terms) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from tellapart.objective import Terms
+    from tellapart.partition import Terms
 
 
 def mi_bound(terms: Terms) -> Float[Tensor, ""]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart.partition.line_up import LineUp, Side
+from tellapart.partition.line_up import LineUp
+from tellapart.partition.terms import Terms
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _NEVER = float("-inf")
 
 
-def sides(line_up: LineUp, multi_positive: str, symmetric: bool) -> tuple[Side, Side | None]:
+def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool) -> Terms:
     """What the line-up tells each query and, if `symmetric`, each key in turn.
 
     Formula: `log Z_i = logsumexp_j S_ij` over the candidates j, with S as in `LineUp`. The keys'
@@ -24,11 +25,11 @@ def sides(line_up: LineUp, multi_positive: str, symmetric: bool) -> tuple[Side, 
     m = line_up.n_keys
     logits, weights, candidates = _matrices(line_up)
     shift = None if not line_up.margin else line_up.margin * line_up.scale.unsqueeze(-1) * (weights > 0)
-    queries = _side(logits, shift, weights, candidates, multi_positive)
-    if not symmetric:
-        return queries, None
-    columns = None if shift is None else shift[:, :m].T
-    return queries, _side(logits[:, :m].T, columns, weights[:, :m].T, candidates[:, :m].T, multi_positive)
+    reverse = None
+    if symmetric:
+        columns = None if shift is None else shift[:, :m].T
+        reverse = _terms(logits[:, :m].T, columns, weights[:, :m].T, candidates[:, :m].T, multi_positive)
+    return _terms(logits, shift, weights, candidates, multi_positive, reverse)
 
 
 def _matrices(line_up: LineUp) -> tuple[Tensor, Tensor, Tensor]:
@@ -53,13 +54,14 @@ def _matrices(line_up: LineUp) -> tuple[Tensor, Tensor, Tensor]:
     return logits, torch.nn.functional.pad(weights, (0, logits.shape[1] - m)), candidates
 
 
-def _side(
+def _terms(
     logits: Float[Tensor, "n c"],
     shift: Float[Tensor, "n c"] | None,
     weights: Float[Tensor, "n c"],
     candidates: Bool[Tensor, "n c"],
     multi_positive: str,
-) -> Side:
+    reverse: Terms | None = None,
+) -> Terms:
     related, frozen = weights > 0, logits.detach()
     # Measured from the best candidate, both terms of a small loss are small, and their difference exact.
     top = frozen.masked_fill(~candidates, _NEVER).amax(dim=1)
@@ -67,7 +69,7 @@ def _side(
     logits = (logits if shift is None else logits - shift) - top[:, None]
     log_partition = _logsumexp(logits, candidates)
     positive = _positive(logits, weights, related, multi_positive)
-    return Side(
+    return Terms(
         positive=positive + top,
         log_partition=log_partition + top,
         cross_entropy=torch.where(related.any(dim=1), log_partition - positive, 0),
@@ -76,6 +78,7 @@ def _side(
         n_positive_candidates=(related & candidates).sum(dim=1),
         top_positive=frozen.masked_fill(~related, _NEVER).amax(dim=1),
         top_negative=frozen.masked_fill(related | ~candidates, _NEVER).amax(dim=1),
+        reverse=reverse,
     )
 
 

@@ -1,9 +1,9 @@
-"""The problem every engine solves, and the form of its answer."""
+"""The problem every engine solves."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from tellapart import scores
 from tellapart.errors import check_embeddings, check_finite, requirement
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
 
     from tellapart.relations import Relation
     from tellapart.scores import InnerProduct, Score
@@ -36,25 +36,6 @@ class LineUp:
     key_bias: Float[Tensor, " m_and_k"] | None
     mined: Float[Tensor, "n k"] | None
     """Scores (not logits) of negatives chosen for each query separately."""
-
-
-class Side(NamedTuple):
-    """What a line-up tells about each one who asks. Scores are logits, in nats."""
-
-    positive: Float[Tensor, " n"]
-    """The positives' logit: their weighted mean ("out") or the log of their mean exponential ("in")."""
-    log_partition: Float[Tensor, " n"]
-    """`log Z = logsumexp` over the candidates; −inf where there is none."""
-    cross_entropy: Float[Tensor, " n"]
-    """The loss, `log_partition − positive`, without the rounding of the two; 0 where there is no positive."""
-    n_candidates: Int[Tensor, " n"]
-    n_positives: Int[Tensor, " n"]
-    n_positive_candidates: Int[Tensor, " n"]
-    """How many of the positives stand in the line-up, that is, are not excluded."""
-    top_positive: Float[Tensor, " n"]
-    """The best positive's logit, before the margin; −inf where there is none."""
-    top_negative: Float[Tensor, " n"]
-    """The hardest negative's logit: the best candidate that is no positive; −inf where there is none."""
 
 
 def state(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tellapart.run import Run
 
-_N_QUERIES, _N_FOUND = 8, 5
+_N_QUERIES, _N_FOUND = 9, 5
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ from tellapart.data.gallery import Embeddings, Gallery, Hit, thumbnails
 from tellapart.encoders import ConvNet, NgramBag
 from tellapart.errors import require_option
 from tellapart.evaluation import Table, both_ways
-from tellapart.objective import Terms, info_nce_terms
+from tellapart.objective import info_nce_terms
+from tellapart.partition import Terms
 from tellapart.relations import Relation, same
 from tellapart.run import Run, is_first_process
 from tellapart.scores import unit

@@ -32,7 +32,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tellapart.diagnostics import mi_bound
 from tellapart.errors import InputError, NotFiniteError, cannot_write, requirement
 from tellapart.files import atomic_write
-from tellapart.objective import Terms
+from tellapart.partition import Terms
 from tellapart.run import Run, is_first_process
 from tellapart.temperature import LearnedTemperature
 from tellapart.training.batches import Batches
