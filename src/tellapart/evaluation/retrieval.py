@@ -27,7 +27,6 @@ class Retrieval:
     recall: dict[int, float]
     median_rank: float
     n_queries: int
-    n_keys: int
 
 
 def retrieval(
@@ -57,7 +56,7 @@ def retrieval(
         similar = q[rows] @ k.T
         best = similar.masked_fill(~related, float("-inf")).amax(dim=1, keepdim=True)
         ranks.append((1 + ((similar >= best) & ~related).sum(dim=1))[related.any(dim=1)])
-    return _summary(torch.cat(ranks), n_keys=m, ks=ks)
+    return _summary(torch.cat(ranks), ks)
 
 
 def chance(relevant: Relation, n: int, m: int, ks: tuple[int, ...] = KS) -> Retrieval:
@@ -77,7 +76,7 @@ def chance(relevant: Relation, n: int, m: int, ks: tuple[int, ...] = KS) -> Retr
     found = _found_by(n_relevant, m)
     median = 1 + int((found < 0.5 - 1e-9).sum())
     recall = {k: round(found[min(k, m) - 1].item(), 12) for k in ks}
-    return Retrieval(recall, float(median), len(n_relevant), m)
+    return Retrieval(recall, float(median), len(n_relevant))
 
 
 def both_ways(
@@ -118,8 +117,8 @@ def _found_by(n_relevant: Int[Tensor, " n"], m: int) -> Float[Tensor, " m"]:
     return 1 - missed
 
 
-def _summary(ranks: Int[Tensor, " n"], n_keys: int, ks: tuple[int, ...]) -> Retrieval:
+def _summary(ranks: Int[Tensor, " n"], ks: tuple[int, ...]) -> Retrieval:
     if not len(ranks):
         raise ValueError(requirement("relevant", "relate at least one query to a key", "no related pair"))
     recall = {k: (ranks <= k).double().mean().item() for k in ks}
-    return Retrieval(recall, ranks.double().quantile(0.5).item(), len(ranks), n_keys)
+    return Retrieval(recall, ranks.double().quantile(0.5).item(), len(ranks))
