@@ -10,6 +10,7 @@ from torch import Tensor
 import tellapart
 from tellapart import InfoNCE, LearnedTemperature, dense, info_nce, info_nce_terms, listed, nt_xent, paired, same
 from tests import oracle
+from tests.engines import ENGINES, playing
 
 SCORES = ("cosine", "dot", "sqeuclidean")
 
@@ -67,19 +68,21 @@ def as_tensors(options, dtype=torch.float64):
     }
 
 
-@given(problems())
-def test_every_option_agrees_with_the_oracle(problem):
+@given(problems(), st.sampled_from(ENGINES))
+def test_every_option_agrees_with_the_oracle(problem, engine):
     q, k, relation, weights, excluded, options = problem
     expected = oracle.info_nce(q, k, weights, excluded, **options)
     exclude = dense(torch.tensor(excluded)) if excluded.any() else None
-    got = info_nce(torch.tensor(q), torch.tensor(k), positives=relation, exclude=exclude, **as_tensors(options))
+    given_ = as_tensors(options) | {"positives": relation, "exclude": exclude}
+    with playing(engine) as name:
+        got = info_nce(torch.tensor(q), torch.tensor(k), engine=name, **given_)
     # Float64 rounding grows with the largest logit that cancels.
     table = oracle.logits(q, k, weights, **{n: options[n] for n in ("temperature", "score", "margin", "key_bias")})
     assert got.item() == pytest.approx(expected, rel=1e-11, abs=1e-13 * (1 + np.abs(table).max()))
 
 
-@given(problems())
-def test_gradients_agree_with_finite_differences_in_float64(problem):
+@given(problems(), st.sampled_from(ENGINES))
+def test_gradients_agree_with_finite_differences_in_float64(problem, engine):
     q, k, relation, _, excluded, options = problem
     given_ = as_tensors(options)
     tau = torch.as_tensor(given_.pop("temperature"), dtype=torch.float64)
@@ -92,7 +95,9 @@ def test_gradients_agree_with_finite_differences_in_float64(problem):
     def loss(queries: Tensor, keys: Tensor, temperature: Tensor, *more: Tensor) -> Tensor:
         extra = given_ | dict(zip(names, more, strict=True))
         exclude = dense(torch.tensor(excluded))
-        return info_nce(queries, keys, temperature=temperature, positives=relation, exclude=exclude, **extra)
+        with playing(engine) as name:
+            extra["engine"] = name
+            return info_nce(queries, keys, temperature=temperature, positives=relation, exclude=exclude, **extra)
 
     # A cosine of one-dimensional vectors is a step, and of nearly zero vectors nearly one: its difference
     # quotient says nothing there.
@@ -100,11 +105,8 @@ def test_gradients_agree_with_finite_differences_in_float64(problem):
         assert torch.autograd.gradcheck(loss, inputs, atol=1e-6, rtol=1e-4)
 
 
-@given(
-    problems(),
-    st.sampled_from((torch.float32, torch.bfloat16, torch.float16)),
-)
-def test_inputs_of_lower_precision_are_computed_with_the_error_of_float32(problem, dtype):
+@given(problems(), st.sampled_from((torch.float32, torch.bfloat16, torch.float16)), st.sampled_from(ENGINES))
+def test_inputs_of_lower_precision_are_computed_with_the_error_of_float32(problem, dtype, engine):
     q, k, relation, weights, excluded, options = problem
     low = [torch.tensor(x).to(dtype) for x in (q, k)]
     exact = {name: np.asarray(v) if isinstance(v, np.ndarray) else v for name, v in options.items()}
@@ -117,7 +119,8 @@ def test_inputs_of_lower_precision_are_computed_with_the_error_of_float32(proble
             exact[name] = given_[name].double().numpy()
     args = [x.double().numpy() for x in low]
     expected = oracle.info_nce(*args, weights, excluded, **exact)
-    got = info_nce(*low, positives=relation, exclude=dense(torch.tensor(excluded)), **given_)
+    with playing(engine) as name:
+        got = info_nce(*low, positives=relation, exclude=dense(torch.tensor(excluded)), engine=name, **given_)
     assert got.dtype == torch.float32
     table = oracle.logits(*args, weights, **{n: exact[n] for n in ("temperature", "score", "margin", "key_bias")})
     # A logit made of d products carries (d + 4) roundings at most; squared distances cancel terms of |q|²/τ.
@@ -129,15 +132,22 @@ def test_inputs_of_lower_precision_are_computed_with_the_error_of_float32(proble
     assert got.item() == pytest.approx(expected, abs=2 * 16 * np.finfo(np.float32).eps * scale)
 
 
-@given(st.integers(2, 4), st.integers(1, 6), st.integers(1, 5), st.floats(0.05, 10), st.integers(0, 2**32 - 1))
-def test_nt_xent_with_any_number_of_views_agrees_with_simclr_equation_1(v, n, d, tau, seed):
+@given(
+    *(st.integers(2, 4), st.integers(1, 6), st.integers(1, 5), st.floats(0.05, 10), st.integers(0, 2**32 - 1)),
+    st.sampled_from(ENGINES),
+)
+def test_nt_xent_with_any_number_of_views_agrees_with_simclr_equation_1(v, n, d, tau, seed, engine):
     views = list(np.random.default_rng(seed).normal(size=(v, n, d)))
-    got = nt_xent(*map(torch.tensor, views), temperature=tau)
+    with playing(engine) as name:
+        got = nt_xent(*map(torch.tensor, views), temperature=tau, engine=name)
     assert got.item() == pytest.approx(oracle.nt_xent(views, tau), rel=1e-10, abs=1e-11 / tau)
 
 
-@given(st.floats(-1e4, 1e4), st.floats(0, 40), st.integers(1, 30), st.sampled_from((torch.float32, torch.bfloat16)))
-def test_the_error_of_a_small_loss_far_from_zero_is_at_most_twice_that_of_cross_entropy(level, gap, k, dtype):
+@given(
+    *(st.floats(-1e4, 1e4), st.floats(0, 40), st.integers(1, 30), st.sampled_from((torch.float32, torch.bfloat16))),
+    st.sampled_from(ENGINES),
+)
+def test_the_error_of_a_small_loss_far_from_zero_is_at_most_twice_that_of_cross_entropy(level, gap, k, dtype, engine):
     """A counterpart `gap` nats ahead of k others, all near `level`: log Z and S⁺ cancel almost wholly."""
     keys = torch.full((k + 1, 1), level, dtype=torch.float64)
     keys[1:] -= gap
@@ -145,7 +155,8 @@ def test_the_error_of_a_small_loss_far_from_zero_is_at_most_twice_that_of_cross_
     exact = keys.double()[:, 0]
     expected = (oracle.logsumexp(exact.tolist()) - exact[0]).item()
     plain = torch.nn.functional.cross_entropy(keys.float().T, torch.tensor([0])).item()
-    got = info_nce(query, keys, score="dot", temperature=1.0).item()
+    with playing(engine) as name:
+        got = info_nce(query, keys, score="dot", temperature=1.0, engine=name).item()
     # Z is a sum of k + 1 numbers, 1 the largest: each addition may round by half an ulp of the sum.
     rounding = (1 + k / 2) * torch.finfo(torch.float32).eps * max(1.0, expected)
     assert abs(got - expected) <= 2 * abs(plain - expected) + rounding
@@ -172,7 +183,8 @@ def test_scale_times_its_gradient_is_the_sum_over_queries_of_query_times_gradien
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("symmetric", [False, True])
-def test_extreme_inputs_give_no_nan_or_inf(tau, score, dtype, symmetric):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_extreme_inputs_give_no_nan_or_inf(tau, score, dtype, symmetric, engine):
     """Zero vectors, duplicate rows, scores to ±1e4, one key: loss and all gradients stay finite."""
     # The gradient of a cosine is 1/‖v‖ times that of its direction; float16 ends at 65504.
     tiny = 1e-3 if dtype == torch.float16 else 1e-7
@@ -181,7 +193,8 @@ def test_extreme_inputs_give_no_nan_or_inf(tau, score, dtype, symmetric):
         q = rows[:count].to(dtype).requires_grad_()
         k = rows.flip(0)[-count:].to(dtype).requires_grad_()
         temperature = torch.tensor(tau, requires_grad=True)
-        loss = info_nce(q, k, temperature=temperature, score=score, symmetric=symmetric)
+        with playing(engine) as name:
+            loss = info_nce(q, k, temperature=temperature, score=score, symmetric=symmetric, engine=name)
         loss.backward()
         for value in (loss, q.grad, k.grad, temperature.grad):
             if dtype != torch.float16 or tau >= 1e-2:
@@ -248,9 +261,10 @@ def test_accuracy_counts_neither_the_excluded_nor_the_margin():
     st.sampled_from((torch.float32, torch.bfloat16, torch.float16)),
     st.booleans(),
     st.integers(0, 2**32 - 1),
+    st.sampled_from(ENGINES),
 )
 def test_gradients_of_lower_precision_err_at_most_twice_as_much_as_those_of_the_plain_formula(
-    n, d, tau, dtype, symmetric, seed
+    n, d, tau, dtype, symmetric, seed, engine
 ):
     """Against float64 gradients of the same rounded inputs; the plain formula in float32, plus 4 ulp of the largest."""
     generator = torch.Generator().manual_seed(seed)
@@ -262,7 +276,8 @@ def test_gradients_of_lower_precision_err_at_most_twice_as_much_as_those_of_the_
         return sum(torch.nn.functional.cross_entropy(way, torch.arange(n)) for way in ways) / len(ways)
 
     def ours(q, k):
-        return info_nce(q, k, temperature=tau, symmetric=symmetric)
+        with playing(engine) as name:
+            return info_nce(q, k, temperature=tau, symmetric=symmetric, engine=name)
 
     def gradients(loss, to):
         leaves = [x.clone().to(to).requires_grad_() for x in inputs]
@@ -298,10 +313,16 @@ def test_autocast_does_not_lower_the_precision_of_the_loss():
     torch.testing.assert_close(inside, info_nce(q, k), rtol=0, atol=0)
 
 
-def test_double_backward_is_right():
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("options", [{"symmetric": True}, {"symmetric": False}, {"exclude": paired()}])
+def test_double_backward_is_right(engine, options):
     q = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
     k = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradgradcheck(lambda a, b: info_nce(a, b, temperature=0.5, symmetric=True), (q, k))
+    with playing(engine) as name:
+        assert torch.autograd.gradgradcheck(
+            lambda a, b: info_nce(a, b, temperature=0.5, engine=name, **options), (q, k)
+        )
+        assert torch.autograd.gradgradcheck(lambda a: info_nce(a, k.detach(), engine=name, **options), (q,))
 
 
 EYE = torch.eye(3)

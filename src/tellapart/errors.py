@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _debug: ContextVar[bool] = ContextVar("tellapart_debug", default=False)
+_memory_budget: ContextVar[int] = ContextVar("tellapart_memory_budget", default=2**30)
 
 
 class InputError(ValueError):
@@ -30,21 +31,41 @@ class NotFiniteError(ValueError):
 
 
 @contextmanager
-def options(*, debug: bool) -> Iterator[None]:
-    """Set library-wide options for the calls inside the `with` block.
+def options(*, debug: bool | None = None, memory_budget: int | None = None) -> Iterator[None]:
+    """Set library-wide options for the calls inside the `with` block; those not named stay as they are.
 
     Args:
         debug: also run, on accelerators, the value checks that cost a synchronisation. On the CPU
-            they always run.
+            they always run. At first off.
+        memory_budget: bytes of scores that the streamed loss may keep from its forward for its backward
+            pass, where they would else be computed again. At first 1 GiB; 0 keeps none.
 
-    >>> with options(debug=True):
-    ...     pass
+    Raises:
+        ValueError: a negative memory budget.
+
+    >>> with options(memory_budget=0):
+    ...     memory_budget()
+    0
     """
-    token = _debug.set(debug)
+    if memory_budget is not None and memory_budget < 0:
+        raise ValueError(requirement("memory_budget", "be at least 0 bytes", memory_budget))
+    before = _debug.get(), _memory_budget.get()
+    _debug.set(before[0] if debug is None else debug)
+    _memory_budget.set(before[1] if memory_budget is None else memory_budget)
     try:
         yield
     finally:
-        _debug.reset(token)
+        _debug.set(before[0])
+        _memory_budget.set(before[1])
+
+
+def memory_budget() -> int:
+    """Bytes of scores that may be kept from forward for backward: see `options`.
+
+    >>> memory_budget() == 2**30
+    True
+    """
+    return _memory_budget.get()
 
 
 def values_are_checked(tensor: Tensor) -> bool:

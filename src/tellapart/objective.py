@@ -19,10 +19,9 @@ from tellapart.errors import (
     check_embeddings,
     check_temperature,
     requirement,
-    values_are_checked,
 )
-from tellapart.partition import REDUCTIONS, Terms, evaluate, state
-from tellapart.relations import Relation, check_relation, paired, same
+from tellapart.partition import ENGINES, REDUCTIONS, Terms, evaluate, state
+from tellapart.relations import Relation, check_relation, other_views, paired
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -46,6 +45,7 @@ def info_nce_terms(
     margin: float = 0.0,
     multi_positive: str = "out",
     symmetric: bool = False,
+    engine: str = "auto",
 ) -> Terms:
     """The terms of the InfoNCE loss, one entry per query: see `info_nce`, whose arguments these are.
 
@@ -53,26 +53,8 @@ def info_nce_terms(
     >>> terms.n_candidates.tolist(), terms.accuracy().item()
     ([3, 3, 3], 1.0)
     """
-    check_embeddings("queries", queries)
-    check_embeddings("keys", keys)
-    check_temperature(temperature, n := len(queries))
-    check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
-    if not 0 <= margin < float("inf"):
-        raise ValueError(requirement("margin", "be finite and at least 0", margin))
-    if positives is None:
-        positives = paired()
-        if len(keys) < n:
-            raise ValueError(
-                requirement("keys", f"hold a counterpart for each of the {n} queries", f"{len(keys)} rows")
-            )
-    for parameter, relation in (("positives", positives), ("exclude", exclude)):
-        if relation is not None:
-            check_relation(parameter, relation, n, len(keys))
-    with torch.autocast(queries.device.type, enabled=False):
-        line_up = state(queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
-        terms = evaluate(line_up, multi_positive, symmetric)
-    _check_line_ups(terms)
-    return terms
+    arguments = (queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
+    return _play(*arguments, multi_positive, symmetric, engine, tops=True)
 
 
 def info_nce(
@@ -89,6 +71,7 @@ def info_nce(
     multi_positive: str = "out",
     symmetric: bool = False,
     reduction: str = "mean",
+    engine: str = "auto",
 ) -> Float[Tensor, "..."]:
     """The InfoNCE loss in nats: cross-entropy of picking each query's counterpart out of its line-up.
 
@@ -108,6 +91,7 @@ def info_nce(
         multi_positive: "out" averages the positives' losses, "in" their probabilities.
         symmetric: also let each key find its query, and average the two directions.
         reduction: "mean" over the queries with a positive, "sum", or "none": `(n,)`, `(n + m,)` if symmetric.
+        engine: "dense" holds all n×m scores, "tiled" streams them, "auto" takes the faster for the shapes.
 
     Raises:
         TypeError: embeddings that are not floating-point, or of different dtypes.
@@ -122,19 +106,8 @@ def info_nce(
     >>> info_nce(keys, keys, temperature=1.0)  # log(1 + e⁻¹)
     tensor(0.3133)
     """
-    terms = info_nce_terms(
-        queries,
-        keys,
-        positives=positives,
-        exclude=exclude,
-        negatives=negatives,
-        temperature=temperature,
-        score=score,
-        key_bias=key_bias,
-        margin=margin,
-        multi_positive=multi_positive,
-        symmetric=symmetric,
-    )
+    arguments = (queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
+    terms = _play(*arguments, multi_positive, symmetric, engine, tops=False, uniform=reduction != "none")
     return terms.loss(reduction)
 
 
@@ -145,6 +118,7 @@ def nt_xent(
     margin: float = 0.0,
     multi_positive: str = "out",
     reduction: str = "mean",
+    engine: str = "auto",
 ) -> Float[Tensor, "..."]:
     """NT-Xent: V views of the same n examples; each finds its example's others among all V·n − 1.
 
@@ -153,7 +127,7 @@ def nt_xent(
     Args:
         views: two or more tensors `(n, d)`; row i of each shows example i.
         temperature: τ > 0.
-        score: as for `info_nce`, like `margin`, `multi_positive` and `reduction`.
+        score: as for `info_nce`, like `margin`, `multi_positive`, `reduction` and `engine`.
 
     Raises:
         ValueError: fewer than two views, or views of different shapes.
@@ -169,18 +143,17 @@ def nt_xent(
     if len(set(shapes)) > 1:
         raise ValueError(requirement("views", "all have the same shape", shapes))
     everyone = torch.cat(views)
-    itself = paired()
-    example = same(torch.arange(len(views[0]), device=everyone.device).repeat(len(views)))
     return info_nce(
         everyone,
         everyone,
-        positives=example & ~itself,
-        exclude=itself,
+        positives=other_views(len(views[0])),
+        exclude=paired(),
         temperature=temperature,
         score=score,
         margin=margin,
         multi_positive=multi_positive,
         reduction=reduction,
+        engine=engine,
     )
 
 
@@ -204,16 +177,18 @@ class InfoNCE(nn.Module):
         multi_positive: str = "out",
         symmetric: bool = False,
         reduction: str = "mean",
+        engine: str = "auto",
     ) -> None:
         super().__init__()
         check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
         check_choice("reduction", reduction, REDUCTIONS)
+        check_choice("engine", engine, ENGINES)
         if not isinstance(temperature, nn.Module):
             check_temperature(temperature, 1)
         self.temperature = temperature
         self.score = scores.resolve(score)
         self.margin, self.multi_positive = margin, multi_positive
-        self.symmetric, self.reduction = symmetric, reduction
+        self.symmetric, self.reduction, self.engine = symmetric, reduction, engine
 
     def forward(
         self,
@@ -239,20 +214,44 @@ class InfoNCE(nn.Module):
             multi_positive=self.multi_positive,
             symmetric=self.symmetric,
             reduction=self.reduction,
+            engine=self.engine,
         )
 
 
-def _check_line_ups(terms: Terms) -> None:
-    """Raise if nobody has a positive, or if somebody has one but no candidate."""
-    if not values_are_checked(terms.positive):
-        return
-    for who, other, side in (("query", "key", terms), ("key", "query", terms.reverse)):
-        if side is None:
-            continue
-        asked = side.n_positives > 0
-        if not bool(asked.any()):
-            raise ValueError(requirement("positives", f"relate at least one {who} to a {other}", "no related pair"))
-        lonely = asked & (side.n_candidates == 0)
-        if bool(lonely.any()):
-            row = int(lonely.nonzero()[0, 0])
-            raise ValueError(requirement("exclude", f"leave every {who} a candidate", f"none for {who} {row}"))
+def _play(
+    queries: Tensor,
+    keys: Tensor,
+    positives: Relation | None,
+    exclude: Relation | None,
+    negatives: Tensor | None,
+    temperature: float | Tensor,
+    score: str | Score,
+    key_bias: Tensor | None,
+    margin: float,
+    multi_positive: str,
+    symmetric: bool,
+    engine: str,
+    *,
+    tops: bool,
+    uniform: bool = False,
+) -> Terms:
+    """Check the arguments of `info_nce`, state the line-up and have it evaluated; `tops`, `uniform` as there."""
+    check_embeddings("queries", queries)
+    if keys is not queries:
+        check_embeddings("keys", keys)
+    check_temperature(temperature, n := len(queries))
+    check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
+    check_choice("engine", engine, ENGINES)
+    if not 0 <= margin < float("inf"):
+        raise ValueError(requirement("margin", "be finite and at least 0", margin))
+    if positives is None:
+        positives = paired()
+        if len(keys) < n:
+            must = f"hold a counterpart for each of the {n} queries"
+            raise ValueError(requirement("keys", must, f"{len(keys)} rows"))
+    for parameter, relation in (("positives", positives), ("exclude", exclude)):
+        if relation is not None:
+            check_relation(parameter, relation, n, len(keys))
+    with torch.autocast(queries.device.type, enabled=False):
+        line_up = state(queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
+        return evaluate(line_up, multi_positive, symmetric, engine, tops=tops, uniform=uniform)

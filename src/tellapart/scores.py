@@ -54,7 +54,8 @@ def cosine(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> InnerPr
     >>> (form.queries @ form.keys.T).tolist()
     [[1.0, 0.0]]
     """
-    return InnerProduct(unit(queries), unit(keys))
+    queries_hat = unit(queries)
+    return InnerProduct(queries_hat, queries_hat if keys is queries else unit(keys))
 
 
 def dot(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> InnerProduct:
@@ -110,6 +111,15 @@ class Bilinear(nn.Module):
 
 
 _BY_NAME: dict[str, Score] = {"cosine": cosine, "dot": dot, "sqeuclidean": sqeuclidean}
+
+
+def is_mirrored(score: Score) -> bool:
+    """Whether `s(x, y) = s(y, x)` for certain.
+
+    >>> is_mirrored(cosine), is_mirrored(Bilinear(2, 2))
+    (True, False)
+    """
+    return score in _BY_NAME.values()
 
 
 def resolve(score: str | Score) -> Score:

@@ -22,20 +22,21 @@ if TYPE_CHECKING:
 class LineUp:
     """Who asks, who stands in the line-up, and who is whose counterpart.
 
-    The logits are `S_ij = scale_i · (s_ij − margin·[j is a positive of i]) + key_bias_j`, with
-    `s_ij` the score in inner-product form. The first `n_keys` keys can be positives and, in the
-    symmetric loss, ask in turn; those behind them, and those of `mined`, are negatives of queries only.
+    The logits are one product, `S = queries keysᵀ`, for temperature and biases are folded into the two.
+    The first `n_keys` keys can be positives and, in the symmetric loss, ask in turn; those behind them,
+    and those of `mined`, are negatives of queries only. A positive's logit is lowered by `penalty`.
     """
 
-    product: InnerProduct
+    queries: Float[Tensor, "n e"]
+    keys: Float[Tensor, "c e"]
     n_keys: int
-    scale: Float[Tensor, ""] | Float[Tensor, " n"]
     positives: Relation
     exclude: Relation | None
-    margin: float
-    key_bias: Float[Tensor, " m_and_k"] | None
+    penalty: Float[Tensor, ""] | Float[Tensor, " n"] | None
     mined: Float[Tensor, "n k"] | None
-    """Scores (not logits) of negatives chosen for each query separately."""
+    """Logits of negatives chosen for each query separately."""
+    mirrored: bool
+    """Whether `S_ij = S_ji`, and so are the relations: one half of the matrix tells all."""
 
 
 def state(
@@ -58,15 +59,19 @@ def state(
         ValueError: `keys`, `negatives` or `key_bias` of a shape that does not fit.
 
     >>> from tellapart.relations import paired
-    >>> state(torch.eye(2), torch.eye(2), paired(), None, None, 0.5, "dot", None, 0.0).scale
-    tensor(2.)
+    >>> line_up = state(torch.eye(2), torch.eye(2), paired(), None, None, 0.5, "dot", None, 0.0)
+    >>> (line_up.queries @ line_up.keys.T).tolist()
+    [[2.0, 0.0], [0.0, 2.0]]
     """
     n, m = len(queries), len(keys)
+    alone = keys is queries
     score = scores.resolve(score)
     if queries.dtype != keys.dtype:
         raise TypeError(requirement("keys", f"have the queries' dtype, {queries.dtype}", keys.dtype))
     dtype = torch.promote_types(queries.dtype, torch.float32)
-    queries, keys = queries.to(dtype), keys.to(dtype)
+    queries = queries.to(dtype)
+    keys = queries if alone else keys.to(dtype)
+    scale = 1 / torch.as_tensor(temperature, dtype=dtype, device=queries.device)
     mined = None
     if negatives is not None:
         check_embeddings("negatives", negatives, dims=(2, 3))
@@ -76,27 +81,56 @@ def state(
         elif len(negatives) != n:
             raise ValueError(requirement("negatives", f"hold one set for each of the {n} queries", len(negatives)))
         else:
-            mined = _mined_scores(score, queries, _same_width("negatives", negatives, keys))
+            mined = _mined_scores(score, queries, _same_width("negatives", negatives, keys)) * scale.unsqueeze(-1)
     if not isinstance(score, nn.Module):
         _same_width("keys", keys, queries)
     if key_bias is not None:
-        if not isinstance(key_bias, torch.Tensor):
-            raise TypeError(requirement("key_bias", "be a tensor", type(key_bias).__name__))
-        if key_bias.shape != (len(keys),):
-            must = f"have one entry per key and shared negative, ({len(keys)},)"
-            raise ValueError(requirement("key_bias", must, f"shape {tuple(key_bias.shape)}"))
-        check_finite("key_bias", key_bias)
-        key_bias = key_bias.to(dtype)
+        key_bias = _checked_bias(key_bias, len(keys)).to(dtype)
+    product = score(queries, keys)
+    folded = _folded(product, scale, key_bias)
     return LineUp(
-        product=score(queries, keys),
+        *folded,
         n_keys=m,
-        scale=1 / torch.as_tensor(temperature, dtype=dtype, device=queries.device),
         positives=positives,
         exclude=exclude,
-        margin=margin,
-        key_bias=key_bias,
+        penalty=margin * scale if margin else None,
         mined=mined,
+        mirrored=keys is queries
+        and scores.is_mirrored(score)
+        and scale.ndim == 0
+        and key_bias is None
+        and positives.symmetric
+        and (exclude is None or exclude.symmetric),
     )
+
+
+def _folded(product: InnerProduct, scale: Tensor, key_bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Vectors whose product is the logits: `scale_i (q_i·k_j + a_i + b_j) + key_bias_j`, each addend a column."""
+    scale = scale.unsqueeze(-1)
+    queries, keys = [product.queries * scale], [product.keys]
+    ones = scale.expand(len(product.queries), 1)
+    if product.query_bias is not None:
+        queries.append(product.query_bias[:, None] * scale)
+        keys.append(torch.ones_like(product.keys[:, :1]))
+    if product.key_bias is not None:
+        queries.append(ones)
+        keys.append(product.key_bias[:, None])
+    if key_bias is not None:
+        queries.append(torch.ones_like(ones))
+        keys.append(key_bias[:, None])
+    if len(keys) == 1:
+        return queries[0], keys[0]
+    return torch.cat(queries, dim=1), torch.cat(keys, dim=1)
+
+
+def _checked_bias(key_bias: Tensor, n_candidates: int) -> Tensor:
+    if not isinstance(key_bias, torch.Tensor):
+        raise TypeError(requirement("key_bias", "be a tensor", type(key_bias).__name__))
+    if key_bias.shape != (n_candidates,):
+        must = f"have one entry per key and shared negative, ({n_candidates},)"
+        raise ValueError(requirement("key_bias", must, f"shape {tuple(key_bias.shape)}"))
+    check_finite("key_bias", key_bias)
+    return key_bias
 
 
 def _same_width(parameter: str, value: Tensor, other: Tensor) -> Tensor:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tellapart.errors import check_choice
+from tellapart.errors import check_choice, requirement
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 REDUCTIONS = ("mean", "sum", "none")
+
+
+class TopLogits(NamedTuple):
+    """The largest logit among each query's positives and among its negatives, −∞ where there are none."""
+
+    positive: Float[Tensor, " n"]
+    negative: Float[Tensor, " n"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +30,8 @@ class Terms:
     `positive` S⁺ (several positives: their weighted mean for "out", the log of the mean of their
     exponentials for "in"), `log_partition` log Z, `cross_entropy` their difference (0 without a positive),
     `n_candidates` who stands in the line-up, `n_positives` and how many of them stand in it,
-    `n_positive_candidates`, `top_positive` the best positive's logit and `top_negative` the hardest
-    negative's, both before the margin and without gradient. `reverse` holds the keys' terms if the loss
-    is symmetric.
+    `n_positive_candidates`, `tops` the best positive's logit and the hardest negative's, both before the
+    margin and without gradient. `reverse` holds the keys' terms if the loss is symmetric.
     """
 
     positive: Float[Tensor, " n"]
@@ -34,9 +40,23 @@ class Terms:
     n_candidates: Int[Tensor, " n"]
     n_positives: Int[Tensor, " n"]
     n_positive_candidates: Int[Tensor, " n"]
-    top_positive: Float[Tensor, " n"]
-    top_negative: Float[Tensor, " n"]
+    tops: TopLogits | None = None
     reverse: Terms | None = None
+
+    @property
+    def top_positive(self) -> Float[Tensor, " n"]:
+        """The best positive's logit."""
+        return self._found().positive
+
+    @property
+    def top_negative(self) -> Float[Tensor, " n"]:
+        """The hardest negative's logit."""
+        return self._found().negative
+
+    def _found(self) -> TopLogits:
+        if self.tops is None:
+            raise ValueError(requirement("tops", "have been looked for, as info_nce_terms does", "None"))
+        return self.tops
 
     def per_query(self) -> Float[Tensor, " n"]:
         """`L_i = log Z_i − S_i⁺`, in nats, without the rounding of the two; 0 for a query without a positive."""

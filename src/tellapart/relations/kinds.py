@@ -1,0 +1,228 @@
+"""Relations by place, by list and by id."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tellapart.errors import requirement, values_are_checked
+from tellapart.relations.relation import Pairs, Relation, few
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Int
+
+    Ids = Int[Tensor, " n"] | Int[np.ndarray, " n"] | Sequence[Hashable]
+
+
+def paired() -> Relation:
+    """Query i with key i: `R_ij = [i = j]`. Further keys, if there are any, are related to nobody.
+
+    >>> paired().tile(slice(0, 2), slice(0, 3)).int().tolist()
+    [[1, 0, 0], [0, 1, 0]]
+    """
+    return _Paired()
+
+
+def listed(index: Int[Tensor, " n"]) -> Relation:
+    """Query i with key `index[i]`: `R_ij = [index_i = j]`.
+
+    Raises:
+        TypeError: `index` does not hold integers.
+        ValueError: `index` is not one-dimensional; at use, if it names a key that is not there.
+
+    >>> listed(torch.tensor([2, 0])).tile(slice(0, 2), slice(0, 3)).int().tolist()
+    [[0, 0, 1], [1, 0, 0]]
+    """
+    index = torch.as_tensor(index)
+    if index.dtype == torch.bool:
+        raise TypeError(requirement("index", "hold integers; dense() takes a mask", index.dtype))
+    return _Listed(integers("index", index))
+
+
+def same(query_ids: Ids, key_ids: Ids | None = None) -> Relation:
+    """Pairs with equal ids: `R_ij = [id(q_i) = id(k_j)]`. Labels, instance ids, captions, file names.
+
+    Args:
+        query_ids: one id per query: an integer tensor or array, or any sequence of hashable things.
+        key_ids: one id per key; by default the queries' ids.
+
+    Raises:
+        TypeError: a tensor or array of something other than integers.
+        ValueError: ids that are not one-dimensional; at use, if there are more or fewer than rows.
+
+    >>> same(["a", "b"], ["b", "b", "a"]).tile(slice(0, 2), slice(0, 3)).int().tolist()
+    [[0, 0, 1], [1, 1, 0]]
+    """
+    keys = query_ids if key_ids is None else key_ids
+    if _is_numeric(query_ids) and _is_numeric(keys):
+        rows = integers("query_ids", torch.as_tensor(query_ids))
+        return _Same(rows, rows if key_ids is None else integers("key_ids", torch.as_tensor(keys)))
+    numbers: dict[Hashable, int] = {}
+    return _Same(_numbered(query_ids, numbers), _numbered(keys, numbers))
+
+
+def other_views(n_examples: int) -> Relation:
+    """Of V views stacked one behind the other, row i with the other rows of example `i mod n_examples`.
+
+    >>> other_views(2).tile(slice(0, 4), slice(0, 4)).int().tolist()
+    [[0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0]]
+    """
+    return _OtherViews(n_examples)
+
+
+def integers(parameter: str, ids: Tensor) -> Int[Tensor, " n"]:
+    """The same ids, if they are integers in one dimension.
+
+    >>> integers("index", torch.tensor([3, 1]))
+    tensor([3, 1])
+    """
+    if ids.is_floating_point() or ids.is_complex():
+        raise TypeError(requirement(parameter, "hold integers or hashable ids", ids.dtype))
+    if ids.ndim != 1:
+        raise ValueError(requirement(parameter, "have 1 dimension", f"shape {tuple(ids.shape)}"))
+    return ids
+
+
+def _is_numeric(ids: Ids) -> bool:
+    """Whether ids are a tensor or an array of numbers, which need no numbering of ours."""
+    return isinstance(ids, Tensor) or getattr(getattr(ids, "dtype", None), "kind", "O") in "biufc"
+
+
+def _numbered(ids: Ids, numbers: dict[Hashable, int]) -> Tensor:
+    """Each id's number, in order of first appearance; `numbers` is extended by the new ones."""
+    # A 0-d tensor hashes by identity, so it counts by its value.
+    values = (x.item() if isinstance(x, Tensor) else x for x in (ids.tolist() if hasattr(ids, "tolist") else ids))
+    return torch.tensor([numbers.setdefault(x, len(numbers)) for x in values], dtype=torch.long)
+
+
+def check_size(parameter: str, side: str, found: int, needed: int) -> None:
+    """Raise `ValueError` unless a relation was made for as many rows of that side as there are.
+
+    >>> check_size("positives", "keys", 3, 3)
+    """
+    if found != needed:
+        raise ValueError(requirement(parameter, f"relate as many {side} as there are, {needed}", found))
+
+
+def stretches(lengths: Int[Tensor, " n"]) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"]]:
+    """Row i `lengths[i]` times over, and a count from 0 within each row.
+
+    >>> [x.tolist() for x in stretches(torch.tensor([2, 0, 1]))]
+    [[0, 0, 2], [0, 1, 0]]
+    """
+    rows = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+    return rows, torch.arange(len(rows), device=lengths.device) - (lengths.cumsum(0) - lengths)[rows]
+
+
+def check_range(parameter: str, side: str, index: Tensor, size: int) -> None:
+    """Raise `ValueError` if a relation names a row that is not there.
+
+    >>> check_range("positives", "keys", torch.tensor([0, 2]), 3)
+    """
+    outside = (index < 0) | (index >= size)
+    if values_are_checked(index) and bool(outside.any()):
+        raise ValueError(requirement(parameter, f"list {side} between 0 and {size - 1}", index[outside][0].item()))
+
+
+class _Paired(Relation):
+    symmetric = True
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return rows == cols
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        """Any shape will do: that a query has no key of its own is for the loss to judge."""
+
+    def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs:
+        places = torch.arange(min(n, m), device=device)
+        return Pairs(places, places, one_each=n <= m)
+
+
+class _Listed(Relation):
+    def __init__(self, index: Tensor) -> None:
+        self.index = index
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return self.index.to(rows.device)[rows] == cols
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        check_size(parameter, "queries", len(self.index), n_queries)
+        check_range(parameter, "keys", self.index, n_keys)
+
+    def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs:  # noqa: ARG002
+        return Pairs(torch.arange(n, device=device), self.index.to(device), one_each=True)
+
+
+class _OtherViews(Relation):
+    symmetric = True
+
+    def __init__(self, n_examples: int) -> None:
+        self.n_examples = n_examples
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return ((rows - cols) % self.n_examples == 0) & (rows != cols)
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        must = f"relate views of {self.n_examples} examples, a multiple of that in queries and in keys"
+        if n_queries != n_keys or n_queries % self.n_examples:
+            raise ValueError(requirement(parameter, must, f"{n_queries} queries and {n_keys} keys"))
+
+    def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
+        others = n // self.n_examples - 1
+        if not few(n * others, n, m):
+            return None
+        rows = torch.arange(n, device=device)
+        if others == 1:
+            return Pairs(rows, rows.roll(self.n_examples), one_each=True)
+        steps = self.n_examples * torch.arange(1, others + 1, device=device)
+        return Pairs(rows.repeat_interleave(others), ((rows[:, None] + steps) % n).flatten())
+
+
+class _Same(Relation):
+    def __init__(self, query_ids: Tensor, key_ids: Tensor) -> None:
+        self.query_ids, self.key_ids = query_ids, key_ids
+        self.symmetric = query_ids is key_ids
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return self.query_ids.to(rows.device)[rows] == self.key_ids.to(cols.device)[cols]
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        check_size(parameter, "queries", len(self.query_ids), n_queries)
+        check_size(parameter, "keys", len(self.key_ids), n_keys)
+
+    @cached_property
+    def _groups(self) -> tuple[Tensor, Tensor, int]:
+        """Each query's and each key's group, numbered from 0, and how many groups there are."""
+        # The groups stay with the ids' device; what is made of them moves to where it is wanted.
+        distinct, group = torch.cat([self.query_ids, self.key_ids.to(self.query_ids)]).unique(return_inverse=True)
+        return group[: len(self.query_ids)], group[len(self.query_ids) :], len(distinct)
+
+    def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        of_query, of_key, size = self._groups
+        in_keys, in_queries = torch.bincount(of_key, minlength=size), torch.bincount(of_query, minlength=size)
+        return in_keys[of_query].to(device), in_queries[of_key].to(device)
+
+    def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
+        of_query, of_key, size = self._groups
+        group_size = torch.bincount(of_key, minlength=size)
+        per_query = group_size[of_query]
+        if not few(int(per_query.sum()), n, m):
+            return None
+        # The keys in order of their group; each query lists the stretch of its own.
+        start = (group_size.cumsum(0) - group_size)[of_query]
+        rows, within = stretches(per_query)
+        cols = of_key.argsort(stable=True)[start[rows] + within]
+        return Pairs(rows.to(device), cols.to(device))
+
+    def gather_sum(self, keys: Tensor, n: int) -> Tensor:  # noqa: ARG002
+        of_query, of_key, size = self._groups
+        sums = keys.new_zeros(size, keys.shape[1]).index_add(0, of_key.to(keys.device), keys)
+        return sums[of_query.to(keys.device)]
+
+    def transposed(self) -> Relation:
+        return _Same(self.key_ids, self.query_ids)

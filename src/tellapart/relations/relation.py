@@ -1,0 +1,264 @@
+"""What a relation is, and how relations combine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tellapart.errors import requirement
+from tellapart.relations.sums import tiled_sum
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, Shaped
+
+PAIRS_PER_ROW = 8
+"""A relation with more pairs than this, per query and key, is read in tiles and not listed."""
+_TILE = 1024
+
+
+class Pairs(NamedTuple):
+    """The related pairs of a sparse relation, each once, in order of rows; weights of `None` are ones."""
+
+    rows: Int[Tensor, " p"]
+    cols: Int[Tensor, " p"]
+    weights: Float[Tensor, " p"] | None = None
+    one_each: bool = False
+    """Whether `rows` is 0, 1, …, n − 1: each query has exactly one."""
+
+
+class Relation(ABC):
+    """A boolean or non-negatively weighted matrix between queries (rows) and keys (columns).
+
+    A new kind of relation needs `at` and `check`. The other methods follow from them, and are worth
+    overriding where there is a way that does not read the whole matrix.
+    """
+
+    symmetric = False
+    """Whether `R_ij = R_ji` for certain, so that a loss whose queries are its keys may read one half."""
+
+    @abstractmethod
+    def at(self, rows: Int[Tensor, "*shape"], cols: Int[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
+        """The entries at these places, which broadcast: booleans, or weights ≥ 0, on the places' device."""
+
+    @abstractmethod
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        """Raise `ValueError` if the relation is not one between `n_queries` and `n_keys`."""
+
+    def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Shaped[Tensor, "r c"]:
+        """The part of the matrix in `rows` × `cols` (bounded slices)."""
+        return self.at(_span(rows, device)[:, None], _span(cols, device)[None, :])
+
+    def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:  # noqa: ARG002
+        """The related pairs among n queries and m keys, or `None` if they are not few or not easily found."""
+        return None
+
+    def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+        """How many keys each query is related to, and how many queries each key."""
+        if (pairs := self.pairs(n, m, device)) is not None:
+            return torch.bincount(pairs.rows, minlength=n), torch.bincount(pairs.cols, minlength=m)
+        rows, cols = torch.zeros(n, dtype=torch.long, device=device), torch.zeros(m, dtype=torch.long, device=device)
+        for r, c, tile in self._tiles(n, m, device):
+            related = tile > 0
+            rows[r] += related.sum(1)
+            cols[c] += related.sum(0)
+        return rows, cols
+
+    def gather_sum(self, keys: Float[Tensor, "m d"], n: int) -> Float[Tensor, "n d"]:
+        """Each query's weighted sum of its related keys, `W K`, differentiable in the keys.
+
+        >>> from tellapart.relations import same
+        >>> same([7, 8], [8, 8]).gather_sum(torch.tensor([[1.0], [2.0]]), 2).tolist()
+        [[0.0], [3.0]]
+        """
+        if (pairs := self.pairs(n, len(keys), keys.device)) is None:
+            return tiled_sum(self.tile, keys, n)
+        if pairs.one_each and pairs.weights is None:
+            return keys[pairs.cols]
+        chosen = keys[pairs.cols] if pairs.weights is None else keys[pairs.cols] * pairs.weights.to(keys.dtype)[:, None]
+        return keys.new_zeros(n, keys.shape[1]).index_add(0, pairs.rows, chosen)
+
+    def transposed(self) -> Relation:
+        """The same pairs seen from the keys: `Rᵀ`."""
+        return self if self.symmetric else _Transposed(self)
+
+    def __and__(self, other: Relation) -> Relation:
+        """Related by both; weights multiply."""
+        return _Both(self, other)
+
+    def __or__(self, other: Relation) -> Relation:
+        """Related by either; of two weights the larger."""
+        return _Either(self, other)
+
+    def __invert__(self) -> Relation:
+        """Everyone the relation leaves out."""
+        return _Not(self)
+
+    def _tiles(self, n: int, m: int, device: torch.device | None) -> Iterator[tuple[slice, slice, Tensor]]:
+        for r in range(0, n, _TILE):
+            for c in range(0, m, _TILE):
+                rows, cols = slice(r, min(r + _TILE, n)), slice(c, min(c + _TILE, m))
+                yield rows, cols, self.tile(rows, cols, device)
+
+
+def check_relation(parameter: str, relation: object, n_queries: int, n_keys: int) -> None:
+    """Raise unless `relation` is one between `n_queries` and `n_keys`.
+
+    Raises:
+        TypeError: not a relation: a matrix needs `dense()` around it.
+        ValueError: a relation of another size.
+
+    >>> from tellapart.relations import same
+    >>> check_relation("positives", same([1, 2]), 2, 2)
+    """
+    if not isinstance(relation, Relation):
+        must = "be a relation, such as paired(), same(ids) or dense(matrix)"
+        raise TypeError(requirement(parameter, must, type(relation).__name__))
+    relation.check(parameter, n_queries, n_keys)
+
+
+def few(n_pairs: int, n: int, m: int) -> bool:
+    """Whether that many pairs among n queries and m keys are worth listing.
+
+    >>> few(100, 100, 100), few(10_000, 100, 100)
+    (True, False)
+    """
+    return n_pairs <= PAIRS_PER_ROW * (n + m)
+
+
+def _span(tile_range: slice, device: torch.device | None) -> Tensor:
+    return torch.arange(tile_range.start, tile_range.stop, device=device)
+
+
+class _Both(Relation):
+    def __init__(self, left: Relation, right: Relation) -> None:
+        self.left, self.right = left, right
+        self.symmetric = left.symmetric and right.symmetric
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return torch.mul(self.left.at(rows, cols), self.right.at(rows, cols))
+
+    def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
+        return torch.mul(self.left.tile(rows, cols, device), self.right.tile(rows, cols, device))
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        self.left.check(parameter, n_queries, n_keys)
+        self.right.check(parameter, n_queries, n_keys)
+
+    def transposed(self) -> Relation:
+        return _Both(self.left.transposed(), self.right.transposed())
+
+    def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
+        """The pairs of the sparse side that the other side relates, too."""
+        for one, other in ((self.left, self.right), (self.right, self.left)):
+            if (found := one.pairs(n, m, device)) is not None:
+                return _filtered(found, other.at(found.rows, found.cols))
+        return None
+
+    def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+        """Those of the left side less those that a sparse `~right` takes away."""
+        if (taken := self._taken(n, m, device)) is None:
+            return super().counts(n, m, device)
+        rows, cols = self.left.counts(n, m, device)
+        return rows - torch.bincount(taken.rows, minlength=n), cols - torch.bincount(taken.cols, minlength=m)
+
+    def gather_sum(self, keys: Tensor, n: int) -> Tensor:
+        """The sum over the left side less that over what a sparse `~right` takes away."""
+        if (taken := self._taken(n, len(keys), keys.device)) is None:
+            return super().gather_sum(keys, n)
+        less = keys[taken.cols] if taken.weights is None else keys[taken.cols] * taken.weights.to(keys.dtype)[:, None]
+        return self.left.gather_sum(keys, n).index_add(0, taken.rows, less, alpha=-1)
+
+    def _taken(self, n: int, m: int, device: torch.device | None) -> Pairs | None:
+        """Of a dense `left & ~sparse`: the pairs of the left side that are not in the whole."""
+        if not isinstance(self.right, _Not) or self.left.pairs(n, m, device) is not None:
+            return None
+        found = self.right.inner.pairs(n, m, device)
+        return None if found is None else _filtered(found._replace(weights=None), self.left.at(*found[:2]))
+
+
+class _Either(Relation):
+    def __init__(self, left: Relation, right: Relation) -> None:
+        self.left, self.right = left, right
+        self.symmetric = left.symmetric and right.symmetric
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return torch.maximum(self.left.at(rows, cols), self.right.at(rows, cols))
+
+    def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
+        return torch.maximum(self.left.tile(rows, cols, device), self.right.tile(rows, cols, device))
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        self.left.check(parameter, n_queries, n_keys)
+        self.right.check(parameter, n_queries, n_keys)
+
+    def transposed(self) -> Relation:
+        return _Either(self.left.transposed(), self.right.transposed())
+
+    def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
+        left, right = self.left.pairs(n, m, device), self.right.pairs(n, m, device)
+        if left is None or right is None:
+            return None
+        places = torch.cat([left.rows * m + left.cols, right.rows * m + right.cols]).unique()
+        rows, cols = places // m, places % m
+        values = self.at(rows, cols)
+        return Pairs(rows, cols, None if values.dtype == torch.bool else values)
+
+
+class _Not(Relation):
+    def __init__(self, inner: Relation) -> None:
+        self.inner, self.symmetric = inner, inner.symmetric
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return self.inner.at(rows, cols) == 0
+
+    def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
+        return self.inner.tile(rows, cols, device) == 0
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        self.inner.check(parameter, n_queries, n_keys)
+
+    def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+        rows, cols = self.inner.counts(n, m, device)
+        return m - rows, n - cols
+
+
+class _Transposed(Relation):
+    def __init__(self, inner: Relation) -> None:
+        self.inner = inner
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return self.inner.at(cols, rows)
+
+    def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
+        return self.inner.tile(cols, rows, device).T
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        self.inner.check(parameter, n_keys, n_queries)
+
+    def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
+        if (found := self.inner.pairs(m, n, device)) is None:
+            return None
+        order = found.cols.argsort(stable=True)
+        weights = None if found.weights is None else found.weights[order]
+        return Pairs(found.cols[order], found.rows[order], weights)
+
+    def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+        return self.inner.counts(m, n, device)[::-1]
+
+
+def _filtered(pairs: Pairs, values: Tensor) -> Pairs:
+    """The pairs where `values` are not 0, their weights multiplied by them."""
+    kept = values > 0
+    weights = (
+        pairs.weights if values.dtype == torch.bool else values if pairs.weights is None else values * pairs.weights
+    )
+    return Pairs(
+        pairs.rows[kept],
+        pairs.cols[kept],
+        None if weights is None else weights[kept],
+        one_each=pairs.one_each and bool(kept.all()),
+    )

@@ -1,0 +1,117 @@
+"""Relations by nearness on a scale: recording times, positions on a genome, depths, ages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tellapart.errors import check_finite, requirement
+from tellapart.relations.kinds import check_size, stretches
+from tellapart.relations.relation import Pairs, Relation, few
+
+if TYPE_CHECKING:
+    from jaxtyping import Real
+
+
+def within(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None, radius: float) -> Relation:
+    """Pairs at most `radius` apart: `R_ij = [|t_i − u_j| ≤ radius]`; keys without times have the queries'.
+
+    Raises:
+        TypeError: times that are not numbers.
+        ValueError: times that are not one-dimensional and finite, or `radius < 0`.
+
+    >>> within(torch.tensor([0.0, 5.0]), torch.tensor([1.0, 4.5]), 1.0).tile(slice(0, 2), slice(0, 2)).int().tolist()
+    [[1, 0], [0, 1]]
+    """
+    if not 0 <= radius < float("inf"):
+        raise ValueError(requirement("radius", "be finite and at least 0", radius))
+    return _Within(_clocks(query_times, key_times), radius)
+
+
+def gaussian(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None, sigma: float) -> Relation:
+    """Soft pairs on clocks that are off by `sigma`: `W_ij = exp(−(t_i − u_j)²/2σ²)`, in (0, 1].
+
+    Far pairs, beyond some 13 σ in float32, have weight 0 and are not related.
+
+    Raises:
+        TypeError: times that are not numbers.
+        ValueError: times that are not one-dimensional and finite, or `sigma <= 0`.
+
+    >>> gaussian(torch.tensor([0.0]), torch.tensor([0.0, 2.0]), 2.0).tile(slice(0, 1), slice(0, 2))
+    tensor([[1.0000, 0.6065]])
+    """
+    if not 0 < sigma < float("inf"):
+        raise ValueError(requirement("sigma", "be positive and finite", sigma))
+    return _Gaussian(_clocks(query_times, key_times), sigma)
+
+
+def _clocks(query_times: Tensor, key_times: Tensor | None) -> _Clocks:
+    queries = _times("query_times", query_times)
+    return _Clocks(queries, queries if key_times is None else _times("key_times", key_times))
+
+
+def _times(parameter: str, times: Tensor) -> Tensor:
+    times = torch.as_tensor(times).detach()
+    if times.is_complex() or times.dtype == torch.bool:
+        raise TypeError(requirement(parameter, "hold real numbers", times.dtype))
+    if times.ndim != 1:
+        raise ValueError(requirement(parameter, "have 1 dimension", f"shape {tuple(times.shape)}"))
+    # Seconds since 1970 and base pairs of a genome need more digits than float32 has.
+    if not times.is_floating_point():
+        times = times.double()
+    check_finite(parameter, times)
+    return times
+
+
+class _Clocks(NamedTuple):
+    """The times of both sides."""
+
+    queries: Tensor
+    keys: Tensor
+
+    def apart(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return self.queries.to(rows.device)[rows] - self.keys.to(cols.device)[cols]
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        check_size(parameter, "queries", len(self.queries), n_queries)
+        check_size(parameter, "keys", len(self.keys), n_keys)
+
+
+class _Within(Relation):
+    def __init__(self, clocks: _Clocks, radius: float) -> None:
+        self.clocks, self.radius = clocks, radius
+        self.symmetric = clocks.queries is clocks.keys
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return self.clocks.apart(rows, cols).abs() <= self.radius
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        self.clocks.check(parameter, n_queries, n_keys)
+
+    def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
+        ordered, order = self.clocks.keys.sort()
+        queries = self.clocks.queries.to(ordered)
+        # t − r rounds: look a little further, and let `at` decide.
+        slack = 4 * torch.finfo(ordered.dtype).eps * (queries.abs() + self.radius)
+        first = torch.searchsorted(ordered, queries - self.radius - slack)
+        counts = torch.searchsorted(ordered, queries + self.radius + slack, right=True) - first
+        if not few(int(counts.sum()), n, m):
+            return None
+        rows, step = stretches(counts)
+        cols = order[first[rows] + step]
+        kept = self.at(rows, cols)
+        return Pairs(rows[kept].to(device), cols[kept].to(device))
+
+
+class _Gaussian(Relation):
+    def __init__(self, clocks: _Clocks, sigma: float) -> None:
+        self.clocks, self.sigma = clocks, sigma
+        self.symmetric = clocks.queries is clocks.keys
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return torch.exp(-0.5 * (self.clocks.apart(rows, cols) / self.sigma).square())
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        self.clocks.check(parameter, n_queries, n_keys)
