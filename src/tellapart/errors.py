@@ -7,6 +7,7 @@ folder, a full disk) is an `InputError`: the command line shows its one line and
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -135,10 +136,10 @@ def check_finite(parameter: str, value: Tensor) -> None:
     """
     if not values_are_checked(value):
         return
-    # A NaN or an infinity anywhere survives in the sum of v·0, which reads the tensor only once.
-    flat = value.detach().reshape(value.shape[0], -1) if value.ndim else value.detach().reshape(1, 1)
-    if bool((flat * 0).sum() == 0):
+    # A NaN or an infinity anywhere survives in the sum. Finite numbers can overflow in it: hence the second look.
+    if math.isfinite(value.detach().sum().item()) or bool(value.isfinite().all()):
         return
+    flat = value.detach().reshape(value.shape[0], -1) if value.ndim else value.detach().reshape(1, 1)
     row = int((~flat.isfinite()).any(dim=1).nonzero()[0, 0])
     bad = flat[row][~flat[row].isfinite()][0].item()
     raise NotFiniteError(requirement(parameter, "be finite", f"{bad} in row {row}"))

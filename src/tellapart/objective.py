@@ -8,6 +8,7 @@ is who stands in the line-up.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +21,7 @@ from tellapart.errors import (
     check_temperature,
     requirement,
 )
-from tellapart.partition import ENGINES, REDUCTIONS, Terms, evaluate, state
+from tellapart.partition import ENGINES, REDUCTIONS, LineUp, Terms, evaluate, evaluate_loss, state
 from tellapart.relations import Relation, check_relation, other_views, paired
 
 if TYPE_CHECKING:
@@ -53,8 +54,10 @@ def info_nce_terms(
     >>> terms.n_candidates.tolist(), terms.accuracy().item()
     ([3, 3, 3], 1.0)
     """
+    _check_options(multi_positive, engine)
     arguments = (queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
-    return _play(*arguments, multi_positive, symmetric, engine, tops=True)
+    with _full_precision(queries):
+        return evaluate(_line_up(*arguments), multi_positive, symmetric, engine)
 
 
 def info_nce(
@@ -106,9 +109,10 @@ def info_nce(
     >>> info_nce(keys, keys, temperature=1.0)  # log(1 + e⁻¹)
     tensor(0.3133)
     """
+    _check_options(multi_positive, engine, reduction)
     arguments = (queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
-    terms = _play(*arguments, multi_positive, symmetric, engine, tops=False, uniform=reduction != "none")
-    return terms.loss(reduction)
+    with _full_precision(queries):
+        return evaluate_loss(_line_up(*arguments), multi_positive, symmetric, engine, reduction)
 
 
 def nt_xent(
@@ -180,9 +184,7 @@ class InfoNCE(nn.Module):
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
-        check_choice("reduction", reduction, REDUCTIONS)
-        check_choice("engine", engine, ENGINES)
+        _check_options(multi_positive, engine, reduction)
         if not isinstance(temperature, nn.Module):
             check_temperature(temperature, 1)
         self.temperature = temperature
@@ -218,7 +220,7 @@ class InfoNCE(nn.Module):
         )
 
 
-def _play(
+def _line_up(
     queries: Tensor,
     keys: Tensor,
     positives: Relation | None,
@@ -228,20 +230,12 @@ def _play(
     score: str | Score,
     key_bias: Tensor | None,
     margin: float,
-    multi_positive: str,
-    symmetric: bool,
-    engine: str,
-    *,
-    tops: bool,
-    uniform: bool = False,
-) -> Terms:
-    """Check the arguments of `info_nce`, state the line-up and have it evaluated; `tops`, `uniform` as there."""
+) -> LineUp:
+    """Check the arguments of `info_nce` and state the line-up they describe."""
     check_embeddings("queries", queries)
     if keys is not queries:
         check_embeddings("keys", keys)
     check_temperature(temperature, n := len(queries))
-    check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
-    check_choice("engine", engine, ENGINES)
     if not 0 <= margin < float("inf"):
         raise ValueError(requirement("margin", "be finite and at least 0", margin))
     if positives is None:
@@ -252,6 +246,16 @@ def _play(
     for parameter, relation in (("positives", positives), ("exclude", exclude)):
         if relation is not None:
             check_relation(parameter, relation, n, len(keys))
-    with torch.autocast(queries.device.type, enabled=False):
-        line_up = state(queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
-        return evaluate(line_up, multi_positive, symmetric, engine, tops=tops, uniform=uniform)
+    return state(queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
+
+
+def _check_options(multi_positive: str, engine: str, reduction: str = "mean") -> None:
+    check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
+    check_choice("engine", engine, ENGINES)
+    check_choice("reduction", reduction, REDUCTIONS)
+
+
+def _full_precision(queries: object) -> AbstractContextManager[None]:
+    """Autocast switched off, where it is on: the loss is computed in float32 at least."""
+    kind = queries.device.type if isinstance(queries, torch.Tensor) else "cpu"
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()

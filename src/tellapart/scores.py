@@ -7,7 +7,7 @@ query and one per key. One engine therefore serves them all. The temperature and
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,18 +33,52 @@ Score = Callable[[Tensor, Tensor], InnerProduct]
 def unit(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     """Scale each row to length 1, `v / ‖v‖`, exactly for any length that the dtype can hold.
 
-    A zero row stays zero and its gradient finite. There is no epsilon: rows are first divided by their
-    largest entry, so that squares neither underflow nor overflow, in half precision too.
+    A zero row stays zero and its gradient finite. There is no epsilon: where squares would underflow or
+    overflow, rows are first divided by their largest entry.
 
     >>> unit(torch.tensor([[3e-30, 4e-30], [0.0, 0.0]]))
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """
-    # v/‖v‖ does not change with the length of v, so the divisor may be taken as a constant.
-    largest = vectors.detach().abs().amax(dim=-1, keepdim=True)
-    scaled = vectors / torch.where(largest > 0, largest, 1)
-    squared = scaled.square().sum(dim=-1, keepdim=True)
-    return scaled * torch.where(squared > 0, squared, 1).rsqrt()
+    result: Tensor = _Unit.apply(vectors)
+    return result
+
+
+class _Unit(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+        if _squares_are_safe(length):
+            result: Tensor = vectors / length
+        else:
+            # Rows scaled by their largest entry have a length of at least 1, zero rows excepted.
+            smallest = torch.finfo(vectors.dtype).smallest_normal * torch.finfo(vectors.dtype).eps
+            largest = torch.linalg.vector_norm(vectors, float("inf"), dim=-1, keepdim=True).clamp_(min=smallest)
+            scaled = vectors / largest
+            rest = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True).clamp_(min=1)
+            result, length = scaled.div_(rest), torch.where(scaled.any(-1, keepdim=True), largest * rest, 1)
+        ctx.save_for_backward(vectors, result, length)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        vectors, result, length = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # For a second derivative the length must be a function of the vectors: v·v̂.
+            exact = (vectors * result).sum(-1, keepdim=True)
+            length = torch.where(exact.detach() > 0, exact, length)
+        along = (gradient * result).sum(-1, keepdim=True)
+        turned: Tensor = torch.addcmul(gradient, result, along, value=-1)
+        return turned / length
+
+
+def _squares_are_safe(length: Tensor) -> bool:
+    """Whether no row is so short or so long that its squares underflowed or overflowed."""
+    if length.device.type != "cpu":
+        return False  # Looking would make an accelerator wait.
+    limits = torch.finfo(length.dtype)
+    low, high = (x.item() for x in length.aminmax())
+    return bool(low > limits.smallest_normal**0.5 / limits.eps and high < limits.max**0.5)
 
 
 def cosine(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> InnerProduct:

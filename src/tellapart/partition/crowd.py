@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from tellapart.partition.terms import TopLogits
 from tellapart.relations import Pairs
 
 if TYPE_CHECKING:
@@ -153,21 +152,6 @@ class Tops:
             logits.view(-1).index_fill_(0, self._places, _NEVER)
         for side, span, dim in self._spans(tile):
             torch.maximum(self.negative[side][span], logits.amax(dim), out=self.negative[side][span])
-
-    def see_all(self, logits: Float[Tensor, "n c"], crowd: Crowd) -> None:
-        """See a whole matrix."""
-        grid = Grid(crowd._replace(mirrored=False), crowd.n, crowd.c)
-        self.begin(grid, logits)
-        sieve = Sieve(grid)
-        for tile in grid.tiles():
-            part = logits[tile.rows, tile.cols].clone(memory_format=torch.contiguous_format)
-            self.before(part, tile)
-            sieve.apply(part, tile)
-            self.after(part, tile)
-
-    def of(self, side: int) -> TopLogits:
-        """What was found for the queries (0) or the keys (1)."""
-        return TopLogits(self.positive[side], self.negative[side])
 
     def _spans(self, tile: Tile) -> Iterator[tuple[int, slice, int]]:
         """Whose tops the tile's rows and columns are: which side, where, and along which dimension."""

@@ -1,4 +1,4 @@
-"""The dense engine: all scores at once and plain autograd. The reference, and best when small."""
+"""The dense engine in general: all scores at once and plain autograd. The reference the others agree with."""
 
 from __future__ import annotations
 
@@ -7,51 +7,92 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart.partition.crowd import Crowd, Tops
+from tellapart.partition.line_up import LineUp
+from tellapart.partition.terms import Details, Terms
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float, Shaped
 
 _NEVER = float("-inf")
 
 
-def log_partition(
-    queries: Float[Tensor, "n e"],
-    keys: Float[Tensor, "c e"],
-    crowd: Crowd,
-    references: list[Float[Tensor, " n"]],
-    tops: Tops | None = None,
-) -> list[Float[Tensor, " n"]]:
-    """`log Σ_j exp(q_i·k_j) − reference_i`, rows and columns as `tiled.log_partition` gives them.
+def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bool) -> Terms:
+    """What the line-up tells each query and, if `symmetric`, each key in turn; details only if they are asked for.
 
-    >>> log_partition(torch.zeros(2, 1), torch.zeros(3, 1), Crowd(2, 3, 3), [torch.zeros(2)])[0].exp().round()
-    tensor([3., 3.])
+    Formula: `log Z_i = logsumexp_j S_ij` over the candidates j, with S as in `LineUp`. The keys'
+    direction reads the same S down its columns.
     """
-    logits = queries @ keys.T
-    if tops is not None:
-        tops.see_all(logits.detach(), crowd)
-    logits = _sifted(logits, crowd)
-    sides = (logits, 1), (logits[:, : crowd.m], 0)
-    return [_logsumexp(*side, reference) for side, reference in zip(sides, references, strict=False)]
+    m = line_up.n_keys
+    logits = line_up.queries @ line_up.keys.T
+    if line_up.mined is not None:
+        logits = torch.cat([logits, line_up.mined], dim=1)
+    rows, cols = slice(0, len(logits)), slice(0, m)
+    weights = line_up.positives.tile(rows, cols, logits.device)
+    excluded = None
+    if line_up.exclude is not None:
+        excluded = line_up.exclude.tile(rows, cols, logits.device)
+        excluded = excluded if excluded.dtype == torch.bool else excluded > 0
+    shift = None if line_up.penalty is None else line_up.penalty.unsqueeze(-1) * (weights > 0)
+    reverse = None
+    if symmetric:
+        turned = [None if x is None else x.T for x in (shift, excluded)]
+        reverse = _terms(logits[:, :m].T, turned[0], weights.T, turned[1], multi_positive, detailed)
+    if more := logits.shape[1] - m:
+        weights = torch.nn.functional.pad(weights, (0, more))
+        shift, excluded = (None if x is None else torch.nn.functional.pad(x, (0, more)) for x in (shift, excluded))
+    return _terms(logits, shift, weights, excluded, multi_positive, detailed, reverse)
 
 
-def _sifted(logits: Tensor, crowd: Crowd) -> Tensor:
-    """−∞ for those left out; the logarithm of a weight added for the others."""
-    for pairs in crowd.left_out:
-        logits = logits.flatten().index_fill(0, pairs.rows * crowd.c + pairs.cols, _NEVER).view_as(logits)
-    if crowd.among is None:
-        return logits
-    weights = crowd.among.tile(slice(0, crowd.n), slice(0, crowd.m), logits.device)
-    kept = logits[:, : crowd.m]
-    kept = kept.masked_fill(~weights, _NEVER) if weights.dtype == torch.bool else kept + weights.to(logits).log()
-    return torch.cat([kept, logits[:, crowd.m :]], dim=1)
+def _terms(
+    logits: Float[Tensor, "n c"],
+    shift: Float[Tensor, "n c"] | None,
+    weights: Shaped[Tensor, "n c"],
+    excluded: Bool[Tensor, "n c"] | None,
+    multi_positive: str,
+    detailed: bool,
+    reverse: Terms | None = None,
+) -> Terms:
+    related = weights if weights.dtype == torch.bool else weights > 0
+    n_positives = related.sum(dim=1)
+    details = _details(logits.detach(), related, excluded) if detailed else None
+    logits = logits if shift is None else logits - shift
+    # Measured from the best candidate, both terms of a small loss are small, and their difference exact.
+    candidates = logits.detach() if excluded is None else logits.detach().masked_fill(excluded, _NEVER)
+    top = candidates.amax(dim=1)
+    nobody = top == _NEVER
+    top = top.masked_fill(nobody, 0)
+    logits = logits - top[:, None]
+    positive = _positive(logits, weights.to(logits.dtype), n_positives, multi_positive)
+    log_partition = _logsum(logits if excluded is None else logits.masked_fill(excluded, _NEVER), nobody)
+    width = torch.full_like(n_positives, logits.shape[1])
+    return Terms(
+        positive=positive + top,
+        log_partition=log_partition + top,
+        cross_entropy=(log_partition - positive).masked_fill(n_positives == 0, 0),
+        n_candidates=width if excluded is None else width - excluded.sum(dim=1),
+        n_positives=n_positives,
+        details=details,
+        reverse=reverse,
+    )
 
 
-def _logsumexp(logits: Tensor, dim: int, minus: Tensor) -> Tensor:
-    """`logsumexp` less `minus`; −∞, and a gradient of zero, where all are −∞."""
-    top = logits.detach().amax(dim, keepdim=True)
-    # A row of −∞ only would give a NaN gradient: its sum is replaced before the logarithm.
-    none = top == _NEVER
-    top = top.masked_fill(none, 0)
-    total = (logits - top).exp().sum(dim).masked_fill(none.squeeze(dim), 1)
-    return (total.log() + (top.squeeze(dim) - minus)).masked_fill(none.squeeze(dim), _NEVER)
+def _positive(logits: Tensor, weights: Tensor, n_positives: Tensor, multi_positive: str) -> Tensor:
+    """The positives' logits, averaged by weight as they are ("out") or as exponentials ("in")."""
+    none = n_positives == 0
+    total = weights.sum(dim=1).masked_fill(none, 1)
+    if multi_positive == "out":
+        return (logits * weights).sum(dim=1) / total
+    chosen = (logits + weights.log()).masked_fill(weights == 0, _NEVER)
+    top = chosen.detach().amax(dim=1).masked_fill(none, 0)
+    return (_logsum(chosen - top[:, None], none) + top).masked_fill(none, 0) - total.log()
+
+
+def _logsum(logits: Tensor, none: Tensor) -> Tensor:
+    """`log Σ exp` of each row, shifted already; −∞, and a gradient of zero, where there is `none`."""
+    return logits.exp().sum(dim=1).masked_fill(none, 1).log().masked_fill(none, _NEVER)
+
+
+def _details(logits: Tensor, related: Tensor, excluded: Tensor | None) -> Details:
+    inside, others = (related, related) if excluded is None else (related & ~excluded, related | excluded)
+    best, hardest = logits.masked_fill(~related, _NEVER), logits.masked_fill(others, _NEVER)
+    return Details(inside.sum(dim=1), best.amax(dim=1), hardest.amax(dim=1))

@@ -71,7 +71,7 @@ def state(
     dtype = torch.promote_types(queries.dtype, torch.float32)
     queries = queries.to(dtype)
     keys = queries if alone else keys.to(dtype)
-    scale = 1 / torch.as_tensor(temperature, dtype=dtype, device=queries.device)
+    scale = 1 / (temperature.to(queries) if isinstance(temperature, Tensor) else temperature)
     mined = None
     if negatives is not None:
         check_embeddings("negatives", negatives, dims=(2, 3))
@@ -81,7 +81,7 @@ def state(
         elif len(negatives) != n:
             raise ValueError(requirement("negatives", f"hold one set for each of the {n} queries", len(negatives)))
         else:
-            mined = _mined_scores(score, queries, _same_width("negatives", negatives, keys)) * scale.unsqueeze(-1)
+            mined = _mined_scores(score, queries, _same_width("negatives", negatives, keys)) * _column(scale)
     if not isinstance(score, nn.Module):
         _same_width("keys", keys, queries)
     if key_bias is not None:
@@ -93,34 +93,45 @@ def state(
         n_keys=m,
         positives=positives,
         exclude=exclude,
-        penalty=margin * scale if margin else None,
+        penalty=_penalty(margin, scale, queries),
         mined=mined,
         mirrored=keys is queries
         and scores.is_mirrored(score)
-        and scale.ndim == 0
+        and not (isinstance(scale, Tensor) and scale.ndim)
         and key_bias is None
         and positives.symmetric
         and (exclude is None or exclude.symmetric),
     )
 
 
-def _folded(product: InnerProduct, scale: Tensor, key_bias: Tensor | None) -> tuple[Tensor, Tensor]:
+def _folded(product: InnerProduct, scale: float | Tensor, key_bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """Vectors whose product is the logits: `scale_i (q_i·k_j + a_i + b_j) + key_bias_j`, each addend a column."""
-    scale = scale.unsqueeze(-1)
+    scale = _column(scale)
+    if product.query_bias is None and product.key_bias is None and key_bias is None:
+        return product.queries * scale, product.keys
     queries, keys = [product.queries * scale], [product.keys]
-    ones = scale.expand(len(product.queries), 1)
+    ones = torch.ones_like(product.queries[:, :1]), torch.ones_like(product.keys[:, :1])
     if product.query_bias is not None:
         queries.append(product.query_bias[:, None] * scale)
-        keys.append(torch.ones_like(product.keys[:, :1]))
+        keys.append(ones[1])
     if product.key_bias is not None:
-        queries.append(ones)
+        queries.append(ones[0] * scale)
         keys.append(product.key_bias[:, None])
     if key_bias is not None:
-        queries.append(torch.ones_like(ones))
+        queries.append(ones[0])
         keys.append(key_bias[:, None])
-    if len(keys) == 1:
-        return queries[0], keys[0]
     return torch.cat(queries, dim=1), torch.cat(keys, dim=1)
+
+
+def _penalty(margin: float, scale: float | Tensor, like: Tensor) -> Tensor | None:
+    if not margin:
+        return None
+    return margin * scale if isinstance(scale, Tensor) else like.new_full((), margin * scale)
+
+
+def _column(scale: float | Tensor) -> float | Tensor:
+    """One number, or one number a row."""
+    return scale[:, None] if isinstance(scale, Tensor) and scale.ndim else scale
 
 
 def _checked_bias(key_bias: Tensor, n_candidates: int) -> Tensor:

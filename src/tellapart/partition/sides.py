@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tellapart.errors import requirement, values_are_checked
 from tellapart.partition.crowd import Crowd
 from tellapart.partition.line_up import LineUp
 from tellapart.partition.segments import segment_logsumexp, segment_sum
+from tellapart.partition.stream import log_partition
 from tellapart.relations import Pairs, Relation
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-
-LogPartition = Callable[..., list[Tensor]]
 
 
 class Side(NamedTuple):
@@ -29,7 +27,6 @@ class Side(NamedTuple):
     """`log Z` over the positives that the engine's crowd leaves out, or `None` if it leaves out none."""
     n_candidates: Int[Tensor, " n"]
     n_positives: Int[Tensor, " n"]
-    n_positive_candidates: Int[Tensor, " n"]
     certain: bool
     """Whether each has a positive, by the kind of relation."""
 
@@ -52,23 +49,20 @@ def listed_sides(line_up: LineUp, pairs: Pairs, multi_positive: str, symmetric: 
     outside = None if line_up.exclude is None else line_up.exclude.at(pairs.rows, pairs.cols) > 0
     if outside is not None and not bool(outside.any()):
         outside = None
-    candidates = _n_candidates(line_up)
+    candidates = n_candidates(line_up)
     sides = []
     for side, size, alone in ((0, n, pairs.one_each), (1, m, first and n == m)):
         if side and not symmetric:
             break
         if alone and outside is None:
             one = torch.ones_like(candidates[side])
-            sides.append(Side(values, values, candidates[side], one, one, certain=True))
+            sides.append(Side(values, values, candidates[side], one, certain=True))
         else:
             sides.append(_gathered(values, pairs, side, size, outside, multi_positive, candidates[side], alone))
-        _check(sides[-1], side, line_up)
     return sides
 
 
-def related_sides(
-    line_up: LineUp, crowd: Crowd, multi_positive: str, symmetric: bool, log_partition: LogPartition
-) -> tuple[list[Side], Crowd]:
+def related_sides(line_up: LineUp, crowd: Crowd, multi_positive: str, symmetric: bool) -> tuple[list[Side], Crowd]:
     """The sides of a line-up whose positives are many, and the crowd that is left for the engine.
 
     "out" needs only the sum of a query's positive keys, `W K`. For "in", or with a margin, the positives'
@@ -77,7 +71,6 @@ def related_sides(
     queries, keys, relation = line_up.queries, line_up.keys[: line_up.n_keys], line_up.positives
     n, m = len(queries), len(keys)
     positives = relation.counts(n, m, queries.device)
-    inside = positives if line_up.exclude is None else (relation & ~line_up.exclude).counts(n, m, queries.device)
     if line_up.penalty is not None:
         queries = torch.cat([queries, -line_up.penalty.expand(n)[:, None]], dim=1)
         keys = torch.cat([keys, torch.ones_like(keys[:, :1])], dim=1)
@@ -95,13 +88,11 @@ def related_sides(
             same = line_up.exclude is None and is_plain
             logs = rest if same else log_partition(queries, keys, everyone, zeros)
             means = tuple(x.masked_fill(x.isinf(), 0) - total.log() for x, total in zip(logs, totals, strict=True))
-    candidates = _n_candidates(line_up)
+    candidates = n_candidates(line_up)
     sides = [
-        Side(mean, rest[i] if rest else None, candidates[i], positives[i], inside[i], certain=False)
+        Side(mean, rest[i] if rest else None, candidates[i], positives[i], certain=False)
         for i, mean in enumerate(means)
     ]
-    for i, side in enumerate(sides):
-        _check(side, i, line_up)
     return sides, crowd
 
 
@@ -125,12 +116,9 @@ def _gathered(
         positive = segment_logsumexp(values + weights.log(), where, size)
         positive = positive.masked_fill(positive.isinf(), 0)
     n_positives = torch.bincount(where, minlength=size)
-    inside, n_inside = values, n_positives
     if outside is not None:
-        inside, where = values[~outside], where[~outside]
-        n_inside = torch.bincount(where, minlength=size)
-    rest = segment_logsumexp(inside, where, size)
-    return Side(positive, rest, candidates, n_positives, n_inside, certain)
+        values, where = values[~outside], where[~outside]
+    return Side(positive, segment_logsumexp(values, where, size), candidates, n_positives, certain)
 
 
 def _means(queries: Tensor, keys: Tensor, relation: Relation, symmetric: bool) -> Iterator[tuple[Tensor, Tensor]]:
@@ -146,25 +134,17 @@ def _and(relation: Relation, other: Relation | None) -> Relation:
     return relation if other is None else relation & other
 
 
-def _n_candidates(line_up: LineUp) -> tuple[Tensor, Tensor]:
-    """How many stand in each query's and each key's line-up."""
+def n_candidates(line_up: LineUp) -> tuple[Tensor, Tensor]:
+    """How many stand in each query's and in each key's line-up.
+
+    >>> from tellapart.partition.line_up import state
+    >>> from tellapart.relations import paired
+    >>> n_candidates(state(torch.eye(2), torch.eye(2), paired(), paired(), None, 0.5, "dot", None, 0.0))
+    (tensor([1, 1]), tensor([1, 1]))
+    """
     n, m, device = len(line_up.queries), line_up.n_keys, line_up.queries.device
     of_query = len(line_up.keys) + (0 if line_up.mined is None else line_up.mined.shape[1])
     if line_up.exclude is None:
         return torch.full((n,), of_query, device=device), torch.full((m,), n, device=device)
     rows, cols = line_up.exclude.counts(n, m, device)
     return of_query - rows, n - cols
-
-
-def _check(side: Side, which: int, line_up: LineUp) -> None:
-    """Raise if nobody has a positive, or if somebody has one but no candidate."""
-    if not values_are_checked(side.positive) or (side.certain and line_up.exclude is None):
-        return
-    who, other = ("query", "key") if which == 0 else ("key", "query")
-    asked = side.n_positives > 0
-    if not bool(asked.any()):
-        raise ValueError(requirement("positives", f"relate at least one {who} to a {other}", "no related pair"))
-    lonely = asked & (side.n_candidates == 0)
-    if bool(lonely.any()):
-        row = int(lonely.nonzero()[0, 0])
-        raise ValueError(requirement("exclude", f"leave every {who} a candidate", f"none for {who} {row}"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from tellapart.errors import check_choice, requirement
+from tellapart.errors import check_choice, requirement, values_are_checked
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 REDUCTIONS = ("mean", "sum", "none")
 
 
-class TopLogits(NamedTuple):
-    """The largest logit among each query's positives and among its negatives, −∞ where there are none."""
+class Details(NamedTuple):
+    """What a diagnostic wants to know and a loss does not: one entry per query, without gradient."""
 
-    positive: Float[Tensor, " n"]
-    negative: Float[Tensor, " n"]
+    n_positive_candidates: Int[Tensor, " n"]
+    top_positive: Float[Tensor, " n"]
+    top_negative: Float[Tensor, " n"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +31,9 @@ class Terms:
     `positive` S⁺ (several positives: their weighted mean for "out", the log of the mean of their
     exponentials for "in"), `log_partition` log Z, `cross_entropy` their difference (0 without a positive),
     `n_candidates` who stands in the line-up, `n_positives` and how many of them stand in it,
-    `n_positive_candidates`, `tops` the best positive's logit and the hardest negative's, both before the
-    margin and without gradient. `reverse` holds the keys' terms if the loss is symmetric.
+    `n_positive_candidates`, `top_positive` the best positive's logit and `top_negative` the hardest
+    negative's, both before the margin and without gradient, −∞ where there is none. `reverse` holds the
+    keys' terms if the loss is symmetric.
     """
 
     positive: Float[Tensor, " n"]
@@ -39,24 +41,28 @@ class Terms:
     cross_entropy: Float[Tensor, " n"]
     n_candidates: Int[Tensor, " n"]
     n_positives: Int[Tensor, " n"]
-    n_positive_candidates: Int[Tensor, " n"]
-    tops: TopLogits | None = None
+    details: Details | None = None
     reverse: Terms | None = None
+
+    @property
+    def n_positive_candidates(self) -> Int[Tensor, " n"]:
+        """How many of a query's positives stand in its line-up."""
+        return self._detailed().n_positive_candidates
 
     @property
     def top_positive(self) -> Float[Tensor, " n"]:
         """The best positive's logit."""
-        return self._found().positive
+        return self._detailed().top_positive
 
     @property
     def top_negative(self) -> Float[Tensor, " n"]:
         """The hardest negative's logit."""
-        return self._found().negative
+        return self._detailed().top_negative
 
-    def _found(self) -> TopLogits:
-        if self.tops is None:
-            raise ValueError(requirement("tops", "have been looked for, as info_nce_terms does", "None"))
-        return self.tops
+    def _detailed(self) -> Details:
+        if self.details is None:
+            raise ValueError(requirement("details", "have been looked for, as info_nce_terms does", "None"))
+        return self.details
 
     def per_query(self) -> Float[Tensor, " n"]:
         """`L_i = log Z_i − S_i⁺`, in nats, without the rounding of the two; 0 for a query without a positive."""
@@ -81,6 +87,21 @@ class Terms:
             return own
         other = self.reverse.loss(reduction)
         return torch.cat([own, other]) if reduction == "none" else (own + other) / 2
+
+    def check(self) -> None:
+        """Raise `ValueError` if nobody has a positive, or if somebody has one but no candidate."""
+        if not values_are_checked(self.positive):
+            return
+        for who, other, side in (("query", "key", self), ("key", "query", self.reverse)):
+            if side is None:
+                continue
+            asked = side.n_positives > 0
+            if not bool(asked.any()):
+                raise ValueError(requirement("positives", f"relate at least one {who} to a {other}", "no related pair"))
+            lonely = asked & (side.n_candidates == 0)
+            if bool(lonely.any()):
+                row = int(lonely.nonzero()[0, 0])
+                raise ValueError(requirement("exclude", f"leave every {who} a candidate", f"none for {who} {row}"))
 
     def accuracy(self) -> Float[Tensor, ""]:
         """How often the best positive beats every negative, in [0, 1]; a tie counts as a miss.

@@ -1,208 +1,105 @@
-"""The tiled engine: `log Z` over streamed tiles of scores, with its exact gradient.
+"""The tiled engine: what the positives say, and the streamed `log Z` of everyone else.
 
-    log Z_i = log Σ_j exp(q_i·k_j),    ∂log Z_i/∂q_i = Σ_j p_ij k_j,    p_ij = exp(q_i·k_j − log Z_i)
-
-No n×c matrix exists. Each tile is made once in the forward pass, for rows and columns alike, and once
-more in the backward pass unless the memory budget let it stay.
+Listed positives are taken out of the crowd that is streamed and added back here, so that `log Z` and S⁺
+share their rounding, and a small loss keeps its digits: `log Z − S⁺ = log(1 + Z⁻/Z⁺)`.
 """
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from tellapart.errors import memory_budget
-from tellapart.partition import dense
-from tellapart.partition.crowd import Crowd, Grid, Tops
-from tellapart.partition.walk import LogSum, Shares, Walk
+from tellapart.partition.crowd import Crowd, Tops
+from tellapart.partition.line_up import LineUp
+from tellapart.partition.segments import log_add
+from tellapart.partition.sides import Side, listed_sides, related_sides
+from tellapart.partition.stream import log_partition, log_partition_of_a_sum
+from tellapart.partition.terms import Details, Terms
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-# A tile of 2¹⁸ scores is 1 MiB in float32: between product, exponential and sums it stays in the second-level
-# cache. An accelerator has no such cache and pays for launches, so its tiles are larger.
-_AREA = {"cpu": 2**18}
-_AREA_ELSEWHERE = 2**22
-_HEIGHT = 512
-# The scores of one band of rows, kept while its gradient is formed.
-_BAND_BYTES = 2**25
 
+def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bool, uniform: bool = False) -> Terms:
+    """What the line-up tells each query and, if `symmetric`, each key in turn; details only if they are asked for.
 
-def log_partition(
-    queries: Float[Tensor, "n e"],
-    keys: Float[Tensor, "c e"],
-    crowd: Crowd,
-    references: list[Float[Tensor, " n"]],
-    tops: Tops | None = None,
-) -> list[Float[Tensor, " n"]]:
-    """`log Σ_j exp(q_i·k_j) − reference_i` of each query and, with a second reference, of each key.
-
-    −∞ where the crowd is empty. The references are constants near the result, and spare it rounding. If the
-    keys need no gradient and do not ask, the queries' gradient is formed in the same walk.
-
-    >>> references = [torch.zeros(2), torch.zeros(3)]
-    >>> rows, cols = log_partition(torch.zeros(2, 1), torch.zeros(3, 1), Crowd(2, 3, 3), references)
-    >>> rows.exp().round(), cols.exp().round()
-    (tensor([3., 3.]), tensor([2., 2., 2.]))
+    `uniform`: the caller promises that all queries' losses will get the same gradient, as in a mean.
     """
-    one_way = len(references) == 1 and not crowd.mirrored
-    if one_way and torch.is_grad_enabled() and queries.requires_grad and not keys.requires_grad:
-        return log_partition_of_a_sum(queries, keys, crowd, references, None, tops)
-    return list(_Streamed.apply(queries, keys, crowd, tops, *references))
+    queries, keys = line_up.queries, line_up.keys
+    n, m, c = len(queries), line_up.n_keys, len(keys)
+    pairs = line_up.positives.pairs(n, m, queries.device)
+    excluded = None if line_up.exclude is None else line_up.exclude.pairs(n, m, queries.device)
+    crowd = Crowd(
+        *(n, m, c),
+        left_out=() if excluded is None else (excluded,),
+        among=None if line_up.exclude is None or excluded is not None else ~line_up.exclude,
+        mirrored=line_up.mirrored,
+    )
+    if pairs is not None:
+        sides = listed_sides(line_up, pairs, multi_positive, symmetric)
+        crowd = crowd._replace(left_out=(*crowd.left_out, pairs))
+    else:
+        sides, crowd = related_sides(line_up, crowd, multi_positive, symmetric)
+    watch = Tops(line_up.positives if pairs is None else (pairs,), symmetric) if detailed else None
+    references = [side.reference() for side in sides]
+    if uniform and not symmetric and not crowd.mirrored:
+        rest = _everything_else(sides[0], line_up.mined)
+        rest = None if rest is None else rest - references[0]
+        others = log_partition_of_a_sum(queries, keys, crowd, references, rest, watch)
+    else:
+        others = log_partition(queries, keys, crowd, references, watch)
+    if line_up.mined is not None:
+        others[0] = log_add(others[0], line_up.mined.logsumexp(1) - references[0])
+        if watch is not None:
+            torch.maximum(watch.negative[0], line_up.mined.detach().amax(1), out=watch.negative[0])
+    details: list[Details | None] = [None, None]
+    if watch is not None:
+        tops = zip(_n_inside(line_up), watch.positive, watch.negative, strict=True)
+        details = [Details(*found) for found in tops]
+    reverse = _terms(sides[1], others[1], references[1], details[1]) if symmetric else None
+    return _terms(sides[0], others[0], references[0], details[0], reverse)
 
 
-def log_partition_of_a_sum(
-    queries: Float[Tensor, "n e"],
-    keys: Float[Tensor, "c e"],
-    crowd: Crowd,
-    references: list[Float[Tensor, " n"]],
-    rest: Float[Tensor, " n"] | None,
-    tops: Tops | None = None,
-) -> list[Float[Tensor, " n"]]:
-    """The rows of `log_partition`, with their gradient formed in the same walk: two products less.
-
-    That of the keys holds only for losses proportional to `Σ_i log(Z_i + exp(rest_i))`, where a row of
-    `rest_i = ∞` is not in the sum.
-    """
-    if not _band_height(crowd, queries) or not torch.is_grad_enabled():
-        return list(_Streamed.apply(queries, keys, crowd, tops, *references))
-    return [_Eager.apply(queries, keys, references[0], rest, crowd, tops)]
+def _n_inside(line_up: LineUp) -> tuple[Tensor, Tensor]:
+    """How many positives stand in each query's line-up, and in each key's."""
+    relation = line_up.positives if line_up.exclude is None else line_up.positives & ~line_up.exclude
+    return relation.counts(len(line_up.queries), line_up.n_keys, line_up.queries.device)
 
 
-class _Streamed(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, queries: Tensor, keys: Tensor, crowd: Crowd, tops: Tops | None, *references: Tensor
-    ) -> tuple[Tensor, ...]:
-        walk = Walk(queries, keys, _grid(crowd, queries), _is_bounded(queries, keys, crowd), tops)
-        rows = LogSum(crowd.n, queries, walk.bounded)
-        cols = LogSum(crowd.m, queries, walk.bounded) if len(references) == 2 and not crowd.mirrored else None
-        kept: list[Tensor] = []
-        room = memory_budget() // queries.element_size() if any(ctx.needs_input_grad) else 0
-        for tile in walk.grid.tiles():
-            size = tile.shape[0] * tile.shape[1]
-            room -= size
-            scores = walk.scores(tile, queries.new_empty(size) if room >= 0 else None)
-            walk.count(scores, tile, rows, cols)
-            if room >= 0:
-                kept.append(scores)
-        ctx.walked = (walk.grid, walk.bounded, rows, cols)
-        ctx.save_for_backward(queries, keys, *kept)
-        return tuple(sums.log(minus) for sums, minus in zip((rows, cols or rows), references, strict=False))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        queries, keys, *kept = ctx.saved_tensors
-        grid, bounded, rows, cols = ctx.walked
-        constants = (None,) * (2 + len(gradients))
-        if torch.is_grad_enabled():
-            return *_differentiable(queries, keys, grid.crowd, gradients), *constants
-        with torch.autocast(queries.device.type, enabled=False):
-            walk = Walk(queries, keys, grid, bounded)
-            shares: tuple[Shares, Shares | None]
-            if cols is None:
-                # A mirrored matrix gives each key what it gives the query of the same number.
-                shares = Shares(sum(gradients[1:], start=gradients[0]), rows), None
-            else:
-                shares = Shares(gradients[0], rows), Shares(gradients[1], cols)
-            to = [
-                torch.zeros_like(x) if needed else None
-                for x, needed in zip((queries, keys), ctx.needs_input_grad[:2], strict=True)
-            ]
-            for number, tile in enumerate(grid.tiles()):
-                scores = kept[number] if number < len(kept) else walk.scores(tile)
-                walk.spread(scores, tile, shares, to, queries)
-        return *to, *constants
+def _terms(
+    side: Side,
+    others: Float[Tensor, " n"],
+    reference: Float[Tensor, " n"],
+    details: Details | None,
+    reverse: Terms | None = None,
+) -> Terms:
+    """The terms of one side, from `log Z − reference` of all but those in `side.rest`."""
+    excess = others
+    if side.rest is not None:
+        excess = log_add(others, side.rest - reference)
+    cross_entropy = excess + (reference - side.positive)
+    if not side.certain:
+        cross_entropy = cross_entropy.masked_fill(side.n_positives == 0, 0)
+    return Terms(
+        positive=side.positive,
+        log_partition=excess + reference,
+        cross_entropy=cross_entropy,
+        n_candidates=side.n_candidates,
+        n_positives=side.n_positives,
+        details=details,
+        reverse=reverse,
+    )
 
 
-class _Eager(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        queries: Tensor,
-        keys: Tensor,
-        reference: Tensor,
-        rest: Tensor | None,
-        crowd: Crowd,
-        tops: Tops | None,
-    ) -> Tensor:
-        grid = _grid(crowd, queries, height=_band_height(crowd, queries))
-        walk = Walk(queries, keys, grid, _is_bounded(queries, keys, crowd), tops)
-        to = [torch.zeros_like(queries), torch.zeros_like(keys) if ctx.needs_input_grad[1] else None]
-        sums = LogSum(crowd.n, queries, walk.bounded)
-        result, expected = torch.empty_like(reference), torch.ones_like(reference)
-        weighed = torch.empty_like(queries)
-        buffers: list[Tensor] = []
-        for band in grid.bands():
-            buffers += [torch.empty_like(walk.buffer) for _ in range(len(band) - len(buffers))]
-            here = band[0].rows
-            scores = [walk.scores(tile, buffer) for tile, buffer in zip(band, buffers, strict=False)]
-            for tile, made in zip(band, scores, strict=True):
-                walk.count(made, tile, sums, None)
-            log_z = result[here] = sums.log(reference)[here]
-            # Per unit of ∂L/∂log Z_i the queries' gradient is known now. The keys' adds up over queries, so that
-            # it takes what ∂L/∂log Z_i will be, but for a common factor.
-            if rest is not None:
-                expected[here] = (log_z - torch.logaddexp(log_z, rest[here])).exp_().nan_to_num_(0)
-            torch.mul(queries[here], expected[here, None], out=weighed[here])
-            shares = Shares(torch.ones_like(expected), sums), None
-            for tile, made in zip(band, scores, strict=True):
-                walk.spread(made, tile, shares, to, weighed)
-        ctx.crowd, ctx.twice, ctx.best = crowd, False, expected.argmax() if to[1] is not None else 0
-        ctx.save_for_backward(queries, keys, expected, *to)
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        queries, keys, expected, queries_grad, keys_grad = ctx.saved_tensors
-        constants = (None,) * 4
-        # A second derivative comes back here with gradients of any kind: what was promised holds for the first.
-        ctx.twice = torch.is_grad_enabled() or ctx.twice
-        if ctx.twice:
-            return *_differentiable(queries, keys, ctx.crowd, (gradient,)), *constants
-        if keys_grad is not None:
-            largest = expected[ctx.best]
-            keys_grad = keys_grad * torch.where(largest > 0, gradient[ctx.best] / largest, 0)
-        return queries_grad * gradient[:, None], keys_grad, *constants
-
-
-def _differentiable(
-    queries: Tensor, keys: Tensor, crowd: Crowd, gradients: tuple[Tensor, ...]
-) -> tuple[Tensor | None, Tensor | None]:
-    """The gradient as a graph that can be differentiated again, through the whole matrix."""
-    zeros = [torch.zeros_like(gradient) for gradient in gradients]
-    with torch.enable_grad():
-        # The upstream gradients may depend on the same vectors; here they are constants: hence the aliases.
-        aliases = [x.view_as(x) for x in (queries, keys)]
-        logs = dense.log_partition(*aliases, crowd, zeros)
-        totals = [(log.masked_fill(log.isinf(), 0) * g).sum() for log, g in zip(logs, gradients, strict=True)]
-        found = iter(torch.autograd.grad(totals, [x for x in aliases if x.requires_grad], create_graph=True))
-    return next(found) if queries.requires_grad else None, next(found) if keys.requires_grad else None
-
-
-def _grid(crowd: Crowd, like: Tensor, height: int = 0) -> Grid:
-    area = _AREA.get(like.device.type, _AREA_ELSEWHERE)
-    if crowd.mirrored:
-        side = math.isqrt(area)
-        return Grid(crowd, side, side)
-    height = height or min(_HEIGHT, crowd.n)
-    return Grid(crowd, height, max(1, area // height))
-
-
-def _band_height(crowd: Crowd, like: Tensor) -> int:
-    """How many rows of scores can be kept at a time; 0 if too few to be worth it."""
-    height = min(_HEIGHT, _BAND_BYTES // (like.element_size() * crowd.c))
-    return min(height, crowd.n) if 8 * height >= _HEIGHT and not crowd.mirrored else 0
-
-
-def _is_bounded(queries: Tensor, keys: Tensor, crowd: Crowd) -> bool:
-    """Whether no logit can be so large that exponentials overflow or vanish, in sums and in gradients."""
-    if crowd.among is not None:
-        return False
-    largest = queries.square().sum(1).amax() * keys.square().sum(1).amax()
-    # Of the 88 nats that float32 has to either side, 60 are for a logit, the rest for sums and upstream gradients.
-    limit = 0.68 * math.log(torch.finfo(queries.dtype).max)
-    return bool(largest < limit**2)
+def _everything_else(side: Side, mined: Tensor | None) -> Tensor | None:
+    """What the crowd's `log Z` will be added to: see `log_partition_of_a_sum`."""
+    rest = None if side.rest is None else side.rest.detach()
+    if mined is not None:
+        more = mined.detach().logsumexp(1)
+        rest = more if rest is None else log_add(rest, more)
+    if side.certain:
+        return rest
+    rest = torch.full_like(side.positive.detach(), float("-inf")) if rest is None else rest
+    return rest.masked_fill(side.n_positives == 0, float("inf"))

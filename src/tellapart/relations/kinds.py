@@ -130,7 +130,7 @@ def check_range(parameter: str, side: str, index: Tensor, size: int) -> None:
 
 
 class _Paired(Relation):
-    symmetric = True
+    symmetric = listed = True
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         return rows == cols
@@ -142,8 +142,15 @@ class _Paired(Relation):
         places = torch.arange(min(n, m), device=device)
         return Pairs(places, places, one_each=n <= m)
 
+    def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+        if n == m:
+            return (ones := torch.ones(n, dtype=torch.long, device=device)), ones
+        return (torch.arange(n, device=device) < m).long(), (torch.arange(m, device=device) < n).long()
+
 
 class _Listed(Relation):
+    listed = True
+
     def __init__(self, index: Tensor) -> None:
         self.index = index
 
@@ -159,13 +166,13 @@ class _Listed(Relation):
 
 
 class _OtherViews(Relation):
-    symmetric = True
+    symmetric = listed = True
 
     def __init__(self, n_examples: int) -> None:
         self.n_examples = n_examples
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        return ((rows - cols) % self.n_examples == 0) & (rows != cols)
+        return (rows % self.n_examples == cols % self.n_examples) & (rows != cols)
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         must = f"relate views of {self.n_examples} examples, a multiple of that in queries and in keys"

@@ -40,6 +40,9 @@ class Relation(ABC):
     symmetric = False
     """Whether `R_ij = R_ji` for certain, so that a loss whose queries are its keys may read one half."""
 
+    listed = False
+    """Whether `pairs` are at hand, without a search."""
+
     @abstractmethod
     def at(self, rows: Int[Tensor, "*shape"], cols: Int[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
         """The entries at these places, which broadcast: booleans, or weights ≥ 0, on the places' device."""
@@ -216,7 +219,8 @@ class _Not(Relation):
         return self.inner.at(rows, cols) == 0
 
     def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
-        return self.inner.tile(rows, cols, device) == 0
+        tile = self.inner.tile(rows, cols, device)
+        return ~tile if tile.dtype == torch.bool else tile == 0
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         self.inner.check(parameter, n_queries, n_keys)

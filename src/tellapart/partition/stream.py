@@ -1,0 +1,197 @@
+"""`log Z` over streamed tiles of scores, with its exact gradient: the heavy primitive.
+
+    log Z_i = log Σ_j exp(q_i·k_j),    ∂log Z_i/∂q_i = Σ_j p_ij k_j,    p_ij = exp(q_i·k_j − log Z_i)
+
+No n×c matrix exists. Each tile is made once in the forward pass, for rows and columns alike, and once
+more in the backward pass unless the memory budget let it stay.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from tellapart.errors import memory_budget
+from tellapart.partition import twice
+from tellapart.partition.crowd import Crowd, Grid, Tops
+from tellapart.partition.walk import LogSum, Shares, Walk
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+# A tile of 2¹⁹ scores is 2 MiB in float32: between product, exponential and sums it stays in the second-level
+# cache. An accelerator has no such cache and pays for launches, so its tiles are larger.
+_AREA = {"cpu": 2**19}
+_AREA_ELSEWHERE = 2**22
+_HEIGHT = 1024
+# Scores of shorter vectors are made again in less time than fresh memory takes to be written.
+_LONG = 192
+# The scores of one band of rows, kept while its gradient is formed.
+_BAND_BYTES = 2**25
+
+
+def log_partition(
+    queries: Float[Tensor, "n e"],
+    keys: Float[Tensor, "c e"],
+    crowd: Crowd,
+    references: list[Float[Tensor, " n"]],
+    tops: Tops | None = None,
+) -> list[Float[Tensor, " n"]]:
+    """`log Σ_j exp(q_i·k_j) − reference_i` of each query and, with a second reference, of each key.
+
+    −∞ where the crowd is empty. The references are constants near the result, and spare it rounding. If the
+    keys need no gradient and do not ask, the queries' gradient is formed in the same walk.
+
+    >>> references = [torch.zeros(2), torch.zeros(3)]
+    >>> rows, cols = log_partition(torch.zeros(2, 1), torch.zeros(3, 1), Crowd(2, 3, 3), references)
+    >>> rows.exp().round(), cols.exp().round()
+    (tensor([3., 3.]), tensor([2., 2., 2.]))
+    """
+    one_way = len(references) == 1 and not crowd.mirrored
+    if one_way and torch.is_grad_enabled() and queries.requires_grad and not keys.requires_grad:
+        return log_partition_of_a_sum(queries, keys, crowd, references, None, tops)
+    return list(_Streamed.apply(queries, keys, crowd, tops, *references))
+
+
+def log_partition_of_a_sum(
+    queries: Float[Tensor, "n e"],
+    keys: Float[Tensor, "c e"],
+    crowd: Crowd,
+    references: list[Float[Tensor, " n"]],
+    rest: Float[Tensor, " n"] | None,
+    tops: Tops | None = None,
+) -> list[Float[Tensor, " n"]]:
+    """The rows of `log_partition`, with their gradient formed in the same walk: two products less.
+
+    That of the keys holds only for losses proportional to `Σ_i log(Z_i + exp(rest_i))`, where a row of
+    `rest_i = ∞` is not in the sum.
+    """
+    if not _band_height(crowd, queries) or not torch.is_grad_enabled():
+        return list(_Streamed.apply(queries, keys, crowd, tops, *references))
+    return [_Eager.apply(queries, keys, references[0], rest, crowd, tops)]
+
+
+class _Streamed(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, queries: Tensor, keys: Tensor, crowd: Crowd, tops: Tops | None, *references: Tensor
+    ) -> tuple[Tensor, ...]:
+        walk = Walk(queries, keys, _grid(crowd, queries), _is_bounded(queries, keys, crowd), tops)
+        rows = LogSum(crowd.n, queries, walk.bounded)
+        cols = LogSum(crowd.m, queries, walk.bounded) if len(references) == 2 and not crowd.mirrored else None
+        kept: list[Tensor] = []
+        worthwhile = any(ctx.needs_input_grad) and queries.shape[1] >= _LONG
+        room = memory_budget() // queries.element_size() if worthwhile else 0
+        for tile in walk.grid.tiles():
+            size = tile.shape[0] * tile.shape[1]
+            room -= size
+            scores = walk.scores(tile, queries.new_empty(size) if room >= 0 else None)
+            walk.count(scores, tile, rows, cols)
+            if room >= 0:
+                kept.append(scores)
+        ctx.walked = (walk.grid, walk.bounded, rows, cols)
+        ctx.save_for_backward(queries, keys, *kept)
+        return tuple(sums.log(minus) for sums, minus in zip((rows, cols or rows), references, strict=False))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        queries, keys, *kept = ctx.saved_tensors
+        grid, bounded, rows, cols = ctx.walked
+        constants = (None,) * (2 + len(gradients))
+        if torch.is_grad_enabled():
+            return *twice.gradients(queries, keys, grid.crowd, gradients), *constants
+        with torch.autocast(queries.device.type, enabled=False):
+            walk = Walk(queries, keys, grid, bounded)
+            shares: tuple[Shares, Shares | None]
+            if cols is None:
+                # A mirrored matrix gives each key what it gives the query of the same number.
+                shares = Shares(sum(gradients[1:], start=gradients[0]), rows), None
+            else:
+                shares = Shares(gradients[0], rows), Shares(gradients[1], cols)
+            to = [
+                torch.zeros_like(x) if needed else None
+                for x, needed in zip((queries, keys), ctx.needs_input_grad[:2], strict=True)
+            ]
+            for number, tile in enumerate(grid.tiles()):
+                scores = kept[number] if number < len(kept) else walk.scores(tile)
+                walk.spread(scores, tile, shares, to, queries)
+        return *to, *constants
+
+
+class _Eager(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        keys: Tensor,
+        reference: Tensor,
+        rest: Tensor | None,
+        crowd: Crowd,
+        tops: Tops | None,
+    ) -> Tensor:
+        grid = _grid(crowd, queries, height=_band_height(crowd, queries))
+        walk = Walk(queries, keys, grid, _is_bounded(queries, keys, crowd), tops)
+        to = [torch.zeros_like(queries), torch.zeros_like(keys) if ctx.needs_input_grad[1] else None]
+        sums = LogSum(crowd.n, queries, walk.bounded)
+        result, expected = torch.empty_like(reference), torch.ones_like(reference)
+        weighed = torch.empty_like(queries)
+        buffers: list[Tensor] = []
+        for band in grid.bands():
+            buffers += [torch.empty_like(walk.buffer) for _ in range(len(band) - len(buffers))]
+            here = band[0].rows
+            scores = [walk.scores(tile, buffer) for tile, buffer in zip(band, buffers, strict=False)]
+            for tile, made in zip(band, scores, strict=True):
+                walk.count(made, tile, sums, None)
+            log_z = result[here] = sums.log(reference)[here]
+            # Per unit of ∂L/∂log Z_i the queries' gradient is known now. The keys' adds up over queries, so that
+            # it takes what ∂L/∂log Z_i will be, but for a common factor.
+            if rest is not None:
+                expected[here] = (log_z - torch.logaddexp(log_z, rest[here])).exp_().nan_to_num_(0)
+            torch.mul(queries[here], expected[here, None], out=weighed[here])
+            shares = Shares(torch.ones_like(expected), sums), None
+            for tile, made in zip(band, scores, strict=True):
+                walk.spread(made, tile, shares, to, weighed)
+        ctx.crowd, ctx.twice, ctx.best = crowd, False, expected.argmax() if to[1] is not None else 0
+        ctx.save_for_backward(queries, keys, expected, *to)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        queries, keys, expected, queries_grad, keys_grad = ctx.saved_tensors
+        constants = (None,) * 4
+        # A second derivative comes back here with gradients of any kind: what was promised holds for the first.
+        ctx.twice = torch.is_grad_enabled() or ctx.twice
+        if ctx.twice:
+            return *twice.gradients(queries, keys, ctx.crowd, (gradient,)), *constants
+        if keys_grad is not None:
+            largest = expected[ctx.best]
+            keys_grad = keys_grad * torch.where(largest > 0, gradient[ctx.best] / largest, 0)
+        return queries_grad * gradient[:, None], keys_grad, *constants
+
+
+def _grid(crowd: Crowd, like: Tensor, height: int = 0) -> Grid:
+    area = _AREA.get(like.device.type, _AREA_ELSEWHERE)
+    if crowd.mirrored:
+        side = math.isqrt(area)
+        return Grid(crowd, side, side)
+    height = height or min(_HEIGHT, crowd.n)
+    return Grid(crowd, height, max(1, area // height))
+
+
+def _band_height(crowd: Crowd, like: Tensor) -> int:
+    """How many rows of scores can be kept at a time; 0 if too few to be worth it."""
+    height = min(_HEIGHT, _BAND_BYTES // (like.element_size() * crowd.c))
+    return min(height, crowd.n) if 8 * height >= _HEIGHT and not crowd.mirrored else 0
+
+
+def _is_bounded(queries: Tensor, keys: Tensor, crowd: Crowd) -> bool:
+    """Whether no logit can be so large that exponentials overflow or vanish, in sums and in gradients."""
+    if crowd.among is not None:
+        return False
+    largest = queries.square().sum(1).amax() * keys.square().sum(1).amax()
+    # Of the 88 nats that float32 has to either side, 60 are for a logit, the rest for sums and upstream gradients.
+    limit = 0.68 * math.log(torch.finfo(queries.dtype).max)
+    return bool(largest < limit**2)
