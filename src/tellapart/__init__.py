@@ -4,10 +4,11 @@ Importing it loads the loss and nothing heavier than torch. The command-line too
 report live in subpackages that are imported when they are used.
 """
 
+from tellapart import variants
 from tellapart.errors import InputError, options
 from tellapart.objective import InfoNCE, info_nce, info_nce_terms, nt_xent
 from tellapart.partition import Terms
-from tellapart.relations import Relation, dense, listed, paired, same
+from tellapart.relations import Relation, dense, edges, everyone, gaussian, listed, other_views, paired, same, within
 from tellapart.scores import Bilinear
 from tellapart.temperature import LearnedTemperature
 
@@ -22,11 +23,17 @@ __all__ = [
     "Terms",
     "__version__",
     "dense",
+    "edges",
+    "everyone",
+    "gaussian",
     "info_nce",
     "info_nce_terms",
     "listed",
     "nt_xent",
     "options",
+    "other_views",
     "paired",
     "same",
+    "variants",
+    "within",
 ]

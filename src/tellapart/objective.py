@@ -8,7 +8,6 @@ is who stands in the line-up.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,12 +16,11 @@ from torch import Tensor, nn
 from tellapart import scores
 from tellapart.errors import (
     check_choice,
-    check_embeddings,
     check_temperature,
     requirement,
 )
-from tellapart.partition import ENGINES, REDUCTIONS, LineUp, Terms, evaluate, evaluate_loss, state
-from tellapart.relations import Relation, check_relation, other_views, paired
+from tellapart.partition import ENGINES, REDUCTIONS, Terms, evaluate, evaluate_loss, state
+from tellapart.relations import Relation, other_views, paired
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -55,9 +53,17 @@ def info_nce_terms(
     ([3, 3, 3], 1.0)
     """
     _check_options(multi_positive, engine)
-    arguments = (queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
-    with _full_precision(queries):
-        return evaluate(_line_up(*arguments), multi_positive, symmetric, engine)
+    line_up = state(
+        *(queries, keys),
+        positives=positives,
+        exclude=exclude,
+        negatives=negatives,
+        temperature=temperature,
+        score=score,
+        key_bias=key_bias,
+        margin=margin,
+    )
+    return evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, detailed=True)
 
 
 def info_nce(
@@ -110,9 +116,19 @@ def info_nce(
     tensor(0.3133)
     """
     _check_options(multi_positive, engine, reduction)
-    arguments = (queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
-    with _full_precision(queries):
-        return evaluate_loss(_line_up(*arguments), multi_positive, symmetric, engine, reduction)
+    line_up = state(
+        *(queries, keys),
+        positives=positives,
+        exclude=exclude,
+        negatives=negatives,
+        temperature=temperature,
+        score=score,
+        key_bias=key_bias,
+        margin=margin,
+    )
+    return evaluate_loss(
+        line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, reduction=reduction
+    )
 
 
 def nt_xent(
@@ -220,42 +236,7 @@ class InfoNCE(nn.Module):
         )
 
 
-def _line_up(
-    queries: Tensor,
-    keys: Tensor,
-    positives: Relation | None,
-    exclude: Relation | None,
-    negatives: Tensor | None,
-    temperature: float | Tensor,
-    score: str | Score,
-    key_bias: Tensor | None,
-    margin: float,
-) -> LineUp:
-    """Check the arguments of `info_nce` and state the line-up they describe."""
-    check_embeddings("queries", queries)
-    if keys is not queries:
-        check_embeddings("keys", keys)
-    check_temperature(temperature, n := len(queries))
-    if not 0 <= margin < float("inf"):
-        raise ValueError(requirement("margin", "be finite and at least 0", margin))
-    if positives is None:
-        positives = paired()
-        if len(keys) < n:
-            must = f"hold a counterpart for each of the {n} queries"
-            raise ValueError(requirement("keys", must, f"{len(keys)} rows"))
-    for parameter, relation in (("positives", positives), ("exclude", exclude)):
-        if relation is not None:
-            check_relation(parameter, relation, n, len(keys))
-    return state(queries, keys, positives, exclude, negatives, temperature, score, key_bias, margin)
-
-
 def _check_options(multi_positive: str, engine: str, reduction: str = "mean") -> None:
     check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
     check_choice("engine", engine, ENGINES)
     check_choice("reduction", reduction, REDUCTIONS)
-
-
-def _full_precision(queries: object) -> AbstractContextManager[None]:
-    """Autocast switched off, where it is on: the loss is computed in float32 at least."""
-    kind = queries.device.type if isinstance(queries, torch.Tensor) else "cpu"
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()

@@ -25,7 +25,7 @@ def one_positive_each(line_up: LineUp, symmetric: bool) -> Pairs | None:
 
     >>> from tellapart.partition.line_up import state
     >>> from tellapart.relations import paired
-    >>> line_up = state(torch.eye(2), torch.eye(2), paired(), None, None, 0.5, "dot", None, 0.0)
+    >>> line_up = state(torch.eye(2), torch.eye(2))
     >>> one_positive_each(line_up, symmetric=True).cols.tolist()
     [0, 1]
     """
@@ -46,7 +46,7 @@ def classify(line_up: LineUp, pairs: Pairs, symmetric: bool) -> Terms:
 
     >>> from tellapart.partition.line_up import state
     >>> from tellapart.relations import paired
-    >>> line_up = state(torch.eye(2), torch.eye(2), paired(), None, None, 1.0, "dot", None, 0.0)
+    >>> line_up = state(torch.eye(2), torch.eye(2), temperature=1.0)
     >>> classify(line_up, paired().pairs(2, 2), symmetric=False).cross_entropy
     tensor([0.3133, 0.3133])
     """
@@ -70,7 +70,7 @@ def classification_loss(line_up: LineUp, pairs: Pairs, symmetric: bool, reductio
 
     >>> from tellapart.partition.line_up import state
     >>> from tellapart.relations import paired
-    >>> line_up = state(torch.eye(2), torch.eye(2), paired(), None, None, 1.0, "dot", None, 0.0)
+    >>> line_up = state(torch.eye(2), torch.eye(2), temperature=1.0)
     >>> classification_loss(line_up, paired().pairs(2, 2), symmetric=True, reduction="mean")
     tensor(0.3133)
     """

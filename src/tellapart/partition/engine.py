@@ -8,6 +8,7 @@ from tellapart.errors import check_choice
 from tellapart.partition import dense, tiled
 from tellapart.partition.classify import classification_loss, classify, one_positive_each
 from tellapart.partition.line_up import LineUp
+from tellapart.partition.precision import full_precision
 from tellapart.partition.terms import Terms
 
 if TYPE_CHECKING:
@@ -19,7 +20,15 @@ ENGINES = ("auto", "dense", "tiled")
 _CROSSOVER = 10**6
 
 
-def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, engine: str) -> Terms:
+@full_precision
+def evaluate(
+    line_up: LineUp,
+    *,
+    multi_positive: str = "out",
+    symmetric: bool = False,
+    engine: str = "auto",
+    detailed: bool = False,
+) -> Terms:
     """What the line-up tells each query and, if `symmetric`, each key in turn.
 
     Args:
@@ -27,24 +36,33 @@ def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, engine: str)
         multi_positive: how several positives count, "out" or "in".
         symmetric: whether the keys ask, too.
         engine: "dense", "tiled", or "auto" for the faster of the two, chosen from the shapes.
+        detailed: also find what `Terms.accuracy` and other diagnostics need.
 
     Raises:
         ValueError: nobody has a positive, or somebody has one but no candidate.
     """
     if choose(line_up, engine) == "tiled":
-        terms = tiled.evaluate(line_up, multi_positive, symmetric, detailed=True)
+        terms = tiled.evaluate(line_up, multi_positive, symmetric, detailed)
     elif (pairs := one_positive_each(line_up, symmetric)) is not None:
         return classify(line_up, pairs, symmetric)
     else:
-        terms = dense.evaluate(line_up, multi_positive, symmetric, detailed=True)
+        terms = dense.evaluate(line_up, multi_positive, symmetric, detailed)
     terms.check()
     return terms
 
 
+@full_precision
 def evaluate_loss(
-    line_up: LineUp, multi_positive: str, symmetric: bool, engine: str, reduction: str
+    line_up: LineUp, *, multi_positive: str, symmetric: bool, engine: str, reduction: str
 ) -> Float[Tensor, "..."]:
-    """`evaluate(...).loss(reduction)`, without what a loss can do without."""
+    """`evaluate(...).loss(reduction)`, without what a loss can do without.
+
+    >>> import torch
+    >>> from tellapart.partition.line_up import state
+    >>> line_up = state(torch.eye(2), torch.eye(2), temperature=1.0)
+    >>> evaluate_loss(line_up, multi_positive="out", symmetric=False, engine="auto", reduction="mean")
+    tensor(0.3133)
+    """
     if choose(line_up, engine) == "tiled":
         terms = tiled.evaluate(line_up, multi_positive, symmetric, detailed=False, uniform=reduction != "none")
     elif (pairs := one_positive_each(line_up, symmetric)) is not None:
@@ -60,8 +78,7 @@ def choose(line_up: LineUp, engine: str) -> str:
 
     >>> import torch
     >>> from tellapart.partition.line_up import state
-    >>> from tellapart.relations import paired
-    >>> choose(state(torch.eye(2), torch.eye(2), paired(), None, None, 0.5, "dot", None, 0.0), "auto")
+    >>> choose(state(torch.eye(2), torch.eye(2)), "auto")
     'dense'
     """
     check_choice("engine", engine, ENGINES)

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
-from tellapart.errors import check_embeddings, check_finite, requirement
+from tellapart.errors import check_embeddings, check_finite, check_temperature, requirement
+from tellapart.partition.precision import full_precision
+from tellapart.relations import Relation, check_relation, paired
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from tellapart.relations import Relation
     from tellapart.scores import InnerProduct, Score
 
 
@@ -39,30 +40,36 @@ class LineUp:
     """Whether `S_ij = S_ji`, and so are the relations: one half of the matrix tells all."""
 
 
+@full_precision
 def state(
     queries: Tensor,
     keys: Tensor,
-    positives: Relation,
-    exclude: Relation | None,
-    negatives: Tensor | None,
-    temperature: float | Tensor,
-    score: str | Score,
-    key_bias: Tensor | None,
-    margin: float,
+    *,
+    positives: Relation | None = None,
+    exclude: Relation | None = None,
+    negatives: Tensor | None = None,
+    temperature: float | Tensor = 0.07,
+    score: str | Score = "cosine",
+    key_bias: Tensor | None = None,
+    margin: float = 0.0,
 ) -> LineUp:
-    """State the problem that `info_nce` was given: scores in inner-product form, in float32 at least.
-
-    Arguments as for `info_nce`; the relations must already fit the queries and keys.
+    """Check the arguments of `info_nce` and state the line-up they describe, in float32 at least.
 
     Raises:
-        TypeError: queries and keys of different dtypes.
-        ValueError: `keys`, `negatives` or `key_bias` of a shape that does not fit.
+        TypeError: embeddings that are not floating-point, or of different dtypes; no relation where one is due.
+        ValueError: shapes that do not fit, τ ≤ 0, values that are not finite.
 
-    >>> from tellapart.relations import paired
-    >>> line_up = state(torch.eye(2), torch.eye(2), paired(), None, None, 0.5, "dot", None, 0.0)
+    >>> line_up = state(torch.eye(2), torch.eye(2), temperature=0.5)
     >>> (line_up.queries @ line_up.keys.T).tolist()
     [[2.0, 0.0], [0.0, 2.0]]
     """
+    check_embeddings("queries", queries)
+    if keys is not queries:
+        check_embeddings("keys", keys)
+    check_temperature(temperature, len(queries))
+    if not 0 <= margin < float("inf"):
+        raise ValueError(requirement("margin", "be finite and at least 0", margin))
+    positives = _checked_relations(positives, exclude, len(queries), len(keys))
     n, m = len(queries), len(keys)
     alone = keys is queries
     score = scores.resolve(score)
@@ -102,6 +109,19 @@ def state(
         and positives.symmetric
         and (exclude is None or exclude.symmetric),
     )
+
+
+def _checked_relations(positives: Relation | None, exclude: Relation | None, n: int, m: int) -> Relation:
+    """The positives, by default each query's key of the same number."""
+    if positives is None:
+        positives = paired()
+        if m < n:
+            must = f"hold a counterpart for each of the {n} queries"
+            raise ValueError(requirement("keys", must, f"{m} rows"))
+    check_relation("positives", positives, n, m)
+    if exclude is not None:
+        check_relation("exclude", exclude, n, m)
+    return positives
 
 
 def _folded(product: InnerProduct, scale: float | Tensor, key_bias: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -139,7 +139,7 @@ def n_candidates(line_up: LineUp) -> tuple[Tensor, Tensor]:
 
     >>> from tellapart.partition.line_up import state
     >>> from tellapart.relations import paired
-    >>> n_candidates(state(torch.eye(2), torch.eye(2), paired(), paired(), None, 0.5, "dot", None, 0.0))
+    >>> n_candidates(state(torch.eye(2), torch.eye(2), exclude=paired()))
     (tensor([1, 1]), tensor([1, 1]))
     """
     n, m, device = len(line_up.queries), line_up.n_keys, line_up.queries.device

@@ -79,7 +79,7 @@ class _Streamed(torch.autograd.Function):
     def forward(
         ctx: Any, queries: Tensor, keys: Tensor, crowd: Crowd, tops: Tops | None, *references: Tensor
     ) -> tuple[Tensor, ...]:
-        walk = Walk(queries, keys, _grid(crowd, queries), _is_bounded(queries, keys, crowd), tops)
+        walk = Walk(queries, keys, grid_for(crowd, queries), _is_bounded(queries, keys, crowd), tops)
         rows = LogSum(crowd.n, queries, walk.bounded)
         cols = LogSum(crowd.m, queries, walk.bounded) if len(references) == 2 and not crowd.mirrored else None
         kept: list[Tensor] = []
@@ -102,7 +102,7 @@ class _Streamed(torch.autograd.Function):
         grid, bounded, rows, cols = ctx.walked
         constants = (None,) * (2 + len(gradients))
         if torch.is_grad_enabled():
-            return *twice.gradients(queries, keys, grid.crowd, gradients), *constants
+            return *twice.gradients(queries, keys, grid.crowd, gradients, twice.logsumexp), *constants
         with torch.autocast(queries.device.type, enabled=False):
             walk = Walk(queries, keys, grid, bounded)
             shares: tuple[Shares, Shares | None]
@@ -117,7 +117,7 @@ class _Streamed(torch.autograd.Function):
             ]
             for number, tile in enumerate(grid.tiles()):
                 scores = kept[number] if number < len(kept) else walk.scores(tile)
-                walk.spread(scores, tile, shares, to, queries)
+                walk.spread(walk.shares(scores, tile, *shares), tile, to, queries)
         return *to, *constants
 
 
@@ -132,7 +132,7 @@ class _Eager(torch.autograd.Function):
         crowd: Crowd,
         tops: Tops | None,
     ) -> Tensor:
-        grid = _grid(crowd, queries, height=_band_height(crowd, queries))
+        grid = grid_for(crowd, queries, height=_band_height(crowd, queries))
         walk = Walk(queries, keys, grid, _is_bounded(queries, keys, crowd), tops)
         to = [torch.zeros_like(queries), torch.zeros_like(keys) if ctx.needs_input_grad[1] else None]
         sums = LogSum(crowd.n, queries, walk.bounded)
@@ -151,9 +151,9 @@ class _Eager(torch.autograd.Function):
             if rest is not None:
                 expected[here] = (log_z - torch.logaddexp(log_z, rest[here])).exp_().nan_to_num_(0)
             torch.mul(queries[here], expected[here, None], out=weighed[here])
-            shares = Shares(torch.ones_like(expected), sums), None
+            shares = Shares(torch.ones_like(expected), sums)
             for tile, made in zip(band, scores, strict=True):
-                walk.spread(made, tile, shares, to, weighed)
+                walk.spread(walk.shares(made, tile, shares, None), tile, to, weighed)
         ctx.crowd, ctx.twice, ctx.best = crowd, False, expected.argmax() if to[1] is not None else 0
         ctx.save_for_backward(queries, keys, expected, *to)
         return result
@@ -165,14 +165,19 @@ class _Eager(torch.autograd.Function):
         # A second derivative comes back here with gradients of any kind: what was promised holds for the first.
         ctx.twice = torch.is_grad_enabled() or ctx.twice
         if ctx.twice:
-            return *twice.gradients(queries, keys, ctx.crowd, (gradient,)), *constants
+            return *twice.gradients(queries, keys, ctx.crowd, (gradient,), twice.logsumexp), *constants
         if keys_grad is not None:
             largest = expected[ctx.best]
             keys_grad = keys_grad * torch.where(largest > 0, gradient[ctx.best] / largest, 0)
         return queries_grad * gradient[:, None], keys_grad, *constants
 
 
-def _grid(crowd: Crowd, like: Tensor, height: int = 0) -> Grid:
+def grid_for(crowd: Crowd, like: Tensor, height: int = 0) -> Grid:
+    """The tiles for these sizes and this device; bands of another height if that is given.
+
+    >>> [tile.shape for tile in grid_for(Crowd(2000, 600, 600), torch.empty(0)).tiles()]
+    [(1024, 512), (1024, 88), (976, 512), (976, 88)]
+    """
     area = _AREA.get(like.device.type, _AREA_ELSEWHERE)
     if crowd.mirrored:
         side = math.isqrt(area)

@@ -1,7 +1,8 @@
-"""`log Z` through the whole score matrix, as a graph that can be differentiated any number of times."""
+"""Second derivatives of what is streamed: through the whole score matrix, as a graph."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,26 +13,31 @@ from tellapart.partition.crowd import Crowd
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+Summary = Callable[[Tensor, int], Tensor]
 _NEVER = float("-inf")
 
 
 def gradients(
-    queries: Float[Tensor, "n e"], keys: Float[Tensor, "c e"], crowd: Crowd, upstream: tuple[Tensor, ...]
+    queries: Float[Tensor, "n e"],
+    keys: Float[Tensor, "c e"],
+    crowd: Crowd,
+    upstream: tuple[Tensor, ...],
+    summary: Summary,
 ) -> tuple[Tensor | None, Tensor | None]:
-    """What `upstream`, per row and perhaps per column, makes of `log Z`: the gradients, with a graph of their own.
+    """What `upstream`, per row and perhaps per column, makes of a summary: gradients with a graph of their own.
 
     >>> q, k = torch.zeros(2, 1, requires_grad=True), torch.ones(3, 1)
-    >>> gradients(q, k, Crowd(2, 3, 3), (torch.ones(2),))[0].requires_grad
+    >>> gradients(q, k, Crowd(2, 3, 3), (torch.ones(2),), logsumexp)[0].requires_grad
     True
     """
     with torch.enable_grad():
         # The upstream gradients may depend on the same vectors; here they are constants: hence the aliases.
         aliases = [x.view_as(x) for x in (queries, keys)]
         logits = _sifted(aliases[0] @ aliases[1].T, crowd)
-        logs = _logsumexp(logits, 1), _logsumexp(logits[:, : crowd.m], 0)
-        totals = [(log * gradient).sum() for log, gradient in zip(logs, upstream, strict=False)]
-        found = iter(torch.autograd.grad(totals, [x for x in aliases if x.requires_grad], create_graph=True))
-    return next(found) if queries.requires_grad else None, next(found) if keys.requires_grad else None
+        found = summary(logits, 1), summary(logits[:, : crowd.m], 0)
+        totals = [(x * gradient).sum() for x, gradient in zip(found, upstream, strict=False)]
+        both = iter(torch.autograd.grad(totals, [x for x in aliases if x.requires_grad], create_graph=True))
+    return next(both) if queries.requires_grad else None, next(both) if keys.requires_grad else None
 
 
 def _sifted(logits: Tensor, crowd: Crowd) -> Tensor:
@@ -46,7 +52,11 @@ def _sifted(logits: Tensor, crowd: Crowd) -> Tensor:
     return torch.cat([kept, logits[:, crowd.m :]], dim=1)
 
 
-def _logsumexp(logits: Tensor, dim: int) -> Tensor:
-    """`logsumexp`; 0, and a gradient of zero, where all are −∞."""
+def logsumexp(logits: Float[Tensor, "n c"], dim: int) -> Float[Tensor, " n"]:
+    """`log Σ exp`; 0, and a gradient of zero, where all are −∞.
+
+    >>> logsumexp(torch.full((1, 2), -torch.inf), 1)
+    tensor([0.])
+    """
     none = logits.detach().amax(dim, keepdim=True) == _NEVER
     return logits.masked_fill(none, 0).logsumexp(dim).masked_fill(none.squeeze(dim), 0)

@@ -100,21 +100,18 @@ class Walk:
         if (cols := self._of_columns(tile, rows, cols)) is not None:
             cols.add(scores, tile.cols, 0, self.ones, self.scratch)
 
-    def spread(
-        self,
-        scores: Tensor,
-        tile: Tile,
-        shares: tuple[Shares, Shares | None],
-        to: list[Tensor | None],
-        queries: Tensor,
-    ) -> None:
+    def shares(self, scores: Tensor, tile: Tile, rows: Shares, cols: Shares | None) -> Float[Tensor, "r c"]:
+        """The tile of G, the loss's gradient by the logits, in a place of its own."""
+        out = self.scratch[: scores.numel()].view_as(scores)
+        rows.write(scores, tile, self._of_columns(tile, rows, cols), out)
+        return out
+
+    def spread(self, shares: Tensor, tile: Tile, to: list[Tensor | None], queries: Tensor) -> None:
         """Add the tile's part of `G K` to the queries' gradient and of `Gᵀ Q` to the keys', where wanted."""
-        spread = self.scratch[: scores.numel()].view_as(scores)
-        shares[0].write(scores, tile, self._of_columns(tile, *shares), spread)
         if to[0] is not None:
-            to[0][tile.rows].addmm_(spread, self.keys[tile.cols])
+            to[0][tile.rows].addmm_(shares, self.keys[tile.cols])
         if to[1] is not None:
-            to[1][tile.cols].addmm_(spread.T, queries[tile.rows])
+            to[1][tile.cols].addmm_(shares.T, queries[tile.rows])
 
     def _of_columns(self, tile: Tile, rows: T, cols: T | None) -> T | None:
         """Who speaks for a tile's columns: rows again in a mirror image, nobody for negatives that do not ask."""

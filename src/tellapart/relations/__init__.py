@@ -6,7 +6,7 @@ no n×m matrix exists unless somebody hands one in. Relations compose: `same(a) 
 """
 
 from tellapart.relations.given import dense, edges
-from tellapart.relations.kinds import listed, other_views, paired, same
+from tellapart.relations.kinds import everyone, listed, other_views, paired, same
 from tellapart.relations.relation import Pairs, Relation, check_relation
 from tellapart.relations.times import gaussian, within
 
@@ -16,6 +16,7 @@ __all__ = [
     "check_relation",
     "dense",
     "edges",
+    "everyone",
     "gaussian",
     "listed",
     "other_views",

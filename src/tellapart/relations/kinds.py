@@ -28,6 +28,15 @@ def paired() -> Relation:
     return _Paired()
 
 
+def everyone() -> Relation:
+    """Every query with every key: `R_ij = 1`.
+
+    >>> everyone().tile(slice(0, 2), slice(0, 2)).int().tolist()
+    [[1, 1], [1, 1]]
+    """
+    return _Everyone()
+
+
 def listed(index: Int[Tensor, " n"]) -> Relation:
     """Query i with key `index[i]`: `R_ij = [index_i = j]`.
 
@@ -146,6 +155,22 @@ class _Paired(Relation):
         if n == m:
             return (ones := torch.ones(n, dtype=torch.long, device=device)), ones
         return (torch.arange(n, device=device) < m).long(), (torch.arange(m, device=device) < n).long()
+
+
+class _Everyone(Relation):
+    symmetric = True
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return torch.ones(torch.broadcast_shapes(rows.shape, cols.shape), dtype=torch.bool, device=rows.device)
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        """Any shape will do."""
+
+    def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+        return torch.full((n,), m, device=device), torch.full((m,), n, device=device)
+
+    def gather_sum(self, keys: Tensor, n: int) -> Tensor:
+        return keys.sum(0).expand(n, -1)
 
 
 class _Listed(Relation):

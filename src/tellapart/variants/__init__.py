@@ -1,0 +1,27 @@
+"""The objective's family: other counterparts, other line-ups, and the binary relatives.
+
+Each is a few lines over the log-partition. What is an option of `info_nce` is not repeated here: several
+positives ("out", "in"), symmetric, soft targets (`positives=dense(weights)`, `gaussian(…)`), additive margin
+(`margin`), bias per key (`key_bias`), temperature per query or learned.
+"""
+
+from tellapart.variants.binary import nce, sgns, sigmoid
+from tellapart.variants.negatives import dcl, dclw, debiased, hard_negatives, info_loob, log_q, robust
+from tellapart.variants.positives import label_smoothing, mil_nce, ranking, sup_con
+
+__all__ = [
+    "dcl",
+    "dclw",
+    "debiased",
+    "hard_negatives",
+    "info_loob",
+    "label_smoothing",
+    "log_q",
+    "mil_nce",
+    "nce",
+    "ranking",
+    "robust",
+    "sgns",
+    "sigmoid",
+    "sup_con",
+]

@@ -1,0 +1,297 @@
+"""Other answers to "who else stands in the line-up, and how much does each count?"."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tellapart.errors import check_temperature, requirement
+from tellapart.objective import info_nce
+from tellapart.partition import Terms, evaluate, state
+from tellapart.relations import Relation
+from tellapart.variants.options import (
+    LineUpOptions,
+    Options,
+    both_ways,
+    check_between,
+    decoupled_terms,
+    reduced,
+)
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from jaxtyping import Float
+
+
+def dcl(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    symmetric: bool = False,
+    reduction: str = "mean",
+    engine: str = "auto",
+    **options: Unpack[LineUpOptions],
+) -> Float[Tensor, "..."]:
+    """Decoupled contrastive learning: the positive leaves the denominator, `L_i = log Z⁻_i − S⁺_i`.
+
+    Easy batches then push as hard as large ones. Unlike InfoNCE it has no floor at 0.
+
+    Args:
+        queries: `(n, d)`.
+        keys: `(m, d)`.
+        symmetric: as for `info_nce`, like the other options.
+
+    Raises:
+        ValueError: as `info_nce`; a query whose candidates are all positives.
+
+    Source: Yeh et al. 2022, eq. 6. The same value is InfoLOOB's (Fürst et al. 2022, eq. 4).
+
+    >>> dcl(torch.eye(2), torch.eye(2), temperature=1.0)  # 0 − 1
+    tensor(-1.)
+    """
+    terms = decoupled_terms(queries, keys, symmetric=symmetric, engine=engine, **options)
+    return terms.loss(reduction)
+
+
+def dclw(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    sigma: float = 0.5,
+    reduction: str = "mean",
+    engine: str = "auto",
+    **options: Unpack[LineUpOptions],
+) -> Float[Tensor, "..."]:
+    """DCL with the positives' pull weighted: `L_i = log Z⁻_i − w_i S⁺_i`, `w_i = 2 − exp(s_i⁺/σ) / mean_j exp(s_j⁺/σ)`.
+
+    Counterparts that are far apart get more weight, those that are close less; the weights have mean 1.
+
+    Args:
+        queries: `(n, d)`.
+        keys: `(m, d)`.
+        sigma: σ > 0, the width of the weights' von Mises-Fisher distribution; s⁺ is the score before τ.
+        reduction: as for `info_nce`, like the other options.
+
+    Raises:
+        ValueError: `sigma <= 0`, or as `dcl`.
+
+    Source: Yeh et al. 2022, eq. 7.
+
+    >>> dclw(torch.eye(2), torch.eye(2), temperature=1.0)  # both weights are 1
+    tensor(-1.)
+    """
+    if not 0 < sigma < float("inf"):
+        raise ValueError(requirement("sigma", "be positive and finite", sigma))
+    terms = decoupled_terms(queries, keys, engine=engine, **options)
+    active = terms.n_positives > 0
+    scores = terms.positive * options.get("temperature", 0.07)
+    shares = (scores / sigma).masked_fill(~active, -torch.inf).softmax(0)
+    losses = terms.log_partition - (2 - active.sum() * shares) * terms.positive
+    return reduced(losses, active, reduction)
+
+
+def info_loob(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    reduction: str = "mean",
+    engine: str = "auto",
+    **options: Unpack[LineUpOptions],
+) -> Float[Tensor, "..."]:
+    """InfoLOOB, both ways: leave the counterpart out of the denominator, `L = ½ (L_queries + L_keys)` of `dcl`.
+
+    `log(K) − L` with K negatives is the leave-one-out *upper* bound of the mutual information, up to sampling.
+
+    Args:
+        queries: `(n, d)`.
+        keys: `(m, d)`.
+        reduction: as for `info_nce`, like the other options.
+
+    Raises:
+        ValueError: as `dcl`.
+
+    Source: Fürst et al. 2022 (CLOOB), eq. 4; the bound: Poole et al. 2019, eq. 13.
+
+    >>> info_loob(torch.eye(2), torch.eye(2), temperature=1.0)
+    tensor(-1.)
+    """
+    return dcl(queries, keys, symmetric=True, reduction=reduction, engine=engine, **options)
+
+
+def hard_negatives(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    beta: float = 1.0,
+    prior: float = 0.1,
+    temperature: float | Tensor = 0.5,
+    positives: Relation | None = None,
+    exclude: Relation | None = None,
+    negatives: Tensor | None = None,
+    reduction: str = "mean",
+    engine: str = "auto",
+) -> Float[Tensor, "..."]:
+    """HCL: negatives count in proportion to `exp(β S)`, and are corrected for hidden positives among them.
+
+    `L_i = log(exp S⁺ + N g) − S⁺`, `g = max((E_β[exp S⁻] − τ⁺ exp S⁺) / (1 − τ⁺), exp(−1/τ))`, where
+    `log E_β[exp S⁻] = lse_j (1+β)S_ij − lse_j β S_ij` over the N negatives: two log-partitions. Scores
+    are cosines, and S⁺ is the mean over a query's positives.
+
+    Args:
+        queries: `(n, d)`.
+        keys: `(m, d)`.
+        beta: β ≥ 0, the concentration on hard negatives; 0 counts all alike.
+        prior: τ⁺ in [0, 1), how probable it is that a negative is a positive in truth.
+        temperature: as for `info_nce`, like the other options.
+
+    Raises:
+        ValueError: β or τ⁺ out of range, or as `info_nce`.
+
+    Source: Robinson et al. 2021, eq. 4 and its appendix's estimator.
+
+    >>> x = torch.eye(2)
+    >>> hard_negatives(x, x, beta=2.0, prior=0.0, temperature=1.0)  # one negative: InfoNCE
+    tensor(0.3133)
+    """
+    check_between("beta", beta, 0, math.inf)
+    check_between("prior", prior, 0, 1)
+    check_temperature(temperature, len(queries))
+
+    def at_scale(scale: float) -> Terms:
+        return decoupled_terms(
+            *(queries, keys),
+            positives=positives,
+            exclude=exclude,
+            negatives=negatives,
+            temperature=temperature / scale,
+            engine=engine,
+        )
+
+    terms = at_scale(1 + beta)
+    positive, log_count = terms.positive / (1 + beta), terms.n_candidates.to(terms.positive).log()
+    weighed = terms.log_partition - (at_scale(beta).log_partition if beta > 0 else log_count)
+    # log(E − τ⁺ exp S⁺), where that is positive; elsewhere the floor decides, without a gradient.
+    excess = positive + math.log(prior) - weighed if prior else torch.full_like(weighed, -torch.inf)
+    floored = excess >= 0
+    corrected = weighed + torch.log1p(-excess.masked_fill(floored, -torch.inf).exp()) - math.log1p(-prior)
+    floor = -1 / torch.as_tensor(temperature, dtype=weighed.dtype, device=weighed.device)
+    log_g = torch.where(floored, floor, torch.maximum(corrected, floor.expand_as(corrected)))
+    loss = torch.logaddexp(log_count + log_g - positive, torch.zeros_like(positive))
+    return reduced(loss, terms.n_positives > 0, reduction)
+
+
+def debiased(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    prior: float = 0.1,
+    temperature: float | Tensor = 0.5,
+    positives: Relation | None = None,
+    exclude: Relation | None = None,
+    negatives: Tensor | None = None,
+    reduction: str = "mean",
+    engine: str = "auto",
+) -> Float[Tensor, "..."]:
+    """Debiased contrastive loss: as if the positives hidden among the negatives were taken out of their mean.
+
+    `L_i = log(exp S⁺ + N g) − S⁺`, `g = max((mean_j exp S⁻_ij − τ⁺ exp S⁺) / (1 − τ⁺), exp(−1/τ))`.
+
+    Args:
+        queries: `(n, d)`.
+        keys: `(m, d)`.
+        prior: τ⁺ in [0, 1), how probable it is that a negative is a positive in truth; 0 gives InfoNCE.
+        temperature: as for `info_nce`, like the other options.
+
+    Raises:
+        ValueError: τ⁺ out of range, or as `info_nce`.
+
+    Source: Chuang et al. 2020, eq. 7 and 8.
+
+    >>> debiased(torch.eye(2), torch.eye(2), prior=0.0, temperature=1.0)
+    tensor(0.3133)
+    """
+    return hard_negatives(
+        *(queries, keys),
+        beta=0,
+        prior=prior,
+        temperature=temperature,
+        positives=positives,
+        exclude=exclude,
+        negatives=negatives,
+        reduction=reduction,
+        engine=engine,
+    )
+
+
+def log_q(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    log_probability: Float[Tensor, " m_and_k"],
+    **options: Unpack[Options],
+) -> Float[Tensor, "..."]:
+    """InfoNCE corrected for how candidates were drawn: `S_ij − log q_j` in place of `S_ij`.
+
+    Frequent candidates appear in more line-ups; this takes back the push that costs them.
+
+    Args:
+        queries: `(n, d)`.
+        keys: `(m, d)`.
+        log_probability: `log q_j`, how probable each key and shared negative was to be drawn, `(m + k,)`.
+        options: as for `info_nce`; a `key_bias` is added.
+
+    Raises:
+        ValueError: as `info_nce`.
+
+    Source: Yi et al. 2019, eq. 3; Bengio & Senécal 2008.
+
+    >>> log_q(torch.eye(2), torch.eye(2), torch.tensor([0.5, 0.5]).log(), temperature=1.0)
+    tensor(0.3133)
+    """
+    bias = options.get("key_bias")
+    options["key_bias"] = -log_probability if bias is None else bias - log_probability
+    return info_nce(queries, keys, **options)
+
+
+def robust(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    q: float = 0.5,
+    density: float = 0.01,
+    symmetric: bool = False,
+    reduction: str = "mean",
+    engine: str = "auto",
+    **options: Unpack[LineUpOptions],
+) -> Float[Tensor, "..."]:
+    """RINCE, robust to false counterparts: `L_i = −exp(q S⁺)/q + (λ Z_i)^q / q`.
+
+    q → 0 gives InfoNCE (plus log λ), q = 1 a loss that bears symmetric noise in who is paired with whom.
+    Not in nats. It grows as `exp(q S)`: with float32 keep `q/τ` below 88.
+
+    Args:
+        queries: `(n, d)`.
+        keys: `(m, d)`.
+        q: in (0, 1].
+        density: λ in (0, 1), the share of noise it should bear.
+        symmetric: as for `info_nce`, like the other options.
+
+    Raises:
+        ValueError: q or λ out of range, or as `info_nce`.
+
+    Source: Chuang et al. 2022, eq. 4.
+
+    >>> robust(torch.eye(2), torch.eye(2), q=1.0, density=0.5, temperature=1.0)  # −e + (e + 1)/2
+    tensor(-0.8591)
+    """
+    if not 0 < q <= 1:
+        raise ValueError(requirement("q", "lie in (0, 1]", q))
+    if not 0 < density < 1:
+        raise ValueError(requirement("density", "lie in (0, 1)", density))
+    terms = evaluate(state(queries, keys, **options), symmetric=symmetric, engine=engine)
+    sides = [terms] if terms.reverse is None else [terms, terms.reverse]
+    losses = [((q * (math.log(density) + side.log_partition)).exp() - (q * side.positive).exp()) / q for side in sides]
+    return both_ways(terms, losses, reduction)

@@ -1,0 +1,84 @@
+"""What the variants share: the arguments that state a line-up, and how losses are reduced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+import torch
+from torch import Tensor
+
+from tellapart.errors import check_choice, requirement
+from tellapart.partition import REDUCTIONS, Terms, evaluate, state
+from tellapart.relations import Relation, paired
+from tellapart.scores import Score
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from jaxtyping import Bool, Float
+
+
+class LineUpOptions(TypedDict, total=False):
+    """Arguments of `info_nce` that variants pass on as they are: who stands in the line-up, and the scores."""
+
+    positives: Relation | None
+    exclude: Relation | None
+    negatives: Tensor | None
+    temperature: float | Tensor
+    score: str | Score
+    key_bias: Tensor | None
+
+
+class Options(LineUpOptions, total=False):
+    """As `LineUpOptions`, and how to compute it: the engine, and the reduction of the loss."""
+
+    engine: str
+    reduction: str
+
+
+def decoupled_terms(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    multi_positive: str = "out",
+    symmetric: bool = False,
+    engine: str = "auto",
+    **options: Unpack[LineUpOptions],
+) -> Terms:
+    """The terms of a line-up without the positives: `log_partition` is log Z over the negatives alone.
+
+    >>> decoupled_terms(torch.eye(3), torch.eye(3), temperature=1.0).log_partition.exp()
+    tensor([2., 2., 2.])
+    """
+    positives, exclude = options.get("positives") or paired(), options.get("exclude")
+    options["exclude"] = positives if exclude is None else positives | exclude
+    return evaluate(state(queries, keys, **options), multi_positive=multi_positive, symmetric=symmetric, engine=engine)
+
+
+def reduced(losses: Float[Tensor, " n"], active: Bool[Tensor, " n"], reduction: str) -> Float[Tensor, "..."]:
+    """The losses of the `active` queries as "mean", as "sum", or each, 0 for the others ("none").
+
+    >>> reduced(torch.tensor([1.0, 5.0]), torch.tensor([True, False]), "mean")
+    tensor(1.)
+    """
+    check_choice("reduction", reduction, REDUCTIONS)
+    losses = losses.masked_fill(~active, 0)
+    if reduction == "none":
+        return losses
+    return losses.sum() / active.sum() if reduction == "mean" else losses.sum()
+
+
+def both_ways(terms: Terms, losses: list[Tensor], reduction: str) -> Float[Tensor, "..."]:
+    """Reduce the losses of one direction or of both, which are averaged, as `Terms.loss` does."""
+    sides = [terms] if terms.reverse is None else [terms, terms.reverse]
+    each = [reduced(loss, side.n_positives > 0, reduction) for loss, side in zip(losses, sides, strict=True)]
+    return torch.cat(each) if reduction == "none" else torch.stack(each).mean()
+
+
+def check_between(parameter: str, value: float, low: float, high: float) -> None:
+    """Raise `ValueError` unless `low <= value < high`.
+
+    >>> check_between("prior", 0.1, 0, 1)
+    """
+    if not low <= value < high:
+        raise ValueError(requirement(parameter, f"be at least {low:g} and below {high:g}", value))

@@ -1,0 +1,214 @@
+"""Other answers to "who is my counterpart?": labels, several positives, levels, soft targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tellapart.errors import requirement
+from tellapart.objective import info_nce
+from tellapart.partition import evaluate, state
+from tellapart.relations import Relation, everyone, paired, same
+from tellapart.variants.options import LineUpOptions, Options, check_between, decoupled_terms, reduced
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from jaxtyping import Float
+
+    from tellapart.relations.kinds import Ids
+
+
+def sup_con(
+    embeddings: Float[Tensor, "n d"],
+    labels: Ids,
+    *,
+    temperature: float | Tensor = 0.1,
+    multi_positive: str = "out",
+    score: str = "cosine",
+    reduction: str = "mean",
+    engine: str = "auto",
+) -> Float[Tensor, "..."]:
+    """SupCon: each example's counterparts are all others of its label; it does not stand in its own line-up.
+
+    "out": `L_i = −1/|P(i)| Σ_{p∈P(i)} log p_ip`; "in": `L_i = −log (1/|P(i)| Σ_{p∈P(i)} p_ip)`, with
+    `p_ip = exp S_ip / Σ_{a≠i} exp S_ia`. Examples that are alone with their label are left out of the mean.
+
+    Args:
+        embeddings: `(n, d)`, all views of all examples.
+        labels: one id per row.
+        temperature: τ > 0, like the rest as for `info_nce`.
+
+    Raises:
+        ValueError: every label is different, or as `info_nce`.
+
+    Source: Khosla et al. 2020, eq. 2 ("out") and 3 ("in").
+
+    >>> x = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    >>> sup_con(x, ["cat", "cat", "dog", "dog"], temperature=1.0)  # log(e + 2) − 1
+    tensor(0.5514)
+    """
+    others = paired()
+    return info_nce(
+        *(embeddings, embeddings),
+        positives=same(labels) & ~others,
+        exclude=others,
+        temperature=temperature,
+        multi_positive=multi_positive,
+        score=score,
+        reduction=reduction,
+        engine=engine,
+    )
+
+
+def mil_nce(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    symmetric: bool = False,
+    reduction: str = "mean",
+    engine: str = "auto",
+    **options: Unpack[LineUpOptions],
+) -> Float[Tensor, "..."]:
+    """MIL-NCE: any of a query's positives will do, `L_i = −log (Z⁺_i / (Z⁺_i + Z⁻_i))`, each positive counted once.
+
+    `Z⁺_i = Σ_{p∈P(i)} exp S_ip`, and Z⁻ sums over the others: the floor of the loss is 0.
+
+    Args:
+        queries: `(n, d)`, clips of video, say.
+        keys: `(m, d)`, the narrations.
+        symmetric: also let the other queries of a positive into Z⁻, as in the paper.
+        reduction: "mean" over the queries with a positive, "sum" or "none".
+        engine: as for `info_nce`, like the other options.
+
+    Raises:
+        ValueError: as `info_nce`.
+
+    Source: Miech et al. 2020, eq. 1.
+
+    >>> x = torch.eye(2)
+    >>> mil_nce(x, x.repeat(2, 1), positives=same([0, 1], [0, 1, 0, 1]), temperature=1.0)  # log(1 + 2/2e)
+    tensor(0.3133)
+    """
+    terms = decoupled_terms(queries, keys, multi_positive="in", symmetric=symmetric, engine=engine, **options)
+    own = terms.positive + terms.n_positives.log()
+    others = terms.log_partition
+    if terms.reverse is not None:
+        positives = options.get("positives") or paired()
+        of_key = terms.reverse.log_partition
+        top = of_key.detach().amax().clamp(min=torch.finfo(of_key.dtype).min)
+        seen = positives.gather_sum((of_key - top).exp()[:, None], len(queries))[:, 0]
+        others = torch.logaddexp(others, seen.clamp(min=torch.finfo(seen.dtype).tiny).log() + top)
+    loss = torch.logaddexp(others - own, torch.zeros_like(own))
+    return reduced(loss, terms.n_positives > 0, reduction)
+
+
+def ranking(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    levels: Sequence[Relation],
+    temperatures: Sequence[float],
+    exclude: Relation | None = None,
+    score: str = "cosine",
+    reduction: str = "mean",
+    engine: str = "auto",
+) -> Float[Tensor, "..."]:
+    """Ranked positives: every level is told apart from all below it, `L_i = Σ_r −log (Σ_{P_r} / Σ_{P_r ∪ … ∪ N})`.
+
+    The sums are of `exp(s_ij/τ_r)`; a level's line-up is without the levels above.
+
+    Args:
+        queries: `(n, d)`.
+        keys: `(m, d)`.
+        levels: who is a counterpart at each level, the closest first; a pair should be in one of them.
+        temperatures: one τ per level; growing ones forgive more the further down.
+        exclude: who stands in no line-up.
+        score: as for `info_nce`, like `reduction` and `engine`.
+
+    Raises:
+        ValueError: as many temperatures as levels are required; or as `info_nce`.
+
+    Source: Hoffmann et al. 2022 (RINCE), eq. 4 and 5 ("in").
+
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> ranking(x, x, levels=[paired()], temperatures=[1.0])  # log(1 + e⁻¹)
+    tensor(0.3133)
+    """
+    if not levels or len(levels) != len(temperatures):
+        raise ValueError(requirement("temperatures", f"hold one τ per level, {max(1, len(levels))}", len(temperatures)))
+    total = torch.zeros((), device=queries.device)
+    active = torch.zeros(len(queries), dtype=torch.bool, device=queries.device)
+    above = exclude
+    for level, temperature in zip(levels, temperatures, strict=True):
+        line_up = state(queries, keys, positives=level, exclude=above, temperature=temperature, score=score)
+        terms = evaluate(line_up, multi_positive="in", engine=engine)
+        present = terms.n_positives > 0
+        # Sums over the positives where "in" takes their mean.
+        total = total + (terms.per_query() - terms.n_positives.clamp(min=1).log()).masked_fill(~present, 0)
+        active, above = active | present, level if above is None else above | level
+    return reduced(total, active, reduction)
+
+
+def label_smoothing(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    smoothing: float,
+    **options: Unpack[Options],
+) -> Float[Tensor, "..."]:
+    """InfoNCE with a share ε of the target spread over all m keys: `L_i = −Σ_j ((1−ε) w_ij + ε/m) log p_ij`.
+
+    w are the positives' weights, adding up to 1. Soft targets in general are `info_nce(positives=dense(weights))`.
+
+    Args:
+        queries: `(n, d)`.
+        keys: `(m, d)`.
+        smoothing: ε in [0, 1).
+        options: as for `info_nce`. Nobody can be excluded.
+
+    Raises:
+        ValueError: ε outside [0, 1), `exclude` given, or as `info_nce`.
+
+    Source: Szegedy et al. 2016, §7, on the line-up.
+
+    >>> label_smoothing(torch.eye(2), torch.eye(2), smoothing=0.5, temperature=1.0)  # log(1 + e⁻¹) + 1/4
+    tensor(0.5633)
+    """
+    check_between("smoothing", smoothing, 0, 1)
+    if options.get("exclude") is not None:
+        raise ValueError(requirement("exclude", "be None where the target is spread over everyone", "a relation"))
+    options["positives"] = _Smoothed(options.get("positives") or paired(), smoothing, len(queries), len(keys))
+    return info_nce(queries, keys, **options)
+
+
+class _Smoothed(Relation):
+    """`(1−ε) w_ij/Σ_j w_ij + ε/m`; a query without a positive stays without."""
+
+    def __init__(self, positives: Relation, smoothing: float, n: int, m: int) -> None:
+        self.positives, self.smoothing, self.n, self.m = positives, smoothing, n, m
+
+    def _totals(self, device: torch.device) -> Tensor:
+        ones = torch.ones(self.m, 1, dtype=torch.float64, device=device)
+        return self.positives.gather_sum(ones, self.n)[:, 0]
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        total = self._totals(rows.device)[rows]
+        share = self.positives.at(rows, cols) / total.clamp(min=torch.finfo(total.dtype).tiny)
+        return ((1 - self.smoothing) * share + self.smoothing / self.m) * (total > 0)
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        self.positives.check(parameter, n_queries, n_keys)
+
+    def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+        present = self.positives.counts(n, m, device)[0] > 0
+        spread = self.smoothing > 0
+        return (present * m, present.sum().expand(m)) if spread else self.positives.counts(n, m, device)
+
+    def gather_sum(self, keys: Tensor, n: int) -> Tensor:
+        total = self._totals(keys.device).to(keys.dtype)[:, None]
+        mean = self.positives.gather_sum(keys, n) / total.clamp(min=torch.finfo(keys.dtype).tiny)
+        return ((1 - self.smoothing) * mean + self.smoothing / self.m * everyone().gather_sum(keys, n)) * (total > 0)
