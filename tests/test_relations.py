@@ -6,33 +6,71 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tellapart import dense, listed, paired, same
+from tellapart import dense, edges, everyone, gaussian, listed, other_views, paired, same, within
 
 N, M = 5, 7
+
+
+def _listed(rng):
+    index = rng.integers(0, M, N)
+    return listed(torch.tensor(index)), np.eye(M)[index]
+
+
+def _same(rng, name=None):
+    a, b = rng.integers(0, 3, N), rng.integers(0, 3, M)
+    ids = [torch.tensor(x) if name is None else [f"{name} {y}" for y in x] for x in (a, b)]
+    return same(*ids), (a[:, None] == b).astype(float)
+
+
+def _dense(rng, weighted):
+    matrix = rng.random((N, M)).round(1) * (rng.random((N, M)) < 0.5)
+    if weighted:
+        return dense(torch.tensor(matrix)), matrix
+    return dense(torch.tensor(matrix > 0)), (matrix > 0).astype(float)
+
+
+def _edges(rng, weighted):
+    index, weight = rng.integers(0, N, (2, 6)), rng.random(6) * (rng.random(6) < 0.7)
+    matrix = np.zeros((N, M))
+    np.add.at(matrix, tuple(index), weight if weighted else 1)
+    relation = edges(torch.tensor(index), torch.tensor(weight) if weighted else None)
+    return relation, matrix if weighted else (matrix > 0).astype(float)
+
+
+def _times(rng, soft):
+    a, b = rng.integers(0, 9, N), rng.integers(0, 9, M)
+    far = np.abs(a[:, None] - b)
+    if soft:
+        return gaussian(torch.tensor(a), torch.tensor(b), 2.0), np.exp(-(far**2) / 8)
+    return within(torch.tensor(a), torch.tensor(b), 2), (far <= 2).astype(float)
+
+
+_KINDS = {
+    "paired": lambda _: (paired(), np.eye(N, M)),
+    "everyone": lambda _: (everyone(), np.ones((N, M))),
+    "listed": _listed,
+    "same": _same,
+    "texts": lambda rng: _same(rng, "née"),
+    "dense": lambda rng: _dense(rng, False),
+    "weights": lambda rng: _dense(rng, True),
+    "edges": lambda rng: _edges(rng, False),
+    "weighted edges": lambda rng: _edges(rng, True),
+    "within": lambda rng: _times(rng, False),
+    "gaussian": lambda rng: _times(rng, True),
+}
 
 
 @st.composite
 def relations(draw, depth=2):
     """A relation of N queries and M keys with its matrix, by NumPy."""
-    kinds = ["paired", "listed", "same", "texts", "dense", "weights"] + ["and", "or", "not"] * (depth > 0)
+    kinds = sorted(_KINDS) + ["and", "or", "not", "transposed"] * (depth > 0)
     kind = draw(st.sampled_from(kinds))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    if kind == "paired":
-        return paired(), np.eye(N, M)
-    if kind == "listed":
-        index = rng.integers(0, M, N)
-        return listed(torch.tensor(index)), np.eye(M)[index]
-    if kind in ("same", "texts"):
-        a, b = rng.integers(0, 3, N), rng.integers(0, 3, M)
-        matrix = (a[:, None] == b).astype(float)
-        if kind == "same":
-            return same(torch.tensor(a), torch.tensor(b)), matrix
-        return same([f"née {x}" for x in a], [f"née {x}" for x in b]), matrix
-    if kind in ("dense", "weights"):
-        matrix = rng.random((N, M)).round(1) * (rng.random((N, M)) < 0.5)
-        matrix = matrix if kind == "weights" else (matrix > 0).astype(float)
-        return dense(torch.tensor(matrix) if kind == "weights" else torch.tensor(matrix > 0)), matrix
+    if kind in _KINDS:
+        return _KINDS[kind](np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
     left, a = draw(relations(depth=depth - 1))
+    if kind == "transposed":
+        # Twice transposed: a relation of N queries and M keys again.
+        return left.transposed().transposed(), a
     if kind == "not":
         return ~left, (a == 0).astype(float)
     right, b = draw(relations(depth=depth - 1))
@@ -45,6 +83,114 @@ def test_any_tile_of_any_composition_equals_that_part_of_the_matrix(pair, top, h
     rows, cols = slice(top, min(N, top + height)), slice(left, min(M, left + width))
     relation.check("positives", N, M)
     np.testing.assert_allclose(relation.tile(rows, cols).double().numpy(), matrix[rows, cols])
+
+
+@given(relations())
+def test_places_pairs_counts_sums_and_transposition_tell_the_same_as_the_matrix(pair):
+    relation, matrix = pair
+    rows, cols = torch.arange(N)[:, None], torch.arange(M)
+    np.testing.assert_allclose(relation.at(rows, cols).double().numpy(), matrix)
+    for found, expected in ((relation, matrix), (relation.transposed(), matrix.T)):
+        n, m = expected.shape
+        counts = [x.tolist() for x in found.counts(n, m)]
+        assert counts == [(expected > 0).sum(1).tolist(), (expected > 0).sum(0).tolist()]
+        keys = torch.randn(m, 3, dtype=torch.float64, requires_grad=True)
+        np.testing.assert_allclose(found.gather_sum(keys, n).detach(), expected @ keys.detach().numpy(), atol=1e-12)
+        np.testing.assert_allclose(found.tile(slice(0, n), slice(0, m)).double(), expected)
+        assert torch.autograd.gradcheck(found.gather_sum, (keys, n))
+        listed_ = found.pairs(n, m)
+        if listed_ is not None:
+            again = np.zeros((n, m))
+            weights = torch.ones(len(listed_.rows)) if listed_.weights is None else listed_.weights
+            np.add.at(again, (listed_.rows.numpy(), listed_.cols.numpy()), weights.numpy())
+            np.testing.assert_allclose(again, expected)
+            assert (listed_.rows.diff() >= 0).all()
+            assert listed_.one_each in (False, listed_.rows.tolist() == list(range(n)))
+
+
+@given(relations(), relations())
+def test_a_relation_that_says_it_is_symmetric_is(one, other):
+    for relation in (one[0], one[0] & other[0], other_views(2), same([1, 2, 1, 1]) & ~paired()):
+        if relation.symmetric:
+            n = 4
+            tile = relation.tile(slice(0, n), slice(0, n))
+            assert (tile == tile.T).all()
+    assert (same([1, 2, 1]) & ~paired()).symmetric
+    assert not listed(torch.tensor([1, 0])).symmetric
+
+
+@pytest.mark.parametrize("views", [2, 3, 5])
+def test_other_views_are_those_of_the_same_example_but_itself(views):
+    relation = other_views(4)
+    ids = np.tile(np.arange(4), views)
+    expected = (ids[:, None] == ids) & ~np.eye(4 * views, dtype=bool)
+    n = 4 * views
+    relation.check("positives", n, n)
+    assert (relation.tile(slice(0, n), slice(0, n)).numpy() == expected).all()
+    pairs = relation.pairs(n, n)
+    assert sorted(zip(pairs.rows.tolist(), pairs.cols.tolist(), strict=True)) == [
+        tuple(x) for x in np.argwhere(expected)
+    ]
+    assert pairs.one_each == (views == 2)
+
+
+def test_many_pairs_are_not_listed_but_counted_and_summed():
+    """Ten labels of 4,000 rows: 1.6 million pairs, of which no list and no matrix is made."""
+    labels = torch.arange(4000) % 10
+    relation = same(labels) & ~paired()
+    assert relation.pairs(4000, 4000) is None
+    assert relation.counts(4000, 4000)[0].tolist() == [399] * 4000
+    keys = torch.randn(4000, 2, dtype=torch.float64)
+    expected = torch.stack([keys[labels == x].sum(0) for x in range(10)])[labels] - keys
+    torch.testing.assert_close(relation.gather_sum(keys, 4000), expected)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.7e9])
+def test_within_decides_at_its_edge_as_the_difference_does(shift):
+    times = torch.arange(64, dtype=torch.float64) * 0.1 + shift
+    relation = within(times, times, 0.3)
+    pairs = relation.pairs(64, 64)
+    tile = relation.tile(slice(0, 64), slice(0, 64))
+    assert sorted(zip(pairs.rows.tolist(), pairs.cols.tolist(), strict=True)) == [
+        tuple(x) for x in tile.nonzero().tolist()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: within(torch.zeros(2), torch.zeros(2), -1), "`radius` must be finite and at least 0. Got -1"),
+        (lambda: gaussian(torch.zeros(2), torch.zeros(2), 0), "`sigma` must be positive and finite. Got 0"),
+        (lambda: within(torch.zeros(2, 2), None, 1), r"`query_times` must have 1 dimension. Got shape \(2, 2\)"),
+        (lambda: within(torch.tensor([0, torch.nan]), None, 1), "`query_times` must be finite. Got nan in row 1"),
+        (lambda: edges(torch.zeros(3, 2, dtype=torch.long)), r"`edge_index` must have shape \(2, edges\)"),
+        (lambda: edges(torch.tensor([[0], [-1]])), "`edge_index` must not be negative. Got -1"),
+        (lambda: edges(torch.tensor([[0], [1]]), torch.ones(2)), r"`weight` must have one entry per edge, \(1,\)"),
+        (lambda: edges(torch.tensor([[0], [1]]), -torch.ones(1)), "`weight` must hold finite weights ≥ 0. Got -1.0"),
+        (
+            lambda: edges(torch.tensor([[0], [7]])).check("positives", 5, 5),
+            "`positives` must list keys between 0 and 4. Got 7",
+        ),
+        (lambda: other_views(4).check("positives", 6, 6), "`positives` must relate views of 4 examples"),
+        (lambda: within(torch.zeros(2), None, 1).check("exclude", 2, 3), "`exclude` must relate as many keys"),
+    ],
+)
+def test_a_mistake_in_a_relation_is_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_times_that_are_no_numbers_are_refused():
+    with pytest.raises(TypeError, match="`query_times` must hold real numbers"):
+        within(torch.tensor([True]), None, 1)
+    with pytest.raises(TypeError, match="`edge_index` must hold integers"):
+        edges(torch.tensor([[0.5], [1.0]]))
+
+
+def test_an_edgeless_relation_relates_nobody():
+    nothing = edges(torch.zeros(2, 0, dtype=torch.long))
+    assert not nothing.tile(slice(0, 2), slice(0, 2)).any()
+    assert nothing.counts(2, 2)[0].tolist() == [0, 0]
 
 
 def test_same_takes_texts_arrays_and_tensors_and_one_list_for_both_sides():

@@ -39,7 +39,7 @@ def options(*, debug: bool | None = None, memory_budget: int | None = None) -> I
         debug: also run, on accelerators, the value checks that cost a synchronisation. On the CPU
             they always run. At first off.
         memory_budget: bytes of scores that the streamed loss may keep from its forward for its backward
-            pass, where they would else be computed again. At first 1 GiB; 0 keeps none.
+            pass, where computing them again would take longer. At first 1 GiB; 0 keeps none.
 
     Raises:
         ValueError: a negative memory budget.

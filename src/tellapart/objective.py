@@ -85,7 +85,8 @@ def info_nce(
     """The InfoNCE loss in nats: cross-entropy of picking each query's counterpart out of its line-up.
 
     `L_i = log Σ_j exp S_ij − S_i⁺`, with `S_ij = (s(q_i, k_j) − margin·[j positive]) / τ + key_bias_j`.
-    Half-precision inputs are computed, and the loss returned, in float32.
+    Half-precision inputs are computed, and the loss returned, in float32. Under `torch.compile` the loss is
+    a graph break; `torch.compiler.disable(info_nce)` keeps the compiler from looking into it.
 
     Args:
         queries: `(n, d)`, one row per query.

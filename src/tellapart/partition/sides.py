@@ -39,7 +39,13 @@ class Side(NamedTuple):
 
 
 def listed_sides(line_up: LineUp, pairs: Pairs, multi_positive: str, symmetric: bool) -> list[Side]:
-    """The sides of a line-up whose positives are few: each pair's logit is a product of its own."""
+    """The sides of a line-up whose positives are few: each pair's logit is a product of its own.
+
+    >>> from tellapart.partition.line_up import state
+    >>> line_up = state(torch.eye(2), torch.eye(2), temperature=0.5)
+    >>> [side.positive.tolist() for side in listed_sides(line_up, line_up.positives.pairs(2, 2), "out", True)]
+    [[2.0, 2.0], [2.0, 2.0]]
+    """
     n, m = len(line_up.queries), line_up.n_keys
     queries = line_up.queries if pairs.one_each else line_up.queries[pairs.rows]
     first = pairs.rows is pairs.cols
@@ -67,6 +73,13 @@ def related_sides(line_up: LineUp, crowd: Crowd, multi_positive: str, symmetric:
 
     "out" needs only the sum of a query's positive keys, `W K`. For "in", or with a margin, the positives'
     part of the partition function is another walk over the scores.
+
+    >>> from tellapart.partition.line_up import state
+    >>> from tellapart.relations import everyone
+    >>> line_up = state(torch.eye(2), torch.eye(2), temperature=0.5, positives=everyone())
+    >>> sides, crowd = related_sides(line_up, Crowd(2, 2, 2), "out", symmetric=False)
+    >>> sides[0].positive.tolist()
+    [1.0, 1.0]
     """
     queries, keys, relation = line_up.queries, line_up.keys[: line_up.n_keys], line_up.positives
     n, m = len(queries), len(keys)

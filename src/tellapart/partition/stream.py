@@ -68,6 +68,9 @@ def log_partition_of_a_sum(
 
     That of the keys holds only for losses proportional to `Σ_i log(Z_i + exp(rest_i))`, where a row of
     `rest_i = ∞` is not in the sum.
+
+    >>> log_partition_of_a_sum(torch.zeros(2, 1), torch.zeros(3, 1), Crowd(2, 3, 3), [torch.zeros(2)], None)
+    [tensor([1.0986, 1.0986])]
     """
     if not _band_height(crowd, queries) or not torch.is_grad_enabled():
         return list(_Streamed.apply(queries, keys, crowd, tops, *references))

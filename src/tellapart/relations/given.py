@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def edges(edge_index: Int[Tensor, "2 e"], weight: Float[Tensor, " e"] | None = None) -> Relation:
     """Given pairs: query `edge_index[0, e]` with key `edge_index[1, e]`, with a weight ≥ 0 if there are weights.
 
-    A pair that is given twice counts once; its weights add up.
+    A pair that is given twice counts once, and its weights add up; a pair of weight 0 is not related.
 
     Raises:
         TypeError: `edge_index` does not hold integers.
@@ -39,6 +39,8 @@ def edges(edge_index: Int[Tensor, "2 e"], weight: Float[Tensor, " e"] | None = N
             raise ValueError(
                 requirement("weight", f"have one entry per edge, ({len(rows)},)", f"shape {tuple(weight.shape)}")
             )
+        kept = weight > 0
+        rows, cols, weight = rows[kept], cols[kept], weight[kept]
     return _Edges(rows, cols, weight)
 
 

@@ -72,7 +72,8 @@ def same(query_ids: Ids, key_ids: Ids | None = None) -> Relation:
         rows = integers("query_ids", torch.as_tensor(query_ids))
         return _Same(rows, rows if key_ids is None else integers("key_ids", torch.as_tensor(keys)))
     numbers: dict[Hashable, int] = {}
-    return _Same(_numbered(query_ids, numbers), _numbered(keys, numbers))
+    rows = _numbered(query_ids, numbers)
+    return _Same(rows, rows if key_ids is None else _numbered(keys, numbers))
 
 
 def other_views(n_examples: int) -> Relation:

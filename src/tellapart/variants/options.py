@@ -69,7 +69,11 @@ def reduced(losses: Float[Tensor, " n"], active: Bool[Tensor, " n"], reduction: 
 
 
 def both_ways(terms: Terms, losses: list[Tensor], reduction: str) -> Float[Tensor, "..."]:
-    """Reduce the losses of one direction or of both, which are averaged, as `Terms.loss` does."""
+    """Reduce the losses of one direction or of both, which are averaged, as `Terms.loss` does.
+
+    >>> both_ways(decoupled_terms(torch.eye(2), torch.eye(2)), [torch.tensor([1.0, 3.0])], "mean")
+    tensor(2.)
+    """
     sides = [terms] if terms.reverse is None else [terms, terms.reverse]
     each = [reduced(loss, side.n_positives > 0, reduction) for loss, side in zip(losses, sides, strict=True)]
     return torch.cat(each) if reduction == "none" else torch.stack(each).mean()
