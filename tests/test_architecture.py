@@ -20,6 +20,7 @@ FLOORS = {
     "temperature": 1,
     "partition": 2,
     "objective": 3,
+    "negatives": 3,
     "variants": 4,
     "compat": 5,
     "__init__": 6,
