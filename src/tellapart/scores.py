@@ -68,8 +68,8 @@ class _Unit(torch.autograd.Function):
             exact = (vectors * result).sum(-1, keepdim=True)
             length = torch.where(exact.detach() > 0, exact, length)
         along = (gradient * result).sum(-1, keepdim=True)
-        turned: Tensor = torch.addcmul(gradient, result, along, value=-1) / length
-        return turned
+        turned: Tensor = torch.addcmul(gradient, result, along, value=-1)
+        return turned / length if torch.is_grad_enabled() else turned.div_(length)
 
 
 def _squares_are_safe(length: Tensor) -> bool:

@@ -83,7 +83,7 @@ def classification_loss(line_up: LineUp, pairs: Pairs, symmetric: bool, reductio
 
 
 def _logits(line_up: LineUp) -> Tensor:
-    logits = line_up.queries @ line_up.keys.T
+    logits = line_up.scaled_queries() @ line_up.keys.T
     if line_up.exclude is None:
         return logits
     return _without(logits, line_up.exclude.pairs(len(logits), line_up.n_keys, logits.device))

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 class LineUp:
     """Who asks, who stands in the line-up, and who is whose counterpart.
 
-    The logits are one product, `S = queries keysᵀ`, for temperature and biases are folded into the two.
+    The logits are one product, `S = scale · queries keysᵀ`: biases, and temperatures of several queries, are
+    folded into the two.
     The first `n_keys` keys can be positives and, in the symmetric loss, ask in turn; those behind them,
     and those of `mined`, are negatives of queries only. A positive's logit is lowered by `penalty`.
     """
 
     queries: Float[Tensor, "n e"]
     keys: Float[Tensor, "c e"]
+    scale: float | Float[Tensor, ""]
     n_keys: int
     positives: Relation
     exclude: Relation | None
@@ -38,6 +40,10 @@ class LineUp:
     """Logits of negatives chosen for each query separately."""
     mirrored: bool
     """Whether `S_ij = S_ji`, and so are the relations: one half of the matrix tells all."""
+
+    def scaled_queries(self) -> Float[Tensor, "n e"]:
+        """Queries whose products with the keys are the logits."""
+        return self.queries * self.scale
 
 
 @full_precision
@@ -60,7 +66,7 @@ def state(
         ValueError: shapes that do not fit, τ ≤ 0, values that are not finite.
 
     >>> line_up = state(torch.eye(2), torch.eye(2), temperature=0.5)
-    >>> (line_up.queries @ line_up.keys.T).tolist()
+    >>> (line_up.scaled_queries() @ line_up.keys.T).tolist()
     [[2.0, 0.0], [0.0, 2.0]]
     """
     check_embeddings("queries", queries)
@@ -124,11 +130,15 @@ def _checked_relations(positives: Relation | None, exclude: Relation | None, n: 
     return positives
 
 
-def _folded(product: InnerProduct, scale: float | Tensor, key_bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Vectors whose product is the logits: `scale_i (q_i·k_j + a_i + b_j) + key_bias_j`, each addend a column."""
-    scale = _column(scale)
+def _folded(
+    product: InnerProduct, scale: float | Tensor, key_bias: Tensor | None
+) -> tuple[Tensor, Tensor, float | Tensor]:
+    """Vectors whose product, times one scale, is `scale_i (q_i·k_j + a_i + b_j) + key_bias_j`: each addend a column."""
     if product.query_bias is None and product.key_bias is None and key_bias is None:
-        return product.queries * scale, product.keys
+        if isinstance(scale, Tensor) and scale.ndim:
+            return product.queries * scale[:, None], product.keys, 1.0
+        return product.queries, product.keys, scale
+    scale = _column(scale)
     queries, keys = [product.queries * scale], [product.keys]
     ones = torch.ones_like(product.queries[:, :1]), torch.ones_like(product.keys[:, :1])
     if product.query_bias is not None:
@@ -140,7 +150,7 @@ def _folded(product: InnerProduct, scale: float | Tensor, key_bias: Tensor | Non
     if key_bias is not None:
         queries.append(ones[0])
         keys.append(key_bias[:, None])
-    return torch.cat(queries, dim=1), torch.cat(keys, dim=1)
+    return torch.cat(queries, dim=1), torch.cat(keys, dim=1), 1.0
 
 
 def _penalty(margin: float, scale: float | Tensor, like: Tensor) -> Tensor | None:

@@ -38,18 +38,19 @@ class Side(NamedTuple):
         return torch.where(rest.isinf(), self.positive.detach(), rest)
 
 
-def listed_sides(line_up: LineUp, pairs: Pairs, multi_positive: str, symmetric: bool) -> list[Side]:
-    """The sides of a line-up whose positives are few: each pair's logit is a product of its own.
+def listed_sides(
+    line_up: LineUp, pairs: Pairs, products: Float[Tensor, " p"], multi_positive: str, symmetric: bool
+) -> list[Side]:
+    """The sides of a line-up whose positives are few, from the product of each pair.
 
     >>> from tellapart.partition.line_up import state
     >>> line_up = state(torch.eye(2), torch.eye(2), temperature=0.5)
-    >>> [side.positive.tolist() for side in listed_sides(line_up, line_up.positives.pairs(2, 2), "out", True)]
+    >>> pairs = line_up.positives.pairs(2, 2)
+    >>> [side.positive.tolist() for side in listed_sides(line_up, pairs, torch.ones(2), "out", symmetric=True)]
     [[2.0, 2.0], [2.0, 2.0]]
     """
     n, m = len(line_up.queries), line_up.n_keys
-    queries = line_up.queries if pairs.one_each else line_up.queries[pairs.rows]
-    first = pairs.rows is pairs.cols
-    values = (queries * (line_up.keys[: len(queries)] if first else line_up.keys[pairs.cols])).sum(1)
+    values, first = products * line_up.scale, pairs.rows is pairs.cols
     if line_up.penalty is not None:
         values = values - (line_up.penalty[pairs.rows] if line_up.penalty.ndim else line_up.penalty)
     outside = None if line_up.exclude is None else line_up.exclude.at(pairs.rows, pairs.cols) > 0
@@ -81,7 +82,7 @@ def related_sides(line_up: LineUp, crowd: Crowd, multi_positive: str, symmetric:
     >>> sides[0].positive.tolist()
     [1.0, 1.0]
     """
-    queries, keys, relation = line_up.queries, line_up.keys[: line_up.n_keys], line_up.positives
+    queries, keys, relation = line_up.scaled_queries(), line_up.keys[: line_up.n_keys], line_up.positives
     n, m = len(queries), len(keys)
     positives = relation.counts(n, m, queries.device)
     if line_up.penalty is not None:
@@ -93,13 +94,13 @@ def related_sides(line_up: LineUp, crowd: Crowd, multi_positive: str, symmetric:
         zeros = [torch.zeros_like(mean.detach()) for mean in means]
         mirrored = crowd.mirrored and line_up.penalty is None
         theirs = Crowd(n, m, m, crowd.left_out, _and(~~relation, crowd.among), mirrored)
-        rest = log_partition(queries, keys, theirs, zeros)
+        rest = log_partition(queries, keys, 1.0, theirs, zeros)
         crowd = crowd._replace(among=_and(~relation, crowd.among))
         if multi_positive == "in":
             is_plain = relation.tile(slice(0, 1), slice(0, 1), queries.device).dtype == torch.bool
             everyone = theirs._replace(left_out=(), among=relation)
             same = line_up.exclude is None and is_plain
-            logs = rest if same else log_partition(queries, keys, everyone, zeros)
+            logs = rest if same else log_partition(queries, keys, 1.0, everyone, zeros)
             means = tuple(x.masked_fill(x.isinf(), 0) - total.log() for x, total in zip(logs, totals, strict=True))
     candidates = n_candidates(line_up)
     sides = [

@@ -33,7 +33,7 @@ def evaluate_binary(line_up: LineUp, *, only_negatives: bool = False) -> Float[T
     >>> evaluate_binary(state(torch.eye(2), torch.eye(2), temperature=1.0))  # log(1 + 1/e) + log 2
     tensor([1.0064, 1.0064])
     """
-    queries, keys, relation = line_up.queries, line_up.keys, line_up.positives
+    queries, keys, relation = line_up.scaled_queries(), line_up.keys, line_up.positives
     n, m, c = len(queries), line_up.n_keys, len(keys)
     pairs = relation.pairs(n, m, queries.device)
     excluded = None if line_up.exclude is None else line_up.exclude.pairs(n, m, queries.device)
@@ -67,7 +67,7 @@ def softplus_sum(queries: Float[Tensor, "n e"], keys: Float[Tensor, "c e"], crow
 class _SoftplusSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, queries: Tensor, keys: Tensor, crowd: Crowd) -> Tensor:
-        walk = Walk(queries, keys, grid_for(crowd, queries), bounded=False)
+        walk = Walk(queries, keys, 1.0, grid_for(crowd, queries))
         total = queries.new_zeros(crowd.n)
         for tile in walk.grid.tiles():
             total[tile.rows] += _softplus(walk.scores(tile)).sum(1)
@@ -79,14 +79,13 @@ class _SoftplusSum(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         queries, keys = ctx.saved_tensors
         if torch.is_grad_enabled():
-            summary = _summed
-            return *twice.gradients(queries, keys, ctx.grid.crowd, (gradient,), summary), None
+            return *twice.gradients(queries, keys, 1.0, ctx.grid.crowd, (gradient,), _summed)[:2], None
         to = [
             torch.zeros_like(x) if needed else None
             for x, needed in zip((queries, keys), ctx.needs_input_grad[:2], strict=True)
         ]
         with torch.autocast(queries.device.type, enabled=False):
-            walk = Walk(queries, keys, ctx.grid, bounded=False)
+            walk = Walk(queries, keys, 1.0, ctx.grid)
             for tile in ctx.grid.tiles():
                 shares = walk.scores(tile).sigmoid_().mul_(gradient[tile.rows, None])
                 walk.spread(shares, tile, to, queries)

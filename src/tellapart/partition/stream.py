@@ -1,6 +1,7 @@
 """`log Z` over streamed tiles of scores, with its exact gradient: the heavy primitive.
 
-    log Z_i = log Σ_j exp(q_i·k_j),    ∂log Z_i/∂q_i = Σ_j p_ij k_j,    p_ij = exp(q_i·k_j − log Z_i)
+    log Z_i = log Σ_j exp S_ij,    S = scale · Q Kᵀ,    p_ij = exp(S_ij − log Z_i)
+    ∂log Z_i/∂q_i = scale Σ_j p_ij k_j,    ∂log Z_i/∂scale = q_i·(∂log Z_i/∂q_i) / scale
 
 No n×c matrix exists. Each tile is made once in the forward pass, for rows and columns alike, and once
 more in the backward pass unless the memory budget let it stay.
@@ -36,29 +37,31 @@ _BAND_BYTES = 2**25
 def log_partition(
     queries: Float[Tensor, "n e"],
     keys: Float[Tensor, "c e"],
+    scale: float | Float[Tensor, ""],
     crowd: Crowd,
     references: list[Float[Tensor, " n"]],
     tops: Tops | None = None,
 ) -> list[Float[Tensor, " n"]]:
-    """`log Σ_j exp(q_i·k_j) − reference_i` of each query and, with a second reference, of each key.
+    """`log Σ_j exp(scale q_i·k_j) − reference_i` of each query and, with a second reference, of each key.
 
     −∞ where the crowd is empty. The references are constants near the result, and spare it rounding. If the
     keys need no gradient and do not ask, the queries' gradient is formed in the same walk.
 
     >>> references = [torch.zeros(2), torch.zeros(3)]
-    >>> rows, cols = log_partition(torch.zeros(2, 1), torch.zeros(3, 1), Crowd(2, 3, 3), references)
+    >>> rows, cols = log_partition(torch.zeros(2, 1), torch.zeros(3, 1), 1.0, Crowd(2, 3, 3), references)
     >>> rows.exp().round(), cols.exp().round()
     (tensor([3., 3.]), tensor([2., 2., 2.]))
     """
     one_way = len(references) == 1 and not crowd.mirrored
     if one_way and torch.is_grad_enabled() and queries.requires_grad and not keys.requires_grad:
-        return log_partition_of_a_sum(queries, keys, crowd, references, None, tops)
-    return list(_Streamed.apply(queries, keys, crowd, tops, *references))
+        return log_partition_of_a_sum(queries, keys, scale, crowd, references, None, tops)
+    return list(_Streamed.apply(queries, keys, scale, crowd, tops, *references))
 
 
 def log_partition_of_a_sum(
     queries: Float[Tensor, "n e"],
     keys: Float[Tensor, "c e"],
+    scale: float | Float[Tensor, ""],
     crowd: Crowd,
     references: list[Float[Tensor, " n"]],
     rest: Float[Tensor, " n"] | None,
@@ -69,20 +72,26 @@ def log_partition_of_a_sum(
     That of the keys holds only for losses proportional to `Σ_i log(Z_i + exp(rest_i))`, where a row of
     `rest_i = ∞` is not in the sum.
 
-    >>> log_partition_of_a_sum(torch.zeros(2, 1), torch.zeros(3, 1), Crowd(2, 3, 3), [torch.zeros(2)], None)
+    >>> log_partition_of_a_sum(torch.zeros(2, 1), torch.zeros(3, 1), 1.0, Crowd(2, 3, 3), [torch.zeros(2)], None)
     [tensor([1.0986, 1.0986])]
     """
     if not _band_height(crowd, queries) or not torch.is_grad_enabled():
-        return list(_Streamed.apply(queries, keys, crowd, tops, *references))
-    return [_Eager.apply(queries, keys, references[0], rest, crowd, tops)]
+        return list(_Streamed.apply(queries, keys, scale, crowd, tops, *references))
+    return [_Eager.apply(queries, keys, scale, references[0], rest, crowd, tops)]
 
 
 class _Streamed(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, queries: Tensor, keys: Tensor, crowd: Crowd, tops: Tops | None, *references: Tensor
+        ctx: Any,
+        queries: Tensor,
+        keys: Tensor,
+        scale: float | Tensor,
+        crowd: Crowd,
+        tops: Tops | None,
+        *references: Tensor,
     ) -> tuple[Tensor, ...]:
-        walk = Walk(queries, keys, grid_for(crowd, queries), _is_bounded(queries, keys, crowd), tops)
+        walk = _walk(queries, keys, scale, crowd, grid_for(crowd, queries), tops)
         rows = LogSum(crowd.n, queries, walk.bounded)
         cols = LogSum(crowd.m, queries, walk.bounded) if len(references) == 2 and not crowd.mirrored else None
         kept: list[Tensor] = []
@@ -96,32 +105,31 @@ class _Streamed(torch.autograd.Function):
             if room >= 0:
                 kept.append(scores)
         ctx.walked = (walk.grid, walk.bounded, rows, cols)
-        ctx.save_for_backward(queries, keys, *kept)
+        _save(ctx, scale, queries, keys, *kept)
         return tuple(sums.log(minus) for sums, minus in zip((rows, cols or rows), references, strict=False))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        queries, keys, *kept = ctx.saved_tensors
+        scale, queries, keys, *kept = _saved(ctx)
         grid, bounded, rows, cols = ctx.walked
         constants = (None,) * (2 + len(gradients))
         if torch.is_grad_enabled():
-            return *twice.gradients(queries, keys, grid.crowd, gradients, twice.logsumexp), *constants
+            return *twice.gradients(queries, keys, scale, grid.crowd, gradients, twice.logsumexp), *constants
         with torch.autocast(queries.device.type, enabled=False):
-            walk = Walk(queries, keys, grid, bounded)
+            walk = Walk(queries, keys, float(scale), grid, bounded=bounded)
             shares: tuple[Shares, Shares | None]
             if cols is None:
                 # A mirrored matrix gives each key what it gives the query of the same number.
                 shares = Shares(sum(gradients[1:], start=gradients[0]), rows), None
             else:
                 shares = Shares(gradients[0], rows), Shares(gradients[1], cols)
-            to = [
-                torch.zeros_like(x) if needed else None
-                for x, needed in zip((queries, keys), ctx.needs_input_grad[:2], strict=True)
-            ]
+            wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[2], ctx.needs_input_grad[1]
+            to = [torch.zeros_like(x) if want else None for x, want in zip((queries, keys), wanted, strict=True)]
             for number, tile in enumerate(grid.tiles()):
                 scores = kept[number] if number < len(kept) else walk.scores(tile)
                 walk.spread(walk.shares(scores, tile, *shares), tile, to, queries)
-        return *to, *constants
+            of_scale = _of_scale(queries, to[0], scale) if ctx.needs_input_grad[2] else None
+        return *to, of_scale, *constants
 
 
 class _Eager(torch.autograd.Function):
@@ -130,13 +138,14 @@ class _Eager(torch.autograd.Function):
         ctx: Any,
         queries: Tensor,
         keys: Tensor,
+        scale: float | Tensor,
         reference: Tensor,
         rest: Tensor | None,
         crowd: Crowd,
         tops: Tops | None,
     ) -> Tensor:
         grid = grid_for(crowd, queries, height=_band_height(crowd, queries))
-        walk = Walk(queries, keys, grid, _is_bounded(queries, keys, crowd), tops)
+        walk = _walk(queries, keys, scale, crowd, grid, tops)
         to = [torch.zeros_like(queries), torch.zeros_like(keys) if ctx.needs_input_grad[1] else None]
         sums = LogSum(crowd.n, queries, walk.bounded)
         result, expected = torch.empty_like(reference), torch.ones_like(reference)
@@ -158,21 +167,41 @@ class _Eager(torch.autograd.Function):
             for tile, made in zip(band, scores, strict=True):
                 walk.spread(walk.shares(made, tile, shares, None), tile, to, weighed)
         ctx.crowd, ctx.twice, ctx.best = crowd, False, expected.argmax() if to[1] is not None else 0
-        ctx.save_for_backward(queries, keys, expected, *to)
+        _save(ctx, scale, queries, keys, expected, *to)
         return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        queries, keys, expected, queries_grad, keys_grad = ctx.saved_tensors
+        scale, queries, keys, expected, queries_grad, keys_grad = _saved(ctx)
         constants = (None,) * 4
         # A second derivative comes back here with gradients of any kind: what was promised holds for the first.
         ctx.twice = torch.is_grad_enabled() or ctx.twice
         if ctx.twice:
-            return *twice.gradients(queries, keys, ctx.crowd, (gradient,), twice.logsumexp), *constants
+            return *twice.gradients(queries, keys, scale, ctx.crowd, (gradient,), twice.logsumexp), *constants
         if keys_grad is not None:
             largest = expected[ctx.best]
             keys_grad = keys_grad * torch.where(largest > 0, gradient[ctx.best] / largest, 0)
-        return queries_grad * gradient[:, None], keys_grad, *constants
+        queries_grad = queries_grad * gradient[:, None]
+        with torch.autocast(queries.device.type, enabled=False):
+            of_scale = _of_scale(queries, queries_grad, scale) if ctx.needs_input_grad[2] else None
+        return queries_grad, keys_grad, of_scale, *constants
+
+
+def _of_scale(queries: Tensor, queries_grad: Tensor | None, scale: float | Tensor) -> Tensor:
+    """`scale · ∂L/∂scale = Σ_i q_i·∂L/∂q_i`, for both scale the logits."""
+    assert queries_grad is not None
+    return torch.dot(queries.flatten(), queries_grad.flatten()) / scale
+
+
+def _save(ctx: Any, scale: float | Tensor, *tensors: Tensor | None) -> None:
+    """Save for backward; a scale that is a number is none of autograd's business."""
+    ctx.scale = None if isinstance(scale, Tensor) else scale
+    ctx.save_for_backward(scale if isinstance(scale, Tensor) else None, *tensors)
+
+
+def _saved(ctx: Any) -> Any:
+    scale, *tensors = ctx.saved_tensors
+    return ctx.scale if scale is None else scale, *tensors
 
 
 def grid_for(crowd: Crowd, like: Tensor, height: int = 0) -> Grid:
@@ -195,11 +224,14 @@ def _band_height(crowd: Crowd, like: Tensor) -> int:
     return min(height, crowd.n) if 8 * height >= _HEIGHT and not crowd.mirrored else 0
 
 
-def _is_bounded(queries: Tensor, keys: Tensor, crowd: Crowd) -> bool:
+def _walk(queries: Tensor, keys: Tensor, scale: float | Tensor, crowd: Crowd, grid: Grid, tops: Tops | None) -> Walk:
+    return Walk(queries, keys, float(scale), grid, bounded=_is_bounded(queries, keys, float(scale), crowd), tops=tops)
+
+
+def _is_bounded(queries: Tensor, keys: Tensor, scale: float, crowd: Crowd) -> bool:
     """Whether no logit can be so large that exponentials overflow or vanish, in sums and in gradients."""
     if crowd.among is not None:
         return False
-    largest = queries.square().sum(1).amax() * keys.square().sum(1).amax()
+    longest = [float(torch.linalg.vector_norm(x, dim=1).amax()) for x in (queries, keys)]
     # Of the 88 nats that float32 has to either side, 60 are for a logit, the rest for sums and upstream gradients.
-    limit = 0.68 * math.log(torch.finfo(queries.dtype).max)
-    return bool(largest < limit**2)
+    return scale * longest[0] * longest[1] < 0.68 * math.log(torch.finfo(queries.dtype).max)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tellapart.partition.crowd import Crowd, Tops
 from tellapart.partition.line_up import LineUp
+from tellapart.partition.products import pair_products
 from tellapart.partition.segments import log_add
 from tellapart.partition.sides import Side, listed_sides, related_sides
 from tellapart.partition.stream import log_partition, log_partition_of_a_sum
@@ -38,7 +39,8 @@ def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bo
         mirrored=line_up.mirrored,
     )
     if pairs is not None:
-        sides = listed_sides(line_up, pairs, multi_positive, symmetric)
+        products, queries, keys = pair_products(queries, keys, pairs)
+        sides = listed_sides(line_up, pairs, products, multi_positive, symmetric)
         crowd = crowd._replace(left_out=(*crowd.left_out, pairs))
     else:
         sides, crowd = related_sides(line_up, crowd, multi_positive, symmetric)
@@ -47,9 +49,9 @@ def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bo
     if uniform and not symmetric and not crowd.mirrored:
         rest = _everything_else(sides[0], line_up.mined)
         rest = None if rest is None else rest - references[0]
-        others = log_partition_of_a_sum(queries, keys, crowd, references, rest, watch)
+        others = log_partition_of_a_sum(queries, keys, line_up.scale, crowd, references, rest, watch)
     else:
-        others = log_partition(queries, keys, crowd, references, watch)
+        others = log_partition(queries, keys, line_up.scale, crowd, references, watch)
     if line_up.mined is not None:
         others[0] = log_add(others[0], line_up.mined.logsumexp(1) - references[0])
         if watch is not None:

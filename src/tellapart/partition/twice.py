@@ -20,24 +20,26 @@ _NEVER = float("-inf")
 def gradients(
     queries: Float[Tensor, "n e"],
     keys: Float[Tensor, "c e"],
+    scale: float | Float[Tensor, ""],
     crowd: Crowd,
     upstream: tuple[Tensor, ...],
     summary: Summary,
-) -> tuple[Tensor | None, Tensor | None]:
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """What `upstream`, per row and perhaps per column, makes of a summary: gradients with a graph of their own.
 
     >>> q, k = torch.zeros(2, 1, requires_grad=True), torch.ones(3, 1)
-    >>> gradients(q, k, Crowd(2, 3, 3), (torch.ones(2),), logsumexp)[0].requires_grad
+    >>> gradients(q, k, 1.0, Crowd(2, 3, 3), (torch.ones(2),), logsumexp)[0].requires_grad
     True
     """
     with torch.enable_grad():
         # The upstream gradients may depend on the same vectors; here they are constants: hence the aliases.
-        aliases = [x.view_as(x) for x in (queries, keys)]
-        logits = _sifted(aliases[0] @ aliases[1].T, crowd)
+        aliases = [x.view_as(x) if isinstance(x, Tensor) else torch.tensor(x) for x in (queries, keys, scale)]
+        logits = _sifted(aliases[2] * aliases[0] @ aliases[1].T, crowd)
         found = summary(logits, 1), summary(logits[:, : crowd.m], 0)
         totals = [(x * gradient).sum() for x, gradient in zip(found, upstream, strict=False)]
         both = iter(torch.autograd.grad(totals, [x for x in aliases if x.requires_grad], create_graph=True))
-    return next(both) if queries.requires_grad else None, next(both) if keys.requires_grad else None
+    found_for = [next(both) if x.requires_grad else None for x in aliases]
+    return found_for[0], found_for[1], found_for[2]
 
 
 def _sifted(logits: Tensor, crowd: Crowd) -> Tensor:

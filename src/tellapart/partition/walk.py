@@ -72,10 +72,20 @@ class Shares:
 
 
 class Walk:
-    """The tiles of `queries keysᵀ`, made one by one in the same place."""
+    """The tiles of `scale · queries keysᵀ`, made one by one in the same place."""
 
-    def __init__(self, queries: Tensor, keys: Tensor, grid: Grid, bounded: bool, tops: Tops | None = None) -> None:
-        self.queries, self.keys, self.grid, self.bounded, self.tops = queries, keys, grid, bounded, tops
+    def __init__(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        scale: float,
+        grid: Grid,
+        *,
+        bounded: bool = False,
+        tops: Tops | None = None,
+    ) -> None:
+        self.queries, self.keys, self.scale = queries, keys, scale
+        self.grid, self.bounded, self.tops = grid, bounded, tops
         self.sieve = Sieve(grid)
         self.buffer, self.scratch = (queries.new_empty(grid.height * grid.width) for _ in range(2))
         self.ones = queries.new_ones(max(grid.height, grid.width))
@@ -86,7 +96,7 @@ class Walk:
         """The tile's exponentials if bounded, else its logits; 0 or −∞ for those left out."""
         out = self.buffer if out is None else out
         out = out[: tile.shape[0] * tile.shape[1]].view(tile.shape)
-        torch.mm(self.queries[tile.rows], self.keys[tile.cols].T, out=out)
+        out.addmm_(self.queries[tile.rows], self.keys[tile.cols].T, beta=0, alpha=self.scale)
         if self.tops is not None:
             self.tops.before(out, tile)
         self.sieve.apply(out, tile)
@@ -109,9 +119,9 @@ class Walk:
     def spread(self, shares: Tensor, tile: Tile, to: list[Tensor | None], queries: Tensor) -> None:
         """Add the tile's part of `G K` to the queries' gradient and of `Gᵀ Q` to the keys', where wanted."""
         if to[0] is not None:
-            to[0][tile.rows].addmm_(shares, self.keys[tile.cols])
+            to[0][tile.rows].addmm_(shares, self.keys[tile.cols], alpha=self.scale)
         if to[1] is not None:
-            to[1][tile.cols].addmm_(shares.T, queries[tile.rows])
+            to[1][tile.cols].addmm_(shares.T, queries[tile.rows], alpha=self.scale)
 
     def _of_columns(self, tile: Tile, rows: T, cols: T | None) -> T | None:
         """Who speaks for a tile's columns: rows again in a mirror image, nobody for negatives that do not ask."""

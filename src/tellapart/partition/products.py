@@ -1,0 +1,78 @@
+"""Products of listed pairs, `v_p = q_{i(p)}·k_{j(p)}`, that need no memory besides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from tellapart.relations import Pairs
+
+# Pairs gathered at a time: some MiB.
+_STEP = 1024
+
+
+def pair_products(
+    queries: Float[Tensor, "n e"], keys: Float[Tensor, "c e"], pairs: Pairs
+) -> tuple[Float[Tensor, " p"], Float[Tensor, "n e"], Float[Tensor, "c e"]]:
+    """Each pair's product, and the vectors again, to be used from there on.
+
+    The gradients of what is done with them come back this way, and the pairs' part is added in place.
+
+    >>> from tellapart.relations import paired
+    >>> pair_products(torch.eye(2), torch.eye(2), paired().pairs(2, 2))[0]
+    tensor([1., 1.])
+    """
+    values, queries, keys = _PairProducts.apply(queries, keys, pairs.rows, pairs.cols)
+    return values, queries, keys
+
+
+class _PairProducts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        values = queries.new_empty(len(rows))
+        for part, q, k in _parts(queries, keys, rows, cols):
+            torch.sum(q * k, dim=1, out=values[part])
+        ctx.save_for_backward(queries, keys, rows, cols)
+        ctx.set_materialize_grads(False)
+        return values, queries.view_as(queries), keys.view_as(keys)
+
+    @staticmethod
+    def backward(
+        ctx: Any, values_grad: Tensor | None, queries_grad: Tensor | None, keys_grad: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
+        queries, keys, rows, cols = ctx.saved_tensors
+        if values_grad is None:
+            return queries_grad, keys_grad, None, None
+        if torch.is_grad_enabled():
+            to_queries = torch.zeros_like(queries).index_add(0, rows, values_grad[:, None] * keys[cols])
+            to_keys = torch.zeros_like(keys).index_add(0, cols, values_grad[:, None] * queries[rows])
+            return _sum(to_queries, queries_grad), _sum(to_keys, keys_grad), None, None
+        # They come from the walk over the scores, which made them for this place.
+        to = [
+            (torch.zeros_like(x) if gradient is None else gradient) if needed else None
+            for x, gradient, needed in zip(
+                (queries, keys), (queries_grad, keys_grad), ctx.needs_input_grad[:2], strict=True
+            )
+        ]
+        for part, q, k in _parts(queries, keys, rows, cols):
+            if to[0] is not None:
+                to[0].index_add_(0, rows[part], k * values_grad[part, None])
+            if to[1] is not None:
+                to[1].index_add_(0, cols[part], q * values_grad[part, None])
+        return to[0], to[1], None, None
+
+
+def _parts(queries: Tensor, keys: Tensor, rows: Tensor, cols: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    for start in range(0, len(rows), _STEP):
+        part = slice(start, start + _STEP)
+        yield part, queries[rows[part]], keys[cols[part]]
+
+
+def _sum(gradient: Tensor, other: Tensor | None) -> Tensor:
+    return gradient if other is None else gradient + other
