@@ -4,14 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test lint peers bench docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   train CLIP on OpenMoji and write runs/demo/report.html"
 	@echo "make test   lint, types and all tests"
 	@echo "make lint   lint and types only"
-	@echo "make bench  what importing costs beyond torch"
+	@echo "make peers  compare tellapart.compat with the libraries it stands in for"
+	@echo "make bench  what importing costs beyond torch, and the loss against the plain formulas"
 	@echo "make docs   the API pages and the README's pictures, from runs/demo"
 	@echo "make clean  remove .venv and all caches, but no run"
 
@@ -26,8 +27,12 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+peers: $(VENV)/.peers
+	$(BIN)/python -m pytest tests/peers
+
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/loss.py --short
 
 docs: $(VENV)/.test demo
 	$(BIN)/python docs/make.py
@@ -49,3 +54,8 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing tellapart and what its tests need into $(VENV) (the first time only) …"
 	$(INSTALL) '.[test]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.peers: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing tellapart, its tests and the libraries to compare it with into $(VENV) (the first time only) …"
+	$(INSTALL) '.[test,peers]'
+	@touch $@ $(VENV)/.test $(VENV)/.demo

@@ -1,0 +1,52 @@
+"""What adapters share: a cross-entropy per pair, and temperatures that are called scales."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tellapart.errors import requirement
+from tellapart.partition import evaluate_binary, state
+from tellapart.relations import Relation
+from tellapart.scores import InnerProduct, cosine
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+def pair_losses(
+    queries: Tensor, keys: Tensor, positives: Relation, log_negatives: Tensor, temperature: float
+) -> Float[Tensor, " n"]:
+    """`Σ_{p∈P(i)} log(1 + Z⁻_i / exp S_ip)`: the cross-entropy of each positive among the query's negatives.
+
+    It is the softplus of `log Z⁻_i − S_ip`, so with scores that are measured from log Z⁻ the binary engine
+    sums it over any relation, and streams it where the pairs are many.
+
+    >>> from tellapart.relations import paired
+    >>> pair_losses(torch.eye(2), torch.eye(2), paired(), torch.zeros(2), temperature=1.0)  # log(1 + 1/e)
+    tensor([0.3133, 0.3133])
+    """
+
+    def measured(queries: Tensor, keys: Tensor) -> InnerProduct:
+        return cosine(queries, keys)._replace(query_bias=-temperature * log_negatives)
+
+    line_up = state(queries, keys, positives=positives, temperature=temperature, score=measured)
+    return evaluate_binary(line_up, only_negatives=True)
+
+
+def inverse(parameter: str, scale: float | Tensor) -> float | Tensor:
+    """τ = 1/scale; of a half-precision scale in float32, where inverting it twice loses nothing that shows.
+
+    Raises:
+        ValueError: a scale that is no positive number.
+
+    >>> inverse("scale", 20.0)
+    0.05
+    """
+    if isinstance(scale, Tensor):
+        return 1 / scale.reshape(()).to(torch.promote_types(scale.dtype, torch.float32))
+    if not 0 < scale < float("inf"):
+        raise ValueError(requirement(parameter, "be positive and finite", scale))
+    return 1 / scale
