@@ -14,6 +14,10 @@ HERE = Path(__file__).parent
 MODULES = [
     "tellapart",
     "tellapart.scores",
+    "tellapart.relations",
+    "tellapart.variants",
+    "tellapart.compat",
+    "tellapart.negatives",
     "tellapart.partition",
     "tellapart.diagnostics",
     "tellapart.evaluation",

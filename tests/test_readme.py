@@ -30,9 +30,10 @@ def test_its_commands_parse(words):
     assert build().parse_args(shlex.split(words)).command in words
 
 
-def test_its_table_is_what_the_benchmark_printed():
-    table = README.split("<!-- clip_openmoji -->")[1].split("<!-- /clip_openmoji -->")[0].strip()
-    printed = (ROOT / "benchmarks" / "results" / "clip_openmoji.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("mark", "result"), [("clip_openmoji", "clip_openmoji.md"), ("loss", "loss_short.md")])
+def test_its_tables_are_what_the_benchmarks_printed(mark, result):
+    table = README.split(f"<!-- {mark} -->")[1].split(f"<!-- /{mark} -->")[0].strip()
+    printed = (ROOT / "benchmarks" / "results" / result).read_text(encoding="utf-8")
     assert table == printed.strip()
 
 

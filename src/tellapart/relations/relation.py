@@ -225,6 +225,11 @@ class _Not(Relation):
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         self.inner.check(parameter, n_queries, n_keys)
 
+    def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
+        """Twice inverted, a relation is what it was without its weights."""
+        found = self.inner.inner.pairs(n, m, device) if isinstance(self.inner, _Not) else None
+        return None if found is None else found._replace(weights=None)
+
     def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
         rows, cols = self.inner.counts(n, m, device)
         return m - rows, n - cols

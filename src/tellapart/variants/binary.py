@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart.errors import requirement
+from tellapart.errors import check_embeddings, requirement
 from tellapart.partition import evaluate_binary, state
 from tellapart.relations import Relation
 from tellapart.scores import Score
-from tellapart.variants.options import reduced
+from tellapart.variants.options import check_per_candidate, reduced
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -35,7 +35,7 @@ def sigmoid(
 ) -> Float[Tensor, "..."]:
     """The sigmoid loss of SigLIP: `L_i = −Σ_j log σ(z_ij (s_ij/τ + b))`, z = 1 for counterparts, −1 for others.
 
-    Streamed, also in its gradient. The mean is over all queries, and b is in nats.
+    Streamed, also in its gradient. The mean is over all queries, those without a positive too, and b is in nats.
 
     Args:
         queries: `(n, d)`.
@@ -48,16 +48,26 @@ def sigmoid(
         reduction: "mean", "sum" or "none".
 
     Raises:
-        ValueError: as `info_nce`.
+        ValueError: as `info_nce`, but that a query may have no positive.
 
-    Source: Zhai et al. 2023, eq. 1.
+    Source: Zhai et al. 2023, algorithm 1; its eq. 1 writes b with the other sign.
 
     >>> sigmoid(torch.eye(2), torch.eye(2), bias=0.0, temperature=1.0)  # log(1 + 1/e) + log 2
     tensor(1.0064)
     """
-    key_bias = torch.as_tensor(bias, dtype=queries.dtype, device=queries.device).expand(len(keys))
+    check_embeddings("queries", queries)
+    # In the precision of the loss, which may be higher than the embeddings'.
+    dtype = torch.promote_types(queries.dtype, torch.float32)
+    key_bias = torch.as_tensor(bias, dtype=dtype, device=queries.device)
+    if key_bias.ndim:
+        raise ValueError(requirement("bias", "be a number or a 0-d tensor", f"shape {tuple(key_bias.shape)}"))
     line_up = state(
-        *(queries, keys), positives=positives, exclude=exclude, temperature=temperature, score=score, key_bias=key_bias
+        *(queries, keys),
+        positives=positives,
+        exclude=exclude,
+        temperature=temperature,
+        score=score,
+        key_bias=key_bias.expand(len(keys)),
     )
     losses = evaluate_binary(line_up)
     return reduced(losses, torch.ones_like(losses, dtype=torch.bool), reduction)
@@ -75,7 +85,8 @@ def sgns(
 ) -> Float[Tensor, "..."]:
     """Skip-gram with negative sampling: `L_i = −log σ(S_i⁺) − Σ_{j=1}^k log σ(−S_ij)` over k drawn negatives.
 
-    Binary: the best score is `PMI(q, c) − log k`. Other queries' keys are not among the negatives.
+    Binary: the best score is `PMI(q, c) − log k`. Other queries' keys are not among the negatives. The mean is
+    over all queries.
 
     Args:
         queries: `(n, d)`, centre words.
@@ -84,7 +95,7 @@ def sgns(
         positives: as for `info_nce`, like the rest.
 
     Raises:
-        ValueError: as `info_nce`.
+        ValueError: as `info_nce`, but that a query may have no positive.
 
     Source: Mikolov et al. 2013, eq. 4; its optimum: Levy & Goldberg 2014, eq. 6.
 
@@ -126,11 +137,14 @@ def nce(
     >>> nce(torch.zeros(1, 2), torch.zeros(1, 2), negatives=torch.zeros(1, 2), log_noise=noise)  # 2 log 2
     tensor(1.3863)
     """
+    check_embeddings("negatives", negatives, dims=(2, 3))
     if negatives.ndim != 2:
         raise ValueError(
             requirement("negatives", "be shared by all queries, (k, d)", f"shape {tuple(negatives.shape)}")
         )
-    key_bias = -(log_noise + math.log(len(negatives)))
+    check_per_candidate("log_noise", log_noise, keys, negatives)
+    dtype = torch.promote_types(log_noise.dtype, torch.float32)
+    key_bias = -(log_noise.to(dtype) + math.log(len(negatives)))
     line_up = state(*(queries, keys), negatives=negatives, temperature=temperature, score=score, key_bias=key_bias)
     losses = evaluate_binary(line_up, only_negatives=True)
     return reduced(losses, torch.ones_like(losses, dtype=torch.bool), reduction)

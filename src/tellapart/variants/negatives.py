@@ -17,6 +17,7 @@ from tellapart.variants.options import (
     Options,
     both_ways,
     check_between,
+    check_per_candidate,
     decoupled_terms,
     reduced,
 )
@@ -73,7 +74,7 @@ def dclw(
     Args:
         queries: `(n, d)`.
         keys: `(m, d)`.
-        sigma: σ > 0, the width of the weights' von Mises-Fisher distribution; s⁺ is the score before τ.
+        sigma: σ > 0, the width of the weights' von Mises-Fisher distribution; `s⁺ = τ S⁺`, the score before τ.
         reduction: as for `info_nce`, like the other options.
 
     Raises:
@@ -86,7 +87,7 @@ def dclw(
     """
     if not 0 < sigma < float("inf"):
         raise ValueError(requirement("sigma", "be positive and finite", sigma))
-    terms = decoupled_terms(queries, keys, engine=engine, **options)
+    terms = decoupled_terms(queries, keys, symmetric=False, engine=engine, **options)
     active = terms.n_positives > 0
     scores = terms.positive * options.get("temperature", 0.07)
     shares = (scores / sigma).masked_fill(~active, -torch.inf).softmax(0)
@@ -104,7 +105,7 @@ def info_loob(
 ) -> Float[Tensor, "..."]:
     """InfoLOOB, both ways: leave the counterpart out of the denominator, `L = ½ (L_queries + L_keys)` of `dcl`.
 
-    `log(K) − L` with K negatives is the leave-one-out *upper* bound of the mutual information, up to sampling.
+    `log(K) − L` with K negatives is, at the best score, the leave-one-out *upper* bound of the mutual information.
 
     Args:
         queries: `(n, d)`.
@@ -149,7 +150,7 @@ def hard_negatives(
         temperature: as for `info_nce`, like the other options.
 
     Raises:
-        ValueError: β or τ⁺ out of range, or as `info_nce`.
+        ValueError: β or τ⁺ out of range, or as `dcl`.
 
     Source: Robinson et al. 2021, eq. 4 and its appendix's estimator.
 
@@ -172,8 +173,9 @@ def hard_negatives(
         )
 
     terms = at_scale(1 + beta)
-    positive, log_count = terms.positive / (1 + beta), terms.n_candidates.to(terms.positive).log()
+    positive, log_count = terms.positive / (1 + beta), terms.n_candidates.clamp(min=1).to(terms.positive.dtype).log()
     weighed = terms.log_partition - (at_scale(beta).log_partition if beta > 0 else log_count)
+    weighed = weighed.masked_fill(terms.n_candidates == 0, 0)  # Without a positive, too, or they were refused.
     # log(E − τ⁺ exp S⁺), where that is positive; elsewhere the floor decides, without a gradient.
     excess = positive + math.log(prior) - weighed if prior else torch.full_like(weighed, -torch.inf)
     floored = excess >= 0
@@ -207,7 +209,7 @@ def debiased(
         temperature: as for `info_nce`, like the other options.
 
     Raises:
-        ValueError: τ⁺ out of range, or as `info_nce`.
+        ValueError: τ⁺ out of range, or as `dcl`.
 
     Source: Chuang et al. 2020, eq. 7 and 8.
 
@@ -251,6 +253,7 @@ def log_q(
     >>> log_q(torch.eye(2), torch.eye(2), torch.tensor([0.5, 0.5]).log(), temperature=1.0)
     tensor(0.3133)
     """
+    check_per_candidate("log_probability", log_probability, keys, options.get("negatives"))
     bias = options.get("key_bias")
     options["key_bias"] = -log_probability if bias is None else bias - log_probability
     return info_nce(queries, keys, **options)
@@ -293,5 +296,9 @@ def robust(
         raise ValueError(requirement("density", "lie in (0, 1)", density))
     terms = evaluate(state(queries, keys, **options), symmetric=symmetric, engine=engine)
     sides = [terms] if terms.reverse is None else [terms, terms.reverse]
-    losses = [((q * (math.log(density) + side.log_partition)).exp() - (q * side.positive).exp()) / q for side in sides]
+    # Both less 1, which keeps the digits of a small q.
+    losses = [
+        (torch.expm1(q * (math.log(density) + side.log_partition)) - torch.expm1(q * side.positive)) / q
+        for side in sides
+    ]
     return both_ways(terms, losses, reduction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,9 +11,18 @@ from torch import Tensor
 
 from tellapart.errors import requirement
 from tellapart.objective import info_nce
-from tellapart.partition import evaluate, state
+from tellapart.partition import Terms, evaluate, state
+from tellapart.partition.segments import log_add, segment_logsumexp
 from tellapart.relations import Relation, everyone, paired, same
-from tellapart.variants.options import LineUpOptions, Options, check_between, decoupled_terms, reduced
+from tellapart.variants.options import (
+    LineUpOptions,
+    Options,
+    check_between,
+    counted_once,
+    counterparts,
+    decoupled_terms,
+    reduced,
+)
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -75,7 +85,8 @@ def mil_nce(
 ) -> Float[Tensor, "..."]:
     """MIL-NCE: any of a query's positives will do, `L_i = −log (Z⁺_i / (Z⁺_i + Z⁻_i))`, each positive counted once.
 
-    `Z⁺_i = Σ_{p∈P(i)} exp S_ip`, and Z⁻ sums over the others: the floor of the loss is 0.
+    `Z⁺_i = Σ_{p∈P(i)} exp S_ip`, and Z⁻ sums over the others: the floor of the loss is 0. Positives' weights
+    do not count.
 
     Args:
         queries: `(n, d)`, clips of video, say.
@@ -85,7 +96,7 @@ def mil_nce(
         engine: as for `info_nce`, like the other options.
 
     Raises:
-        ValueError: as `info_nce`.
+        ValueError: as `info_nce`; a query, or if symmetric a key, whose candidates are all positives.
 
     Source: Miech et al. 2020, eq. 1.
 
@@ -93,15 +104,13 @@ def mil_nce(
     >>> mil_nce(x, x.repeat(2, 1), positives=same([0, 1], [0, 1, 0, 1]), temperature=1.0)  # log(1 + 2/2e)
     tensor(0.3133)
     """
+    if options.get("positives") is not None:
+        options["positives"] = counted_once(counterparts(options["positives"], queries, keys))
     terms = decoupled_terms(queries, keys, multi_positive="in", symmetric=symmetric, engine=engine, **options)
-    own = terms.positive + terms.n_positives.log()
-    others = terms.log_partition
+    own, others = _sum_of_positives(terms), terms.log_partition
     if terms.reverse is not None:
         positives = options.get("positives") or paired()
-        of_key = terms.reverse.log_partition
-        top = of_key.detach().amax().clamp(min=torch.finfo(of_key.dtype).min)
-        seen = positives.gather_sum((of_key - top).exp()[:, None], len(queries))[:, 0]
-        others = torch.logaddexp(others, seen.clamp(min=torch.finfo(seen.dtype).tiny).log() + top)
+        others = log_add(others, _logsumexp_over(positives, terms.reverse.log_partition, len(queries), engine))
     loss = torch.logaddexp(others - own, torch.zeros_like(own))
     return reduced(loss, terms.n_positives > 0, reduction)
 
@@ -124,13 +133,14 @@ def ranking(
     Args:
         queries: `(n, d)`.
         keys: `(m, d)`.
-        levels: who is a counterpart at each level, the closest first; a pair should be in one of them.
+        levels: who is a counterpart at each level, the closest first; a pair should be in one of them. Weights
+            do not count, and a level may be without pairs in a batch.
         temperatures: one τ per level; growing ones forgive more the further down.
         exclude: who stands in no line-up.
         score: as for `info_nce`, like `reduction` and `engine`.
 
     Raises:
-        ValueError: as many temperatures as levels are required; or as `info_nce`.
+        ValueError: as many temperatures as levels are required; no pair at any level; or as `info_nce`.
 
     Source: Hoffmann et al. 2022 (RINCE), eq. 4 and 5 ("in").
 
@@ -143,13 +153,19 @@ def ranking(
     total = torch.zeros((), device=queries.device)
     active = torch.zeros(len(queries), dtype=torch.bool, device=queries.device)
     above = exclude
-    for level, temperature in zip(levels, temperatures, strict=True):
+    for given, temperature in zip(levels, temperatures, strict=True):
+        level = counted_once(counterparts(given, queries, keys))
+        if not bool(level.counts(len(queries), len(keys), queries.device)[0].any()):
+            continue
         line_up = state(queries, keys, positives=level, exclude=above, temperature=temperature, score=score)
         terms = evaluate(line_up, multi_positive="in", engine=engine)
         present = terms.n_positives > 0
         # Sums over the positives where "in" takes their mean.
-        total = total + (terms.per_query() - terms.n_positives.clamp(min=1).log()).masked_fill(~present, 0)
+        loss = terms.per_query() - _log_count(terms)
+        total = total + loss.masked_fill(~present, 0)
         active, above = active | present, level if above is None else above | level
+    if not bool(active.any()):
+        raise ValueError(requirement("levels", "relate at least one query to a key", "no related pair"))
     return reduced(total, active, reduction)
 
 
@@ -181,8 +197,29 @@ def label_smoothing(
     check_between("smoothing", smoothing, 0, 1)
     if options.get("exclude") is not None:
         raise ValueError(requirement("exclude", "be None where the target is spread over everyone", "a relation"))
-    options["positives"] = _Smoothed(options.get("positives") or paired(), smoothing, len(queries), len(keys))
+    positives = counterparts(options.get("positives"), queries, keys)
+    options["positives"] = _Smoothed(positives, smoothing, len(queries), len(keys))
     return info_nce(queries, keys, **options)
+
+
+def _log_count(terms: Terms) -> Float[Tensor, " n"]:
+    """How many positives each query has, in logarithms; 0 for a query without."""
+    return terms.n_positives.clamp(min=1).to(terms.positive.dtype).log()
+
+
+def _sum_of_positives(terms: Terms) -> Float[Tensor, " n"]:
+    """`log Σ_{p∈P(i)} exp S_ip`, where "in" takes the mean."""
+    return terms.positive + _log_count(terms)
+
+
+def _logsumexp_over(relation: Relation, values: Float[Tensor, " m"], n: int, engine: str) -> Float[Tensor, " n"]:
+    """`log Σ_j exp v_j` over each query's related keys; what those with none get has no meaning."""
+    pairs = relation.pairs(n, len(values), values.device)
+    if pairs is not None:
+        return segment_logsumexp(values[pairs.cols], pairs.rows, n)
+    values = values.clamp(min=torch.finfo(values.dtype).min / 4)  # Nobody's −∞ is not finite.
+    line_up = state(values.new_ones(n, 1), values[:, None], positives=relation, score="dot", temperature=1.0)
+    return _sum_of_positives(evaluate(line_up, multi_positive="in", engine=engine))
 
 
 class _Smoothed(Relation):
@@ -191,6 +228,7 @@ class _Smoothed(Relation):
     def __init__(self, positives: Relation, smoothing: float, n: int, m: int) -> None:
         self.positives, self.smoothing, self.n, self.m = positives, smoothing, n, m
 
+    @lru_cache(maxsize=1)  # noqa: B019 — it lives as long as one loss
     def _totals(self, device: torch.device) -> Tensor:
         ones = torch.ones(self.m, 1, dtype=torch.float64, device=device)
         return self.positives.gather_sum(ones, self.n)[:, 0]
