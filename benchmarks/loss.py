@@ -124,19 +124,24 @@ def step(loss: Loss, inputs: list[Tensor]) -> float:
     return time.perf_counter() - start
 
 
-def measure(name: str, n: int, d: int, budget: float) -> Result:
-    """Let all contenders that can hold the size take turns, for about `budget` seconds, 3 to 201 rounds."""
+def measure(name: str, n: int, d: int, budget: float, only: tuple[str, ...] = ()) -> Result:
+    """Let contenders that can hold the size take turns, for about `budget` seconds, 3 to 201 rounds.
+
+    Each round starts with another: who follows a contender that leaves the caches cold is not always the same.
+    """
     work, result = WORKS[name], Result(name, n, d)
     inputs = work.inputs(n, d)
     contenders = {"tellapart": work.ours}
     if work.scores(n) <= MOST_SCORES:
-        contenders |= {label: loss for label, loss in work.others.items() if peers.can_hold(label, n)}
+        fit = {label: loss for label, loss in work.others.items() if peers.can_hold(label, n)}
+        contenders |= {label: fit[label] for label in only or fit}
     result.errors = {label: error(loss, work, inputs) for label, loss in contenders.items()}
     spent, rounds = 0.0, 0
     warm_up = 0 if work.scores(n) > 10**7 else 5
     while rounds < 3 + warm_up or (spent < budget and rounds < 201):
-        for label, loss in contenders.items():
-            seconds = step(loss, inputs)
+        order = list(contenders)
+        for label in order[rounds % len(order) :] + order[: rounds % len(order)]:
+            seconds = step(contenders[label], inputs)
             spent += seconds
             if rounds >= warm_up:
                 result.seconds.setdefault(label, []).append(seconds)
@@ -168,17 +173,17 @@ def error(loss: Loss, work: Work, inputs: list[Tensor]) -> float:
 
 def peak(name: str, contender: str, n: int, d: int) -> str:
     """MiB that forward and backward need beyond inputs and gradients, in a process of their own."""
-    command = [sys.executable, __file__, "--peak", name, contender, str(n), str(d)]
+    return alone("--peak", name, contender, str(n), str(d))
+
+
+def alone(*arguments: str) -> str:
+    """What this script prints in a process of its own."""
+    command = [sys.executable, __file__, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def report_peak(name: str, contender: str, n: int, d: int) -> None:
     """What the process of `peak` does: warm up small, then measure."""
-    import resource
-
-    def resident() -> float:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
     work = WORKS[name]
     loss = work.ours if contender.startswith("tellapart") else work.others[contender]
     inputs = work.inputs(n, d)
@@ -187,18 +192,42 @@ def report_peak(name: str, contender: str, n: int, d: int) -> None:
         inputs = [torch.nn.functional.normalize(x.detach()).requires_grad_() for x in inputs]
         loss = partial(info_nce, temperature=formulas.TAU, symmetric=True, score="dot")
     step(loss, work.inputs(64, d))
-    before = resident()
+    before = resident(reset=True)
     with options(memory_budget=0 if contender in (KEEPING_NONE, UNIT_VECTORS) else None):
         step(loss, inputs)
     gradients = sum(x.numel() * x.element_size() for x in inputs if x.requires_grad) / 2**20
     print(f"{resident() - before - gradients:.0f}")
 
 
+def resident(reset: bool = False) -> float:
+    """The peak of this process's resident memory in MiB; from now on, if `reset`.
+
+    Of the kernel's own count, for `getrusage` of a child begins with its parent's.
+    """
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def whole(n: int, d: int) -> None:
+    """Do one step of a symmetric loss that keeps nothing, and print the seconds and the peak of the whole process."""
+    inputs = [torch.nn.functional.normalize(x.detach()).requires_grad_() for x in leaves(n, d, 2)]
+    loss = partial(info_nce, temperature=formulas.TAU, symmetric=True, score="dot")
+    with options(memory_budget=0):
+        seconds = step(loss, inputs)
+    print(f"{seconds:.0f} {resident():.0f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true", help="only the lines that have to hold")
     parser.add_argument("--peak", nargs=4, metavar=("WORK", "CONTENDER", "N", "D"), help="used by this script itself")
+    parser.add_argument("--whole", nargs=2, type=int, metavar=("N", "D"), help="used by this script itself")
     arguments = parser.parse_args()
+    if arguments.whole:
+        whole(*arguments.whole)
+        return
     if arguments.peak:
         name, contender, n, d = arguments.peak
         report_peak(name, contender, int(n), int(d))

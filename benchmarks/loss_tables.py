@@ -6,14 +6,11 @@ import os
 import platform
 import shutil
 import statistics
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import torch
 
-from loss import KEEPING_NONE, RESULTS, UNIT_VECTORS, WORKS, Result, measure, peak
+from loss import KEEPING_NONE, RESULTS, UNIT_VECTORS, WORKS, Result, alone, measure, peak
 
 REQUIRED = [
     ("NT-Xent", 4096, 128, "lightly's formula", 8.0),
@@ -47,34 +44,22 @@ def required() -> str:
         rows.append(f"| {work}, {n} × {d} | {other} | {ratio:.1f} | {ours:.2f} s |")
     print("\nup to 10⁶ scores: our time over the plain formula's (median of rounds), at most 1.10")
     for work, n, d in SMALL:
-        result = measure(work, n // 2 if work == "NT-Xent" else n, d, 1.0)
         plain = next(iter(WORKS[work].others))
+        result = measure(work, n // 2 if work == "NT-Xent" else n, d, 1.0, only=(plain,))
         print(f"  {work:18} {result.n:6} × {d:3}  {plain:24} {1 / result.ratio(plain):5.2f}  ", end="")
         print(verdict(result.ratio(plain) >= 1 / 1.1), flush=True)
     beyond = int(peak("symmetric", UNIT_VECTORS, 32768, 512))
     print("\npeak beyond inputs and gradients, symmetric 32768 × 512, nothing kept: ", end="")
     print(f"{beyond} MiB, at most 64  {verdict(beyond <= 64)}")
-    seconds, resident = whole(65536, 512)
-    print(f"symmetric 65536 × 512: {seconds:.0f} s, {resident} MiB resident, at most 1536  {verdict(resident <= 1536)}")
+    seconds, resident = alone("--whole", "65536", "512").split()
+    print(f"symmetric 65536 × 512: {seconds} s, {resident} MiB resident in all, at most 1536  ", end="")
+    print(verdict(int(resident) <= 1536))
     return "\n".join(rows)
 
 
 def verdict(met: bool) -> str:
     """How a line ends."""
     return "met" if met else "NOT MET"
-
-
-def whole(n: int, d: int) -> tuple[float, int]:
-    """Seconds and peak MiB of a process that does one step and nothing else."""
-    code = (
-        "import resource, torch; from tellapart import info_nce, options\n"
-        f"q, k = (torch.nn.functional.normalize(torch.randn({n}, {d})).requires_grad_() for _ in range(2))\n"
-        "with options(memory_budget=0): info_nce(q, k, score='dot', symmetric=True).backward()\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
-    )
-    start = time.perf_counter()
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    return time.perf_counter() - start, int(out)
 
 
 def everything() -> None:

@@ -44,6 +44,14 @@ def unit(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     return result
 
 
+# Squares of smaller lengths lose digits to underflow, of larger ones overflow.
+_SAFE = {
+    dtype: (limits.smallest_normal**0.5 / limits.eps, limits.max**0.5)
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+    for limits in (torch.finfo(dtype),)
+}
+
+
 class _Unit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, vectors: Tensor) -> Tensor:
@@ -76,9 +84,9 @@ def _squares_are_safe(length: Tensor) -> bool:
     """Whether no row is so short or so long that its squares underflowed or overflowed."""
     if length.device.type != "cpu":
         return False  # Looking would make an accelerator wait.
-    limits = torch.finfo(length.dtype)
-    low, high = (x.item() for x in length.aminmax())
-    return bool(low > limits.smallest_normal**0.5 / limits.eps and high < limits.max**0.5)
+    low, high = length.aminmax()
+    least, most = _SAFE[length.dtype]
+    return bool(low.item() > least and high.item() < most)
 
 
 def cosine(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> InnerProduct:

@@ -18,41 +18,45 @@ if TYPE_CHECKING:
     from tellapart.relations import Pairs
 
 
-def one_positive_each(line_up: LineUp, symmetric: bool) -> Pairs | None:
-    """The pairs of a line-up in which each query has one positive, as it is, and each key if the keys ask.
+def one_positive_each(line_up: LineUp, symmetric: bool) -> tuple[Pairs, Pairs | None] | None:
+    """Pairs and exclusions of a line-up in which each query has one positive, as it is, and each key if they ask.
 
     `None` if it is another, or if it would take time to tell.
 
     >>> from tellapart.partition.line_up import state
     >>> from tellapart.relations import paired
     >>> line_up = state(torch.eye(2), torch.eye(2))
-    >>> one_positive_each(line_up, symmetric=True).cols.tolist()
+    >>> one_positive_each(line_up, symmetric=True)[0].cols.tolist()
     [0, 1]
     """
     positives, exclude = line_up.positives, line_up.exclude
     if not positives.listed or line_up.penalty is not None or line_up.mined is not None:
         return None
-    n, m = len(line_up.queries), line_up.n_keys
+    n, m = line_up.queries.shape[0], line_up.n_keys
     pairs = positives.pairs(n, m, line_up.queries.device)
-    if pairs is None or not pairs.one_each or (symmetric and not (pairs.rows is pairs.cols and n == m)):
+    if pairs is None or not pairs.one_each or (symmetric and not (pairs.diagonal and n == m)):
         return None
     if exclude is None:
-        return pairs
-    return pairs if exclude.listed and not bool(exclude.at(pairs.rows, pairs.cols).any()) else None
+        return pairs, None
+    excluded = exclude.pairs(n, m, line_up.queries.device) if exclude.listed else None
+    if excluded is None:
+        return None
+    apart = excluded.diagonal and pairs.off_diagonal
+    return (pairs, excluded) if apart or not bool(exclude.at(pairs.rows, pairs.cols).any()) else None
 
 
-def classify(line_up: LineUp, pairs: Pairs, symmetric: bool) -> Terms:
+def classify(line_up: LineUp, pairs: Pairs, excluded: Pairs | None, symmetric: bool) -> Terms:
     """The terms of such a line-up: `L_i = cross-entropy of S_i against its positive`.
 
     >>> from tellapart.partition.line_up import state
     >>> from tellapart.relations import paired
     >>> line_up = state(torch.eye(2), torch.eye(2), temperature=1.0)
-    >>> classify(line_up, paired().pairs(2, 2), symmetric=False).cross_entropy
+    >>> classify(line_up, paired().pairs(2, 2), None, symmetric=False).cross_entropy
     tensor([0.3133, 0.3133])
     """
-    logits = _logits(line_up)
+    logits = _without(line_up.scaled_queries() @ line_up.keys.T, excluded)
     positive = logits[pairs.rows, pairs.cols]
-    negatives = _without(logits.detach(), pairs)
+    negatives = _without(logits.detach().clone(), pairs)
     candidates = n_candidates(line_up)
 
     def terms(side: int, logits: Tensor, negatives: Tensor, reverse: Terms | None) -> Terms:
@@ -65,16 +69,18 @@ def classify(line_up: LineUp, pairs: Pairs, symmetric: bool) -> Terms:
     return terms(0, logits, negatives, reverse)
 
 
-def classification_loss(line_up: LineUp, pairs: Pairs, symmetric: bool, reduction: str) -> Float[Tensor, "..."]:
+def classification_loss(
+    line_up: LineUp, pairs: Pairs, excluded: Pairs | None, symmetric: bool, reduction: str
+) -> Float[Tensor, "..."]:
     """`classify(...).loss(reduction)`, and nothing besides.
 
     >>> from tellapart.partition.line_up import state
     >>> from tellapart.relations import paired
     >>> line_up = state(torch.eye(2), torch.eye(2), temperature=1.0)
-    >>> classification_loss(line_up, paired().pairs(2, 2), symmetric=True, reduction="mean")
+    >>> classification_loss(line_up, paired().pairs(2, 2), None, symmetric=True, reduction="mean")
     tensor(0.3133)
     """
-    logits = _logits(line_up)
+    logits = _without(line_up.scaled_queries() @ line_up.keys.T, excluded)
     own = cross_entropy(logits, pairs.cols, reduction=reduction)
     if not symmetric:
         return own
@@ -82,16 +88,10 @@ def classification_loss(line_up: LineUp, pairs: Pairs, symmetric: bool, reductio
     return torch.cat([own, other]) if reduction == "none" else (own + other) / 2
 
 
-def _logits(line_up: LineUp) -> Tensor:
-    logits = line_up.scaled_queries() @ line_up.keys.T
-    if line_up.exclude is None:
-        return logits
-    return _without(logits, line_up.exclude.pairs(len(logits), line_up.n_keys, logits.device))
-
-
 def _without(logits: Tensor, left_out: Pairs | None) -> Tensor:
+    """The logits, −∞ for those left out; of the diagonal, which is the commonest, in place."""
     if left_out is None:
         return logits
-    if left_out.rows is left_out.cols:
-        return logits.diagonal_scatter(logits.new_full((len(left_out.rows),), -torch.inf))
+    if left_out.diagonal and len(left_out.rows) == logits.shape[0]:
+        return logits.fill_diagonal_(-torch.inf)
     return logits.index_put((left_out.rows, left_out.cols), torch.full((), -torch.inf).to(logits))

@@ -43,8 +43,8 @@ def evaluate(
     """
     if choose(line_up, engine) == "tiled":
         terms = tiled.evaluate(line_up, multi_positive, symmetric, detailed)
-    elif (pairs := one_positive_each(line_up, symmetric)) is not None:
-        return classify(line_up, pairs, symmetric)
+    elif (found := one_positive_each(line_up, symmetric)) is not None:
+        return classify(line_up, *found, symmetric)
     else:
         terms = dense.evaluate(line_up, multi_positive, symmetric, detailed)
     terms.check()
@@ -65,8 +65,8 @@ def evaluate_loss(
     """
     if choose(line_up, engine) == "tiled":
         terms = tiled.evaluate(line_up, multi_positive, symmetric, detailed=False, uniform=reduction != "none")
-    elif (pairs := one_positive_each(line_up, symmetric)) is not None:
-        return classification_loss(line_up, pairs, symmetric, reduction)
+    elif (found := one_positive_each(line_up, symmetric)) is not None:
+        return classification_loss(line_up, *found, symmetric, reduction)
     else:
         terms = dense.evaluate(line_up, multi_positive, symmetric, detailed=False)
     terms.check()
@@ -84,4 +84,4 @@ def choose(line_up: LineUp, engine: str) -> str:
     check_choice("engine", engine, ENGINES)
     if engine != "auto":
         return engine
-    return "dense" if len(line_up.queries) * len(line_up.keys) <= _CROSSOVER else "tiled"
+    return "dense" if line_up.queries.shape[0] * line_up.keys.shape[0] <= _CROSSOVER else "tiled"

@@ -72,11 +72,11 @@ def state(
     check_embeddings("queries", queries)
     if keys is not queries:
         check_embeddings("keys", keys)
-    check_temperature(temperature, len(queries))
+    check_temperature(temperature, n := queries.shape[0])
+    m = keys.shape[0]
     if not 0 <= margin < float("inf"):
         raise ValueError(requirement("margin", "be finite and at least 0", margin))
-    positives = _checked_relations(positives, exclude, len(queries), len(keys))
-    n, m = len(queries), len(keys)
+    positives = _checked_relations(positives, exclude, n, m)
     alone = keys is queries
     score = scores.resolve(score)
     if queries.dtype != keys.dtype:

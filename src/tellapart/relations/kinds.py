@@ -211,7 +211,7 @@ class _OtherViews(Relation):
             return None
         rows = torch.arange(n, device=device)
         if others == 1:
-            return Pairs(rows, rows.roll(self.n_examples), one_each=True)
+            return Pairs(rows, rows.roll(self.n_examples), one_each=True, off_diagonal=True)
         steps = self.n_examples * torch.arange(1, others + 1, device=device)
         return Pairs(rows.repeat_interleave(others), ((rows[:, None] + steps) % n).flatten())
 

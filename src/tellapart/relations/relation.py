@@ -28,6 +28,13 @@ class Pairs(NamedTuple):
     weights: Float[Tensor, " p"] | None = None
     one_each: bool = False
     """Whether `rows` is 0, 1, …, n − 1: each query has exactly one."""
+    off_diagonal: bool = False
+    """Whether it is certain that no pair is (i, i)."""
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether it is certain that every pair is (i, i)."""
+        return self.rows is self.cols
 
 
 class Relation(ABC):
