@@ -70,7 +70,7 @@ def everything() -> None:
     for work in WORKS:
         for n in SIZES:
             for d in WIDTHS:
-                results.append(measure(work, n, d, BUDGET if n >= 4096 else 2.0))
+                results.append(measure(work, n, d, 0.6 * BUDGET if n >= 4096 else 1.5))
                 print(line(results[-1]), flush=True)
     rows = "\n".join(line(result) for result in results)
     heading = (

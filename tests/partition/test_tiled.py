@@ -141,6 +141,48 @@ def test_no_tensor_of_n_times_m_entries_exists(case):
     assert seen.numel < N * N / 3
 
 
+class Products(TorchDispatchMode):
+    """Counts multiply-adds of matrix products."""
+
+    total = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        factors = {"aten::mm": args[:2], "aten::addmm_": args[1:3]}.get(function.name().split(".")[0], ())
+        if factors:
+            self.total += factors[0].numel() * factors[1].shape[1]
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("given", "needs", "kept", "products"),
+    [
+        ({}, (True, True), 0, 3),  # formed in the forward pass
+        ({}, (True, False), 0, 2),
+        ({"reduction": "none"}, (True, True), 0, 4),
+        ({"reduction": "none"}, (True, False), 0, 2),
+        ({"symmetric": True}, (True, True), 0, 4),
+        ({"symmetric": True}, (True, True), 2**30, 3),
+        ({"symmetric": True}, (True, False), 0, 3),
+        ({}, (False, False), 2**30, 1),
+    ],
+)
+def test_no_product_is_computed_that_nobody_needs(given, needs, kept, products, monkeypatch):
+    monkeypatch.setattr(stream, "_LONG", 0)
+    q, k = (x.requires_grad_(need) for x, need in zip((vectors(1), vectors(2)), needs, strict=True))
+    with Products() as seen, options(memory_budget=kept):
+        loss = info_nce(q, k, engine="tiled", **given).sum()
+        if loss.requires_grad:
+            loss.backward()
+    assert seen.total == products * N * N * D
+
+
+def test_of_a_mirrored_matrix_half_the_tiles_are_computed():
+    a, b = vectors(1, 2000).requires_grad_(), vectors(2, 2000).requires_grad_()
+    with Products() as seen, options(memory_budget=0):
+        nt_xent(a, b, engine="tiled").backward()
+    assert seen.total < (0.5 + 0.1) * 4 * 4000 * 4000 * D
+
+
 def test_several_backward_passes_and_accumulation_add_up():
     for symmetric in (False, True):
         q, k = vectors(1).requires_grad_(), vectors(2).requires_grad_()
@@ -216,7 +258,7 @@ def test_the_engine_is_chosen_from_the_shapes_alone():
     from tellapart.partition import state
     from tellapart.partition.engine import choose
 
-    small, large = (state(torch.ones(n, 2), torch.ones(n, 2)) for n in (1000, 1001))
+    small, large = (state(torch.ones(n, 2), torch.ones(n, 2)) for n in (1024, 1025))
     assert [choose(small, "auto"), choose(large, "auto")] == ["dense", "tiled"]
     assert [choose(small, "tiled"), choose(large, "dense")] == ["tiled", "dense"]
     with pytest.raises(ValueError, match=r"`engine` must be one of 'auto', 'dense', 'tiled'\. Got 'fast'"):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "dense", "tiled")
 # Up to here the whole matrix stays in cache, and plain matrix operations are faster than tiles.
-_CROSSOVER = 10**6
+_CROSSOVER = 2**20
 
 
 @full_precision

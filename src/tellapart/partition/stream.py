@@ -53,7 +53,7 @@ def log_partition(
     (tensor([3., 3.]), tensor([2., 2., 2.]))
     """
     one_way = len(references) == 1 and not crowd.mirrored
-    if one_way and torch.is_grad_enabled() and queries.requires_grad and not keys.requires_grad:
+    if one_way and queries.requires_grad and not keys.requires_grad:
         return log_partition_of_a_sum(queries, keys, scale, crowd, references, None, tops)
     return list(_Streamed.apply(queries, keys, scale, crowd, tops, *references))
 
@@ -75,7 +75,8 @@ def log_partition_of_a_sum(
     >>> log_partition_of_a_sum(torch.zeros(2, 1), torch.zeros(3, 1), 1.0, Crowd(2, 3, 3), [torch.zeros(2)], None)
     [tensor([1.0986, 1.0986])]
     """
-    if not _band_height(crowd, queries) or not torch.is_grad_enabled():
+    wanted = torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in (queries, keys, scale))
+    if not wanted or not _band_height(crowd, queries):
         return list(_Streamed.apply(queries, keys, scale, crowd, tops, *references))
     return [_Eager.apply(queries, keys, scale, references[0], rest, crowd, tops)]
 

@@ -39,7 +39,9 @@ def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bo
         mirrored=line_up.mirrored,
     )
     if pairs is not None:
-        products, queries, keys = pair_products(queries, keys, pairs)
+        products, queries, with_pairs = pair_products(queries, keys, pairs)
+        # Through a function of both, either would need a gradient if one does.
+        keys = with_pairs if keys.requires_grad else keys
         sides = listed_sides(line_up, pairs, products, multi_positive, symmetric)
         crowd = crowd._replace(left_out=(*crowd.left_out, pairs))
     else:
