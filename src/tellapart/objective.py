@@ -143,7 +143,8 @@ def nt_xent(
 ) -> Float[Tensor, "..."]:
     """NT-Xent: V views of the same n examples; each finds its example's others among all V·n − 1.
 
-    `L_i = log Σ_{j≠i} exp S_ij − mean over the other V − 1 views p of S_ip`, averaged over all V·n.
+    `L_i = log Σ_{j≠i} exp S_ij − mean over the other V − 1 views p of S_ip`, averaged over all V·n. A query's
+    positives share its line-up, so that the floor is log(V − 1); that of `variants.mil_nce` is 0.
 
     Args:
         views: two or more tensors `(n, d)`; row i of each shows example i.
