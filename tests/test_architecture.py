@@ -39,7 +39,18 @@ FLOORS = {
     "__main__": 13,
 }
 LIGHT = {"torch", "numpy"}
-CORE = {"errors", "relations", "scores", "temperature", "partition", "objective", "variants", "compat", "__init__"}
+CORE = {
+    "errors",
+    "relations",
+    "scores",
+    "temperature",
+    "partition",
+    "objective",
+    "negatives",
+    "variants",
+    "compat",
+    "__init__",
+}
 
 
 def unit_of(path: Path) -> str:

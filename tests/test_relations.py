@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tellapart import dense, edges, everyone, gaussian, listed, other_views, paired, same, within
+from tellapart import dense, edges, everyone, gaussian, info_nce, listed, other_views, paired, same, within
 
 N, M = 5, 7
 
@@ -185,6 +185,27 @@ def test_times_that_are_no_numbers_are_refused():
         within(torch.tensor([True]), None, 1)
     with pytest.raises(TypeError, match="`edge_index` must hold integers"):
         edges(torch.tensor([[0.5], [1.0]]))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_narrow_integers_are_ids_as_good_as_wide_ones(dtype):
+    ids = torch.tensor([1, 200, 44] if dtype == torch.uint8 else [1, 200, 300]).to(dtype)
+    pairs = same(ids, torch.tensor([300, 44, 200])).pairs(3, 3)
+    expected = {torch.uint8: [(1, 2), (2, 1)]}.get(dtype, [(1, 2), (2, 0)])
+    assert list(zip(pairs.rows.tolist(), pairs.cols.tolist(), strict=True)) == expected
+    far = edges(torch.tensor([[100, 101], [100, 101]]).to(dtype))
+    assert far.pairs(102, 102).cols.tolist() == [100, 101]
+    index = torch.tensor([2, 0, 1]).to(dtype)
+    for engine in ("dense", "tiled"):
+        found = info_nce(torch.eye(3), torch.eye(3), positives=listed(index), engine=engine)
+        torch.testing.assert_close(found, info_nce(torch.eye(3), torch.eye(3), positives=listed(index.long())))
+
+
+def test_ids_that_could_have_a_gradient_are_refused():
+    with pytest.raises(TypeError, match="`query_ids` must hold integers"):
+        same(torch.ones(3, requires_grad=True))
+    with pytest.raises(ValueError, match="`n_examples` must be at least 1"):
+        other_views(0)
 
 
 def test_an_edgeless_relation_relates_nobody():

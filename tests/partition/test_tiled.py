@@ -23,8 +23,11 @@ CASES = {
     "symmetric": {"symmetric": True},
     "more keys": {"extra": 700},
     "shared negatives": {"negatives": vectors(5, 900)},
-    "negatives of their own": {"negatives": torch.randn(N, 3, D, dtype=torch.float64)},
-    "τ per query, bias per key": {"temperature": 0.1 + torch.rand(N).double(), "key_bias": vectors(6, N, 1)[:, 0]},
+    "negatives of their own": {"negatives": vectors(7, N * 3).view(N, 3, D)},
+    "τ per query, bias per key": {
+        "temperature": 0.1 + vectors(8, N, 1)[:, 0].abs(),
+        "key_bias": vectors(6, N, 1)[:, 0],
+    },
     "margin": {"margin": 0.2, "symmetric": True},
     "labels, out": {"positives": same(LABELS) & ~paired(), "exclude": paired()},
     "labels, in": {"positives": same(LABELS) & ~paired(), "exclude": paired(), "multi_positive": "in"},
@@ -37,6 +40,9 @@ CASES = {
     "distances": {"score": "sqeuclidean", "temperature": 3.0, "symmetric": True},
     "large scores": {"score": "dot", "temperature": 0.01, "symmetric": True},
     "large scores, one way": {"score": "dot", "temperature": 0.01},
+    "more keys, both ways": {"extra": 700, "symmetric": True, "key_bias": vectors(6, N + 700, 1)[:, 0]},
+    "fewer keys, both ways": {"extra": -700, "symmetric": True, "positives": same(ROUND, ROUND[700:])},
+    "negatives, both ways": {"negatives": vectors(5, 900), "symmetric": True, "margin": 0.1},
     "some without positives": {"positives": same(torch.arange(N), torch.arange(N) + 100)},
 }
 
@@ -163,6 +169,8 @@ class Products(TorchDispatchMode):
         ({"symmetric": True}, (True, True), 0, 4),
         ({"symmetric": True}, (True, True), 2**30, 3),
         ({"symmetric": True}, (True, False), 0, 3),
+        ({}, (False, True), 0, 2),
+        ({"symmetric": True}, (False, True), 0, 3),
         ({}, (False, False), 2**30, 1),
     ],
 )
@@ -265,12 +273,61 @@ def test_the_engine_is_chosen_from_the_shapes_alone():
         info_nce(torch.eye(2), torch.eye(2), engine="fast")
 
 
-def test_the_largest_logits_of_a_mirrored_matrix_are_seen_from_both_sides():
-    x = vectors(3)
-    given = {"positives": other_views(N // 2), "exclude": paired()}
-    one, other = (info_nce_terms(x, x, engine=engine, **given) for engine in ("dense", "tiled"))
-    torch.testing.assert_close(other.top_negative, one.top_negative)
-    torch.testing.assert_close(other.accuracy(), one.accuracy())
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"positives": other_views(N // 2), "exclude": paired()},
+        {"positives": same(LABELS) & ~paired(), "exclude": paired(), "multi_positive": "in"},
+        {"positives": same(LABELS) & ~paired(), "exclude": paired(), "margin": 0.2},
+        {},
+    ],
+)
+def test_a_mirrored_matrix_tells_the_same_as_a_whole_one(given, symmetric):
+    results = []
+    for engine in ("dense", "tiled"):
+        x = vectors(3).requires_grad_()
+        terms = info_nce_terms(x, x, symmetric=symmetric, engine=engine, **given)
+        terms.loss().backward()
+        sides = [terms] if terms.reverse is None else [terms, terms.reverse]
+        tops = [y for side in sides for y in (side.top_positive, side.top_negative)]
+        results.append([terms.loss().detach(), x.grad, terms.accuracy(), *tops])
+    torch.testing.assert_close(*results, rtol=1e-8, atol=1e-10)
+
+
+def test_weights_too_small_for_float32_relate_nobody_in_either_engine():
+    """A clock far from all others, and neighbours so faint that a difference of sums would lose them."""
+    times = torch.cat([torch.arange(40.0).double(), torch.tensor([1000.0]).double()])
+    for sigma in (1.0, 0.18):
+        losses = []
+        for engine in ("dense", "tiled"):
+            x = vectors(1, 41, dtype=torch.float32)
+            positives = tellapart.gaussian(times, None, sigma) & ~paired()
+            losses.append(info_nce(x, x, positives=positives, exclude=paired(), engine=engine, reduction="none"))
+        torch.testing.assert_close(*losses, rtol=1e-5, atol=1e-5)
+        assert losses[0][40] == 0
+
+
+@pytest.mark.parametrize("options_", [{}, {"symmetric": True}])
+def test_second_derivatives_are_those_of_the_whole_matrix_inside_autocast_too(options_):
+    results = []
+    for engine, on in (("dense", False), ("tiled", True)):
+        q, k = vectors(1, 40).requires_grad_(), vectors(2, 40).requires_grad_()
+        tau = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=on):
+            loss = info_nce(q, k, temperature=tau, engine=engine, **options_)
+            first = torch.autograd.grad(loss, (q, k, tau), create_graph=True)
+            second = torch.autograd.grad(sum((x**2).sum() for x in first), (q, k, tau))
+        results.append([*(x.detach() for x in first), *second])
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-12)
+
+
+def test_a_matrix_handed_in_column_by_column_is_read():
+    mask = torch.rand(N, N, generator=torch.Generator().manual_seed(0)) < 0.1
+    mask[:, 0] = True
+    x = vectors(1)
+    one, other = (info_nce_terms(x, x, positives=dense(mask.T), engine=e) for e in ("dense", "tiled"))
+    torch.testing.assert_close(other.top_positive, one.top_positive)
 
 
 def test_a_collapsed_encoder_ties_in_tiles_too():

@@ -62,6 +62,8 @@ class KeyQueue(nn.Module):
         check_embeddings("keys", keys)
         if keys.shape[1] != self.keys.shape[1]:
             raise ValueError(requirement("keys", f"have {self.keys.shape[1]} columns", keys.shape[1]))
+        if not isinstance(ids, Tensor):
+            raise TypeError(requirement("ids", "be a tensor of integers", type(ids).__name__))
         if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
             raise TypeError(requirement("ids", "hold integers", ids.dtype))
         if ids.shape != keys.shape[:1]:

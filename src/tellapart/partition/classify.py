@@ -45,27 +45,28 @@ def one_positive_each(line_up: LineUp, symmetric: bool) -> tuple[Pairs, Pairs | 
     return (pairs, excluded) if apart or not bool(exclude.at(pairs.rows, pairs.cols).any()) else None
 
 
-def classify(line_up: LineUp, pairs: Pairs, excluded: Pairs | None, symmetric: bool) -> Terms:
+def classify(line_up: LineUp, pairs: Pairs, excluded: Pairs | None, symmetric: bool, detailed: bool) -> Terms:
     """The terms of such a line-up: `L_i = cross-entropy of S_i against its positive`.
 
     >>> from tellapart.partition.line_up import state
     >>> from tellapart.relations import paired
     >>> line_up = state(torch.eye(2), torch.eye(2), temperature=1.0)
-    >>> classify(line_up, paired().pairs(2, 2), None, symmetric=False).cross_entropy
+    >>> classify(line_up, paired().pairs(2, 2), None, symmetric=False, detailed=False).cross_entropy
     tensor([0.3133, 0.3133])
     """
     logits = _without(line_up.scaled_queries() @ line_up.keys.T, excluded)
     positive = logits[pairs.rows, pairs.cols]
-    negatives = _without(logits.detach().clone(), pairs)
+    negatives = _without(logits.detach().clone(), pairs) if detailed else None
     candidates = n_candidates(line_up)
 
-    def terms(side: int, logits: Tensor, negatives: Tensor, reverse: Terms | None) -> Terms:
+    def terms(side: int, logits: Tensor, negatives: Tensor | None, reverse: Terms | None) -> Terms:
         loss, one = cross_entropy(logits, pairs.cols, reduction="none"), torch.ones_like(pairs.rows)
-        details = Details(one, positive.detach(), negatives.amax(dim=1))
+        details = None if negatives is None else Details(one, positive.detach(), negatives.amax(dim=1))
         return Terms(positive, positive + loss, loss, candidates[side], one, details, reverse)
 
     m = line_up.n_keys
-    reverse = terms(1, logits[:, :m].T, negatives[:, :m].T, None) if symmetric else None
+    turned = None if negatives is None else negatives[:, :m].T
+    reverse = terms(1, logits[:, :m].T, turned, None) if symmetric else None
     return terms(0, logits, negatives, reverse)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tellapart.relations import Pairs
+from tellapart.relations.relation import is_boolean
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -31,6 +32,10 @@ class Crowd(NamedTuple):
     among: Relation | None = None
     mirrored: bool = False
     """Whether queries and keys are the same and (i, j) is left out exactly if (j, i) is."""
+
+    def is_weighed(self) -> bool:
+        """Whether candidates count by weights, and not all alike."""
+        return self.among is not None and not is_boolean(self.among)
 
 
 class Tile(NamedTuple):
@@ -85,13 +90,13 @@ class Marks:
                 torch.cat([pairs.rows for pairs in marked]), torch.cat([pairs.cols for pairs in marked])
             )
 
-    def within(self, tile: Tile) -> Int[Tensor, " p"] | None:
+    def within(self, tile: Tile, device: torch.device) -> Int[Tensor, " p"] | None:
         """Their places in the tile, counted along its rows, or `None` if there are none."""
         if self.relation is None:
             return self.places.get(tile.block)
         if tile.cols.start >= self.grid.crowd.m:
             return None
-        return (self.relation.tile(tile.rows, tile.cols) > 0).view(-1).nonzero()[:, 0]
+        return (self.relation.tile(tile.rows, tile.cols, device) > 0).reshape(-1).nonzero()[:, 0]
 
     def _sort_into_tiles(self, rows: Tensor, cols: Tensor) -> None:
         grid, m = self.grid, self.grid.crowd.m
@@ -112,7 +117,7 @@ class Sieve:
 
     def apply(self, logits: Float[Tensor, "r c"], tile: Tile) -> None:
         """Set the logits of those left out to −∞, and add the logarithm of the others' weights, in place."""
-        if (places := self.left_out.within(tile)) is not None:
+        if (places := self.left_out.within(tile, logits.device)) is not None:
             logits.view(-1).index_fill_(0, places, _NEVER)
         if self.crowd.among is not None and tile.cols.start < self.crowd.m:
             weights = self.crowd.among.tile(tile.rows, tile.cols, logits.device)
@@ -137,7 +142,7 @@ class Tops:
 
     def before(self, logits: Float[Tensor, "r c"], tile: Tile) -> None:
         """See the tile before anyone is left out."""
-        self._places = self.marks.within(tile)
+        self._places = self.marks.within(tile, logits.device)
         if self._places is None:
             return
         values = logits.view(-1)[self._places]

@@ -44,7 +44,7 @@ def evaluate(
     if choose(line_up, engine) == "tiled":
         terms = tiled.evaluate(line_up, multi_positive, symmetric, detailed)
     elif (found := one_positive_each(line_up, symmetric)) is not None:
-        return classify(line_up, *found, symmetric)
+        return classify(line_up, *found, symmetric, detailed)
     else:
         terms = dense.evaluate(line_up, multi_positive, symmetric, detailed)
     terms.check()

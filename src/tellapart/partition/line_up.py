@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tellapart.scores import InnerProduct, Score
 
 
+TEMPERATURE = 0.07
+
+
 @dataclass(frozen=True, eq=False)
 class LineUp:
     """Who asks, who stands in the line-up, and who is whose counterpart.
@@ -54,7 +57,7 @@ def state(
     positives: Relation | None = None,
     exclude: Relation | None = None,
     negatives: Tensor | None = None,
-    temperature: float | Tensor = 0.07,
+    temperature: float | Tensor = TEMPERATURE,
     score: str | Score = "cosine",
     key_bias: Tensor | None = None,
     margin: float = 0.0,
@@ -76,7 +79,9 @@ def state(
     m = keys.shape[0]
     if not 0 <= margin < float("inf"):
         raise ValueError(requirement("margin", "be finite and at least 0", margin))
-    positives = _checked_relations(positives, exclude, n, m)
+    positives = counterparts(positives, n, m)
+    if exclude is not None:
+        check_relation("exclude", exclude, n, m)
     alone = keys is queries
     score = scores.resolve(score)
     if queries.dtype != keys.dtype:
@@ -98,7 +103,8 @@ def state(
     if not isinstance(score, nn.Module):
         _same_width("keys", keys, queries)
     if key_bias is not None:
-        key_bias = _checked_bias(key_bias, len(keys)).to(dtype)
+        check_per_candidate("key_bias", key_bias, len(keys))
+        key_bias = key_bias.to(dtype)
     product = score(queries, keys)
     folded = _folded(product, scale, key_bias)
     return LineUp(
@@ -117,17 +123,34 @@ def state(
     )
 
 
-def _checked_relations(positives: Relation | None, exclude: Relation | None, n: int, m: int) -> Relation:
-    """The positives, by default each query's key of the same number."""
-    if positives is None:
-        positives = paired()
-        if m < n:
-            must = f"hold a counterpart for each of the {n} queries"
-            raise ValueError(requirement("keys", must, f"{m} rows"))
-    check_relation("positives", positives, n, m)
-    if exclude is not None:
-        check_relation("exclude", exclude, n, m)
-    return positives
+def counterparts(positives: Relation | None, n: int, m: int) -> Relation:
+    """The positives of n queries among m keys, by default each query's key of the same number.
+
+    Raises:
+        TypeError: not a relation.
+        ValueError: a relation of another size, or by default fewer keys than queries.
+
+    >>> counterparts(None, 2, 2).tile(slice(0, 1), slice(0, 2)).tolist()
+    [[True, False]]
+    """
+    if positives is not None:
+        check_relation("positives", positives, n, m)
+    elif m < n:
+        raise ValueError(requirement("keys", f"hold a counterpart for each of the {n} queries", f"{m} rows"))
+    return paired() if positives is None else positives
+
+
+def check_per_candidate(parameter: str, values: object, n_candidates: int) -> None:
+    """Raise unless `values` is a tensor with one finite number per key and shared negative.
+
+    >>> check_per_candidate("key_bias", torch.zeros(3), 3)
+    """
+    if not isinstance(values, torch.Tensor):
+        raise TypeError(requirement(parameter, "be a tensor", type(values).__name__))
+    if values.shape != (n_candidates,):
+        must = f"have one entry per key and shared negative, ({n_candidates},)"
+        raise ValueError(requirement(parameter, must, f"shape {tuple(values.shape)}"))
+    check_finite(parameter, values)
 
 
 def _folded(
@@ -162,16 +185,6 @@ def _penalty(margin: float, scale: float | Tensor, like: Tensor) -> Tensor | Non
 def _column(scale: float | Tensor) -> float | Tensor:
     """One number, or one number a row."""
     return scale[:, None] if isinstance(scale, Tensor) and scale.ndim else scale
-
-
-def _checked_bias(key_bias: Tensor, n_candidates: int) -> Tensor:
-    if not isinstance(key_bias, torch.Tensor):
-        raise TypeError(requirement("key_bias", "be a tensor", type(key_bias).__name__))
-    if key_bias.shape != (n_candidates,):
-        must = f"have one entry per key and shared negative, ({n_candidates},)"
-        raise ValueError(requirement("key_bias", must, f"shape {tuple(key_bias.shape)}"))
-    check_finite("key_bias", key_bias)
-    return key_bias
 
 
 def _same_width(parameter: str, value: Tensor, other: Tensor) -> Tensor:

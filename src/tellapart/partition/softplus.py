@@ -15,6 +15,7 @@ from tellapart.partition import twice
 from tellapart.partition.crowd import Crowd
 from tellapart.partition.line_up import LineUp
 from tellapart.partition.precision import full_precision
+from tellapart.partition.products import pair_products
 from tellapart.partition.segments import segment_sum
 from tellapart.partition.stream import grid_for
 from tellapart.partition.walk import Walk
@@ -38,7 +39,7 @@ def evaluate_binary(line_up: LineUp, *, only_negatives: bool = False) -> Float[T
     pairs = relation.pairs(n, m, queries.device)
     excluded = None if line_up.exclude is None else line_up.exclude.pairs(n, m, queries.device)
     if pairs is not None:
-        values = (queries[pairs.rows] * keys[pairs.cols]).sum(1)
+        values, queries, keys = pair_products(queries, keys, pairs)
         total = segment_sum(_softplus(-values), pairs.rows, n)
     else:
         total = softplus_sum(-queries, keys[:m], Crowd(n, m, m, among=~~relation))

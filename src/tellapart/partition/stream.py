@@ -124,8 +124,7 @@ class _Streamed(torch.autograd.Function):
                 shares = Shares(sum(gradients[1:], start=gradients[0]), rows), None
             else:
                 shares = Shares(gradients[0], rows), Shares(gradients[1], cols)
-            wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[2], ctx.needs_input_grad[1]
-            to = [torch.zeros_like(x) if want else None for x, want in zip((queries, keys), wanted, strict=True)]
+            to = _places(ctx, queries, keys)
             for number, tile in enumerate(grid.tiles()):
                 scores = kept[number] if number < len(kept) else walk.scores(tile)
                 walk.spread(walk.shares(scores, tile, *shares), tile, to, queries)
@@ -147,7 +146,7 @@ class _Eager(torch.autograd.Function):
     ) -> Tensor:
         grid = grid_for(crowd, queries, height=_band_height(crowd, queries))
         walk = _walk(queries, keys, scale, crowd, grid, tops)
-        to = [torch.zeros_like(queries), torch.zeros_like(keys) if ctx.needs_input_grad[1] else None]
+        to = _places(ctx, queries, keys)
         sums = LogSum(crowd.n, queries, walk.bounded)
         result, expected = torch.empty_like(reference), torch.ones_like(reference)
         weighed = torch.empty_like(queries)
@@ -182,10 +181,16 @@ class _Eager(torch.autograd.Function):
         if keys_grad is not None:
             largest = expected[ctx.best]
             keys_grad = keys_grad * torch.where(largest > 0, gradient[ctx.best] / largest, 0)
-        queries_grad = queries_grad * gradient[:, None]
+        queries_grad = None if queries_grad is None else queries_grad * gradient[:, None]
         with torch.autocast(queries.device.type, enabled=False):
             of_scale = _of_scale(queries, queries_grad, scale) if ctx.needs_input_grad[2] else None
         return queries_grad, keys_grad, of_scale, *constants
+
+
+def _places(ctx: Any, queries: Tensor, keys: Tensor) -> list[Tensor | None]:
+    """Where to add up the gradients that are needed; the scale's is made of the queries'."""
+    wanted = ctx.needs_input_grad[0] or ctx.needs_input_grad[2], ctx.needs_input_grad[1]
+    return [torch.zeros_like(x) if want else None for x, want in zip((queries, keys), wanted, strict=True)]
 
 
 def _of_scale(queries: Tensor, queries_grad: Tensor | None, scale: float | Tensor) -> Tensor:
@@ -222,7 +227,7 @@ def grid_for(crowd: Crowd, like: Tensor, height: int = 0) -> Grid:
 def _band_height(crowd: Crowd, like: Tensor) -> int:
     """How many rows of scores can be kept at a time; 0 if too few to be worth it."""
     height = min(_HEIGHT, _BAND_BYTES // (like.element_size() * crowd.c))
-    return min(height, crowd.n) if 8 * height >= _HEIGHT and not crowd.mirrored else 0
+    return min(height, crowd.n) if 16 * height >= _HEIGHT and not crowd.mirrored else 0
 
 
 def _walk(queries: Tensor, keys: Tensor, scale: float | Tensor, crowd: Crowd, grid: Grid, tops: Tops | None) -> Walk:
@@ -231,8 +236,9 @@ def _walk(queries: Tensor, keys: Tensor, scale: float | Tensor, crowd: Crowd, gr
 
 def _is_bounded(queries: Tensor, keys: Tensor, scale: float, crowd: Crowd) -> bool:
     """Whether no logit can be so large that exponentials overflow or vanish, in sums and in gradients."""
-    if crowd.among is not None:
+    if crowd.is_weighed():
         return False
     longest = [float(torch.linalg.vector_norm(x, dim=1).amax()) for x in (queries, keys)]
-    # Of the 88 nats that float32 has to either side, 60 are for a logit, the rest for sums and upstream gradients.
-    return scale * longest[0] * longest[1] < 0.68 * math.log(torch.finfo(queries.dtype).max)
+    # Of the 88 nats that float32 has to either side, 60 are for a sum of exponentials, the rest for upstream gradients.
+    sums = scale * longest[0] * longest[1] + math.log(max(crowd.n, crowd.c))
+    return sums < 0.68 * math.log(torch.finfo(queries.dtype).max)

@@ -39,9 +39,9 @@ def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bo
         mirrored=line_up.mirrored,
     )
     if pairs is not None:
-        products, queries, with_pairs = pair_products(queries, keys, pairs)
-        # Through a function of both, either would need a gradient if one does.
-        keys = with_pairs if keys.requires_grad else keys
+        products, *after = pair_products(queries, keys, pairs)
+        # What comes out of a function of both needs a gradient if one of them does.
+        queries, keys = (b if a.requires_grad else a for a, b in zip((queries, keys), after, strict=True))
         sides = listed_sides(line_up, pairs, products, multi_positive, symmetric)
         crowd = crowd._replace(left_out=(*crowd.left_out, pairs))
     else:
@@ -60,6 +60,8 @@ def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bo
             torch.maximum(watch.negative[0], line_up.mined.detach().amax(1), out=watch.negative[0])
     details: list[Details | None] = [None, None]
     if watch is not None:
+        if crowd.mirrored:
+            watch.positive[1], watch.negative[1] = watch.positive[0], watch.negative[0]
         tops = zip(_n_inside(line_up), watch.positive, watch.negative, strict=True)
         details = [Details(*found) for found in tops]
     reverse = _terms(sides[1], others[1], references[1], details[1]) if symmetric else None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tellapart.partition.crowd import Crowd
+from tellapart.partition.precision import full_precision
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -17,6 +18,7 @@ Summary = Callable[[Tensor, int], Tensor]
 _NEVER = float("-inf")
 
 
+@full_precision
 def gradients(
     queries: Float[Tensor, "n e"],
     keys: Float[Tensor, "c e"],
@@ -33,13 +35,14 @@ def gradients(
     """
     with torch.enable_grad():
         # The upstream gradients may depend on the same vectors; here they are constants: hence the aliases.
-        aliases = [x.view_as(x) if isinstance(x, Tensor) else torch.tensor(x) for x in (queries, keys, scale)]
-        logits = _sifted(aliases[2] * aliases[0] @ aliases[1].T, crowd)
+        given = [queries, keys, *([scale] if isinstance(scale, Tensor) else [])]
+        aliases = [x.view_as(x) for x in given]
+        logits = _sifted((aliases[2] if len(aliases) == 3 else scale) * aliases[0] @ aliases[1].T, crowd)
         found = summary(logits, 1), summary(logits[:, : crowd.m], 0)
         totals = [(x * gradient).sum() for x, gradient in zip(found, upstream, strict=False)]
         both = iter(torch.autograd.grad(totals, [x for x in aliases if x.requires_grad], create_graph=True))
-    found_for = [next(both) if x.requires_grad else None for x in aliases]
-    return found_for[0], found_for[1], found_for[2]
+    each = [next(both) if x.requires_grad else None for x in aliases]
+    return each[0], each[1], each[2] if len(each) == 3 else None
 
 
 def _sifted(logits: Tensor, crowd: Crowd) -> Tensor:

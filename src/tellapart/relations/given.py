@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tellapart.errors import requirement, values_are_checked
 from tellapart.relations.kinds import check_range, check_size, integers
-from tellapart.relations.relation import Pairs, Relation
+from tellapart.relations.relation import Pairs, Relation, representable
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -65,7 +65,7 @@ def _weights(parameter: str, weights: Tensor) -> Tensor:
     bad = ~((weights >= 0) & weights.isfinite())
     if values_are_checked(weights) and bool(bad.any()):
         raise ValueError(requirement(parameter, "hold finite weights ≥ 0", weights[bad][0].item()))
-    return weights
+    return representable(weights)
 
 
 class _Edges(Relation):

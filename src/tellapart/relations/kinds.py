@@ -79,9 +79,14 @@ def same(query_ids: Ids, key_ids: Ids | None = None) -> Relation:
 def other_views(n_examples: int) -> Relation:
     """Of V views stacked one behind the other, row i with the other rows of example `i mod n_examples`.
 
+    Raises:
+        ValueError: fewer than one example; at use, rows that are no whole number of views.
+
     >>> other_views(2).tile(slice(0, 4), slice(0, 4)).int().tolist()
     [[0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0]]
     """
+    if n_examples < 1:
+        raise ValueError(requirement("n_examples", "be at least 1", n_examples))
     return _OtherViews(n_examples)
 
 
@@ -95,7 +100,8 @@ def integers(parameter: str, ids: Tensor) -> Int[Tensor, " n"]:
         raise TypeError(requirement(parameter, "hold integers or hashable ids", ids.dtype))
     if ids.ndim != 1:
         raise ValueError(requirement(parameter, "have 1 dimension", f"shape {tuple(ids.shape)}"))
-    return ids
+    # Of whatever width they come: places are computed from them.
+    return ids.long()
 
 
 def _is_numeric(ids: Ids) -> bool:

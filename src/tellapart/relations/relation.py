@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PAIRS_PER_ROW = 8
 """A relation with more pairs than this, per query and key, is read in tiles and not listed."""
 _TILE = 1024
+_SMALLEST = torch.finfo(torch.float32).tiny
 
 
 class Pairs(NamedTuple):
@@ -130,6 +131,25 @@ def check_relation(parameter: str, relation: object, n_queries: int, n_keys: int
     relation.check(parameter, n_queries, n_keys)
 
 
+def is_boolean(relation: Relation) -> bool:
+    """Whether its entries are booleans and not weights.
+
+    >>> from tellapart.relations import paired
+    >>> is_boolean(paired())
+    True
+    """
+    return relation.tile(slice(0, 0), slice(0, 0)).dtype == torch.bool
+
+
+def representable(weights: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+    """The weights, 0 where float32, in which a loss may be computed, would have 0.
+
+    >>> representable(torch.tensor([1.0, 1e-60], dtype=torch.float64)).tolist()
+    [1.0, 0.0]
+    """
+    return weights.masked_fill(weights < _SMALLEST, 0) if weights.is_floating_point() else weights
+
+
 def few(n_pairs: int, n: int, m: int) -> bool:
     """Whether that many pairs among n queries and m keys are worth listing.
 
@@ -149,10 +169,10 @@ class _Both(Relation):
         self.symmetric = left.symmetric and right.symmetric
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        return torch.mul(self.left.at(rows, cols), self.right.at(rows, cols))
+        return representable(torch.mul(self.left.at(rows, cols), self.right.at(rows, cols)))
 
     def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
-        return torch.mul(self.left.tile(rows, cols, device), self.right.tile(rows, cols, device))
+        return representable(torch.mul(self.left.tile(rows, cols, device), self.right.tile(rows, cols, device)))
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         self.left.check(parameter, n_queries, n_keys)
@@ -176,11 +196,12 @@ class _Both(Relation):
         return rows - torch.bincount(taken.rows, minlength=n), cols - torch.bincount(taken.cols, minlength=m)
 
     def gather_sum(self, keys: Tensor, n: int) -> Tensor:
-        """The sum over the left side less that over what a sparse `~right` takes away."""
-        if (taken := self._taken(n, len(keys), keys.device)) is None:
+        """The sum over a boolean left side less that over what a sparse `~right` takes away."""
+        taken = self._taken(n, len(keys), keys.device)
+        # Weights can differ so much that little is left of a difference.
+        if taken is None or not is_boolean(self.left):
             return super().gather_sum(keys, n)
-        less = keys[taken.cols] if taken.weights is None else keys[taken.cols] * taken.weights.to(keys.dtype)[:, None]
-        return self.left.gather_sum(keys, n).index_add(0, taken.rows, less, alpha=-1)
+        return self.left.gather_sum(keys, n).index_add(0, taken.rows, keys[taken.cols], alpha=-1)
 
     def _taken(self, n: int, m: int, device: torch.device | None) -> Pairs | None:
         """Of a dense `left & ~sparse`: the pairs of the left side that are not in the whole."""
@@ -268,10 +289,10 @@ class _Transposed(Relation):
 
 def _filtered(pairs: Pairs, values: Tensor) -> Pairs:
     """The pairs where `values` are not 0, their weights multiplied by them."""
-    kept = values > 0
-    weights = (
-        pairs.weights if values.dtype == torch.bool else values if pairs.weights is None else values * pairs.weights
-    )
+    weights, kept = pairs.weights, values > 0
+    if values.dtype != torch.bool:
+        weights = representable(values if weights is None else values * weights)
+        kept = weights > 0
     return Pairs(
         pairs.rows[kept],
         pairs.cols[kept],

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tellapart.errors import check_finite, requirement
 from tellapart.relations.kinds import check_size, stretches
-from tellapart.relations.relation import Pairs, Relation, few
+from tellapart.relations.relation import Pairs, Relation, few, representable
 
 if TYPE_CHECKING:
     from jaxtyping import Real
@@ -33,7 +33,7 @@ def within(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None
 def gaussian(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None, sigma: float) -> Relation:
     """Soft pairs on clocks that are off by `sigma`: `W_ij = exp(−(t_i − u_j)²/2σ²)`, in (0, 1].
 
-    Far pairs, beyond some 13 σ in float32, have weight 0 and are not related.
+    Far pairs, beyond some 13 σ, where float32 has no number for the weight, are not related.
 
     Raises:
         TypeError: times that are not numbers.
@@ -111,7 +111,7 @@ class _Gaussian(Relation):
         self.symmetric = clocks.queries is clocks.keys
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        return torch.exp(-0.5 * (self.clocks.apart(rows, cols) / self.sigma).square())
+        return representable(torch.exp(-0.5 * (self.clocks.apart(rows, cols) / self.sigma).square()))
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         self.clocks.check(parameter, n_queries, n_keys)

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from tellapart.errors import check_embeddings, requirement
 from tellapart.partition import evaluate_binary, state
+from tellapart.partition.line_up import check_per_candidate
 from tellapart.relations import Relation
 from tellapart.scores import Score
-from tellapart.variants.options import check_per_candidate, reduced
+from tellapart.variants.options import n_candidates, reduced
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -142,7 +143,7 @@ def nce(
         raise ValueError(
             requirement("negatives", "be shared by all queries, (k, d)", f"shape {tuple(negatives.shape)}")
         )
-    check_per_candidate("log_noise", log_noise, keys, negatives)
+    check_per_candidate("log_noise", log_noise, n_candidates(keys, negatives))
     dtype = torch.promote_types(log_noise.dtype, torch.float32)
     key_bias = -(log_noise.to(dtype) + math.log(len(negatives)))
     line_up = state(*(queries, keys), negatives=negatives, temperature=temperature, score=score, key_bias=key_bias)

@@ -11,14 +11,15 @@ from torch import Tensor
 from tellapart.errors import check_temperature, requirement
 from tellapart.objective import info_nce
 from tellapart.partition import Terms, evaluate, state
+from tellapart.partition.line_up import TEMPERATURE, check_per_candidate
 from tellapart.relations import Relation
 from tellapart.variants.options import (
     LineUpOptions,
     Options,
     both_ways,
     check_between,
-    check_per_candidate,
     decoupled_terms,
+    n_candidates,
     reduced,
 )
 
@@ -89,7 +90,7 @@ def dclw(
         raise ValueError(requirement("sigma", "be positive and finite", sigma))
     terms = decoupled_terms(queries, keys, symmetric=False, engine=engine, **options)
     active = terms.n_positives > 0
-    scores = terms.positive * options.get("temperature", 0.07)
+    scores = terms.positive * options.get("temperature", TEMPERATURE)
     shares = (scores / sigma).masked_fill(~active, -torch.inf).softmax(0)
     losses = terms.log_partition - (2 - active.sum() * shares) * terms.positive
     return reduced(losses, active, reduction)
@@ -179,7 +180,7 @@ def hard_negatives(
     # log(E − τ⁺ exp S⁺), where that is positive; elsewhere the floor decides, without a gradient.
     excess = positive + math.log(prior) - weighed if prior else torch.full_like(weighed, -torch.inf)
     floored = excess >= 0
-    corrected = weighed + torch.log1p(-excess.masked_fill(floored, -torch.inf).exp()) - math.log1p(-prior)
+    corrected = weighed + torch.log(-torch.expm1(excess.masked_fill(floored, -torch.inf))) - math.log1p(-prior)
     floor = -1 / torch.as_tensor(temperature, dtype=weighed.dtype, device=weighed.device)
     log_g = torch.where(floored, floor, torch.maximum(corrected, floor.expand_as(corrected)))
     loss = torch.logaddexp(log_count + log_g - positive, torch.zeros_like(positive))
@@ -253,7 +254,7 @@ def log_q(
     >>> log_q(torch.eye(2), torch.eye(2), torch.tensor([0.5, 0.5]).log(), temperature=1.0)
     tensor(0.3133)
     """
-    check_per_candidate("log_probability", log_probability, keys, options.get("negatives"))
+    check_per_candidate("log_probability", log_probability, n_candidates(keys, options.get("negatives")))
     bias = options.get("key_bias")
     options["key_bias"] = -log_probability if bias is None else bias - log_probability
     return info_nce(queries, keys, **options)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 from torch import Tensor
 
-from tellapart.errors import check_choice, check_finite, requirement
+from tellapart.errors import check_choice, requirement
 from tellapart.partition import REDUCTIONS, Terms, evaluate, state
-from tellapart.relations import Relation, check_relation, paired
+from tellapart.partition.line_up import counterparts
+from tellapart.relations import Relation, check_relation
+from tellapart.relations.relation import is_boolean
 from tellapart.scores import Score
 
 if TYPE_CHECKING:
@@ -50,25 +52,11 @@ def decoupled_terms(
     >>> decoupled_terms(torch.eye(3), torch.eye(3), temperature=1.0).log_partition.exp()
     tensor([2., 2., 2.])
     """
-    positives, exclude = counterparts(options.get("positives"), queries, keys), options.get("exclude")
+    positives, exclude = counterparts(options.get("positives"), len(queries), len(keys)), options.get("exclude")
     if exclude is not None:
         check_relation("exclude", exclude, len(queries), len(keys))
     options["exclude"] = positives if exclude is None else positives | exclude
     return evaluate(state(queries, keys, **options), multi_positive=multi_positive, symmetric=symmetric, engine=engine)
-
-
-def counterparts(positives: Relation | None, queries: Tensor, keys: Tensor) -> Relation:
-    """`positives`, by default each query's key of the same number; checked as `info_nce` does.
-
-    >>> counterparts(None, torch.eye(2), torch.eye(2)).tile(slice(0, 1), slice(0, 2)).tolist()
-    [[True, False]]
-    """
-    if positives is not None:
-        check_relation("positives", positives, len(queries), len(keys))
-    elif len(keys) < len(queries):
-        must = f"hold a counterpart for each of the {len(queries)} queries"
-        raise ValueError(requirement("keys", must, f"{len(keys)} rows"))
-    return paired() if positives is None else positives
 
 
 def counted_once(relation: Relation) -> Relation:
@@ -78,21 +66,16 @@ def counted_once(relation: Relation) -> Relation:
     >>> counted_once(dense(torch.tensor([[0.0, 0.5]]))).tile(slice(0, 1), slice(0, 2)).tolist()
     [[False, True]]
     """
-    return relation if relation.tile(slice(0, 0), slice(0, 0)).dtype == torch.bool else ~~relation
+    return relation if is_boolean(relation) else ~~relation
 
 
-def check_per_candidate(parameter: str, values: Tensor, keys: Tensor, negatives: Tensor | None) -> None:
-    """Raise unless `values` holds one finite number per key and shared negative.
+def n_candidates(keys: Float[Tensor, "m d"], negatives: Tensor | None) -> int:
+    """How many keys and shared negatives there are.
 
-    >>> check_per_candidate("log_noise", torch.zeros(3), torch.eye(2), torch.ones(1, 2))
+    >>> n_candidates(torch.eye(2), torch.ones(3, 2))
+    5
     """
-    if not isinstance(values, torch.Tensor):
-        raise TypeError(requirement(parameter, "be a tensor", type(values).__name__))
-    count = len(keys) + (len(negatives) if negatives is not None and negatives.ndim == 2 else 0)
-    if values.shape != (count,):
-        must = f"have one entry per key and shared negative, ({count},)"
-        raise ValueError(requirement(parameter, must, f"shape {tuple(values.shape)}"))
-    check_finite(parameter, values)
+    return len(keys) + (len(negatives) if negatives is not None and negatives.ndim == 2 else 0)
 
 
 def reduced(losses: Float[Tensor, " n"], active: Bool[Tensor, " n"], reduction: str) -> Float[Tensor, "..."]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 from tellapart.errors import requirement
 from tellapart.objective import info_nce
 from tellapart.partition import Terms, evaluate, state
+from tellapart.partition.line_up import counterparts
 from tellapart.partition.segments import log_add, segment_logsumexp
 from tellapart.relations import Relation, everyone, paired, same
 from tellapart.variants.options import (
@@ -19,7 +19,6 @@ from tellapart.variants.options import (
     Options,
     check_between,
     counted_once,
-    counterparts,
     decoupled_terms,
     reduced,
 )
@@ -105,7 +104,7 @@ def mil_nce(
     tensor(0.3133)
     """
     if options.get("positives") is not None:
-        options["positives"] = counted_once(counterparts(options["positives"], queries, keys))
+        options["positives"] = counted_once(counterparts(options["positives"], len(queries), len(keys)))
     terms = decoupled_terms(queries, keys, multi_positive="in", symmetric=symmetric, engine=engine, **options)
     own, others = _sum_of_positives(terms), terms.log_partition
     if terms.reverse is not None:
@@ -154,7 +153,7 @@ def ranking(
     active = torch.zeros(len(queries), dtype=torch.bool, device=queries.device)
     above = exclude
     for given, temperature in zip(levels, temperatures, strict=True):
-        level = counted_once(counterparts(given, queries, keys))
+        level = counted_once(counterparts(given, len(queries), len(keys)))
         if not bool(level.counts(len(queries), len(keys), queries.device)[0].any()):
             continue
         line_up = state(queries, keys, positives=level, exclude=above, temperature=temperature, score=score)
@@ -197,7 +196,7 @@ def label_smoothing(
     check_between("smoothing", smoothing, 0, 1)
     if options.get("exclude") is not None:
         raise ValueError(requirement("exclude", "be None where the target is spread over everyone", "a relation"))
-    positives = counterparts(options.get("positives"), queries, keys)
+    positives = counterparts(options.get("positives"), len(queries), len(keys))
     options["positives"] = _Smoothed(positives, smoothing, len(queries), len(keys))
     return info_nce(queries, keys, **options)
 
@@ -227,11 +226,13 @@ class _Smoothed(Relation):
 
     def __init__(self, positives: Relation, smoothing: float, n: int, m: int) -> None:
         self.positives, self.smoothing, self.n, self.m = positives, smoothing, n, m
+        self._kept: Tensor | None = None
 
-    @lru_cache(maxsize=1)  # noqa: B019 — it lives as long as one loss
     def _totals(self, device: torch.device) -> Tensor:
-        ones = torch.ones(self.m, 1, dtype=torch.float64, device=device)
-        return self.positives.gather_sum(ones, self.n)[:, 0]
+        if self._kept is None or self._kept.device != device:
+            ones = torch.ones(self.m, 1, dtype=torch.float64, device=device)
+            self._kept = self.positives.gather_sum(ones, self.n)[:, 0]
+        return self._kept
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         total = self._totals(rows.device)[rows]
