@@ -230,6 +230,9 @@ class _Same(Relation):
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         return self.query_ids.to(rows.device)[rows] == self.key_ids.to(cols.device)[cols]
 
+    def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
+        return self.query_ids[rows].to(device)[:, None] == self.key_ids[cols].to(device)
+
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         check_size(parameter, "queries", len(self.query_ids), n_queries)
         check_size(parameter, "keys", len(self.key_ids), n_keys)
