@@ -146,7 +146,6 @@ def plot(results: list[Result], path: Path) -> None:
                 row=1,
                 col=column,
             )
-        figure.add_hline(y=1, line_dash="dot", line_color="#888", row=1, col=column)
         figure.update_xaxes(
             type="log", tickvals=SIZES, ticktext=["64", "256", "1k", "4k", "8k", "16k"], row=1, col=column
         )
