@@ -90,16 +90,9 @@ def state(
     queries = queries.to(dtype)
     keys = queries if alone else keys.to(dtype)
     scale = 1 / (temperature.to(queries) if isinstance(temperature, Tensor) else temperature)
-    mined = None
-    if negatives is not None:
-        check_embeddings("negatives", negatives, dims=(2, 3))
-        negatives = negatives.to(dtype)
-        if negatives.ndim == 2:
-            keys = torch.cat([keys, _same_width("negatives", negatives, keys)])
-        elif len(negatives) != n:
-            raise ValueError(requirement("negatives", f"hold one set for each of the {n} queries", len(negatives)))
-        else:
-            mined = _mined_scores(score, queries, _same_width("negatives", negatives, keys)) * _column(scale)
+    keys, mined = _met(queries, keys, negatives, score)
+    if mined is not None:
+        mined = mined * _column(scale)
     if not isinstance(score, nn.Module):
         _same_width("keys", keys, queries)
     if key_bias is not None:
@@ -121,6 +114,20 @@ def state(
         and positives.symmetric
         and (exclude is None or exclude.symmetric),
     )
+
+
+def _met(queries: Tensor, keys: Tensor, negatives: Tensor | None, score: Score) -> tuple[Tensor, Tensor | None]:
+    """The keys with the shared negatives behind them, and each query's scores with negatives of its own."""
+    if negatives is None:
+        return keys, None
+    check_embeddings("negatives", negatives, dims=(2, 3))
+    negatives = _same_width("negatives", negatives.to(keys.dtype), keys)
+    if negatives.ndim == 2:
+        return torch.cat([keys, negatives]), None
+    if len(negatives) != len(queries):
+        must = f"hold one set for each of the {len(queries)} queries"
+        raise ValueError(requirement("negatives", must, len(negatives)))
+    return keys, _mined_scores(score, queries, negatives)
 
 
 def counterparts(positives: Relation | None, n: int, m: int) -> Relation:
