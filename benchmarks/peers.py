@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import torch
 from torch import Tensor
@@ -14,21 +15,17 @@ ONE_WAY: Losses = {}
 VIEWS: Losses = {}
 LABELS: Losses = {}
 
-try:
+if find_spec("info_nce"):
     from info_nce import InfoNCE
 
     ONE_WAY["info-nce-pytorch"] = InfoNCE(temperature=formulas.TAU)
-except ImportError:
-    pass
 
-try:
+if find_spec("pytorch_metric_learning"):
     from pytorch_metric_learning.losses import NTXentLoss, SupConLoss
 
     _views, _labels = NTXentLoss(temperature=formulas.TAU_VIEWS), SupConLoss(temperature=formulas.TAU_LABELS)
     VIEWS["pytorch-metric-learning"] = lambda a, b: _views(torch.cat([a, b]), torch.arange(len(a)).repeat(2))
     LABELS["pytorch-metric-learning"] = lambda x, labels: _labels(x, labels)
-except ImportError:
-    pass
 
 
 def can_hold(label: str, n: int) -> bool:

@@ -13,6 +13,7 @@ from tellapart.partition.line_up import LineUp
 from tellapart.partition.segments import segment_logsumexp, segment_sum
 from tellapart.partition.stream import log_partition
 from tellapart.relations import Pairs, Relation
+from tellapart.relations.relation import is_boolean
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -97,10 +98,11 @@ def related_sides(line_up: LineUp, crowd: Crowd, multi_positive: str, symmetric:
         rest = log_partition(queries, keys, 1.0, theirs, zeros)
         crowd = crowd._replace(among=_and(~relation, crowd.among))
         if multi_positive == "in":
-            is_plain = relation.tile(slice(0, 1), slice(0, 1), queries.device).dtype == torch.bool
-            everyone = theirs._replace(left_out=(), among=relation)
-            same = line_up.exclude is None and is_plain
-            logs = rest if same else log_partition(queries, keys, 1.0, everyone, zeros)
+            if line_up.exclude is None and is_boolean(relation):
+                logs = rest
+            else:
+                weighed = theirs._replace(left_out=(), among=relation)
+                logs = log_partition(queries, keys, 1.0, weighed, zeros)
             means = tuple(x.masked_fill(x.isinf(), 0) - total.log() for x, total in zip(logs, totals, strict=True))
     candidates = n_candidates(line_up)
     sides = [
