@@ -9,6 +9,7 @@ from torch import Tensor
 
 import tellapart
 from tellapart import InfoNCE, LearnedTemperature, dense, info_nce, info_nce_terms, listed, nt_xent, paired, same
+from tellapart.errors import NotFiniteError
 from tests import oracle
 from tests.engines import ENGINES, playing
 
@@ -326,6 +327,13 @@ def test_double_backward_is_right(engine, options):
 
 
 EYE = torch.eye(3)
+
+
+@pytest.mark.parametrize("tau", [float("nan"), float("inf")])
+def test_a_learned_temperature_that_is_not_finite_is_told_from_one_that_is_wrong(tau):
+    """A training takes the first for divergence."""
+    with pytest.raises(NotFiniteError, match="`temperature` must be positive and finite"):
+        info_nce(EYE, EYE, temperature=torch.tensor(tau))
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,7 @@ def test_places_pairs_counts_sums_and_transposition_tell_the_same_as_the_matrix(
         np.testing.assert_allclose(found.tile(slice(0, n), slice(0, m)).double(), expected)
         assert torch.autograd.gradcheck(found.gather_sum, (keys, n))
         listed_ = found.pairs(n, m)
+        assert found.diagonal in (False, (expected == np.eye(n, m)).all())
         if listed_ is not None:
             again = np.zeros((n, m))
             weights = torch.ones(len(listed_.rows)) if listed_.weights is None else listed_.weights
@@ -117,6 +118,17 @@ def test_a_relation_that_says_it_is_symmetric_is(one, other):
             assert (tile == tile.T).all()
     assert (same([1, 2, 1]) & ~paired()).symmetric
     assert not listed(torch.tensor([1, 0])).symmetric
+
+
+@given(relations(), relations())
+def test_a_relation_that_says_it_avoids_another_shares_no_pair_with_it(one, other):
+    a, b = one[0], other[0]
+    for left, right in ((a, b), (a & ~b, b), (~b & a, b), ((a & ~paired()) & b, paired())):
+        if left.avoids(right):
+            assert not ((left.tile(slice(0, N), slice(0, M)) > 0) & (right.tile(slice(0, N), slice(0, M)) > 0)).any()
+    certain = (a & ~b).avoids(b), (~b & a).avoids(b), ((a & ~paired()) & b).avoids(paired())
+    assert all(certain)
+    assert not everyone().avoids(b)
 
 
 @pytest.mark.parametrize("views", [2, 3, 5])

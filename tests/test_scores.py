@@ -51,6 +51,17 @@ def test_unit_vectors_have_length_one_at_any_length_the_dtype_can_hold(dtype, ex
     torch.testing.assert_close(unit(v), expected, atol=8 * info.eps, rtol=0)
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_the_cosine_of_a_vector_that_is_not_finite_is_refused_by_name(bad):
+    v = torch.ones(3, 2)
+    w = v.clone()
+    w[1, 0] = bad
+    with pytest.raises(ValueError, match=rf"`keys` must be finite. Got {bad} in row 1"):
+        cosine(v, w)
+    with pytest.raises(ValueError, match="`vectors` must be finite"):
+        unit(w)
+
+
 def test_a_zero_vector_has_a_finite_gradient():
     v = torch.zeros(2, 3, requires_grad=True)
     unit(v).sum().backward()

@@ -28,7 +28,7 @@ class InputError(ValueError):
 
 
 class NotFiniteError(ValueError):
-    """Embeddings with a NaN or an infinity: data gone wrong, or a training that diverged."""
+    """Embeddings or a temperature with a NaN or an infinity: data gone wrong, or a training that diverged."""
 
 
 @contextmanager
@@ -116,6 +116,15 @@ def check_embeddings(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,)
 
     >>> check_embeddings("queries", torch.ones(3, 2))
     """
+    check_vectors(parameter, value, dims)
+    check_finite(parameter, value)
+
+
+def check_vectors(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,)) -> None:
+    """As `check_embeddings`, without a look at the numbers.
+
+    >>> check_vectors("queries", torch.ones(3, 2))
+    """
     if not isinstance(value, torch.Tensor) or not value.is_floating_point():
         got = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
         raise TypeError(requirement(parameter, "be a floating-point tensor", got))
@@ -124,7 +133,6 @@ def check_embeddings(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,)
         raise ValueError(requirement(parameter, f"have {' or '.join(map(str, dims))} dimensions", f"shape {shape}"))
     if 0 in shape:
         raise ValueError(requirement(parameter, "not be empty", f"shape {shape}"))
-    check_finite(parameter, value)
 
 
 def check_finite(parameter: str, value: Tensor) -> None:
@@ -157,7 +165,7 @@ def check_temperature(temperature: object, n_queries: int) -> None:
     ValueError: `temperature` must be positive and finite. Got -0.1.
     """
     must = "be positive and finite"
-    if not isinstance(temperature, torch.Tensor | float | int):
+    if not isinstance(temperature, (torch.Tensor, float, int)):
         what = "be a number or a tensor (of a LearnedTemperature, the value that calling it returns)"
         raise TypeError(requirement("temperature", what, type(temperature).__name__))
     if not isinstance(temperature, torch.Tensor):
@@ -170,7 +178,9 @@ def check_temperature(temperature: object, n_queries: int) -> None:
     if values_are_checked(temperature):
         bad = ~((temperature > 0) & temperature.isfinite())
         if bool(bad.any()):
-            raise ValueError(requirement("temperature", must, temperature[bad].flatten()[0].item()))
+            value = temperature[bad].flatten()[0].item()
+            # A learned one that is infinite is a training that diverged.
+            raise (ValueError if math.isfinite(value) else NotFiniteError)(requirement("temperature", must, value))
 
 
 _DISK = {

@@ -161,14 +161,13 @@ def nt_xent(
     """
     if len(views) < 2:
         raise ValueError(requirement("views", "hold at least 2 views of the examples", len(views)))
-    shapes = [tuple(view.shape) for view in views]
-    if len(set(shapes)) > 1:
-        raise ValueError(requirement("views", "all have the same shape", shapes))
+    if any(view.shape != views[0].shape for view in views):
+        raise ValueError(requirement("views", "all have the same shape", [tuple(view.shape) for view in views]))
     everyone = torch.cat(views)
     return info_nce(
         everyone,
         everyone,
-        positives=other_views(len(views[0])),
+        positives=other_views(views[0].shape[0]),
         exclude=paired(),
         temperature=temperature,
         score=score,

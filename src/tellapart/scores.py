@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tellapart.errors import check_choice, requirement
+from tellapart.errors import check_choice, check_finite, requirement
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -30,17 +30,20 @@ class InnerProduct(NamedTuple):
 Score = Callable[[Tensor, Tensor], InnerProduct]
 
 
-def unit(vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+def unit(vectors: Float[Tensor, "n d"], parameter: str = "vectors") -> Float[Tensor, "n d"]:
     """Scale each row to length 1, `v / ‖v‖`, exactly for any length that the dtype can hold.
 
     A zero row stays zero and its gradient finite. There is no epsilon: where squares would underflow or
     overflow, rows are first divided by their largest entry.
 
+    Raises:
+        ValueError: a row that is not finite; the message calls the vectors `parameter`.
+
     >>> unit(torch.tensor([[3e-30, 4e-30], [0.0, 0.0]]))
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """
-    result: Tensor = _Unit.apply(vectors)
+    result: Tensor = _Unit.apply(vectors, parameter)
     return result
 
 
@@ -54,11 +57,12 @@ _SAFE = {
 
 class _Unit(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor) -> Tensor:
+    def forward(ctx: Any, vectors: Tensor, parameter: str) -> Tensor:
         length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
         if _squares_are_safe(length):
             result: Tensor = vectors / length
         else:
+            check_finite(parameter, vectors)
             # Rows scaled by their largest entry have a length of at least 1, zero rows excepted.
             smallest = torch.finfo(vectors.dtype).smallest_normal * torch.finfo(vectors.dtype).eps
             largest = torch.linalg.vector_norm(vectors, float("inf"), dim=-1, keepdim=True).clamp_(min=smallest)
@@ -69,7 +73,7 @@ class _Unit(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         vectors, result, length = ctx.saved_tensors
         if torch.is_grad_enabled():
             # For a second derivative the length must be a function of the vectors: v·v̂.
@@ -77,11 +81,11 @@ class _Unit(torch.autograd.Function):
             length = torch.where(exact.detach() > 0, exact, length)
         along = (gradient * result).sum(-1, keepdim=True)
         turned: Tensor = torch.addcmul(gradient, result, along, value=-1)
-        return turned / length if torch.is_grad_enabled() else turned.div_(length)
+        return turned / length if torch.is_grad_enabled() else turned.div_(length), None
 
 
 def _squares_are_safe(length: Tensor) -> bool:
-    """Whether no row is so short or so long that its squares underflowed or overflowed."""
+    """Whether every row is finite, and none so short or so long that its squares underflowed or overflowed."""
     if length.device.type != "cpu":
         return False  # Looking would make an accelerator wait.
     low, high = length.aminmax()
@@ -92,12 +96,15 @@ def _squares_are_safe(length: Tensor) -> bool:
 def cosine(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> InnerProduct:
     """Cosine similarity, `s = q·k / (‖q‖‖k‖)`, in [−1, 1]; 0 where a vector is zero.
 
+    Raises:
+        ValueError: a row that is not finite.
+
     >>> form = cosine(torch.tensor([[2.0, 0.0]]), torch.tensor([[5.0, 0.0], [0.0, 3.0]]))
     >>> (form.queries @ form.keys.T).tolist()
     [[1.0, 0.0]]
     """
-    queries_hat = unit(queries)
-    return InnerProduct(queries_hat, queries_hat if keys is queries else unit(keys))
+    queries_hat = unit(queries, "queries")
+    return InnerProduct(queries_hat, queries_hat if keys is queries else unit(keys, "keys"))
 
 
 def dot(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> InnerProduct:

@@ -15,48 +15,43 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from tellapart.partition.line_up import LineUp
-    from tellapart.relations import Pairs
+    from tellapart.relations import Pairs, Relation
 
 
-def one_positive_each(line_up: LineUp, symmetric: bool) -> tuple[Pairs, Pairs | None] | None:
-    """Pairs and exclusions of a line-up in which each query has one positive, as it is, and each key if they ask.
+def one_positive_each(line_up: LineUp, symmetric: bool) -> Pairs | None:
+    """The pairs of a line-up in which each query has one positive, as it is, and each key if they ask.
 
     `None` if it is another, or if it would take time to tell.
 
     >>> from tellapart.partition.line_up import state
-    >>> from tellapart.relations import paired
-    >>> line_up = state(torch.eye(2), torch.eye(2))
-    >>> one_positive_each(line_up, symmetric=True)[0].cols.tolist()
+    >>> one_positive_each(state(torch.eye(2), torch.eye(2)), symmetric=True).cols.tolist()
     [0, 1]
     """
     positives, exclude = line_up.positives, line_up.exclude
     if not positives.listed or line_up.penalty is not None or line_up.mined is not None:
         return None
     n, m = line_up.queries.shape[0], line_up.n_keys
+    if symmetric and not (positives.diagonal and n == m):
+        return None
     pairs = positives.pairs(n, m, line_up.queries.device)
-    if pairs is None or not pairs.one_each or (symmetric and not (pairs.diagonal and n == m)):
+    if pairs is None or not pairs.one_each:
         return None
-    if exclude is None:
-        return pairs, None
-    excluded = exclude.pairs(n, m, line_up.queries.device) if exclude.listed else None
-    if excluded is None:
-        return None
-    apart = excluded.diagonal and pairs.off_diagonal
-    return (pairs, excluded) if apart or not bool(exclude.at(pairs.rows, pairs.cols).any()) else None
+    apart = exclude is None or positives.avoids(exclude) or not bool(exclude.at(pairs.rows, pairs.cols).any())
+    return pairs if apart else None
 
 
-def classify(line_up: LineUp, pairs: Pairs, excluded: Pairs | None, symmetric: bool, detailed: bool) -> Terms:
+def classify(line_up: LineUp, pairs: Pairs, symmetric: bool, detailed: bool) -> Terms:
     """The terms of such a line-up: `L_i = cross-entropy of S_i against its positive`.
 
     >>> from tellapart.partition.line_up import state
     >>> from tellapart.relations import paired
     >>> line_up = state(torch.eye(2), torch.eye(2), temperature=1.0)
-    >>> classify(line_up, paired().pairs(2, 2), None, symmetric=False, detailed=False).cross_entropy
+    >>> classify(line_up, paired().pairs(2, 2), symmetric=False, detailed=False).cross_entropy
     tensor([0.3133, 0.3133])
     """
-    logits = _without(line_up.scaled_queries() @ line_up.keys.T, excluded)
+    logits = _admitted(line_up)
     positive = logits[pairs.rows, pairs.cols]
-    negatives = _without(logits.detach().clone(), pairs) if detailed else None
+    negatives = logits.detach().index_put((pairs.rows, pairs.cols), logits.new_tensor(-torch.inf)) if detailed else None
     candidates = n_candidates(line_up)
 
     def terms(side: int, logits: Tensor, negatives: Tensor | None, reverse: Terms | None) -> Terms:
@@ -70,18 +65,16 @@ def classify(line_up: LineUp, pairs: Pairs, excluded: Pairs | None, symmetric: b
     return terms(0, logits, negatives, reverse)
 
 
-def classification_loss(
-    line_up: LineUp, pairs: Pairs, excluded: Pairs | None, symmetric: bool, reduction: str
-) -> Float[Tensor, "..."]:
+def classification_loss(line_up: LineUp, pairs: Pairs, symmetric: bool, reduction: str) -> Float[Tensor, "..."]:
     """`classify(...).loss(reduction)`, and nothing besides.
 
     >>> from tellapart.partition.line_up import state
     >>> from tellapart.relations import paired
     >>> line_up = state(torch.eye(2), torch.eye(2), temperature=1.0)
-    >>> classification_loss(line_up, paired().pairs(2, 2), None, symmetric=True, reduction="mean")
+    >>> classification_loss(line_up, paired().pairs(2, 2), symmetric=True, reduction="mean")
     tensor(0.3133)
     """
-    logits = _without(line_up.scaled_queries() @ line_up.keys.T, excluded)
+    logits = _admitted(line_up)
     own = cross_entropy(logits, pairs.cols, reduction=reduction)
     if not symmetric:
         return own
@@ -89,10 +82,26 @@ def classification_loss(
     return torch.cat([own, other]) if reduction == "none" else (own + other) / 2
 
 
-def _without(logits: Tensor, left_out: Pairs | None) -> Tensor:
-    """The logits, −∞ for those left out; of the diagonal, which is the commonest, in place."""
-    if left_out is None:
-        return logits
-    if left_out.diagonal and len(left_out.rows) == logits.shape[0]:
-        return logits.fill_diagonal_(-torch.inf)
-    return logits.index_put((left_out.rows, left_out.cols), torch.full((), -torch.inf).to(logits))
+def _admitted(line_up: LineUp) -> Tensor:
+    """The logits, −∞ for those excluded."""
+    logits = line_up.logits()
+    return logits if line_up.exclude is None else left_out(logits, line_up.exclude, line_up.n_keys, -torch.inf)
+
+
+def left_out(logits: Float[Tensor, "n c"], exclude: Relation, m: int, value: float) -> Float[Tensor, "n c"]:
+    """The same logits with `value` for those excluded, written in place and unknown to autograd.
+
+    A softmax that has 0 there has no gradient there, whatever the logit's history.
+
+    >>> from tellapart.relations import paired
+    >>> left_out(torch.ones(2, 2), paired(), 2, -9.0)
+    tensor([[-9.,  1.],
+            [ 1., -9.]])
+    """
+    among = logits.detach()
+    among = among if m == among.shape[1] else among[:, :m]
+    if exclude.diagonal:
+        among.fill_diagonal_(value)
+    else:
+        among.masked_fill_(exclude.tile(slice(0, among.shape[0]), slice(0, m), among.device) > 0, value)
+    return logits

@@ -23,7 +23,7 @@ def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bo
     direction reads the same S down its columns.
     """
     m = line_up.n_keys
-    logits = line_up.scaled_queries() @ line_up.keys.T
+    logits = line_up.logits()
     if line_up.mined is not None:
         logits = torch.cat([logits, line_up.mined], dim=1)
     rows, cols = slice(0, len(logits)), slice(0, m)

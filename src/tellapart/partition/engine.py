@@ -9,6 +9,7 @@ from tellapart.partition import dense, tiled
 from tellapart.partition.classify import classification_loss, classify, one_positive_each
 from tellapart.partition.line_up import LineUp
 from tellapart.partition.precision import full_precision
+from tellapart.partition.shared import share_the_target, shared_loss
 from tellapart.partition.terms import Terms
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def evaluate(
     """
     if choose(line_up, engine) == "tiled":
         terms = tiled.evaluate(line_up, multi_positive, symmetric, detailed)
-    elif (found := one_positive_each(line_up, symmetric)) is not None:
-        return classify(line_up, *found, symmetric, detailed)
+    elif (pairs := one_positive_each(line_up, symmetric)) is not None:
+        return classify(line_up, pairs, symmetric, detailed)
     else:
         terms = dense.evaluate(line_up, multi_positive, symmetric, detailed)
     terms.check()
@@ -65,8 +66,10 @@ def evaluate_loss(
     """
     if choose(line_up, engine) == "tiled":
         terms = tiled.evaluate(line_up, multi_positive, symmetric, detailed=False, uniform=reduction != "none")
-    elif (found := one_positive_each(line_up, symmetric)) is not None:
-        return classification_loss(line_up, *found, symmetric, reduction)
+    elif (pairs := one_positive_each(line_up, symmetric)) is not None:
+        return classification_loss(line_up, pairs, symmetric, reduction)
+    elif share_the_target(line_up, multi_positive):
+        return shared_loss(line_up, symmetric, reduction)
     else:
         terms = dense.evaluate(line_up, multi_positive, symmetric, detailed=False)
     terms.check()

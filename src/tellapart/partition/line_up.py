@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
-from tellapart.errors import check_embeddings, check_finite, check_temperature, requirement
+from tellapart.errors import check_embeddings, check_finite, check_temperature, check_vectors, requirement
 from tellapart.partition.precision import full_precision
 from tellapart.relations import Relation, check_relation, paired
 
@@ -48,6 +48,13 @@ class LineUp:
         """Queries whose products with the keys are the logits."""
         return self.queries * self.scale
 
+    def logits(self) -> Float[Tensor, "n c"]:
+        """The whole matrix S, those mined not among it."""
+        if isinstance(self.scale, Tensor):
+            return self.scaled_queries() @ self.keys.T
+        # One kernel, and one node for autograd, less.
+        return torch.addmm(self.queries.new_empty(()), self.queries, self.keys.T, beta=0, alpha=self.scale)
+
 
 @full_precision
 def state(
@@ -72,9 +79,12 @@ def state(
     >>> (line_up.scaled_queries() @ line_up.keys.T).tolist()
     [[2.0, 0.0], [0.0, 2.0]]
     """
-    check_embeddings("queries", queries)
+    score = scores.resolve(score)
+    # The cosine sees from the lengths whether the vectors are finite.
+    check = check_vectors if score is scores.cosine else check_embeddings
+    check("queries", queries)
     if keys is not queries:
-        check_embeddings("keys", keys)
+        check("keys", keys)
     check_temperature(temperature, n := queries.shape[0])
     m = keys.shape[0]
     if not 0 <= margin < float("inf"):
@@ -83,12 +93,13 @@ def state(
     if exclude is not None:
         check_relation("exclude", exclude, n, m)
     alone = keys is queries
-    score = scores.resolve(score)
     if queries.dtype != keys.dtype:
         raise TypeError(requirement("keys", f"have the queries' dtype, {queries.dtype}", keys.dtype))
     dtype = torch.promote_types(queries.dtype, torch.float32)
-    queries = queries.to(dtype)
-    keys = queries if alone else keys.to(dtype)
+    if queries.dtype != dtype:
+        queries, keys = queries.to(dtype), keys.to(dtype)
+    if alone:
+        keys = queries
     scale = 1 / (temperature.to(queries) if isinstance(temperature, Tensor) else temperature)
     keys, mined = _met(queries, keys, negatives, score)
     if mined is not None:

@@ -51,7 +51,7 @@ def listed_sides(
     [[2.0, 2.0], [2.0, 2.0]]
     """
     n, m = len(line_up.queries), line_up.n_keys
-    values, first = products * line_up.scale, pairs.diagonal
+    values, first = products * line_up.scale, line_up.positives.diagonal
     if line_up.penalty is not None:
         values = values - (line_up.penalty[pairs.rows] if line_up.penalty.ndim else line_up.penalty)
     outside = None if line_up.exclude is None else line_up.exclude.at(pairs.rows, pairs.cols) > 0

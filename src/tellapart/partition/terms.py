@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 REDUCTIONS = ("mean", "sum", "none")
 
 
+def nobody_has_a_positive(who: str, other: str) -> ValueError:
+    """What is raised when there is nothing to find: a mean over nobody would be NaN.
+
+    >>> print(nobody_has_a_positive("query", "key"))
+    `positives` must relate at least one query to a key. Got no related pair.
+    """
+    return ValueError(requirement("positives", f"relate at least one {who} to a {other}", "no related pair"))
+
+
 class Details(NamedTuple):
     """What a diagnostic wants to know and a loss does not: one entry per query, without gradient."""
 
@@ -97,7 +106,7 @@ class Terms:
                 continue
             asked = side.n_positives > 0
             if not bool(asked.any()):
-                raise ValueError(requirement("positives", f"relate at least one {who} to a {other}", "no related pair"))
+                raise nobody_has_a_positive(who, other)
             lonely = asked & (side.n_candidates == 0)
             if bool(lonely.any()):
                 row = int(lonely.nonzero()[0, 0])

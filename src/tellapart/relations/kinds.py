@@ -146,10 +146,15 @@ def check_range(parameter: str, side: str, index: Tensor, size: int) -> None:
 
 
 class _Paired(Relation):
-    symmetric = listed = True
+    symmetric = listed = diagonal = True
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         return rows == cols
+
+    def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
+        if rows.start != cols.start:
+            return super().tile(rows, cols, device)
+        return torch.eye(rows.stop - rows.start, cols.stop - cols.start, dtype=torch.bool, device=device)
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         """Any shape will do: that a query has no key of its own is for the loss to judge."""
@@ -217,9 +222,12 @@ class _OtherViews(Relation):
             return None
         rows = torch.arange(n, device=device)
         if others == 1:
-            return Pairs(rows, rows.roll(self.n_examples), one_each=True, off_diagonal=True)
+            return Pairs(rows, rows.roll(self.n_examples), one_each=True)
         steps = self.n_examples * torch.arange(1, others + 1, device=device)
         return Pairs(rows.repeat_interleave(others), ((rows[:, None] + steps) % n).flatten())
+
+    def avoids(self, other: Relation) -> bool:
+        return other.diagonal
 
 
 class _Same(Relation):

@@ -29,13 +29,6 @@ class Pairs(NamedTuple):
     weights: Float[Tensor, " p"] | None = None
     one_each: bool = False
     """Whether `rows` is 0, 1, …, n − 1: each query has exactly one."""
-    off_diagonal: bool = False
-    """Whether it is certain that no pair is (i, i)."""
-
-    @property
-    def diagonal(self) -> bool:
-        """Whether it is certain that every pair is (i, i)."""
-        return self.rows is self.cols
 
 
 class Relation(ABC):
@@ -50,6 +43,9 @@ class Relation(ABC):
 
     listed = False
     """Whether `pairs` are at hand, without a search."""
+
+    diagonal = False
+    """Whether it relates each i with i, and nobody else."""
 
     @abstractmethod
     def at(self, rows: Int[Tensor, "*shape"], cols: Int[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
@@ -95,6 +91,15 @@ class Relation(ABC):
     def transposed(self) -> Relation:
         """The same pairs seen from the keys: `Rᵀ`."""
         return self if self.symmetric else _Transposed(self)
+
+    def avoids(self, other: Relation) -> bool:  # noqa: ARG002
+        """Whether it is certain, without a look at the pairs, that nobody is related by both.
+
+        >>> from tellapart.relations import paired, same
+        >>> (same([1, 1]) & ~paired()).avoids(paired())
+        True
+        """
+        return False
 
     def __and__(self, other: Relation) -> Relation:
         """Related by both; weights multiply."""
@@ -172,7 +177,17 @@ class _Both(Relation):
         return representable(torch.mul(self.left.at(rows, cols), self.right.at(rows, cols)))
 
     def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
-        return representable(torch.mul(self.left.tile(rows, cols, device), self.right.tile(rows, cols, device)))
+        left = self.left.tile(rows, cols, device)
+        if isinstance(self.right, _Not) and left.dtype == torch.bool:
+            taken = self.right.inner.tile(rows, cols, device)
+            return left > (taken if taken.dtype == torch.bool else taken > 0)
+        return representable(left * self.right.tile(rows, cols, device))
+
+    def avoids(self, other: Relation) -> bool:
+        parts = self.left, self.right
+        inverted = (part.inner for part in parts if isinstance(part, _Not))
+        same = any(inner is other or (inner.diagonal and other.diagonal) for inner in inverted)
+        return same or any(part.avoids(other) for part in parts)
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         self.left.check(parameter, n_queries, n_keys)
