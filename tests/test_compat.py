@@ -24,7 +24,7 @@ from tellapart.compat import (
     SentenceTransformersMNRL,
 )
 from tellapart.partition import engine
-from tellapart.relations import relation
+from tellapart.relations import pairs
 from tests.engines import playing
 
 INPUTS = {"seed": st.integers(0, 2**32 - 1), "n": st.integers(2, 7), "d": st.integers(2, 5)}
@@ -38,7 +38,7 @@ def computed(how):
         if how == "tiled":
             yield
         else:
-            with patch.object(relation, "PAIRS_PER_ROW", 0):
+            with patch.object(pairs, "PAIRS_PER_ROW", 0):
                 yield
 
 

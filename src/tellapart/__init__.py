@@ -5,6 +5,7 @@ report live in subpackages that are imported when they are used.
 """
 
 from tellapart import variants
+from tellapart.distributed import check_distributed
 from tellapart.errors import InputError, options
 from tellapart.objective import InfoNCE, info_nce, info_nce_terms, nt_xent
 from tellapart.partition import Terms
@@ -22,6 +23,7 @@ __all__ = [
     "Relation",
     "Terms",
     "__version__",
+    "check_distributed",
     "dense",
     "edges",
     "everyone",

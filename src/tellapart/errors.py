@@ -107,8 +107,10 @@ def check_choice(parameter: str, value: str, choices: tuple[str, ...]) -> None:
         raise ValueError(requirement(parameter, f"be one of {', '.join(map(repr, choices))}", repr(value)))
 
 
-def check_embeddings(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,)) -> None:
-    """Raise unless `value` is a non-empty floating-point tensor with one of the `dims`, all finite.
+def check_embeddings(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,), *, empty: bool = False) -> None:
+    """Raise unless `value` is a floating-point tensor with one of the `dims`, all finite, and not empty.
+
+    If `empty`, it may have no rows.
 
     Raises:
         TypeError: not a floating-point tensor.
@@ -116,12 +118,12 @@ def check_embeddings(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,)
 
     >>> check_embeddings("queries", torch.ones(3, 2))
     """
-    check_vectors(parameter, value, dims)
+    check_vectors(parameter, value, dims, empty=empty)
     check_finite(parameter, value)
 
 
-def check_vectors(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,)) -> None:
-    """As `check_embeddings`, without a look at the numbers.
+def check_vectors(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,), *, empty: bool = False) -> None:
+    """As `check_embeddings`, without a look at the numbers; if `empty`, there may be no rows.
 
     >>> check_vectors("queries", torch.ones(3, 2))
     """
@@ -131,7 +133,7 @@ def check_vectors(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,)) -
     shape = tuple(value.shape)
     if value.ndim not in dims:
         raise ValueError(requirement(parameter, f"have {' or '.join(map(str, dims))} dimensions", f"shape {shape}"))
-    if 0 in shape:
+    if 0 in (shape[1:] if empty else shape):
         raise ValueError(requirement(parameter, "not be empty", f"shape {shape}"))
 
 

@@ -8,7 +8,7 @@ is who stands in the line-up.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,12 @@ from tellapart.errors import (
     check_temperature,
     requirement,
 )
-from tellapart.partition import ENGINES, REDUCTIONS, Terms, evaluate, evaluate_loss, state
+from tellapart.partition import ENGINES, REDUCTIONS, LineUp, Terms, evaluate, evaluate_loss, state
 from tellapart.relations import Relation, other_views, paired
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+    from torch.distributed import ProcessGroup
 
     from tellapart.scores import Score
     from tellapart.temperature import LearnedTemperature
@@ -45,6 +46,7 @@ def info_nce_terms(
     multi_positive: str = "out",
     symmetric: bool = False,
     engine: str = "auto",
+    group: ProcessGroup | None = None,
 ) -> Terms:
     """The terms of the InfoNCE loss, one entry per query: see `info_nce`, whose arguments these are.
 
@@ -52,17 +54,17 @@ def info_nce_terms(
     >>> terms.n_candidates.tolist(), terms.accuracy().item()
     ([3, 3, 3], 1.0)
     """
-    _check_options(multi_positive, engine)
-    line_up = state(
-        *(queries, keys),
-        positives=positives,
-        exclude=exclude,
-        negatives=negatives,
-        temperature=temperature,
-        score=score,
-        key_bias=key_bias,
-        margin=margin,
-    )
+    check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
+    given: dict[str, Any] = {
+        "positives": positives,
+        "exclude": exclude,
+        "negatives": negatives,
+        "temperature": temperature,
+        "score": score,
+        "key_bias": key_bias,
+        "margin": margin,
+    }
+    line_up = state(queries, keys, **given) if group is None else _share_of(group, queries, keys, given)
     return evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, detailed=True)
 
 
@@ -81,6 +83,7 @@ def info_nce(
     symmetric: bool = False,
     reduction: str = "mean",
     engine: str = "auto",
+    group: ProcessGroup | None = None,
 ) -> Float[Tensor, "..."]:
     """The InfoNCE loss in nats: cross-entropy of picking each query's counterpart out of its line-up.
 
@@ -102,6 +105,8 @@ def info_nce(
         symmetric: also let each key find its query, and average the two directions.
         reduction: "mean" over the queries with a positive, "sum", or "none": `(n,)`, `(n + m,)` if symmetric.
         engine: "dense" holds all n×m scores, "tiled" streams them, "auto" takes the faster for the shapes.
+        group: processes that share the line-up, each with its own queries, keys and relations among these; see
+            `tellapart.distributed`. `negatives` stand in the line-ups of their own process only.
 
     Raises:
         TypeError: embeddings that are not floating-point, or of different dtypes.
@@ -116,17 +121,18 @@ def info_nce(
     >>> info_nce(keys, keys, temperature=1.0)  # log(1 + e⁻¹)
     tensor(0.3133)
     """
-    _check_options(multi_positive, engine, reduction)
-    line_up = state(
-        *(queries, keys),
-        positives=positives,
-        exclude=exclude,
-        negatives=negatives,
-        temperature=temperature,
-        score=score,
-        key_bias=key_bias,
-        margin=margin,
-    )
+    check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
+    check_choice("reduction", reduction, REDUCTIONS)
+    given: dict[str, Any] = {
+        "positives": positives,
+        "exclude": exclude,
+        "negatives": negatives,
+        "temperature": temperature,
+        "score": score,
+        "key_bias": key_bias,
+        "margin": margin,
+    }
+    line_up = state(queries, keys, **given) if group is None else _share_of(group, queries, keys, given)
     return evaluate_loss(
         line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, reduction=reduction
     )
@@ -140,6 +146,7 @@ def nt_xent(
     multi_positive: str = "out",
     reduction: str = "mean",
     engine: str = "auto",
+    group: ProcessGroup | None = None,
 ) -> Float[Tensor, "..."]:
     """NT-Xent: V views of the same n examples; each finds its example's others among all V·n − 1.
 
@@ -149,7 +156,7 @@ def nt_xent(
     Args:
         views: two or more tensors `(n, d)`; row i of each shows example i.
         temperature: τ > 0.
-        score: as for `info_nce`, like `margin`, `multi_positive`, `reduction` and `engine`.
+        score: as for `info_nce`, like `margin`, `multi_positive`, `reduction`, `engine` and `group`.
 
     Raises:
         ValueError: fewer than two views, or views of different shapes.
@@ -163,11 +170,11 @@ def nt_xent(
         raise ValueError(requirement("views", "hold at least 2 views of the examples", len(views)))
     if any(view.shape != views[0].shape for view in views):
         raise ValueError(requirement("views", "all have the same shape", [tuple(view.shape) for view in views]))
-    everyone = torch.cat(views)
+    everyone, n = torch.cat(views), views[0].shape[0]
     return info_nce(
         everyone,
         everyone,
-        positives=other_views(views[0].shape[0]),
+        positives=other_views(n) if n else paired(),  # a group's process may have none
         exclude=paired(),
         temperature=temperature,
         score=score,
@@ -175,6 +182,7 @@ def nt_xent(
         multi_positive=multi_positive,
         reduction=reduction,
         engine=engine,
+        group=group,
     )
 
 
@@ -201,7 +209,9 @@ class InfoNCE(nn.Module):
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        _check_options(multi_positive, engine, reduction)
+        check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
+        check_choice("reduction", reduction, REDUCTIONS)
+        check_choice("engine", engine, ENGINES)
         if not isinstance(temperature, nn.Module):
             check_temperature(temperature, 1)
         self.temperature = temperature
@@ -218,6 +228,7 @@ class InfoNCE(nn.Module):
         exclude: Relation | None = None,
         negatives: Float[Tensor, "k d"] | Float[Tensor, "n k d"] | None = None,
         key_bias: Float[Tensor, " m_and_k"] | None = None,
+        group: ProcessGroup | None = None,
     ) -> Float[Tensor, "..."]:
         """The loss of one batch; arguments as for `info_nce`."""
         return info_nce(
@@ -234,10 +245,11 @@ class InfoNCE(nn.Module):
             symmetric=self.symmetric,
             reduction=self.reduction,
             engine=self.engine,
+            group=group,
         )
 
 
-def _check_options(multi_positive: str, engine: str, reduction: str = "mean") -> None:
-    check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
-    check_choice("engine", engine, ENGINES)
-    check_choice("reduction", reduction, REDUCTIONS)
+def _share_of(group: ProcessGroup, queries: Tensor, keys: Tensor, given: dict[str, Any]) -> LineUp:
+    from tellapart.partition import ring  # here, for a torch without distribution
+
+    return ring.state_together(group, queries, keys, **given)

@@ -88,6 +88,8 @@ def _squares_are_safe(length: Tensor) -> bool:
     """Whether every row is finite, and none so short or so long that its squares underflowed or overflowed."""
     if length.device.type != "cpu":
         return False  # Looking would make an accelerator wait.
+    if not length.numel():
+        return True
     low, high = length.aminmax()
     least, most = _SAFE[length.dtype]
     return bool(low.item() > least and high.item() < most)
@@ -116,18 +118,20 @@ def dot(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> InnerProdu
     return InnerProduct(queries, keys)
 
 
-def sqeuclidean(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> InnerProduct:
+def sqeuclidean(
+    queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"], origin: Float[Tensor, " d"] | None = None
+) -> InnerProduct:
     """Negative squared distance, `s = −‖q − k‖² = 2q·k − ‖q‖² − ‖k‖²`.
 
-    Both sides are first moved by the keys' mean, which changes no distance and keeps the three terms
-    from cancelling when the vectors lie far from the origin. What still rounds is relative to the squared
-    distance from that mean.
+    Both sides are first moved by an origin, which changes no distance and keeps the three terms from
+    cancelling when the vectors lie far from 0. What still rounds is relative to the squared distance from
+    it; by default it is the keys' mean.
 
     >>> form = sqeuclidean(torch.tensor([[1.0]]), torch.tensor([[1.0], [3.0]]))
     >>> (form.queries @ form.keys.T + form.query_bias[:, None] + form.key_bias).tolist()
     [[0.0, -4.0]]
     """
-    origin = keys.detach().mean(dim=0)
+    origin = keys.detach().mean(dim=0) if origin is None else origin
     queries, keys = queries - origin, keys - origin
     return InnerProduct(2 * queries, keys, -queries.square().sum(dim=1), -keys.square().sum(dim=1))
 
@@ -180,9 +184,10 @@ def resolve(score: str | Score) -> Score:
     >>> resolve("dot") is dot
     True
     """
-    if not isinstance(score, str):
-        if not callable(score):
-            raise TypeError(requirement("score", "be a name or a function of queries and keys", type(score).__name__))
-        return score
-    check_choice("score", score, tuple(_BY_NAME))
-    return _BY_NAME[score]
+    if isinstance(score, str):
+        if score not in _BY_NAME:
+            check_choice("score", score, tuple(_BY_NAME))
+        return _BY_NAME[score]
+    if not callable(score):
+        raise TypeError(requirement("score", "be a name or a function of queries and keys", type(score).__name__))
+    return score

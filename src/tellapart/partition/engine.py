@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tellapart.errors import check_choice
+from tellapart.errors import check_choice, requirement
 from tellapart.partition import dense, tiled
 from tellapart.partition.classify import classification_loss, classify, one_positive_each
 from tellapart.partition.line_up import LineUp
@@ -42,6 +42,8 @@ def evaluate(
     Raises:
         ValueError: nobody has a positive, or somebody has one but no candidate.
     """
+    if line_up.ring is not None:
+        return _in_the_ring(line_up, multi_positive, symmetric, engine, detailed)
     if choose(line_up, engine) == "tiled":
         terms = tiled.evaluate(line_up, multi_positive, symmetric, detailed)
     elif (pairs := one_positive_each(line_up, symmetric)) is not None:
@@ -64,6 +66,8 @@ def evaluate_loss(
     >>> evaluate_loss(line_up, multi_positive="out", symmetric=False, engine="auto", reduction="mean")
     tensor(0.3133)
     """
+    if line_up.ring is not None:
+        return _in_the_ring(line_up, multi_positive, symmetric, engine, detailed=False).loss(reduction)
     if choose(line_up, engine) == "tiled":
         terms = tiled.evaluate(line_up, multi_positive, symmetric, detailed=False, uniform=reduction != "none")
     elif (pairs := one_positive_each(line_up, symmetric)) is not None:
@@ -74,6 +78,17 @@ def evaluate_loss(
         terms = dense.evaluate(line_up, multi_positive, symmetric, detailed=False)
     terms.check()
     return terms.loss(reduction)
+
+
+def _in_the_ring(line_up: LineUp, multi_positive: str, symmetric: bool, engine: str, detailed: bool) -> Terms:
+    from tellapart.partition import ring  # here, for a torch without distribution
+
+    assert line_up.ring is not None
+    if engine != "auto":
+        raise ValueError(
+            requirement("engine", "be 'auto' in a group, where keys travel from process to process", engine)
+        )
+    return ring.evaluate(line_up, line_up.ring, multi_positive, symmetric, detailed)
 
 
 def choose(line_up: LineUp, engine: str) -> str:

@@ -16,13 +16,15 @@ from tellapart.relations import Relation, check_relation, paired
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+    from tellapart.partition.travel import Ring
     from tellapart.scores import InnerProduct, Score
 
 
 TEMPERATURE = 0.07
+_PRECISE = (torch.float32, torch.float64)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class LineUp:
     """Who asks, who stands in the line-up, and who is whose counterpart.
 
@@ -43,6 +45,8 @@ class LineUp:
     """Logits of negatives chosen for each query separately."""
     mirrored: bool
     """Whether `S_ij = S_ji`, and so are the relations: one half of the matrix tells all."""
+    ring: Ring | None = None
+    """The processes that share the line-up, if there are several; all else is this one's share."""
 
     def scaled_queries(self) -> Float[Tensor, "n e"]:
         """Queries whose products with the keys are the logits."""
@@ -50,10 +54,7 @@ class LineUp:
 
     def logits(self) -> Float[Tensor, "n c"]:
         """The whole matrix S, those mined not among it."""
-        if isinstance(self.scale, Tensor):
-            return self.scaled_queries() @ self.keys.T
-        # One kernel, and one node for autograd, less.
-        return torch.addmm(self.queries.new_empty(()), self.queries, self.keys.T, beta=0, alpha=self.scale)
+        return self.scaled_queries() @ self.keys.T
 
 
 @full_precision
@@ -68,8 +69,11 @@ def state(
     score: str | Score = "cosine",
     key_bias: Tensor | None = None,
     margin: float = 0.0,
+    ring: Ring | None = None,
 ) -> LineUp:
     """Check the arguments of `info_nce` and state the line-up they describe, in float32 at least.
+
+    In a `ring` of processes they are one's own share, which may be empty.
 
     Raises:
         TypeError: embeddings that are not floating-point, or of different dtypes; no relation where one is due.
@@ -82,9 +86,9 @@ def state(
     score = scores.resolve(score)
     # The cosine sees from the lengths whether the vectors are finite.
     check = check_vectors if score is scores.cosine else check_embeddings
-    check("queries", queries)
+    check("queries", queries, empty=ring is not None)
     if keys is not queries:
-        check("keys", keys)
+        check("keys", keys, empty=ring is not None)
     check_temperature(temperature, n := queries.shape[0])
     m = keys.shape[0]
     if not 0 <= margin < float("inf"):
@@ -95,20 +99,19 @@ def state(
     alone = keys is queries
     if queries.dtype != keys.dtype:
         raise TypeError(requirement("keys", f"have the queries' dtype, {queries.dtype}", keys.dtype))
-    dtype = torch.promote_types(queries.dtype, torch.float32)
-    if queries.dtype != dtype:
-        queries, keys = queries.to(dtype), keys.to(dtype)
-    if alone:
-        keys = queries
+    if queries.dtype not in _PRECISE:
+        queries, keys = queries.float(), keys.float()
+        keys = queries if alone else keys
     scale = 1 / (temperature.to(queries) if isinstance(temperature, Tensor) else temperature)
-    keys, mined = _met(queries, keys, negatives, score)
-    if mined is not None:
-        mined = mined * _column(scale)
-    if not isinstance(score, nn.Module):
+    mined = None
+    if negatives is not None:
+        keys, mined = _met(queries, keys, negatives, score)
+        mined = None if mined is None else mined * _column(scale)
+    if not alone and not isinstance(score, nn.Module):
         _same_width("keys", keys, queries)
     if key_bias is not None:
         check_per_candidate("key_bias", key_bias, len(keys))
-        key_bias = key_bias.to(dtype)
+        key_bias = key_bias.to(queries.dtype)
     product = score(queries, keys)
     folded = _folded(product, scale, key_bias)
     return LineUp(
@@ -124,13 +127,12 @@ def state(
         and key_bias is None
         and positives.symmetric
         and (exclude is None or exclude.symmetric),
+        ring=ring,
     )
 
 
-def _met(queries: Tensor, keys: Tensor, negatives: Tensor | None, score: Score) -> tuple[Tensor, Tensor | None]:
+def _met(queries: Tensor, keys: Tensor, negatives: Tensor, score: Score) -> tuple[Tensor, Tensor | None]:
     """The keys with the shared negatives behind them, and each query's scores with negatives of its own."""
-    if negatives is None:
-        return keys, None
     check_embeddings("negatives", negatives, dims=(2, 3))
     negatives = _same_width("negatives", negatives.to(keys.dtype), keys)
     if negatives.ndim == 2:

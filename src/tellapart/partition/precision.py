@@ -22,13 +22,9 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        for kind in _KINDS:
-            if torch.is_autocast_enabled(kind):
-                with torch.autocast(kind, enabled=False):
-                    return inside(*args, **kwargs)
+        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+            with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+                return function(*args, **kwargs)
         return function(*args, **kwargs)
 
     return inside
-
-
-_KINDS = ("cpu", "cuda")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 
 from tellapart.errors import values_are_checked
 from tellapart.partition.classify import left_out
@@ -62,8 +62,11 @@ def _against_shares(
     asking = torch.count_nonzero(total)
     if values_are_checked(logits) and not asking:
         raise nobody_has_a_positive(who, other)
-    shares = (weights / total.clamp(min=torch.finfo(total.dtype).tiny)).to(logits.dtype)
+    shares = weights.div(total.clamp_(min=torch.finfo(total.dtype).tiny)).to(logits.dtype)
     if more := logits.shape[1] - shares.shape[1]:
         shares = pad(shares, (0, more))
-    loss = cross_entropy(logits, shares, reduction="none" if reduction == "none" else "sum")
-    return loss / asking if reduction == "mean" else loss
+    log_p = logits.log_softmax(dim=1)
+    if reduction == "none":
+        return -(shares * log_p).sum(dim=1)
+    loss = (shares * log_p).sum()
+    return loss / -asking if reduction == "mean" else -loss

@@ -121,9 +121,9 @@ class _Streamed(torch.autograd.Function):
             shares: tuple[Shares, Shares | None]
             if cols is None:
                 # A mirrored matrix gives each key what it gives the query of the same number.
-                shares = Shares(sum(gradients[1:], start=gradients[0]), rows), None
+                shares = Shares.of(sum(gradients[1:], start=gradients[0]), rows), None
             else:
-                shares = Shares(gradients[0], rows), Shares(gradients[1], cols)
+                shares = Shares.of(gradients[0], rows), Shares.of(gradients[1], cols)
             to = _places(ctx, queries, keys)
             for number, tile in enumerate(grid.tiles()):
                 scores = kept[number] if number < len(kept) else walk.scores(tile)
@@ -163,7 +163,7 @@ class _Eager(torch.autograd.Function):
             if rest is not None:
                 expected[here] = (log_z - torch.logaddexp(log_z, rest[here])).exp_().nan_to_num_(0)
             torch.mul(queries[here], expected[here, None], out=weighed[here])
-            shares = Shares(torch.ones_like(expected), sums)
+            shares = Shares.of(torch.ones_like(expected), sums)
             for tile, made in zip(band, scores, strict=True):
                 walk.spread(walk.shares(made, tile, shares, None), tile, to, weighed)
         ctx.crowd, ctx.twice, ctx.best = crowd, False, expected.argmax() if to[1] is not None else 0

@@ -33,6 +33,13 @@ class Details(NamedTuple):
     top_negative: Float[Tensor, " n"]
 
 
+class Whole(NamedTuple):
+    """The group of processes of whose queries these are one's own: how many processes, how many queries ask."""
+
+    n_processes: int
+    n_asking: Int[Tensor, ""]
+
+
 @dataclass(frozen=True, eq=False)
 class Terms:
     """What the line-up says of each query, one entry per query; logits in nats.
@@ -42,7 +49,8 @@ class Terms:
     `n_candidates` who stands in the line-up, `n_positives` and how many of them stand in it,
     `n_positive_candidates`, `top_positive` the best positive's logit and `top_negative` the hardest
     negative's, both before the margin and without gradient, −∞ where there is none. `reverse` holds the
-    keys' terms if the loss is symmetric.
+    keys' terms if the loss is symmetric. `whole` tells of the others in a group of processes, over whom the
+    mean of `loss` and of `accuracy` is that of one process with everybody's rows.
     """
 
     positive: Float[Tensor, " n"]
@@ -52,6 +60,7 @@ class Terms:
     n_positives: Int[Tensor, " n"]
     details: Details | None = None
     reverse: Terms | None = None
+    whole: Whole | None = None
 
     @property
     def n_positive_candidates(self) -> Int[Tensor, " n"]:
@@ -88,14 +97,20 @@ class Terms:
         """
         check_choice("reduction", reduction, REDUCTIONS)
         own = self.per_query()
-        if reduction == "mean":
-            own = own.sum() / (self.n_positives > 0).sum()
-        elif reduction == "sum":
-            own = own.sum()
+        if reduction != "none":
+            own = self._share(own.sum(), mean=reduction == "mean")
         if self.reverse is None:
             return own
         other = self.reverse.loss(reduction)
         return torch.cat([own, other]) if reduction == "none" else (own + other) / 2
+
+    def _share(self, total: Float[Tensor, ""], mean: bool) -> Float[Tensor, ""]:
+        """A sum over queries, or their mean; in a group, what this process contributes to that of all."""
+        if self.whole is not None:
+            total = total * self.whole.n_processes
+        if not mean:
+            return total
+        return total / ((self.n_positives > 0).sum() if self.whole is None else self.whole.n_asking)
 
     def check(self) -> None:
         """Raise `ValueError` if nobody has a positive, or if somebody has one but no candidate."""
@@ -105,7 +120,7 @@ class Terms:
             if side is None:
                 continue
             asked = side.n_positives > 0
-            if not bool(asked.any()):
+            if not bool(asked.any() if side.whole is None else side.whole.n_asking > 0):
                 raise nobody_has_a_positive(who, other)
             lonely = asked & (side.n_candidates == 0)
             if bool(lonely.any()):
@@ -118,5 +133,5 @@ class Terms:
         Among the queries with a positive; the mean of both directions if symmetric.
         """
         wins = (self.top_positive > self.top_negative) & (self.n_positives > 0)
-        own = wins.sum() / (self.n_positives > 0).sum()
+        own = self._share(wins.sum(), mean=True)
         return own if self.reverse is None else (own + self.reverse.accuracy()) / 2

@@ -52,11 +52,15 @@ class LogSum:
 class Shares:
     """What the upstream gradients g of `log Z` make of a tile: `G_ij = g_i exp(S_ij − log Z_i)`."""
 
-    def __init__(self, gradient: Float[Tensor, " n"], sums: LogSum) -> None:
+    def __init__(self, factor: Float[Tensor, " n"], log: Float[Tensor, " n"], bounded: bool) -> None:
+        self.factor, self.log, self.bounded = factor, log, bounded
+
+    @classmethod
+    def of(cls, gradient: Float[Tensor, " n"], sums: LogSum) -> Shares:
+        """Those of gradients g of what `sums` have come to."""
         nobody = sums.total == 0
-        self.bounded = sums.bounded
-        self.factor = (gradient / sums.total if sums.bounded else gradient).masked_fill(nobody, 0)
-        self.log = sums.top if sums.bounded else sums.log().masked_fill(nobody, 0)
+        factor = (gradient / sums.total if sums.bounded else gradient).masked_fill(nobody, 0)
+        return cls(factor, sums.top if sums.bounded else sums.log().masked_fill(nobody, 0), sums.bounded)
 
     def write(self, scores: Tensor, tile: Tile, cols: Shares | None, out: Tensor) -> None:
         """Write G to `out`, of rows and of columns if they ask too; `scores` as for `LogSum.add`."""

@@ -7,7 +7,8 @@ no n×m matrix exists unless somebody hands one in. Relations compose: `same(a) 
 
 from tellapart.relations.given import dense, edges
 from tellapart.relations.kinds import everyone, listed, other_views, paired, same
-from tellapart.relations.relation import Pairs, Relation, check_relation
+from tellapart.relations.pairs import Pairs
+from tellapart.relations.relation import Relation, check_relation
 from tellapart.relations.times import gaussian, within
 
 __all__ = [

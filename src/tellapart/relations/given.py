@@ -9,7 +9,8 @@ from torch import Tensor
 
 from tellapart.errors import requirement, values_are_checked
 from tellapart.relations.kinds import check_range, check_size, integers
-from tellapart.relations.relation import Pairs, Relation, representable
+from tellapart.relations.pairs import Pairs, representable
+from tellapart.relations.relation import Relation
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -69,6 +70,8 @@ def _weights(parameter: str, weights: Tensor) -> Tensor:
 
 
 class _Edges(Relation):
+    by_place = True
+
     def __init__(self, rows: Tensor, cols: Tensor, weights: Tensor | None) -> None:
         self.stride = int(cols.max()) + 1 if len(cols) else 1
         self.place, where = (rows * self.stride + cols).unique(return_inverse=True)
@@ -96,6 +99,8 @@ class _Edges(Relation):
 
 
 class _Dense(Relation):
+    by_place = True
+
     def __init__(self, matrix: Tensor) -> None:
         self.matrix = matrix
 

@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 
 from tellapart.errors import requirement, values_are_checked
-from tellapart.relations.relation import Pairs, Relation, few
+from tellapart.relations.pairs import Pairs, few
+from tellapart.relations.relation import Relation
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Int
+
+    from tellapart.relations.ranks import Ranks
 
     Ids = Int[Tensor, " n"] | Int[np.ndarray, " n"] | Sequence[Hashable]
 
@@ -73,7 +76,8 @@ def same(query_ids: Ids, key_ids: Ids | None = None) -> Relation:
         return _Same(rows, rows if key_ids is None else integers("key_ids", torch.as_tensor(keys)))
     numbers: dict[Hashable, int] = {}
     rows = _numbered(query_ids, numbers)
-    return _Same(rows, rows if key_ids is None else _numbered(keys, numbers))
+    cols = rows if key_ids is None else _numbered(keys, numbers)
+    return _Same(rows, cols, list(numbers))
 
 
 def other_views(n_examples: int) -> Relation:
@@ -146,7 +150,7 @@ def check_range(parameter: str, side: str, index: Tensor, size: int) -> None:
 
 
 class _Paired(Relation):
-    symmetric = listed = diagonal = True
+    symmetric = listed = diagonal = by_place = True
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         return rows == cols
@@ -184,9 +188,12 @@ class _Everyone(Relation):
     def gather_sum(self, keys: Tensor, n: int) -> Tensor:
         return keys.sum(0).expand(n, -1)
 
+    def towards(self, ranks: Ranks) -> list[Relation]:
+        return [self] * ranks.size
+
 
 class _Listed(Relation):
-    listed = True
+    listed = by_place = True
 
     def __init__(self, index: Tensor) -> None:
         self.index = index
@@ -203,7 +210,7 @@ class _Listed(Relation):
 
 
 class _OtherViews(Relation):
-    symmetric = listed = True
+    symmetric = listed = by_place = True
 
     def __init__(self, n_examples: int) -> None:
         self.n_examples = n_examples
@@ -231,8 +238,9 @@ class _OtherViews(Relation):
 
 
 class _Same(Relation):
-    def __init__(self, query_ids: Tensor, key_ids: Tensor) -> None:
-        self.query_ids, self.key_ids = query_ids, key_ids
+    def __init__(self, query_ids: Tensor, key_ids: Tensor, names: list[Hashable] | None = None) -> None:
+        """Ids that are numbers or, with `names`, numbers of them."""
+        self.query_ids, self.key_ids, self.names = query_ids, key_ids, names
         self.symmetric = query_ids is key_ids
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
@@ -275,4 +283,15 @@ class _Same(Relation):
         return sums[of_query.to(keys.device)]
 
     def transposed(self) -> Relation:
-        return _Same(self.key_ids, self.query_ids)
+        return _Same(self.key_ids, self.query_ids, self.names)
+
+    def towards(self, ranks: Ranks) -> list[Relation]:
+        ids, names = ranks.gather(self.key_ids), ranks.gather_names(self.names)
+        if any((theirs is None) != (self.names is None) for theirs in names):
+            raise ValueError(requirement("ids", "be integers in all processes or in none", "some of each"))
+        if self.names is not None:
+            # Each process numbers names as they come; here all do it alike.
+            own: dict[Hashable, int] = {name: number for number, name in enumerate(self.names)}
+            maps = [torch.tensor([own.setdefault(x, len(own)) for x in theirs or ()]) for theirs in names]
+            ids = [map_.to(theirs)[theirs] for map_, theirs in zip(maps, ids, strict=True)]
+        return [self if rank == ranks.rank else _Same(self.query_ids, theirs) for rank, theirs in enumerate(ids)]

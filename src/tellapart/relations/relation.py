@@ -4,31 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tellapart.errors import requirement
+from tellapart.relations.pairs import Pairs, filtered, representable
 from tellapart.relations.sums import tiled_sum
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
 
-PAIRS_PER_ROW = 8
-"""A relation with more pairs than this, per query and key, is read in tiles and not listed."""
+    from tellapart.relations.ranks import Ranks
+
 _TILE = 1024
-_SMALLEST = torch.finfo(torch.float32).tiny
-
-
-class Pairs(NamedTuple):
-    """The related pairs of a sparse relation, each once, in order of rows; weights of `None` are ones."""
-
-    rows: Int[Tensor, " p"]
-    cols: Int[Tensor, " p"]
-    weights: Float[Tensor, " p"] | None = None
-    one_each: bool = False
-    """Whether `rows` is 0, 1, …, n − 1: each query has exactly one."""
 
 
 class Relation(ABC):
@@ -46,6 +36,9 @@ class Relation(ABC):
 
     diagonal = False
     """Whether it relates each i with i, and nobody else."""
+
+    by_place = False
+    """Whether it goes by where rows stand, and not by whose they are: it says nothing of another process's rows."""
 
     @abstractmethod
     def at(self, rows: Int[Tensor, "*shape"], cols: Int[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
@@ -91,6 +84,20 @@ class Relation(ABC):
     def transposed(self) -> Relation:
         """The same pairs seen from the keys: `Rᵀ`."""
         return self if self.symmetric else _Transposed(self)
+
+    def towards(self, ranks: Ranks) -> list[Relation]:
+        """The relations of this process's queries to the keys of each process, from those to its own keys.
+
+        What goes by place relates nobody to another's keys; what goes by id compares the ids. All processes
+        must call it.
+
+        Raises:
+            ValueError: a kind of relation that cannot tell.
+        """
+        if self.by_place:
+            return [self if rank == ranks.rank else _Nobody() for rank in range(ranks.size)]
+        must = "be made of paired, listed, other_views, edges, dense, everyone, same, within and gaussian in a group"
+        raise ValueError(requirement("relation", must, type(self).__name__))
 
     def avoids(self, other: Relation) -> bool:  # noqa: ARG002
         """Whether it is certain, without a look at the pairs, that nobody is related by both.
@@ -146,24 +153,6 @@ def is_boolean(relation: Relation) -> bool:
     return relation.tile(slice(0, 0), slice(0, 0)).dtype == torch.bool
 
 
-def representable(weights: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-    """The weights, 0 where float32, in which a loss may be computed, would have 0.
-
-    >>> representable(torch.tensor([1.0, 1e-60], dtype=torch.float64)).tolist()
-    [1.0, 0.0]
-    """
-    return weights.masked_fill(weights < _SMALLEST, 0) if weights.is_floating_point() else weights
-
-
-def few(n_pairs: int, n: int, m: int) -> bool:
-    """Whether that many pairs among n queries and m keys are worth listing.
-
-    >>> few(100, 100, 100), few(10_000, 100, 100)
-    (True, False)
-    """
-    return n_pairs <= PAIRS_PER_ROW * (n + m)
-
-
 def _span(tile_range: slice, device: torch.device | None) -> Tensor:
     return torch.arange(tile_range.start, tile_range.stop, device=device)
 
@@ -172,6 +161,7 @@ class _Both(Relation):
     def __init__(self, left: Relation, right: Relation) -> None:
         self.left, self.right = left, right
         self.symmetric = left.symmetric and right.symmetric
+        self.by_place = left.by_place or right.by_place
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         return representable(torch.mul(self.left.at(rows, cols), self.right.at(rows, cols)))
@@ -196,11 +186,15 @@ class _Both(Relation):
     def transposed(self) -> Relation:
         return _Both(self.left.transposed(), self.right.transposed())
 
+    def towards(self, ranks: Ranks) -> list[Relation]:
+        sides = zip(self.left.towards(ranks), self.right.towards(ranks), strict=True)
+        return [_Both(left, right) for left, right in sides]
+
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
         """The pairs of the sparse side that the other side relates, too."""
         for one, other in ((self.left, self.right), (self.right, self.left)):
             if (found := one.pairs(n, m, device)) is not None:
-                return _filtered(found, other.at(found.rows, found.cols))
+                return filtered(found, other.at(found.rows, found.cols))
         return None
 
     def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
@@ -223,13 +217,14 @@ class _Both(Relation):
         if not isinstance(self.right, _Not) or self.left.pairs(n, m, device) is not None:
             return None
         found = self.right.inner.pairs(n, m, device)
-        return None if found is None else _filtered(found._replace(weights=None), self.left.at(*found[:2]))
+        return None if found is None else filtered(found._replace(weights=None), self.left.at(*found[:2]))
 
 
 class _Either(Relation):
     def __init__(self, left: Relation, right: Relation) -> None:
         self.left, self.right = left, right
         self.symmetric = left.symmetric and right.symmetric
+        self.by_place = left.by_place and right.by_place
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         return torch.maximum(self.left.at(rows, cols), self.right.at(rows, cols))
@@ -243,6 +238,10 @@ class _Either(Relation):
 
     def transposed(self) -> Relation:
         return _Either(self.left.transposed(), self.right.transposed())
+
+    def towards(self, ranks: Ranks) -> list[Relation]:
+        sides = zip(self.left.towards(ranks), self.right.towards(ranks), strict=True)
+        return [_Either(left, right) for left, right in sides]
 
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
         left, right = self.left.pairs(n, m, device), self.right.pairs(n, m, device)
@@ -268,6 +267,12 @@ class _Not(Relation):
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         self.inner.check(parameter, n_queries, n_keys)
 
+    def transposed(self) -> Relation:
+        return _Not(self.inner.transposed())
+
+    def towards(self, ranks: Ranks) -> list[Relation]:
+        return [_Not(inner) for inner in self.inner.towards(ranks)]
+
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
         """Twice inverted, a relation is what it was without its weights."""
         found = self.inner.inner.pairs(n, m, device) if isinstance(self.inner, _Not) else None
@@ -280,7 +285,7 @@ class _Not(Relation):
 
 class _Transposed(Relation):
     def __init__(self, inner: Relation) -> None:
-        self.inner = inner
+        self.inner, self.by_place = inner, inner.by_place
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         return self.inner.at(cols, rows)
@@ -302,15 +307,15 @@ class _Transposed(Relation):
         return self.inner.counts(m, n, device)[::-1]
 
 
-def _filtered(pairs: Pairs, values: Tensor) -> Pairs:
-    """The pairs where `values` are not 0, their weights multiplied by them."""
-    weights, kept = pairs.weights, values > 0
-    if values.dtype != torch.bool:
-        weights = representable(values if weights is None else values * weights)
-        kept = weights > 0
-    return Pairs(
-        pairs.rows[kept],
-        pairs.cols[kept],
-        None if weights is None else weights[kept],
-        one_each=pairs.one_each and bool(kept.all()),
-    )
+class _Nobody(Relation):
+    symmetric = listed = True
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        return torch.zeros(torch.broadcast_shapes(rows.shape, cols.shape), dtype=torch.bool, device=rows.device)
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        """Any shape will do."""
+
+    def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs:  # noqa: ARG002
+        none = torch.zeros(0, dtype=torch.long, device=device)
+        return Pairs(none, none)

@@ -9,10 +9,13 @@ from torch import Tensor
 
 from tellapart.errors import check_finite, requirement
 from tellapart.relations.kinds import check_size, stretches
-from tellapart.relations.relation import Pairs, Relation, few, representable
+from tellapart.relations.pairs import Pairs, few, representable
+from tellapart.relations.relation import Relation
 
 if TYPE_CHECKING:
     from jaxtyping import Real
+
+    from tellapart.relations.ranks import Ranks
 
 
 def within(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None, radius: float) -> Relation:
@@ -78,6 +81,12 @@ class _Clocks(NamedTuple):
         check_size(parameter, "queries", len(self.queries), n_queries)
         check_size(parameter, "keys", len(self.keys), n_keys)
 
+    def turned(self) -> _Clocks:
+        return _Clocks(self.keys, self.queries)
+
+    def towards(self, ranks: Ranks) -> list[_Clocks]:
+        return [_Clocks(self.queries, times) for times in ranks.gather(self.keys)]
+
 
 class _Within(Relation):
     def __init__(self, clocks: _Clocks, radius: float) -> None:
@@ -89,6 +98,12 @@ class _Within(Relation):
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         self.clocks.check(parameter, n_queries, n_keys)
+
+    def transposed(self) -> Relation:
+        return _Within(self.clocks.turned(), self.radius)
+
+    def towards(self, ranks: Ranks) -> list[Relation]:
+        return [_Within(clocks, self.radius) for clocks in self.clocks.towards(ranks)]
 
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
         ordered, order = self.clocks.keys.sort()
@@ -115,3 +130,9 @@ class _Gaussian(Relation):
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         self.clocks.check(parameter, n_queries, n_keys)
+
+    def transposed(self) -> Relation:
+        return _Gaussian(self.clocks.turned(), self.sigma)
+
+    def towards(self, ranks: Ranks) -> list[Relation]:
+        return [_Gaussian(clocks, self.sigma) for clocks in self.clocks.towards(ranks)]

@@ -1,0 +1,18 @@
+"""One line-up over many processes.
+
+    group = distributed.world()
+    loss = info_nce(queries, keys, positives=same(ids), symmetric=True, group=group)
+
+Each process hands in its own rows and relations among them. The mean over processes of the losses, and of
+their gradients, which is what data-parallel training takes, is that of one process with everybody's rows,
+for embeddings and temperature alike, however unevenly the rows are divided. Nobody multiplies by anything.
+
+`info_nce(group=...)` lets keys travel from process to process, so that none holds more than two shards.
+`gather` hands everybody's rows to all, for whatever else is to be computed of them, and `check_distributed`
+says whether a loss keeps the promise.
+"""
+
+from tellapart.distributed.check import Verdict, check_distributed
+from tellapart.distributed.gather import gather, world
+
+__all__ = ["Verdict", "check_distributed", "gather", "world"]

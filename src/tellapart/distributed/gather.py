@@ -1,0 +1,59 @@
+"""Everybody's rows in every process, with their exact gradient."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from tellapart.partition.travel import Ring
+
+if TYPE_CHECKING:
+    from jaxtyping import Shaped
+    from torch.distributed import ProcessGroup
+
+
+def world() -> ProcessGroup | None:
+    """The group of all processes that were started together, or `None` if this one is alone.
+
+    >>> world() is None
+    True
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return None
+    return dist.group.WORLD
+
+
+def gather(rows: Shaped[Tensor, "n *shape"], group: ProcessGroup | None = None) -> Shaped[Tensor, "all *shape"]:
+    """Everybody's rows, process after process, with their exact gradient.
+
+    The gradient of a row is the sum of what all processes ask of it, wherever it was used. They may hand in
+    different numbers of rows, or none.
+
+    Raises:
+        ValueError: rows of different widths or dtypes; raised in all processes.
+
+    >>> gather(torch.ones(2, 3)).shape
+    torch.Size([2, 3])
+    """
+    group = world() if group is None else group
+    if group is None:
+        return rows
+    result: Tensor = _Gather.apply(rows, Ring(group))
+    return result
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, ring: Ring) -> Tensor:
+        shards = ring.gather(rows)
+        ctx.ring, ctx.lengths = ring, [len(shard) for shard in shards]
+        return torch.cat(shards)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.ring.home([part.contiguous() for part in gradient.split(ctx.lengths)]), None

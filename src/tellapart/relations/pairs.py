@@ -1,0 +1,62 @@
+"""The related pairs of a sparse relation, one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, Shaped
+
+PAIRS_PER_ROW = 8
+"""A relation with more pairs than this, per query and key, is read in tiles and not listed."""
+_SMALLEST = torch.finfo(torch.float32).tiny
+
+
+class Pairs(NamedTuple):
+    """The related pairs of a sparse relation, each once, in order of rows; weights of `None` are ones."""
+
+    rows: Int[Tensor, " p"]
+    cols: Int[Tensor, " p"]
+    weights: Float[Tensor, " p"] | None = None
+    one_each: bool = False
+    """Whether `rows` is 0, 1, …, n − 1: each query has exactly one."""
+
+
+def few(n_pairs: int, n: int, m: int) -> bool:
+    """Whether that many pairs among n queries and m keys are worth listing.
+
+    >>> few(100, 100, 100), few(10_000, 100, 100)
+    (True, False)
+    """
+    return n_pairs <= PAIRS_PER_ROW * (n + m)
+
+
+def representable(weights: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+    """The weights, 0 where float32, in which a loss may be computed, would have 0.
+
+    >>> representable(torch.tensor([1.0, 1e-60], dtype=torch.float64)).tolist()
+    [1.0, 0.0]
+    """
+    return weights.masked_fill(weights < _SMALLEST, 0) if weights.is_floating_point() else weights
+
+
+def filtered(pairs: Pairs, values: Shaped[Tensor, " p"]) -> Pairs:
+    """The pairs where `values` are not 0, their weights multiplied by them.
+
+    >>> places = torch.tensor([0, 1])
+    >>> filtered(Pairs(places, places), torch.tensor([False, True])).rows.tolist()
+    [1]
+    """
+    weights, kept = pairs.weights, values > 0
+    if values.dtype != torch.bool:
+        weights = representable(values if weights is None else values * weights)
+        kept = weights > 0
+    return Pairs(
+        pairs.rows[kept],
+        pairs.cols[kept],
+        None if weights is None else weights[kept],
+        one_each=pairs.one_each and bool(kept.all()),
+    )

@@ -1,0 +1,197 @@
+"""What the processes of a test compute, alone (`group=None`, everybody's rows) or together (each its own)."""
+
+from __future__ import annotations
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from tellapart import edges, everyone, gaussian, info_nce, info_nce_terms, nt_xent, paired, same, within
+from tellapart.relations import Relation
+
+DIM = 5
+CASES = (
+    "plain",
+    "symmetric",
+    "labels",
+    "labels in",
+    "names",
+    "texts both ways",
+    "several options",
+    "soft",
+    "distances",
+    "listed",
+    "near or linked",
+    "everyone but oneself",
+)
+
+
+def rows_of(group, rows):
+    """Where the rows of this process stand among everybody's."""
+    if group is None:
+        return slice(0, sum(rows))
+    first = sum(rows[: (rank := torch.distributed.get_rank(group))])
+    return slice(first, first + rows[rank])
+
+
+def made(seed, n, d=DIM):
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def options_of(case, here, n):
+    """Options of a line-up of n rows, those `here` being handed in."""
+    labels = (torch.arange(n) * 7 % 3)[here]
+    names = [f"text {i * 7 % 3}" for i in range(n)][here]
+    return {
+        "plain": {},
+        "symmetric": {"symmetric": True},
+        "labels": {"positives": same(labels) & ~paired(), "exclude": paired()},
+        "labels in": {"positives": same(labels), "multi_positive": "in", "symmetric": True},
+        "names": {"positives": same(names), "symmetric": True},
+        "texts both ways": {"exclude": same(labels) & ~paired(), "symmetric": True},
+        "several options": {"margin": 0.2, "positives": same(labels), "key_bias": made(9, n)[here, 0]},
+        "soft": {"positives": gaussian(torch.arange(n)[here] / 2, None, 1.0), "symmetric": True},
+        "distances": {"score": "sqeuclidean", "symmetric": True},
+        "listed": {"positives": edges(torch.stack([i := torch.arange(len(labels)), i]))},
+        "near or linked": {
+            "positives": within(torch.arange(n)[here], None, 1) | paired(),
+            "exclude": same(labels) & ~within(torch.arange(n)[here], None, 1),
+            "multi_positive": "in",
+        },
+        "everyone but oneself": {"positives": everyone() & ~paired(), "symmetric": True},
+    }[case]
+
+
+def terms_and_gradients(group, case, rows):
+    """Terms, losses and gradients of one process's rows."""
+    n, here = sum(rows), rows_of(group, rows)
+    q, k = (made(seed, n)[here].requires_grad_() for seed in (1, 2))
+    tau = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    options = options_of(case, here, n)
+    terms = info_nce_terms(q, k, temperature=tau, group=group, **options)
+    answer = {}
+    for side, prefix in ((terms, ""), (terms.reverse, "reverse ")):
+        for name in ("positive", "log_partition", "cross_entropy", "n_candidates", "n_positives"):
+            if side is not None:
+                answer[prefix + name] = getattr(side, name).detach()
+        if side is not None:  # S⁺ of nobody has no meaning
+            answer[prefix + "positive"] = side.positive.detach().masked_fill(side.n_positives == 0, 0)
+        for name in ("n_positive_candidates", "top_positive", "top_negative"):
+            if side is not None:
+                answer[prefix + name] = getattr(side, name)
+    answer["mean of accuracies"] = terms.accuracy()
+    for reduction in ("mean", "sum"):
+        loss = info_nce(q, k, temperature=tau, group=group, reduction=reduction, **options)
+        size = 1 if group is None else torch.distributed.get_world_size(group)
+        to_q, to_k, to_tau = torch.autograd.grad(loss, (q, k, tau))
+        answer |= {
+            f"mean of losses, {reduction}": loss.detach(),
+            f"mean of gradients of τ, {reduction}": to_tau,
+            f"gradient of queries, {reduction}": to_q / size,
+            f"gradient of keys, {reduction}": to_k / size,
+        }
+    return answer
+
+
+def _loss_and_gradients(group, loss, *inputs):
+    size = 1 if group is None else torch.distributed.get_world_size(group)
+    gradients = torch.autograd.grad(loss, inputs)
+    return {"mean of losses": loss.detach()} | {str(i): x / size for i, x in enumerate(gradients)}
+
+
+def nt_xent_of_views(group, views, rows):
+    n, here = sum(rows), rows_of(group, rows)
+    inputs = [made(seed, n)[here].requires_grad_() for seed in range(views)]
+    return _loss_and_gradients(group, nt_xent(*inputs, temperature=0.3, group=group), *inputs)
+
+
+def with_a_queue(group, rows):
+    n, here = sum(rows), rows_of(group, rows)
+    q, k = (made(seed, n)[here].requires_grad_() for seed in (1, 2))
+    queue = made(3, 6)
+    terms = info_nce_terms(q, k, negatives=queue, temperature=0.3, group=group)
+    tops = {"candidates": terms.n_candidates, "hardest": terms.top_negative}
+    return _loss_and_gradients(group, terms.loss(), q, k) | tops
+
+
+def large_scores(group, rows):
+    n, here = sum(rows), rows_of(group, rows)
+    q, k = (made(seed, n)[here].mul(30).requires_grad_() for seed in (1, 2))
+    loss = info_nce(q, k, score="dot", temperature=0.1, symmetric=True, group=group)
+    return _loss_and_gradients(group, loss, q, k)
+
+
+def _said(loss):
+    try:
+        loss()
+    except (ValueError, RuntimeError) as error:
+        return str(error)
+    return "fine"
+
+
+def with_a_nan_in_the_second(group):
+    q = torch.ones(2, 3)
+    if torch.distributed.get_rank(group) == 1:
+        q[0, 0] = torch.nan
+    return _said(lambda: info_nce(q, torch.eye(3)[:2], group=group))
+
+
+def with_another_width(group):
+    width = 3 + torch.distributed.get_rank(group)
+    return _said(lambda: info_nce(torch.ones(2, width), torch.ones(2, width), group=group))
+
+
+def without_positives(group, somewhere):
+    ids = [0, 1] if somewhere else [8, 9]
+    first = 2 * torch.distributed.get_rank(group)
+    keys = torch.tensor([first, first + 1])
+    return _said(lambda: info_nce(torch.eye(2), torch.eye(2), positives=same(torch.tensor(ids), keys), group=group))
+
+
+class _Own(Relation):
+    def at(self, rows, cols):
+        return rows == cols
+
+    def check(self, parameter, n_queries, n_keys):
+        pass
+
+
+def with_a_relation_of_its_own(group):
+    return _said(lambda: info_nce(torch.eye(2), torch.eye(2), positives=_Own(), group=group))
+
+
+def with_the_dense_engine(group):
+    return _said(lambda: info_nce(torch.eye(2), torch.eye(2), engine="dense", group=group))
+
+
+def differentiated_twice(group):
+    def twice():
+        q = torch.eye(2, requires_grad=True)
+        (gradient,) = torch.autograd.grad(info_nce(q, torch.eye(2), group=group), q, create_graph=True)
+        gradient.square().sum().backward()
+
+    return _said(twice)
+
+
+class _Largest(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.size = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        sizes = [x.numel() for x in tree_leaves(result) if isinstance(x, torch.Tensor)]
+        self.size = max([self.size, *sizes])
+        return result
+
+
+def largest_tensor(group):
+    """Of 300 rows each, 8 wide, with tiles of at most 64 scores."""
+    from unittest.mock import patch
+
+    from tellapart.partition import stream
+
+    q, k = (torch.randn(300, 8, requires_grad=True) for _ in range(2))
+    with patch.multiple(stream, _AREA={"cpu": 64}, _HEIGHT=8), _Largest() as largest:
+        info_nce(q, k, symmetric=True, group=group).backward()
+    return largest.size
