@@ -185,6 +185,22 @@ def check_temperature(temperature: object, n_queries: int) -> None:
             raise (ValueError if math.isfinite(value) else NotFiniteError)(requirement("temperature", must, value))
 
 
+def existing(source: str) -> Path:
+    """The path of a file or folder that a person named.
+
+    Raises:
+        InputError: there is none.
+
+    >>> existing("nowhere")
+    Traceback (most recent call last):
+    tellapart.errors.InputError: nowhere: there is no such file or folder.
+    """
+    path = Path(source)
+    if not path.exists():
+        raise InputError(f"{source}: there is no such file or folder.")
+    return path
+
+
 _DISK = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
+from rich.console import Console
+from rich.progress import Progress
 
-from tellapart.errors import InputError
+from tellapart.errors import InputError, requirement
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
@@ -21,6 +27,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 MAX_PIXELS = 100_000_000
 """Pictures with more pixels are refused before they are decoded: a few kB can hold gigabytes of them."""
+_MANY = 500  # pictures from which on reading shows its progress
 
 
 def read_picture(path: Path, size: int) -> UInt8[Tensor, "3 size size"]:
@@ -31,6 +38,80 @@ def read_picture(path: Path, size: int) -> UInt8[Tensor, "3 size size"]:
     Raises:
         InputError: the file is missing, no picture, truncated, or has more than `MAX_PIXELS`.
     """
+    with _opened(path) as image:
+        return to_square(image, size)
+
+
+def read_pictures(paths: Sequence[Path], places: Sequence[str], size: int) -> UInt8[Tensor, "n 3 size size"]:
+    """All pictures as `read_picture` reads them, each distinct file once, with a progress bar if they are many.
+
+    Args:
+        paths: the files.
+        places: where each of them is named, for messages; or nothing.
+        size: the pictures' side, in pixels.
+
+    Raises:
+        InputError: broken files; it is raised when all are read, names the first and counts the others.
+    """
+    distinct = list(dict.fromkeys(paths))
+    row_of = {path: row for row, path in enumerate(distinct)}
+    pictures = torch.empty(len(distinct), 3, size, size, dtype=torch.uint8)
+    broken: dict[Path, InputError] = {}
+
+    def read(path: Path) -> None:
+        try:
+            pictures[row_of[path]] = read_picture(path, size)
+        except InputError as error:
+            broken[path] = error
+
+    pool = ThreadPoolExecutor(os.cpu_count())  # a large picture takes memory while it is decoded
+    bar = Progress(console=Console(stderr=True), transient=True, disable=len(distinct) < _MANY)
+    try:
+        with bar:
+            for _ in bar.track(pool.map(read, distinct), total=len(distinct), description="Reading pictures"):
+                pass
+    finally:
+        pool.shutdown(cancel_futures=True)  # on Ctrl-C, do not read the rest first
+    if broken:
+        first = next(path for path in paths if path in broken)
+        place = places[list(paths).index(first)]
+        more = f" (and {len(broken) - 1} more broken pictures)" if len(broken) > 1 else ""
+        raise InputError(f"{place + ': ' if place else ''}{broken[first]}{more}")
+    return pictures if len(distinct) == len(paths) else pictures[[row_of[path] for path in paths]]
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The picture files in a folder and its subfolders, by their names, in order; hidden ones are left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    )
+
+
+def common_side(paths: Sequence[Path]) -> int:
+    """The side of the square that holds pictures which are all of one size, in pixels.
+
+    Raises:
+        InputError: two pictures of different sizes, or one that cannot be read.
+    """
+    first = None
+    for path in paths:
+        with _opened(path) as image:
+            first = first or image.size
+            if image.size != first:
+                sizes = " and ".join(f"{width}×{height}" for width, height in (first, image.size))
+                raise InputError(f"{path}: pictures of different sizes ({sizes}). Give the size to bring them to.")
+    if first is None:
+        raise ValueError(requirement("paths", "not be empty", paths))
+    return max(first)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture that is not decoded yet; whatever goes wrong with it, now or later, names the file."""
     try:
         if not path.is_file():
             what = "it is a folder" if path.is_dir() else "there is no such file"
@@ -43,7 +124,7 @@ def read_picture(path: Path, size: int) -> UInt8[Tensor, "3 size size"]:
                 if width * height > MAX_PIXELS:
                     limit = f"{MAX_PIXELS // 1_000_000} megapixels"
                     raise InputError(f"{path}: {width}×{height} pixels, more than {limit}. Scale it down first.")
-                return to_square(image, size)
+                yield image
     except InputError:
         raise
     except Image.DecompressionBombError as error:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from rich.console import Console
-from rich.progress import Progress
-
 from tellapart.data import images, tables
 from tellapart.data.openmoji import load_openmoji
 from tellapart.data.pairs import Pairs
-from tellapart.errors import InputError
+from tellapart.errors import InputError, existing
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
     from torch import Tensor
 
 _COLUMNS = ("image", "text")
-_MANY = 500  # pictures from which on reading shows its progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +40,7 @@ def load_pairs(source: str, size: int) -> Pairs:
     """
     if source == "openmoji":
         return load_openmoji(size)
-    path = _existing(source)
+    path = existing(source)
     table_path = path
     if path.is_dir():
         found = tables.find_table(path)
@@ -60,7 +52,7 @@ def load_pairs(source: str, size: int) -> Pairs:
         raise InputError(f"{path}: not a table. Give a folder, or a .csv, .tsv or .parquet file.")
     table = tables.read_table(table_path, _COLUMNS, required=_COLUMNS)
     names = table.columns["image"]
-    pictures = _read_pictures([table_path.parent / name for name in names], table.places, size)
+    pictures = images.read_pictures([table_path.parent / name for name in names], table.places, size)
     return Pairs(pictures, table.columns["text"], names)
 
 
@@ -78,7 +70,7 @@ def load_items(source: str, size: int) -> Items:
     if source == "openmoji":
         pairs = load_openmoji(size)
         return Items(pairs.pictures, pairs.names, pairs.texts)
-    path = _existing(source)
+    path = existing(source)
     if path.suffix.lower() == ".txt":
         return Items(None, [], _read_lines(path))
     if path.is_dir() and (found := tables.find_table(path)) is not None:
@@ -89,22 +81,15 @@ def load_items(source: str, size: int) -> Items:
             raise InputError(f"{path}: neither a column image nor a column text. Rename the header.")
         names = table.columns.get("image", [])
         files = [path.parent / name for name in names]
-        pictures = _read_pictures(files, table.places, size) if names else None
+        pictures = images.read_pictures(files, table.places, size) if names else None
         return Items(pictures, names, table.columns.get("text", []))
     files = [path]
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in images.SUFFIXES and p.is_file())
+        files = images.find_pictures(path)
         if not files:
             raise InputError(f"{path}: the folder holds no table and no pictures.")
     names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
-    return Items(_read_pictures(files, [""] * len(files), size), names, [])
-
-
-def _existing(source: str) -> Path:
-    path = Path(source)
-    if not path.exists():
-        raise InputError(f"{source}: there is no such file or folder.")
-    return path
+    return Items(images.read_pictures(files, [""] * len(files), size), names, [])
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -115,32 +100,3 @@ def _read_lines(path: Path) -> list[str]:
     if not lines:
         raise InputError(f"{path}: the file holds no text.")
     return lines
-
-
-def _read_pictures(paths: Sequence[Path], places: Sequence[str], size: int) -> Tensor:
-    """All pictures, each distinct file read once. Every broken one is found before the error is raised."""
-    distinct = list(dict.fromkeys(paths))
-    row_of = {path: row for row, path in enumerate(distinct)}
-    pictures = torch.empty(len(distinct), 3, size, size, dtype=torch.uint8)
-    broken: dict[Path, InputError] = {}
-
-    def read(path: Path) -> None:
-        try:
-            pictures[row_of[path]] = images.read_picture(path, size)
-        except InputError as error:
-            broken[path] = error
-
-    pool = ThreadPoolExecutor(os.cpu_count())  # a large picture takes memory while it is decoded
-    bar = Progress(console=Console(stderr=True), transient=True, disable=len(distinct) < _MANY)
-    try:
-        with bar:
-            for _ in bar.track(pool.map(read, distinct), total=len(distinct), description="Reading pictures"):
-                pass
-    finally:
-        pool.shutdown(cancel_futures=True)  # on Ctrl-C, do not read the rest first
-    if broken:
-        first = next(path for path in paths if path in broken)
-        place = places[list(paths).index(first)]
-        more = f" (and {len(broken) - 1} more broken pictures)" if len(broken) > 1 else ""
-        raise InputError(f"{place + ': ' if place else ''}{broken[first]}{more}")
-    return pictures if len(distinct) == len(paths) else pictures[[row_of[path] for path in paths]]
