@@ -2,5 +2,16 @@
 
 from tellapart.data.load import Items, load_items, load_pairs
 from tellapart.data.pairs import Pairs, split, text_id
+from tellapart.data.picture_sets import PictureSet, load_pictures, load_splits
 
-__all__ = ["Items", "Pairs", "load_items", "load_pairs", "split", "text_id"]
+__all__ = [
+    "Items",
+    "Pairs",
+    "PictureSet",
+    "load_items",
+    "load_pairs",
+    "load_pictures",
+    "load_splits",
+    "split",
+    "text_id",
+]
