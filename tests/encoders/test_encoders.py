@@ -51,3 +51,10 @@ def test_pictures_of_any_size_are_embedded_and_in_evaluation_each_on_its_own(siz
     together = model(pictures)
     assert together.shape == (5, 6)
     torch.testing.assert_close(model(pictures[2:3])[0], together[2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_either_number_of_channels_are_the_same_as_bytes_and_as_shares(channels):
+    model = ConvNet(dim=6, width=4, channels=channels).eval()
+    pictures = torch.randint(0, 256, (3, channels, 8, 8), dtype=torch.uint8)
+    assert torch.equal(model(pictures), model(pictures.float() / 255))

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class ConvNet(nn.Module):
     """Pictures to embeddings: a 3×3 stem and three residual stages that halve the side, then the mean.
 
-    Shapes: `UInt8[Tensor, "n 3 size size"]` to `Float[Tensor, "n dim"]`; channels `width·(1, 2, 4, 8)`.
+    Shapes: `UInt8[Tensor, "n c size size"]`, or floating-point in [0, 1], to `Float[Tensor, "n dim"]`, where c is
+    `channels`; inside, `width·(1, 2, 4, 8)` channels.
 
     Source: He et al. 2016, with the 3×3 stem that Chen et al. 2020 (SimCLR, appendix B.9) use for small pictures.
 
@@ -22,17 +23,20 @@ class ConvNet(nn.Module):
     torch.Size([2, 16])
     """
 
-    def __init__(self, dim: int, width: int) -> None:
+    def __init__(self, dim: int, width: int, channels: int = 3) -> None:
         super().__init__()
-        self.first = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.first = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.stem = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
         self.stages = nn.Sequential(*(_Residual(width * 2**i, width * 2 ** (i + 1)) for i in range(3)))
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width * 8, dim))
 
-    def forward(self, pictures: UInt8[Tensor, "n 3 size size"]) -> Float[Tensor, "n dim"]:
+    def forward(
+        self, pictures: UInt8[Tensor, "n c size size"] | Float[Tensor, "n c size size"]
+    ) -> Float[Tensor, "n dim"]:
         """Embed pictures; white counts as nothing, so that an empty margin is zero."""
         weight = self.first.weight
-        ink = 1 - pictures.to(weight.device, weight.dtype) / 255
+        shade = pictures.to(weight.device, weight.dtype)
+        ink = 1 - (shade if pictures.is_floating_point() else shade / 255)
         embeddings: Tensor = self.head(self.stages(self.stem(self.first(ink))))
         return embeddings
 
