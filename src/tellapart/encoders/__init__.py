@@ -1,6 +1,7 @@
 """Small reference encoders, one file a kind of input. Any `nn.Module` that returns embeddings will do."""
 
+from tellapart.encoders.backbones import Backbone
 from tellapart.encoders.image import ConvNet
 from tellapart.encoders.text import NgramBag
 
-__all__ = ["ConvNet", "NgramBag"]
+__all__ = ["Backbone", "ConvNet", "NgramBag"]
