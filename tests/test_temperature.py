@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from tellapart import LearnedTemperature
+from tellapart import LearnedTemperature, info_nce
+from tellapart.temperature import cosine_schedule
 
 
 def test_it_starts_where_told_and_its_gradient_is_exact():
@@ -43,3 +44,26 @@ def test_the_default_bound_is_clips():
 def test_a_start_outside_the_bounds_is_refused(initial, bounds):
     with pytest.raises(ValueError, match="`initial` must be finite and lie between"):
         LearnedTemperature(initial, **bounds)
+
+
+def test_a_schedule_stays_between_its_bounds_and_repeats():
+    values = [cosine_schedule(t, 10, low=0.05, high=0.4) for t in range(25)]
+    assert max(values) == values[0] == pytest.approx(0.4)
+    assert min(values) == values[5] == pytest.approx(0.05)
+    assert values[3] == pytest.approx(values[13])
+    assert info_nce(torch.eye(3), torch.eye(3), temperature=values[5]) < info_nce(
+        torch.eye(3), torch.eye(3), temperature=0.4
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"period": 0, "low": 0.1, "high": 0.2}, "`period` must be positive. Got 0"),
+        ({"period": 1, "low": 0.3, "high": 0.2}, "`low` must be positive and at most `high`, 0.2. Got 0.3"),
+        ({"period": 1, "low": 0.0, "high": 0.2}, "`low` must be positive"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        cosine_schedule(0, **arguments)

@@ -14,6 +14,32 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+def cosine_schedule(step: float, period: float, *, low: float, high: float) -> float:
+    """A temperature that swings between two bounds, `τ(t) = low + (high − low)·(1 + cos 2πt/T) / 2`.
+
+    While τ is high, groups form; while it is low, their members part. Pass it as `temperature` at each step.
+
+    Args:
+        step: t, in steps or epochs; τ is `high` at 0 and `low` half a period later.
+        period: T, in the same unit.
+        low: the smallest τ.
+        high: the largest.
+
+    Raises:
+        ValueError: not `0 < low <= high`, or a period that is not positive.
+
+    Source: Kukleva et al. 2023 (temperature schedules for long-tailed data).
+
+    >>> [round(cosine_schedule(t, 4, low=0.1, high=0.5), 3) for t in range(5)]
+    [0.5, 0.3, 0.1, 0.3, 0.5]
+    """
+    if not 0 < low <= high < math.inf:
+        raise ValueError(requirement("low", f"be positive and at most `high`, {high}", low))
+    if not period > 0:
+        raise ValueError(requirement("period", "be positive", period))
+    return low + (high - low) * (1 + math.cos(2 * math.pi * step / period)) / 2
+
+
 class LearnedTemperature(nn.Module):
     """A temperature that is trained, `τ = exp(clamp(log τ))`, within `[minimum, maximum]`.
 
