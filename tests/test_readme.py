@@ -15,14 +15,14 @@ COMMANDS = re.findall(r"^    (?:\.venv/bin/)?tellapart (.*?)(?: {2,}#.*)?$", REA
 
 
 def test_there_is_code_and_there_are_commands():
-    assert len(CODE) == 1
+    assert len(CODE) == 2
     assert len(COMMANDS) >= 6
 
 
 @pytest.mark.parametrize("code", CODE)
 def test_its_code_runs(code, capsys):
     exec(compile(code, "README.md", "exec"), {})
-    assert capsys.readouterr().out.count("tensor(") >= 2
+    assert capsys.readouterr().out.count("tensor(") >= 1
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -30,7 +30,9 @@ def test_its_commands_parse(words):
     assert build().parse_args(shlex.split(words)).command in words
 
 
-@pytest.mark.parametrize(("mark", "result"), [("clip_openmoji", "clip_openmoji.md"), ("loss", "loss_short.md")])
+@pytest.mark.parametrize(
+    ("mark", "result"), [("clip_openmoji", "clip_openmoji.md"), ("loss", "loss_short.md"), ("ring", "ring.md")]
+)
 def test_its_tables_are_what_the_benchmarks_printed(mark, result):
     table = README.split(f"<!-- {mark} -->")[1].split(f"<!-- /{mark} -->")[0].strip()
     printed = (ROOT / "benchmarks" / "results" / result).read_text(encoding="utf-8")

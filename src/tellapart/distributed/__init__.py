@@ -13,6 +13,6 @@ says whether a loss keeps the promise.
 """
 
 from tellapart.distributed.check import Verdict, check_distributed
-from tellapart.distributed.gather import gather, world
+from tellapart.distributed.gather import gather, sum_over, world
 
-__all__ = ["Verdict", "check_distributed", "gather", "world"]
+__all__ = ["Verdict", "check_distributed", "gather", "sum_over", "world"]

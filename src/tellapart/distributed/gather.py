@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from tellapart.partition.travel import Ring
 
 if TYPE_CHECKING:
-    from jaxtyping import Shaped
+    from jaxtyping import Float, Shaped
     from torch.distributed import ProcessGroup
 
 
@@ -44,6 +44,31 @@ def gather(rows: Shaped[Tensor, "n *shape"], group: ProcessGroup | None = None) 
         return rows
     result: Tensor = _Gather.apply(rows, Ring(group))
     return result
+
+
+def sum_over(values: Float[Tensor, "*shape"], group: ProcessGroup | None = None) -> Float[Tensor, "*shape"]:
+    """The sum over processes of tensors of one shape, entry by entry, with its exact gradient.
+
+    >>> sum_over(torch.ones(2))
+    tensor([1., 1.])
+    """
+    group = world() if group is None else group
+    if group is None:
+        return values
+    result: Tensor = _Sum.apply(values, Ring(group))
+    return result
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, ring: Ring) -> Tensor:
+        ctx.ring = ring
+        return ring.total(values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.ring.total(gradient), None
 
 
 class _Gather(torch.autograd.Function):

@@ -1,7 +1,8 @@
 """Small reference encoders, one file a kind of input. Any `nn.Module` that returns embeddings will do."""
 
 from tellapart.encoders.backbones import Backbone
+from tellapart.encoders.batch_norm import SharedBatchNorm, share_batch_norm
 from tellapart.encoders.image import ConvNet
 from tellapart.encoders.text import NgramBag
 
-__all__ = ["Backbone", "ConvNet", "NgramBag"]
+__all__ = ["Backbone", "ConvNet", "NgramBag", "SharedBatchNorm", "share_batch_norm"]
