@@ -20,7 +20,7 @@ demo: $(VENV)/.demo
 	@$(BIN)/tellapart train clip --run runs/demo --resume
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -5,6 +5,9 @@
 
 The loss sees the whole line-up, so the gradient is that of the whole batch at once. It costs a second
 forward pass. Gradients reach each parameter once a step, so that data-parallel training reduces them once.
+
+Without an accelerator, on Linux, set `MALLOC_MMAP_THRESHOLD_=1048576` in the environment: otherwise the C
+library's heap keeps holes between what stays of each chunk (see benchmarks/gradient_cache.py).
 """
 
 from __future__ import annotations
