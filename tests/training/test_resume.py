@@ -184,6 +184,8 @@ def test_two_devices_train_together_and_resume(data, tmp_path):
         code, out, err = finish(start(data, run, "--trainer.devices=2", "--resume"))
         assert code == 0, err
         assert out.count("Retrieval among") == 1
+        # The line-up spans both devices, and so does what the log says.
+        assert {entry["n_candidates"] for entry in without_times(run)} == {8, 10}
         ends.append((run / "weights.safetensors").read_bytes())
     assert ends[0] == ends[1]
 
@@ -211,7 +213,7 @@ def test_a_log_line_torn_by_a_kill_is_left_out(tmp_path):
 
 def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path):
     """A pickle that would write a file on loading is refused, not executed."""
-    from tellapart.training.fit import _AtomicCheckpoints
+    from tellapart.training.checkpoints import AtomicCheckpoints
 
     class Harmful:
         def __reduce__(self):
@@ -220,5 +222,5 @@ def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path):
     with atomic_write(tmp_path / "bad.ckpt") as file:
         torch.save({"state": Harmful()}, file)
     with pytest.raises(InputError, match="damaged checkpoint"):
-        _AtomicCheckpoints().load_checkpoint(tmp_path / "bad.ckpt")
+        AtomicCheckpoints().load_checkpoint(tmp_path / "bad.ckpt")
     assert not (tmp_path / "owned").exists()

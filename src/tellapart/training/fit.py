@@ -14,32 +14,34 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from tellapart.diagnostics import mi_bound
 from tellapart.errors import InputError, NotFiniteError, cannot_write, requirement
-from tellapart.files import atomic_write
 from tellapart.partition import Terms
 from tellapart.run import Run, is_first_process
 from tellapart.temperature import LearnedTemperature
 from tellapart.training.batches import Batches
+from tellapart.training.checkpoints import AtomicCheckpoints
+from tellapart.training.loader import Opaque, Steps
 from tellapart.training.options import Interrupted, TrainerOptions
 from tellapart.training.progress import StepBar
 
 _WARM_UP = 0.05
+
+Prepare = Callable[[Any, Any], Any]
+AfterStep = Callable[[Any, Any, float], None]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ def fit(
     run: Run,
     recipe: Recipe,
     options: TrainerOptions,
+    *,
+    prepare: Prepare | None = None,
+    after_step: AfterStep | None = None,
 ) -> None:
     """Train `model` in place to minimise `terms(model, batch).loss()`, from the run's checkpoint if it has one.
 
@@ -69,6 +74,11 @@ def fit(
         run: where log and checkpoint are kept.
         recipe: learning rate and weight decay.
         options: device, precision, how often to save.
+        prepare: called as `prepare(model, batch)`, without gradient, on the device and with the step's random
+            numbers: what it returns is the batch that `terms` and `after_step` get.
+        after_step: called as `after_step(model, batch, progress)`, without gradient, when the optimizer has made its
+            step and before anything is saved; `progress` is the share of all steps that are done, in (0, 1]. Here
+            belongs what changes the model other than by gradients. It must do the same in every process.
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM came; the state is saved.
@@ -89,13 +99,13 @@ def fit(
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            callbacks=[_Keeper(run, batches.seed, options.checkpoint_every), StepBar(batches)],
-            plugins=[_AtomicCheckpoints()],
+            callbacks=[_AfterStep(), _Keeper(run, batches.seed, options.checkpoint_every), StepBar(batches)],
+            plugins=[AtomicCheckpoints()],
             default_root_dir=run.folder,
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
-    learner = _Learner(model, terms, batches, collate, recipe)
+    learner = _Learner(model, terms, batches, collate, recipe, prepare, after_step)
     resume_from = run.checkpoint if run.checkpoint.is_file() else None
     trainer.fit(learner, ckpt_path=resume_from, weights_only=True)
 
@@ -110,24 +120,39 @@ class _Learner(LightningModule):
         batches: Batches,
         collate: Callable[[Tensor], Any],
         recipe: Recipe,
+        prepare: Prepare | None,
+        after_step: AfterStep | None,
     ) -> None:
         super().__init__()
         self.model, self.terms, self.recipe = model, terms, recipe
         self.batches, self.collate = batches, collate
+        self.prepare, self.after_step = prepare, after_step
 
-    def training_step(self, batch: _Opaque) -> dict[str, Tensor]:
+    def training_step(self, batch: Opaque) -> dict[str, Any]:
+        batch.content = batch.content.to(self.device)
         try:
-            terms = self.terms(self.model, batch.content.to(self.device))
+            if self.prepare is not None:
+                with torch.no_grad():
+                    batch.content = self.prepare(self.model, batch.content)
+            terms = self.terms(self.model, batch.content)
         except NotFiniteError as error:
             raise _diverged(self.global_step + 1, str(error)) from error
-        return {"loss": terms.loss(), **_summary(terms)}
+        loss = terms.loss()
+        return {"loss": loss, "log": self._mean_over_processes({"loss": loss.detach(), **_summary(terms)})}
 
-    def train_dataloader(self) -> _Steps:
-        return _Steps(self.batches, self.collate, self.trainer.global_rank, self.trainer.world_size)
+    def _mean_over_processes(self, values: dict[str, Tensor]) -> dict[str, float]:
+        """What one process with everybody's rows would say: each says its share."""
+        stacked = torch.stack([value.double() for value in values.values()])
+        mean = self.trainer.strategy.reduce(stacked, reduce_op="mean")
+        assert isinstance(mean, Tensor)
+        return dict(zip(values, mean.tolist(), strict=True))
+
+    def train_dataloader(self) -> Steps:
+        return Steps(self.batches, self.collate, self.trainer.global_rank, self.trainer.world_size)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         # Decay is for the weights of sums; biases, norms and temperatures are left alone.
-        parameters = list(self.model.parameters())
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.recipe.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
@@ -152,33 +177,17 @@ def _summary(terms: Terms) -> dict[str, Tensor]:
         }
 
 
-class _Opaque:
-    """A batch into which Lightning does not look: what is converted and moved is for the system to say."""
+class _AfterStep(Callback):
+    """Calls the system's hook; the first of the callbacks, so that what is saved has it done."""
 
-    def __init__(self, content: Any) -> None:
-        self.content = content
-
-
-class _Steps:
-    """The batches of one device, as a loader that Lightning can resume (by its `state_dict` protocol)."""
-
-    def __init__(self, batches: Batches, collate: Callable[[Tensor], Any], device: int, n_devices: int) -> None:
-        self.batches, self.collate, self.device, self.n_devices = batches, collate, device, n_devices
-        self.done = 0
-
-    def __len__(self) -> int:
-        return self.batches.n_steps(self.n_devices)
-
-    def __iter__(self) -> Iterator[Any]:
-        for step in range(self.done, len(self)):
-            self.done = step + 1
-            yield _Opaque(self.collate(self.batches.rows(step, self.device, self.n_devices)))
-
-    def state_dict(self) -> dict[str, int]:
-        return {"done": self.done}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.done = state["done"]
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, _Learner)
+        if pl_module.after_step is not None:
+            with torch.no_grad():
+                progress = trainer.global_step / int(trainer.num_training_batches)
+                pl_module.after_step(pl_module.model, batch.content, progress)
 
 
 class _Keeper(Callback):
@@ -207,7 +216,7 @@ class _Keeper(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         step, n_steps = trainer.global_step, int(trainer.num_training_batches)
-        entry = {name: value.item() for name, value in outputs.items()}
+        entry: dict[str, float] = outputs["log"]
         if not math.isfinite(entry["loss"]):
             raise _diverged(step, f"the loss became {entry['loss']}.")
         self._write(entry | {"step": step, **self._state(trainer)})
@@ -258,21 +267,6 @@ class _Keeper(Callback):
             self.log_file.flush()
         except OSError as error:
             raise cannot_write(self.run.log_file, error) from error
-
-
-class _AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that appear whole or not at all, and are read without unpickling code."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with atomic_write(Path(path)) as file:
-            torch.save(checkpoint, file)
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = True) -> dict[str, Any]:
-        try:
-            state: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
-        except Exception as error:  # a damaged file fails in as many ways as there are bytes
-            raise InputError(f"{path}: damaged checkpoint. Delete it to train this run from its start.") from error
-        return state
 
 
 def _diverged(step: int, what: str) -> InputError:

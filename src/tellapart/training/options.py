@@ -15,7 +15,7 @@ class TrainerOptions:
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """Where to compute; "auto" takes a graphics card if there is one."""
     devices: int = 1
-    """Devices (on the CPU: processes) that train together; each plays its own line-up of `batch_size`."""
+    """Devices (on the CPU: processes) that train together, in one line-up of as many times `batch_size`."""
     precision: Literal["32-true", "64-true", "bf16-mixed", "bf16-true", "16-mixed"] = "32-true"
     """Number format; the loss itself is always computed in float32 or better."""
     checkpoint_every: int = 50

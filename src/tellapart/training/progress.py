@@ -38,9 +38,10 @@ class StepBar(Callback):
             return
         step = trainer.global_step
         epoch = -(-step // self.batches.steps_per_epoch(trainer.world_size))
+        log = outputs["log"]
         description = (
-            f"epoch {epoch}/{self.batches.epochs} · loss {outputs['loss'].item():.3f}"
-            f" · K {outputs['n_candidates'].item():.0f} · accuracy {outputs['accuracy'].item():.0%}"
+            f"epoch {epoch}/{self.batches.epochs} · loss {log['loss']:.3f}"
+            f" · K {log['n_candidates']:.0f} · accuracy {log['accuracy']:.0%}"
         )
         self.progress.update(self.task, completed=step, description=description)
 
