@@ -8,11 +8,11 @@ their gradients, which is what data-parallel training takes, is that of one proc
 for embeddings and temperature alike, however unevenly the rows are divided. Nobody multiplies by anything.
 
 `info_nce(group=...)` lets keys travel from process to process, so that none holds more than two shards.
-`gather` hands everybody's rows to all, for whatever else is to be computed of them, and `check_distributed`
-says whether a loss keeps the promise.
+`gather` hands everybody's rows to all, for whatever else is to be computed of them, `share` is one's own part of
+what all have, and `check_distributed` says whether a loss keeps the promise.
 """
 
 from tellapart.distributed.check import Verdict, check_distributed
-from tellapart.distributed.gather import gather, sum_over, world
+from tellapart.distributed.gather import gather, share, sum_over, world
 
-__all__ = ["Verdict", "check_distributed", "gather", "sum_over", "world"]
+__all__ = ["Verdict", "check_distributed", "gather", "share", "sum_over", "world"]

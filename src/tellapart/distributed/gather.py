@@ -59,6 +59,16 @@ def sum_over(values: Float[Tensor, "*shape"], group: ProcessGroup | None = None)
     return result
 
 
+def share(rows: Shaped[Tensor, "all *shape"], group: ProcessGroup | None = None) -> Shaped[Tensor, "n *shape"]:
+    """This process's part of rows that all processes have alike: together they hand in each row once.
+
+    >>> share(torch.arange(3))
+    tensor([0, 1, 2])
+    """
+    group = world() if group is None else group
+    return rows if group is None else rows[dist.get_rank(group) :: dist.get_world_size(group)]
+
+
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, ring: Ring) -> Tensor:

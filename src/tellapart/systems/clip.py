@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from tellapart.data import Pairs, load_items, load_pairs, split
 from tellapart.data.gallery import Embeddings, Gallery, Hit, thumbnails
+from tellapart.distributed import world
 from tellapart.encoders import ConvNet, NgramBag
 from tellapart.errors import require_option
 from tellapart.evaluation import Table, both_ways
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, UInt8
 
+QUERY = '"cat face"'
+OWN_DATA = "pictures, with a table of their texts"
 _CHUNK = 256
 
 
@@ -58,7 +61,7 @@ class Config:
     epochs: int = 60
     """How often every training pair is seen."""
     batch_size: int = 128
-    """Pairs in one line-up at most: each picture has one text to find among so many."""
+    """Pairs in one line-up at most: each picture has one text to find among so many, on each device."""
     learning_rate: float = 2e-3
     """Step size of AdamW at its peak."""
     weight_decay: float = 1.0
@@ -137,6 +140,7 @@ def terms(model: CLIP, batch: Pairs) -> Terms:
         positives=counterparts(batch),
         temperature=model.temperature(),
         symmetric=True,
+        group=world(),
     )
 
 
