@@ -1,0 +1,61 @@
+"""What every measure that reads labels asks of what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tellapart.errors import check_embeddings, requirement
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    Labels = Int[Tensor, " n"] | Int[np.ndarray, " n"] | Sequence[int]
+
+
+def integer_labels(parameter: str, labels: Labels, n: int, n_classes: int = 1) -> Int[Tensor, " n"]:
+    """The labels as 64-bit integers, if there is one for each of n embeddings and at least `n_classes` differ.
+
+    Raises:
+        TypeError: something other than integers.
+        ValueError: more or fewer labels than embeddings, or too few different ones.
+
+    >>> integer_labels("labels", [7, -2, 7], 3)
+    tensor([ 7, -2,  7])
+    """
+    values = labels if isinstance(labels, Tensor) else np.asarray(labels)
+    if tuple(values.shape) != (n,):
+        raise ValueError(
+            requirement(parameter, f"have one entry per embedding, ({n},)", f"shape {tuple(values.shape)}")
+        )
+    if not isinstance(values, Tensor):
+        if values.dtype.kind not in "iub":
+            raise TypeError(requirement(parameter, "hold integers", values.dtype))
+        # A copy, because torch cannot share arrays that are read-only.
+        values = torch.from_numpy(values.astype(np.int64))
+    if values.is_floating_point() or values.is_complex():
+        raise TypeError(requirement(parameter, "hold integers", values.dtype))
+    if n_classes > 1 and (found := len(values.unique())) < n_classes:
+        raise ValueError(requirement(parameter, f"hold at least {n_classes} different labels", found))
+    return values.long()
+
+
+def check_sides(train: Float[Tensor, "m d"], queries: Float[Tensor, "n d"]) -> None:
+    """Raise unless both are finite embeddings, and of one width.
+
+    Raises:
+        TypeError: not a floating-point tensor.
+        ValueError: an empty set, an embedding that is not finite, or another width.
+
+    >>> check_sides(torch.ones(3, 2), torch.ones(1, 4))
+    Traceback (most recent call last):
+    ValueError: `queries` must have 2 columns, as `train` has. Got 4.
+    """
+    check_embeddings("train", train)
+    check_embeddings("queries", queries)
+    if queries.shape[1] != train.shape[1]:
+        raise ValueError(requirement("queries", f"have {train.shape[1]} columns, as `train` has", queries.shape[1]))

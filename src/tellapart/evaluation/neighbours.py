@@ -1,0 +1,109 @@
+"""Nearest neighbours: the label for which the most similar training embeddings vote."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from tellapart.errors import requirement
+from tellapart.evaluation.labels import check_sides, integer_labels
+from tellapart.scores import unit
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from tellapart.evaluation.labels import Labels
+
+# Similarities held at once: 32 MB of them.
+_SCORES = 2**22
+# Products of equal vectors may differ in their last bits, by where the vectors stand. They shall tie all the same.
+_DECIMALS = 9
+
+
+def nearest_neighbours(
+    train: Float[Tensor, "m d"],
+    train_labels: Labels,
+    queries: Float[Tensor, "n d"],
+    *,
+    k: int = 15,
+    temperature: float = 0.07,
+) -> Int[Tensor, " n"]:
+    """Predict each query's label by a weighted vote of its k nearest training embeddings.
+
+    With N_k(i) the k embeddings of largest cosine s_ij with query i, and y_j their labels,
+
+        score_i(c) = Σ_{j ∈ N_k(i), y_j = c} exp(s_ij / τ),    predicted_i = argmax_c score_i(c).
+
+    The smallest label wins every tie: among the embeddings that are equally near, those with the smallest
+    labels are taken first; among classes of equal score, the smallest. Cosines that agree to 9 decimals are
+    equal, and so are scores that agree to 9 digits; a zero vector has cosine 0 with everything.
+    Streams over the queries: memory grows with m, not with n·m.
+
+    Args:
+        train: the embeddings whose labels are known.
+        train_labels: their labels, any integers, one each.
+        queries: the embeddings to be labelled.
+        k: how many vote, from 1 to m.
+        temperature: τ; the smaller it is, the more the nearest prevail.
+
+    Raises:
+        TypeError: embeddings that are not floating-point, labels that are not integers.
+        ValueError: an empty set, embeddings that are not finite or differ in width, labels of another
+            number than the embeddings, k larger than the training set, τ not positive and finite.
+
+    Source: Wu et al. 2018, §3.4 (with k = 200).
+
+    >>> train = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]])
+    >>> nearest_neighbours(train, [7, 7, -2], torch.tensor([[5.0, 1.0], [0.0, 3.0]]), k=2)
+    tensor([ 7, -2])
+    """
+    check_sides(train, queries)
+    labels = integer_labels("train_labels", train_labels, m := len(train)).to(train.device)
+    if not 1 <= k <= m:
+        raise ValueError(requirement("k", f"lie between 1 and {m}, the size of the training set", k))
+    if not 0 < temperature < math.inf:
+        raise ValueError(requirement("temperature", "be positive and finite", temperature))
+    # In the order of the labels, the first among equals has the smallest label.
+    ordered, order = labels.sort()
+    classes, voters = ordered.unique(return_inverse=True)
+    known = unit(train.detach().double(), "train")[order]
+    predicted = torch.empty(len(queries), dtype=labels.dtype, device=labels.device)
+    at_once = max(1, _SCORES // m)
+    for start in range(0, len(queries), at_once):
+        chunk = unit(queries[start : start + at_once].detach().double(), "queries")
+        cosines, nearest = _nearest(chunk @ known.T, k)
+        # Relative to the nearest one's vote, since exp(1/τ) may overflow.
+        votes = ((cosines - cosines.amax(dim=1, keepdim=True)) / temperature).exp()
+        scores = votes.new_zeros(len(chunk), len(classes)).scatter_add_(1, voters[nearest], votes)
+        predicted[start : start + at_once] = classes[_first_best(scores)]
+    return predicted
+
+
+def _nearest(similar: Float[Tensor, "n m"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
+    """Each row's k largest entries, rounded, and their places; of those that tie for the last place, the first."""
+    best, places = similar.topk(min(k + 1, similar.shape[1]), dim=1)
+    best.round_(decimals=_DECIMALS)
+    # Where the next best ties with the last of them, topk took any of those that do.
+    crowded = (best[:, k - 1 : k] == best[:, k:]).any(dim=1)
+    if crowded.any():
+        places[crowded, :k] = _first_of_equals(similar[crowded].round_(decimals=_DECIMALS), best[crowded, k - 1 : k], k)
+    places = places[:, :k]
+    return similar.gather(1, places).round_(decimals=_DECIMALS), places
+
+
+def _first_of_equals(similar: Float[Tensor, "n m"], last: Float[Tensor, "n 1"], k: int) -> Int[Tensor, "n k"]:
+    """The places of all entries above each row's k-th largest, and of the first that equal it, up to k in all."""
+    above, level = similar > last, similar == last
+    room = k - above.sum(dim=1, keepdim=True)
+    chosen = above | (level & (level.cumsum(dim=1) <= room))
+    return chosen.nonzero()[:, 1].view(-1, k)
+
+
+def _first_best(scores: Float[Tensor, "n c"]) -> Int[Tensor, " n"]:
+    """The first place in each row whose score equals the largest, but for the rounding of sums."""
+    best = scores.amax(dim=1, keepdim=True) * (1 - 10**-_DECIMALS)
+    first: Tensor = (scores >= best).byte().argmax(dim=1)
+    return first
