@@ -1,16 +1,19 @@
 """How good embeddings are, measured on what training never saw."""
 
+from tellapart.evaluation.clusters import Clustering, clustering
 from tellapart.evaluation.neighbours import nearest_neighbours
 from tellapart.evaluation.probe import Probe, linear_probe
 from tellapart.evaluation.retrieval import Retrieval, both_ways, chance, retrieval
 from tellapart.evaluation.table import Table
 
 __all__ = [
+    "Clustering",
     "Probe",
     "Retrieval",
     "Table",
     "both_ways",
     "chance",
+    "clustering",
     "linear_probe",
     "nearest_neighbours",
     "retrieval",
