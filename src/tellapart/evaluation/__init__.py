@@ -1,6 +1,7 @@
 """How good embeddings are, measured on what training never saw."""
 
 from tellapart.evaluation.clusters import Clustering, clustering
+from tellapart.evaluation.frozen import frozen
 from tellapart.evaluation.neighbours import nearest_neighbours
 from tellapart.evaluation.probe import Probe, linear_probe
 from tellapart.evaluation.retrieval import Retrieval, both_ways, chance, retrieval
@@ -14,6 +15,7 @@ __all__ = [
     "both_ways",
     "chance",
     "clustering",
+    "frozen",
     "linear_probe",
     "nearest_neighbours",
     "retrieval",

@@ -1,0 +1,107 @@
+"""Frozen embeddings: how good they are when labels are asked for that training never saw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tellapart.errors import check_embeddings, requirement
+from tellapart.evaluation.clusters import Clustering, clustering
+from tellapart.evaluation.labels import integer_labels
+from tellapart.evaluation.neighbours import nearest_neighbours
+from tellapart.evaluation.probe import Probe, linear_probe
+from tellapart.evaluation.table import Table
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from tellapart.evaluation.labels import Labels
+
+    Models = dict[str, tuple[Float[Tensor, "m d"], Float[Tensor, "n d"]]]
+
+_K = 15
+
+
+def frozen(models: Models, train_labels: Labels, test_labels: Labels, title: str) -> Table:
+    """A table of what can be read off embeddings that stay as they are: guessing, then each model's.
+
+    Per model: the accuracy on the test set of 15 nearest neighbours (all, of a smaller training set) and of
+    a linear probe, which learn from the training set's labels, and NMI and ARI of k-means on the test set
+    alone. Notes below the table explain the columns, and say where a figure is to be doubted.
+
+    Args:
+        models: for each model's name, the embeddings `(m, d)` of the training and `(n, d)` of the test set.
+        train_labels: the training set's labels, any integers, one each.
+        test_labels: the test set's.
+        title: the table's title.
+
+    Raises:
+        TypeError: embeddings that are not floating-point, labels that are not integers.
+        ValueError: no model; embeddings that are empty, not finite, of two widths, or more or fewer than
+            the labels; labels that are all the same.
+
+    >>> import torch
+    >>> good = torch.eye(2).repeat(4, 1)
+    >>> frozen({"good": (good, good)}, [0, 1] * 4, [0, 1] * 4, "").cells()
+    [['chance', '0.500', '0.500', '0.000', '0.000'], ['good', '1.000', '1.000', '1.000', '1.000']]
+    """
+    known = integer_labels("train_labels", train_labels, len(train_labels), n_classes=2)
+    truth = integer_labels("test_labels", test_labels, len(test_labels), n_classes=2)
+    _check(models, len(known), len(truth))
+    k = min(_K, len(known))
+    guess = _accuracy(_most_frequent(known), truth)
+    rows: list[list[str | float]] = [["chance", guess, guess, 0.0, 0.0]]
+    notes = _explained(k)
+    for name, (train, test) in models.items():
+        near = nearest_neighbours(train, known, test, k=k)
+        probe = linear_probe(train, known, test)
+        groups = clustering(test, truth)
+        rows.append([name, _accuracy(near, truth), _accuracy(probe.labels, truth), groups.nmi, groups.ari])
+        notes += _doubts(name, probe, groups, len(truth.unique()))
+    header = ["", f"{k}-NN", "linear probe", "NMI", "ARI"]
+    return Table(title, header, rows, ["", *(".3f" for _ in header[1:])], notes)
+
+
+def _check(models: Models, n_train: int, n_test: int) -> None:
+    if not models:
+        raise ValueError(requirement("models", "name at least one model", "none"))
+    for name, sides in models.items():
+        for side, vectors, n in zip(("training", "test"), sides, (n_train, n_test), strict=True):
+            parameter = f"models[{name!r}]"
+            check_embeddings(parameter, vectors)
+            if len(vectors) != n:
+                raise ValueError(requirement(parameter, f"have one {side} embedding per label, {n}", len(vectors)))
+
+
+def _most_frequent(labels: Int[Tensor, " m"]) -> Int[Tensor, ""]:
+    """The label that occurs most often; of several, the smallest."""
+    classes, counts = labels.unique(return_counts=True)
+    most: Tensor = classes[counts.argmax()]
+    return most
+
+
+def _accuracy(predicted: Int[Tensor, " n"] | Int[Tensor, ""], truth: Int[Tensor, " n"]) -> float:
+    return (predicted.to(truth.device) == truth).double().mean().item()
+
+
+def _explained(k: int) -> list[str]:
+    return [
+        f"{k}-NN: the share of the test set whose label is the one that the {k} most similar training items vote "
+        "for, the more similar the louder.",
+        "Linear probe: the share of the test set that a linear classifier labels rightly; it learns from the "
+        "training set's embeddings and labels, and the embeddings stay as they are.",
+        "NMI and ARI: k-means puts the test set into as many groups as there are labels, without seeing these. "
+        "1: the groups are the labels. ARI is 0 on average for groups drawn at random; their NMI lies above 0, "
+        "the more so the fewer items there are.",
+        "Chance: always the label that is most frequent in the training set; and groups that tell nothing.",
+    ]
+
+
+def _doubts(name: str, probe: Probe, groups: Clustering, n_classes: int) -> list[str]:
+    """What a reader must know of one model's figures."""
+    doubts = []
+    if not probe.converged:
+        doubts.append(f"{name}: the linear probe had not converged after {probe.steps} steps; more could change it.")
+    if groups.n_clusters < n_classes:
+        doubts.append(f"{name}: embeddings coincide; only {groups.n_clusters} of {n_classes} groups could be formed.")
+    return doubts
