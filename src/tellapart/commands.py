@@ -23,6 +23,7 @@ from tellapart.training import TrainerOptions
 if TYPE_CHECKING:
     from jsonargparse import Namespace
 
+    from tellapart.data.gallery import Hit
 
 _WIDE = 200
 _JOINERS = "\u200d\ufe0f"  # not printable by themselves, but parts of emoji
@@ -81,8 +82,8 @@ def _train(name: str, given: Namespace, arguments: list[str]) -> None:
         system.train(config, run, trainer)
         report = write_report(run, None)
     _show(Table.from_dict(run.results()))
-    print(f'Open {report} in a browser, or search: {program()} search {folder} "cat face"')
-    print(f"Your own pictures, with a table of their texts: {program()} train {name} --data FOLDER --run runs/mine")
+    print(f"Open {report} in a browser, or search: {program()} search {folder} {system.QUERY}")
+    print(f"Your own {system.OWN_DATA}: {program()} train {name} --data FOLDER --run runs/mine")
 
 
 def _resumed(name: str, run: Run, arguments: list[str]) -> Namespace:
@@ -127,12 +128,18 @@ def _use(command: str, given: Namespace) -> None:
     else:
         require_option("query", bool(given.query.strip()), "not be empty", repr(given.query))
         require_option("k", given.k >= 1, "be at least 1", given.k)
-        hits = system.search(config, run, given.query, given.k)
-        rows: list[list[str | float]] = [
-            [hit.name, hit.score, hit.text, "held out" if hit.held_out else "seen in training"] for hit in hits
-        ]
-        header = ["picture", "score", "its own text", ""]
-        _show(Table(f"Pictures for “{given.query}”", header, rows, ["", ".3f", "", ""], []))
+        _show(_found(given.query, system.search(config, run, given.query, given.k)))
+
+
+def _found(query: str, hits: list[Hit]) -> Table:
+    said = {"its own text": [hit.text for hit in hits], "label": [hit.label for hit in hits]}
+    columns = {name: [x for x in column if x is not None] for name, column in said.items() if None not in column}
+    rows: list[list[str | float]] = [
+        [hit.name, hit.score, *texts, "held out" if hit.held_out else "seen in training"]
+        for hit, *texts in zip(hits, *columns.values(), strict=True)
+    ]
+    formats = ["", ".3f", *("" for _ in columns), ""]
+    return Table(f"Pictures for “{query}”", ["picture", "score", *columns, ""], rows, formats, [])
 
 
 def _saved_config(system: systems.System, run: Run) -> Any:

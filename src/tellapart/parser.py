@@ -39,9 +39,9 @@ def build() -> ArgumentParser:
     train = _Parser(description="Train a system into a run folder.")
     commands.add_subcommand("train", train, help="Train a system into a run folder.")
     _add_systems(train)
-    commands.add_subcommand("evaluate", _evaluate(), help="Measure a trained run on pairs it never saw.")
+    commands.add_subcommand("evaluate", _evaluate(), help="Measure a trained run on data it never saw.")
     commands.add_subcommand("embed", _embed(), help="Turn pictures and texts into vectors.")
-    commands.add_subcommand("search", _search(), help="Find pictures by a text.")
+    commands.add_subcommand("search", _search(), help="Find pictures by a text, or by a picture.")
     commands.add_subcommand("report", _report(), help="Write a run's report page.")
     return parser
 
@@ -70,21 +70,22 @@ def _with_run(description: str) -> ArgumentParser:
 
 
 def _evaluate() -> ArgumentParser:
-    parser = _with_run("Measure a trained run on the pairs it never saw, or on other data.")
-    _optional(parser, "--data", "Other data to measure on, all of it; by default the run's held-out pairs.")
+    parser = _with_run("Measure a trained run on what it never saw of its data, or on other data.")
+    _optional(parser, "--data", "Other data to measure on; by default what the run held out of its own.")
     return parser
 
 
 def _embed() -> ArgumentParser:
-    parser = _with_run("Turn pictures and texts into vectors of length 1.")
-    parser.add_argument("input", type=str, help="A picture, a folder, a .txt of texts, or a table (csv, tsv, parquet).")
+    parser = _with_run("Turn pictures, or texts if the run learned from texts, into vectors of length 1.")
+    what = "A picture or a folder; of texts, a .txt or a table (csv, tsv, parquet); without texts, a .npy, .npz or idx."
+    parser.add_argument("input", type=str, help=what)
     parser.add_argument("-o", "--output", type=str, required=True, help="The file to write: .npz or .parquet.")
     return parser
 
 
 def _search() -> ArgumentParser:
-    parser = _with_run("Find the pictures of a run that match a text best.")
-    parser.add_argument("query", type=str, help="What to look for, in words.")
+    parser = _with_run("Find the pictures of a run that match a text best, or that are most like a picture.")
+    parser.add_argument("query", type=str, help="What to look for: words, or a picture file for a run without texts.")
     parser.add_argument("-k", type=int, default=5, help="How many pictures to show.")
     return parser
 

@@ -1,12 +1,12 @@
 """The run folder: everything about one training, readable without this program and safe from a kill.
 
-run.json            system, version, fingerprint of the data
+run.json            system, version, fingerprint of the data, and what shape they are of
 config.yaml         the resolved options; `tellapart train SYSTEM --config` takes it as it is
 log.jsonl           one line per step
 checkpoint.ckpt     weights, optimizer and progress, to resume from
 weights.safetensors the trained weights, once training is complete
 results.json        what evaluation found
-gallery.parquet     embeddings of all pairs, for search and report
+gallery.parquet     embeddings of all data, for search and report
 report.html         the page to look at
 """
 
@@ -118,6 +118,23 @@ class Run:
             raise InputError(f"{self.folder}: the data changed since the run began. Restore it, or start a new run.")
         if "data" not in info:
             self._write_json(self._info_file, info | {"data": fingerprint})
+
+    def note(self, **facts: int) -> None:
+        """Keep what the data turned out to be, so that the run can be used without them."""
+        info = self._read_json(self._info_file)
+        if info != info | facts:
+            self._write_json(self._info_file, info | facts)
+
+    def noted(self, fact: str) -> int:
+        """What was kept under that name.
+
+        Raises:
+            InputError: nothing, or no number.
+        """
+        value = self._read_json(self._info_file).get(fact)
+        if type(value) is not int:
+            raise InputError(f"{self._info_file}: damaged, it holds no {fact}. Train again into a new folder.")
+        return value
 
     def is_trained(self) -> bool:
         """Whether training is complete."""

@@ -1,17 +1,20 @@
 """Loaders for the formats people have, and the embedded default. Each names the file at fault."""
 
+from tellapart.data.held_out import load_held_out
 from tellapart.data.load import Items, load_items, load_pairs
-from tellapart.data.pairs import Pairs, split, text_id
+from tellapart.data.pairs import Pairs, pixel_ids, split, text_id
 from tellapart.data.picture_sets import PictureSet, load_pictures, load_splits
 
 __all__ = [
     "Items",
     "Pairs",
     "PictureSet",
+    "load_held_out",
     "load_items",
     "load_pairs",
     "load_pictures",
     "load_splits",
+    "pixel_ids",
     "split",
     "text_id",
 ]

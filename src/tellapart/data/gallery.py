@@ -60,22 +60,25 @@ class Hit(NamedTuple):
     """A row of the gallery that a query found."""
 
     name: str
-    text: str
+    text: str | None
     score: float
     held_out: bool
+    label: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """All pairs of a run, embedded: row i of everything belongs together."""
+    """All pictures of a run, embedded, with their texts or labels if they have any: row i of all belongs together."""
 
     names: list[str]
-    texts: list[str]
+    texts: list[str] | None
     held_out: Bool[Tensor, " n"]
     pictures: Float[Tensor, "n d"]
-    captions: Float[Tensor, "n d"]
+    captions: Float[Tensor, "n d"] | None
+    """The embeddings of the texts."""
     thumbnails: list[bytes | None]
-    """PNG files of the first `MAX_THUMBNAILS` held-out rows, `None` for the others."""
+    """PNG files of `MAX_THUMBNAILS` held-out rows at most, `None` for the others."""
+    labels: list[str] | None = None
 
     def save(self, path: Path) -> None:
         """Write the gallery as one Parquet file.
@@ -88,11 +91,12 @@ class Gallery:
             "text": self.texts,
             "held_out": self.held_out.tolist(),
             "picture_embedding": _vector_column(self.pictures),
-            "text_embedding": _vector_column(self.captions),
+            "text_embedding": None if self.captions is None else _vector_column(self.captions),
             "thumbnail": self.thumbnails,
+            "label": self.labels,
         }
         with atomic_write(path) as file:
-            _write_parquet(file, columns)
+            _write_parquet(file, {name: column for name, column in columns.items() if column is not None})
 
     def best_pictures(self, query: Float[Tensor, " d"], k: int) -> list[Hit]:
         """The k distinct pictures whose embeddings have the largest inner product with the query."""
@@ -101,7 +105,9 @@ class Gallery:
         for i in scores.argsort(descending=True, stable=True).tolist():
             if len(hits) == k:
                 break
-            hits.setdefault(self.names[i], Hit(self.names[i], self.texts[i], scores[i].item(), bool(self.held_out[i])))
+            if self.names[i] not in hits:
+                text, label = (None if column is None else column[i] for column in (self.texts, self.labels))
+                hits[self.names[i]] = Hit(self.names[i], text, scores[i].item(), bool(self.held_out[i]), label)
         return list(hits.values())
 
     @classmethod
@@ -116,16 +122,18 @@ class Gallery:
 
         try:
             table = pq.read_table(path)
-            pictures, captions = (_vectors(table[f"{kind}_embedding"]) for kind in ("picture", "text"))
-            plain = {name: table[name].to_pylist() for name in ("name", "text", "held_out", "thumbnail")}
+            pictures = _vectors(table["picture_embedding"])
+            captions = _vectors(table["text_embedding"]) if "text_embedding" in table.column_names else None
+            plain = {name: table[name].to_pylist() for name in ("name", "held_out", "thumbnail")}
+            texts, labels = (table[x].to_pylist() if x in table.column_names else None for x in ("text", "label"))
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             remedy = "Make it with tellapart train … --resume"
             raise InputError(f"{path}: missing or damaged gallery of embeddings. {remedy}.") from error
         held_out = torch.tensor(plain["held_out"])
-        return cls(plain["name"], plain["text"], held_out, pictures, captions, plain["thumbnail"])
+        return cls(plain["name"], texts, held_out, pictures, captions, plain["thumbnail"], labels)
 
 
-def thumbnails(pictures: UInt8[Tensor, "n 3 size size"], wanted: Bool[Tensor, " n"]) -> list[bytes | None]:
+def thumbnails(pictures: UInt8[Tensor, "n c size size"], wanted: Bool[Tensor, " n"]) -> list[bytes | None]:
     """PNG files of the first `MAX_THUMBNAILS` wanted pictures, `None` in the place of all others."""
     chosen = set(wanted.nonzero().flatten()[:MAX_THUMBNAILS].tolist())
     return [_png(picture) if row in chosen else None for row, picture in enumerate(pictures)]
@@ -133,7 +141,8 @@ def thumbnails(pictures: UInt8[Tensor, "n 3 size size"], wanted: Bool[Tensor, " 
 
 def _png(picture: Tensor) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(buffer, "PNG", optimize=True)
+    rows = picture[0] if len(picture) == 1 else picture.permute(1, 2, 0)
+    Image.fromarray(rows.numpy()).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

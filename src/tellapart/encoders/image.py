@@ -14,7 +14,8 @@ class ConvNet(nn.Module):
     """Pictures to embeddings: a 3×3 stem and three residual stages that halve the side, then the mean.
 
     Shapes: `UInt8[Tensor, "n c size size"]`, or floating-point in [0, 1], to `Float[Tensor, "n dim"]`, where c is
-    `channels`; inside, `width·(1, 2, 4, 8)` channels.
+    `channels`; inside, `width·(1, 2, 4, 8)` channels. With `dim=None` the mean is returned as it is, and `dim` is
+    `width·8`.
 
     Source: He et al. 2016, with the 3×3 stem that Chen et al. 2020 (SimCLR, appendix B.9) use for small pictures.
 
@@ -23,12 +24,14 @@ class ConvNet(nn.Module):
     torch.Size([2, 16])
     """
 
-    def __init__(self, dim: int, width: int, channels: int = 3) -> None:
+    def __init__(self, dim: int | None, width: int, channels: int = 3) -> None:
         super().__init__()
+        self.dim = width * 8 if dim is None else dim
         self.first = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.stem = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
         self.stages = nn.Sequential(*(_Residual(width * 2**i, width * 2 ** (i + 1)) for i in range(3)))
-        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width * 8, dim))
+        last = [] if dim is None else [nn.Linear(width * 8, dim)]
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), *last)
 
     def forward(
         self, pictures: UInt8[Tensor, "n c size size"] | Float[Tensor, "n c size size"]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 KS = (1, 5, 10)
 _CHUNK = 1024
+_HEADER, _FORMATS = [*(f"R@{k}" for k in KS), "median rank"], [*(".3f" for _ in KS), "g"]
+_NOTE = "R@k: the share of queries whose counterpart is among the k best. Rank 1 is best; a tie counts as a miss."
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,28 @@ def both_ways(
         for i, (name, result) in enumerate(results.items()):
             direction = f"{sides[query]} → {sides[key]}" if i == 0 else ""
             rows.append([direction, name, *result.recall.values(), result.median_rank])
-    notes = ["R@k: the share of queries whose counterpart is among the k best. Rank 1 is best; a tie counts as a miss."]
-    header = ["", "", *(f"R@{k}" for k in KS), "median rank"]
-    return Table(title, header, rows, ["", "", *(".3f" for _ in KS), "g"], notes)
+    return Table(title, ["", "", *_HEADER], rows, ["", "", *_FORMATS], [_NOTE])
+
+
+def found_by(
+    relevant: Relation, models: dict[str, tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]], title: str
+) -> Table:
+    """A table of retrieval in one direction: guessing, then each model's embeddings of queries and keys.
+
+    Args:
+        relevant: who is whose counterpart.
+        models: for each model's name, the embeddings of queries and keys.
+        title: the table's title.
+
+    >>> from tellapart.relations import paired
+    >>> found_by(paired(), {"perfect": (torch.eye(20), torch.eye(20))}, "").cells()
+    [['chance', '0.050', '0.250', '0.500', '10'], ['perfect', '1.000', '1.000', '1.000', '1']]
+    """
+    n, m = map(len, next(iter(models.values())))
+    results = {"chance": chance(relevant, n, m)}
+    results |= {name: retrieval(queries, keys, relevant) for name, (queries, keys) in models.items()}
+    rows: list[list[str | float]] = [[name, *x.recall.values(), x.median_rank] for name, x in results.items()]
+    return Table(title, ["", *_HEADER], rows, ["", *_FORMATS], [_NOTE])
 
 
 def _found_by(n_relevant: Int[Tensor, " n"], m: int) -> Float[Tensor, " m"]:

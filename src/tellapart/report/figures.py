@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8a94a0"
+_COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+_SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up")
 _MAX_POINTS = 1500
 
 
@@ -53,29 +56,48 @@ def accuracy_curve(log: Log) -> go.Figure:
     return _styled(figure)
 
 
-def score_histogram(positive: Float[np.ndarray, " p"], negative: Float[np.ndarray, " q"]) -> go.Figure:
-    """The cosines of counterparts and of all others, each as a density."""
+def score_histogram(positive: Float[np.ndarray, " p"], negative: Float[np.ndarray, " q"], what: str) -> go.Figure:
+    """The cosines of counterparts, if there are any, and of all others, each as a density."""
     edges = np.linspace(-1, 1, 51)
     figure = go.Figure()
-    for name, values, colour in (("all others", negative, GREY), ("counterparts", positive, BLUE)):
+    groups = [("all others", negative, GREY), ("counterparts", positive, BLUE)]
+    for name, values, colour in groups if len(positive) else [("all pairs", negative, BLUE)]:
         density, _ = np.histogram(values, bins=edges, density=True)
         bars = go.Bar(x=(edges[1:] + edges[:-1]) / 2, y=density, name=name, marker_color=colour, opacity=0.7)
         figure.add_trace(bars)
     figure.update_layout(barmode="overlay", bargap=0)
-    low = min(positive.min(), negative.min(initial=1.0))
-    figure.update_xaxes(title_text="cosine of picture and text", range=[low - 0.05, 1.0])
+    low = min(positive.min(initial=1.0), negative.min(initial=1.0))
+    figure.update_xaxes(title_text=f"cosine of {what}", range=[low - 0.05, 1.0])
     figure.update_yaxes(title_text="density", showticklabels=False)
     return _styled(figure)
 
 
-def embedding_map(places: Float[np.ndarray, "n 2"], ranks: Int[np.ndarray, " n"]) -> go.Figure:
+def rank_map(places: Float[np.ndarray, "n 2"], ranks: Int[np.ndarray, " n"]) -> go.Figure:
     """Pictures by their place on the map, coloured by the rank at which their own text is found."""
-    figure = go.Figure()
     groups = [
         ("found first", ranks == 1, BLUE, "circle"),
         ("among the ten best", (ranks > 1) & (ranks <= 10), ORANGE, "square"),
     ]
     groups.append(("further down", ranks > 10, GREY, "x-thin"))
+    return _map(places, groups)
+
+
+def label_map(places: Float[np.ndarray, "n 2"], labels: list[str] | None) -> go.Figure:
+    """Pictures by their place on the map, coloured by their labels, the most frequent first; alike without labels."""
+    if labels is None:
+        return _map(places, [("pictures", np.full(len(places), True), BLUE, "circle")]).update_layout(showlegend=False)
+    names = [name for name, _ in Counter(labels).most_common()]
+    styles = [(colour, symbol) for symbol in _SYMBOLS for colour in _COLOURS]
+    shown, rest = (names, []) if len(names) <= len(styles) else (names[: len(styles) - 1], names[len(styles) - 1 :])
+    of = np.array(labels)
+    groups = [(name, of == name, *style) for name, style in zip(shown, styles, strict=False)]
+    if rest:
+        groups.append((f"{len(rest)} other labels", np.isin(of, rest), GREY, "x-thin"))
+    return _map(places, groups)
+
+
+def _map(places: Float[np.ndarray, "n 2"], groups: list[tuple[str, Any, str, str]]) -> go.Figure:
+    figure = go.Figure()
     for name, chosen, colour, symbol in groups:
         marker: dict[str, Any] = {"color": colour, "symbol": symbol, "size": 8, "line": {"color": colour, "width": 1.5}}
         x, y = places[chosen].T

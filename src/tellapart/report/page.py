@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,30 +12,18 @@ import torch
 from plotly.offline import get_plotlyjs
 
 from tellapart import __version__
-from tellapart.data import text_id
 from tellapart.data.gallery import Gallery
 from tellapart.evaluation import Table
 from tellapart.files import atomic_write
-from tellapart.relations import same
 from tellapart.report import figures
+from tellapart.report.shown import Shown
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
+    from jaxtyping import Float
 
     from tellapart.run import Run
 
 _N_QUERIES, _N_FOUND = 9, 5
-
-
-@dataclass(frozen=True)
-class _Shown:
-    """The held-out pairs that have a thumbnail: their cosines and who is whose counterpart."""
-
-    texts: list[str]
-    thumbnails: list[str]
-    pictures: Float[np.ndarray, "n d"]
-    cosines: Float[np.ndarray, "n n"]
-    counterparts: Bool[np.ndarray, "n n"]
 
 
 def write_report(run: Run, output: Path | None) -> Path:
@@ -48,7 +34,7 @@ def write_report(run: Run, output: Path | None) -> Path:
     """
     run.check_trained()
     log, table = run.log(), Table.from_dict(run.results())
-    shown = _shown(Gallery.load(run.gallery))
+    shown = Shown.of(Gallery.load(run.gallery))
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tellapart", "report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -60,9 +46,9 @@ def write_report(run: Run, output: Path | None) -> Path:
         options=_flat(run.options()),
         table=table,
         last=log[-1],
-        n_shown=len(shown.texts),
+        shown=shown,
         figures=_figures(log, shown),
-        hover=[{"text": text, "image": image} for text, image in zip(shown.texts, shown.thumbnails, strict=True)],
+        hover=[{"text": text, "image": image} for text, image in zip(shown.captions, shown.thumbnails, strict=True)],
         found=_found(shown),
         plotly=get_plotlyjs(),
     )
@@ -72,30 +58,17 @@ def write_report(run: Run, output: Path | None) -> Path:
     return target
 
 
-def _shown(gallery: Gallery) -> _Shown:
-    rows = [row for row, png in enumerate(gallery.thumbnails) if png is not None]
-    pictures, captions = gallery.pictures[rows], gallery.captions[rows]
-    texts, pngs = [gallery.texts[row] for row in rows], [gallery.thumbnails[row] for row in rows]
-    # Equal pictures have equal PNG files.
-    relation, everything = same([text_id(text) for text in texts]) | same(pngs), slice(0, len(rows))
-    return _Shown(
-        texts=texts,
-        thumbnails=["data:image/png;base64," + base64.b64encode(png).decode() for png in pngs if png is not None],
-        pictures=pictures.numpy(),
-        cosines=(pictures @ captions.T).numpy(),
-        counterparts=relation.tile(everything, everything).numpy(),
-    )
-
-
-def _figures(log: figures.Log, shown: _Shown) -> dict[str, Any]:
-    best = np.where(shown.counterparts, shown.cosines, -np.inf).max(axis=1, keepdims=True)
-    ranks = 1 + ((shown.cosines >= best) & ~shown.counterparts).sum(axis=1)
+def _figures(log: figures.Log, shown: Shown) -> dict[str, Any]:
+    places = _flat_map(shown.pictures)
+    others = shown.candidates & ~shown.counterparts
+    what = "picture and text" if shown.by_text else "two pictures"
+    drawn = figures.rank_map(places, shown.ranks()) if shown.by_text else figures.label_map(places, shown.labels)
     made = {
         "loss": figures.loss_curve(log),
         "information": figures.information_curve(log),
         "accuracy": figures.accuracy_curve(log),
-        "scores": figures.score_histogram(shown.cosines[shown.counterparts], shown.cosines[~shown.counterparts]),
-        "map": figures.embedding_map(_flat_map(shown.pictures), ranks),
+        "scores": figures.score_histogram(shown.cosines[shown.counterparts], shown.cosines[others], what),
+        "map": drawn,
     }
     return {name: json.loads(figure.to_json()) for name, figure in made.items()}
 
@@ -114,23 +87,24 @@ def _flat_map(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
     return np.asarray(tsne.fit_transform(vectors), dtype=float)
 
 
-def _found(shown: _Shown) -> list[dict[str, Any]]:
-    """For a few texts, drawn at random, the pictures found, best first."""
-    n = len(shown.texts)
+def _found(shown: Shown) -> list[dict[str, Any]]:
+    """For a few queries, drawn at random, the pictures found, best first."""
+    n = len(shown.captions)
+    cosines = np.where(shown.candidates, shown.cosines, -np.inf)
     chosen = np.sort(np.random.default_rng(0).permutation(n)[:_N_QUERIES])
     result = []
     for query in chosen:
-        order = np.argsort(-shown.cosines[:, query], kind="stable")[:_N_FOUND]
+        order = np.argsort(-cosines[:, query], kind="stable")[: min(_N_FOUND, shown.candidates[:, query].sum())]
         hits = [
             {
                 "image": shown.thumbnails[row],
-                "text": shown.texts[row],
+                "text": shown.captions[row],
                 "score": f"{shown.cosines[row, query]:.2f}",
                 "right": bool(shown.counterparts[row, query]),
             }
             for row in order
         ]
-        result.append({"text": shown.texts[query], "hits": hits})
+        result.append({"text": shown.captions[query], "image": shown.thumbnails[query], "hits": hits})
     return result
 
 

@@ -1,9 +1,9 @@
 """The systems: each says who is whose counterpart and who else stands in the line-up.
 
 A system is a module with `Config` (a frozen dataclass, whose field docstrings are the command line's
-help), `terms(model, batch)` (its objective) and `train(config, run, trainer)`, `evaluate(config, run, data)`,
-`embed(config, run, source)` and `search(config, run, query, k)`, which the command line calls. Systems do not
-import each other.
+help), `QUERY` and `OWN_DATA` (what to suggest to a person), `terms(model, batch)` (its objective) and
+`train(config, run, trainer)`, `evaluate(config, run, data)`, `embed(config, run, source)` and
+`search(config, run, query, k)`, which the command line calls. Systems do not import each other.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ class System(Protocol):
 
     __doc__: str
     Config: Callable[..., Any]
+    QUERY: str
+    """What can be searched for, as it is typed."""
+    OWN_DATA: str
+    """What a person's own data are, in words."""
 
     def train(self, config: Any, run: Run, trainer: TrainerOptions) -> None:
         """Train into the run folder, evaluate, and fill the gallery."""
