@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from tests.tiny import arguments, write_pairs
+from tests.tiny import arguments, picture_arguments, write_pairs, write_patterns
 
 # CI derandomises, so that a red run means a changed program and not an unlucky draw.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -31,3 +31,14 @@ def trained(tmp_path_factory):
     run = folder / "run"
     assert main(["train", "clip", "--run", str(run), *arguments(data=data, epochs=12, held_out=0.5)]) == 0
     return run
+
+
+@pytest.fixture(scope="session", params=["simclr", "moco"])
+def learned(request, tmp_path_factory):
+    """A run of each system of pictures without texts, on labelled patterns, trained by the command line."""
+    from tellapart.cli import main
+
+    folder = tmp_path_factory.mktemp(request.param)
+    words = picture_arguments(request.param, data=write_patterns(folder))
+    assert main(["train", request.param, "--run", str(folder / "run"), *words]) == 0
+    return folder / "run"

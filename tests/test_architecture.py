@@ -34,11 +34,12 @@ FLOORS = {
     "run": 7,
     "training": 8,
     "report": 8,
-    "systems": 9,
-    "parser": 10,
-    "commands": 11,
-    "cli": 12,
-    "__main__": 13,
+    "pictures": 9,
+    "systems": 10,
+    "parser": 11,
+    "commands": 12,
+    "cli": 13,
+    "__main__": 14,
 }
 LIGHT = {"torch", "numpy"}
 CORE = {

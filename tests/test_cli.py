@@ -11,6 +11,7 @@ import yaml
 
 from tellapart.cli import main
 from tellapart.data.gallery import Gallery
+from tellapart.systems import NAMES
 from tests.tiny import arguments, draw, write_pairs
 
 
@@ -40,7 +41,7 @@ def test_systems_lists_each_with_a_line(capsys):
 def test_every_option_of_every_command_has_help(capsys):
     for words in (
         ["--help"],
-        ["train", "clip", "--help"],
+        *(["train", name, "--help"] for name in NAMES),
         *([c, "--help"] for c in ("evaluate", "embed", "search", "report")),
     ):
         with pytest.raises(SystemExit) as stop:
@@ -160,8 +161,8 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, trained, tmp_path):
     (tmp_path / "strange.yaml").write_text("layers: 12\n")
     expected = {
         ("paint",): "invalid choice: 'paint'",
-        ("train", "simclr"): "invalid choice: 'simclr' (choose from 'clip')",
-        ("train",): 'expected "train.system" to be one of {clip}',
+        ("train", "simcr"): "invalid choice: 'simcr' (choose from 'clip', 'simclr', 'moco')",
+        ("train",): 'expected "train.system" to be one of {clip,simclr,moco}',
         ("search", trained): "required: search.query",
         ("search", trained, " "): "`query` must not be empty",
         ("search", trained, "red", "-k", "0"): "`k` must be at least 1. Got 0.",

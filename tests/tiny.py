@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 COLOURS = ("red", "green", "blue", "orange", "purple", "black")
@@ -54,3 +55,42 @@ def write_pairs(folder: Path, texts: dict[str, str] | None = None) -> Path:
 def arguments(**options: object) -> list[str]:
     """The tiny options as words of a command line."""
     return [f"--{name}={value}" for name, value in (OPTIONS | options).items()]
+
+
+# Small and quick options of the systems of pictures without texts, for `write_patterns`.
+PICTURE_OPTIONS = {
+    "width": 8,
+    "hidden": 32,
+    "dim": 16,
+    "batch_size": 24,
+    "epochs": 6,
+    "learning_rate": 0.01,
+    "held_out": 0.25,
+    "crop": 0.4,
+    "jitter": 0.2,
+    "grey": 0.0,
+}
+MOCO_OPTIONS = PICTURE_OPTIONS | {"queue": 48, "momentum": 0.9}
+OPTIONS_OF = {"simclr": PICTURE_OPTIONS, "moco": MOCO_OPTIONS}
+
+
+def patterns(n: int = 160, channels: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures of 4×4 patches, 16×16, and their labels: half of each is its label's pattern, half its own."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 3, n)
+    shared = np.random.default_rng(99).random((3, 4, 4, channels))
+    patches = (shared[labels] + random.random((n, 4, 4, channels))) / 2
+    return (255 * patches.repeat(4, axis=1).repeat(4, axis=2)).astype(np.uint8), labels
+
+
+def write_patterns(folder: Path, n: int = 160, labelled: bool = True, channels: int = 3, seed: int = 0) -> Path:
+    """A file of `patterns`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures, labels = patterns(n, channels, seed)
+    np.savez(folder / "patterns.npz", images=pictures, **({"labels": labels} if labelled else {}))
+    return folder / "patterns.npz"
+
+
+def picture_arguments(system: str, **options: object) -> list[str]:
+    """A system's tiny options as words of a command line."""
+    return [f"--{name}={value}" for name, value in (OPTIONS_OF[system] | options).items()]

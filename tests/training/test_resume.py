@@ -37,8 +37,9 @@ def command(data, run, *more):
 
 
 def start(data, run, *more, **kwargs):
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # threads of tests side by side would wait for each other
     return subprocess.Popen(
-        command(data, run, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kwargs
+        command(data, run, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=alone, **kwargs
     )
 
 
@@ -173,15 +174,15 @@ def test_a_second_process_is_kept_out_of_a_run(data, tmp_path):
 
 def test_two_devices_train_together_and_resume(data, tmp_path):
     """Two processes on the CPU, killed and resumed, end as two that were not."""
-    ends = []
+    ends, options = [], ("--trainer.devices=2", "--epochs=12")
     for name in ("whole", "killed"):
         run = tmp_path / name
         if name == "killed":
-            process = start(data, run, "--trainer.devices=2", start_new_session=True)
-            wait_for_step(run, 30, process)
+            process = start(data, run, *options, start_new_session=True)
+            wait_for_step(run, 10, process)
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-        code, out, err = finish(start(data, run, "--trainer.devices=2", "--resume"))
+        code, out, err = finish(start(data, run, *options, "--resume"))
         assert code == 0, err
         assert out.count("Retrieval among") == 1
         # The line-up spans both devices, and so does what the log says.

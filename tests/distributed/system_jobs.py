@@ -1,0 +1,84 @@
+"""What the processes of `test_systems` compute: a system's loss, alone or with a share of the batch each."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from tellapart.data import Pairs, PictureSet
+from tellapart.distributed import gather, share
+from tellapart.pictures import Form
+from tellapart.systems import clip, moco, simclr
+from tests.distributed.jobs import rows_of
+from tests.tiny import MOCO_OPTIONS, OPTIONS, PICTURE_OPTIONS, patterns
+
+
+@contextmanager
+def in_the_world_of(group, system):
+    """As if there were no other processes than the group's."""
+    stead = {"world": lambda: group, "gather": partial(gather, group=group), "share": partial(share, group=group)}
+    with ExitStack() as stack:
+        for name, function in stead.items():
+            if hasattr(system, name) and (group is not None or name == "world"):
+                stack.enter_context(patch.object(system, name, function))
+        yield
+
+
+def said(group, terms, model):
+    """Loss, line-ups, accuracy and gradients, of which the mean over processes is to be that of one process."""
+    loss = terms.loss()
+    loss.backward()
+    size = 1 if group is None else torch.distributed.get_world_size(group)
+    gradients = {f"mean of {name}": p.grad for name, p in model.named_parameters() if p.grad is not None}
+    shares = {"mean of losses": loss.detach(), "mean of accuracies": terms.accuracy()}
+    return shares | gradients | {"candidates": terms.n_candidates, "processes": torch.tensor(size)}
+
+
+def shown(rows, group):
+    pictures, _ = patterns(sum(rows))
+    here = rows_of(group, rows)
+    made = torch.from_numpy(np.moveaxis(pictures, 3, 1).copy())[here]
+    return PictureSet(made, None, None, [str(i) for i in range(len(made))]), torch.arange(sum(rows))[here]
+
+
+def views(pictures, n_views):
+    """Views without chance: shifted pictures."""
+    return tuple((pictures.float() / 255).roll(i, dims=3) for i in range(n_views))
+
+
+def clips(group, rows):
+    own, ids = shown(rows, group)
+    texts = [f"text {i % 4}" for i in ids.tolist()]  # the same texts stand in several processes
+    options = {name: value for name, value in OPTIONS.items() if name in clip.Config.__dataclass_fields__}
+    model = clip.CLIP(clip.Config(**options | {"picture_jitter": 0.0, "text_dropout": 0.0})).eval().double()
+    with in_the_world_of(group, clip):
+        return said(group, clip.terms(model, Pairs(own.pictures, texts, own.names)), model)
+
+
+def simclrs(group, rows):
+    own, _ = shown(rows, group)
+    model = simclr.SimCLR(simclr.Config(**PICTURE_OPTIONS | {"views": 3}), Form(16, 3)).eval().double()
+    model.make_views = views
+    with in_the_world_of(group, simclr):
+        return said(group, simclr.terms(model, own), model)
+
+
+def mocos(group, rows, symmetric):
+    """The second of two steps, and the queue after it."""
+    own, ids = shown(rows, group)
+    options = MOCO_OPTIONS | {"symmetric": symmetric, "batch_size": 4, "queue": 14}
+    model = moco.MoCo(moco.Config(**options), Form(16, 3)).eval().double()
+    model.make_views = views
+    with in_the_world_of(group, moco):
+        for progress in (0.0, 0.5):
+            asked = moco.ask(model, moco.Batch(own, ids))
+            terms = moco.terms(model, asked)
+            moco.after_step(model, asked, progress)
+        answer = said(group, terms, model)
+    keys, whose = model.queue.read()
+    order = whose.argsort(stable=True)
+    return answer | {"queue's ids": whose[order], "sum of the queue's keys": keys.sum(0)}
