@@ -1,6 +1,5 @@
 """The report, opened offline in headless Chromium."""
 
-import os
 import re
 import shutil
 
@@ -10,21 +9,6 @@ from PIL import Image
 from tellapart.cli import main
 from tellapart.report.figures import BLUE, GREEN, ORANGE
 from tests.conftest import SCRIPT
-
-BROWSER = shutil.which("chromium")
-if BROWSER is None and os.environ.get("CI"):
-    raise RuntimeError("CI needs Debian's chromium: .ci/run installs it")
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="needs Debian's chromium, which .ci/run installs")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
@@ -43,7 +27,6 @@ def page(browser, trained):
     context.close()
 
 
-@needs_browser
 def test_it_opens_offline_without_an_error_a_request_or_a_dialog(page):
     page.wait_for_timeout(300)
     assert page.trouble == []
@@ -51,7 +34,6 @@ def test_it_opens_offline_without_an_error_a_request_or_a_dialog(page):
         assert page.locator(f"#{chart} svg.main-svg").first.bounding_box()["height"] > 100, chart
 
 
-@needs_browser
 def test_a_caption_with_a_script_stays_text(page, trained):
     """The script is in the table, the gallery and the page, and nowhere an element."""
     assert SCRIPT in (trained.parent / "pictures" / "pairs.csv").read_text()
@@ -61,14 +43,12 @@ def test_a_caption_with_a_script_stays_text(page, trained):
     assert page.trouble == []
 
 
-@needs_browser
 def test_the_loss_stands_beside_the_size_of_its_line_up(page):
     assert "line-up size K" in page.locator("#loss").inner_text()
     assert "guessing, log K" in page.locator("#loss").inner_text()
     assert re.search(r"loss \d\.\d+ nats in a\s+line-up of K = \d", page.locator(".lead").inner_text())
 
 
-@needs_browser
 def test_pointing_at_any_mark_of_the_map_shows_its_own_picture_and_text(page):
     """Every mark of every colour, against what the page's data say stands there."""
     page.locator("#map").scroll_into_view_if_needed()
@@ -83,7 +63,6 @@ def test_pointing_at_any_mark_of_the_map_shows_its_own_picture_and_text(page):
         assert page.locator("#card img").evaluate("image => image.naturalWidth") == 16
 
 
-@needs_browser
 def test_a_photograph_of_it_shows_all_its_charts_in_their_colours(page, tmp_path):
     page.wait_for_timeout(300)
     page.screenshot(path=tmp_path / "report.png", full_page=True)
@@ -93,7 +72,6 @@ def test_a_photograph_of_it_shows_all_its_charts_in_their_colours(page, tmp_path
         assert tuple(bytes.fromhex(colour[1:])) in colours, colour
 
 
-@needs_browser
 @pytest.mark.parametrize("width", [1200, 390])
 def test_nothing_sticks_out_of_the_page(page, width):
     page.set_viewport_size({"width": width, "height": 800})
