@@ -21,7 +21,7 @@ import fetch
 
 RESULT = Path(__file__).parent / "results" / "vision.md"
 OPTIONS = {
-    "epochs": 12,
+    "epochs": 16,
     "batch_size": 256,
     "width": 16,
     "crop": 0.3,
