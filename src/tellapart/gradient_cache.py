@@ -33,7 +33,8 @@ def chunked(
 
     In the backward pass each chunk is encoded again, with the random numbers (dropout) of the first time and
     inside the same autocast. The encoder has to treat rows one by one: what looks at the batch, such as batch
-    norm in training, sees a chunk. Its running statistics are updated once.
+    norm in training, sees a chunk; running statistics are updated once if the encoder is a module. One with
+    `SharedBatchNorm` needs as many chunks in every process.
 
     Args:
         encoder: a module or function of a batch.

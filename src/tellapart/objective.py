@@ -8,6 +8,7 @@ is who stands in the line-up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -54,7 +55,7 @@ def info_nce_terms(
     >>> terms.n_candidates.tolist(), terms.accuracy().item()
     ([3, 3, 3], 1.0)
     """
-    check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
+    _together(group, _check_options, multi_positive, "mean")
     given: dict[str, Any] = {
         "positives": positives,
         "exclude": exclude,
@@ -121,8 +122,7 @@ def info_nce(
     >>> info_nce(keys, keys, temperature=1.0)  # log(1 + e⁻¹)
     tensor(0.3133)
     """
-    check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
-    check_choice("reduction", reduction, REDUCTIONS)
+    _together(group, _check_options, multi_positive, reduction)
     given: dict[str, Any] = {
         "positives": positives,
         "exclude": exclude,
@@ -166,10 +166,7 @@ def nt_xent(
     >>> nt_xent(torch.eye(2), torch.eye(2), temperature=1.0)  # log(e + 2) − 1
     tensor(0.5514)
     """
-    if len(views) < 2:
-        raise ValueError(requirement("views", "hold at least 2 views of the examples", len(views)))
-    if any(view.shape != views[0].shape for view in views):
-        raise ValueError(requirement("views", "all have the same shape", [tuple(view.shape) for view in views]))
+    _together(group, _check_views, views)
     everyone, n = torch.cat(views), views[0].shape[0]
     return info_nce(
         everyone,
@@ -209,8 +206,7 @@ class InfoNCE(nn.Module):
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
-        check_choice("reduction", reduction, REDUCTIONS)
+        _check_options(multi_positive, reduction)
         check_choice("engine", engine, ENGINES)
         if not isinstance(temperature, nn.Module):
             check_temperature(temperature, 1)
@@ -247,6 +243,29 @@ class InfoNCE(nn.Module):
             engine=self.engine,
             group=group,
         )
+
+
+def _together(group: ProcessGroup | None, check: Callable[..., None], *arguments: object) -> None:
+    """Make a check; in a group, what one process refuses all of them refuse."""
+    if group is None:
+        check(*arguments)
+        return
+    from tellapart.partition.travel import Ring  # here, for a torch without distribution
+
+    with Ring(group).together():
+        check(*arguments)
+
+
+def _check_options(multi_positive: str, reduction: str) -> None:
+    check_choice("multi_positive", multi_positive, _MULTI_POSITIVE)
+    check_choice("reduction", reduction, REDUCTIONS)
+
+
+def _check_views(views: tuple[Tensor, ...]) -> None:
+    if len(views) < 2:
+        raise ValueError(requirement("views", "hold at least 2 views of the examples", len(views)))
+    if any(view.shape != views[0].shape for view in views):
+        raise ValueError(requirement("views", "all have the same shape", [tuple(view.shape) for view in views]))
 
 
 def _share_of(group: ProcessGroup, queries: Tensor, keys: Tensor, given: dict[str, Any]) -> LineUp:

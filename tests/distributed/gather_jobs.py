@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 
 from tellapart import InfoNCE, LearnedTemperature, info_nce, same
-from tellapart.distributed import check_distributed, gather
+from tellapart.distributed import check_distributed, gather, sum_over
 from tellapart.negatives import KeyQueue
 from tests.distributed.jobs import rows_of
 
@@ -67,3 +67,30 @@ def queue_after_uneven_batches(group):
         keys, everybodys = (gather(x, group) for x in (ids[:, None].float().expand(-1, 2), ids))
         queue.push(keys, everybodys)
     return queue.read()
+
+
+def gathered_and_kept(group):
+    """The sum hands the same gradient to both, to what was gathered first."""
+    p, own = torch.ones(2, 2, requires_grad=True), torch.ones(1, 2, requires_grad=True)
+    doubled = p * 2
+    (gather(own, group) + doubled).mul(3.0).sum().backward()
+    return p.grad
+
+
+def rows_that_differ(group, how):
+    last = dist.get_rank(group) == 1
+    rows = {
+        "dtype": torch.ones(2, 3, dtype=torch.bfloat16 if last else torch.float16),
+        "dimensions": torch.ones(2, 3) if last else torch.ones(2, 3, 1),
+        "gradient": torch.ones(2, 3, requires_grad=last),
+    }[how]
+    try:
+        gather(rows, group)
+    except ValueError as error:
+        return str(error)
+    return "fine"
+
+
+def sum_of_turned(group):
+    x = torch.arange(4.0).view(2, 2)
+    return sum_over(x.T.contiguous().T if dist.get_rank(group) else x, group)

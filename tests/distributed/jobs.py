@@ -23,6 +23,7 @@ CASES = (
     "listed",
     "near or linked",
     "everyone but oneself",
+    "a temperature each",
 )
 
 
@@ -59,6 +60,7 @@ def options_of(case, here, n):
             "multi_positive": "in",
         },
         "everyone but oneself": {"positives": everyone() & ~paired(), "symmetric": True},
+        "a temperature each": {"temperature": made(11, n, 1)[here, 0].abs() + 0.1, "positives": same(labels)},
     }[case]
 
 
@@ -67,8 +69,8 @@ def terms_and_gradients(group, case, rows):
     n, here = sum(rows), rows_of(group, rows)
     q, k = (made(seed, n)[here].requires_grad_() for seed in (1, 2))
     tau = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
-    options = options_of(case, here, n)
-    terms = info_nce_terms(q, k, temperature=tau, group=group, **options)
+    options = {"temperature": tau} | options_of(case, here, n)
+    terms = info_nce_terms(q, k, group=group, **options)
     answer = {}
     for side, prefix in ((terms, ""), (terms.reverse, "reverse ")):
         for name in ("positive", "log_partition", "cross_entropy", "n_candidates", "n_positives"):
@@ -81,9 +83,9 @@ def terms_and_gradients(group, case, rows):
                 answer[prefix + name] = getattr(side, name)
     answer["mean of accuracies"] = terms.accuracy()
     for reduction in ("mean", "sum"):
-        loss = info_nce(q, k, temperature=tau, group=group, reduction=reduction, **options)
+        loss = info_nce(q, k, group=group, reduction=reduction, **options)
         size = 1 if group is None else torch.distributed.get_world_size(group)
-        to_q, to_k, to_tau = torch.autograd.grad(loss, (q, k, tau))
+        to_q, to_k, to_tau = torch.autograd.grad(loss, (q, k, tau), materialize_grads=True)
         answer |= {
             f"mean of losses, {reduction}": loss.detach(),
             f"mean of gradients of τ, {reduction}": to_tau,
@@ -195,3 +197,63 @@ def largest_tensor(group):
     with patch.multiple(stream, _AREA={"cpu": 64}, _HEIGHT=8), _Largest() as largest:
         info_nce(q, k, symmetric=True, group=group).backward()
     return largest.size
+
+
+def only_one_side(group, who, rows):
+    n, here = sum(rows), rows_of(group, rows)
+    q, k = (made(seed, n)[here].requires_grad_(who == name) for seed, name in ((1, "queries"), (2, "keys")))
+    loss = info_nce(q, k, temperature=0.3, symmetric=True, group=group)
+    if who == "nobody":
+        return {"mean of losses": loss}
+    return _loss_and_gradients(group, loss, q if who == "queries" else k)
+
+
+def weighed_pairs_in_the_first(group, rows):
+    """Of the pairs of one process's own rows only those of its first two are weighed, and the last has none."""
+    n, here = sum(rows), rows_of(group, rows)
+    q, k = (made(seed, n)[here].requires_grad_() for seed in (1, 2))
+    linked = torch.arange(n)[here][:2] - (here.start or 0) if here.start == 0 else torch.zeros(0, dtype=torch.long)
+    weighed = edges(torch.stack([linked, linked]), torch.full((len(linked),), 0.5, dtype=torch.float64))
+    positives = weighed | same(torch.arange(n)[here] % 2)
+    return _loss_and_gradients(group, info_nce(q, k, positives=positives, multi_positive="in", group=group), q, k)
+
+
+def asked_differently(group, different):
+    last = torch.distributed.get_rank(group) == 1
+    if "views" in different:
+        return _said(lambda: nt_xent(torch.eye(2), torch.eye(2 + last), group=group))
+    given = dict(different) if last else {}
+    if "exclude" in given:
+        given["exclude"] = everyone() & ~paired()
+    q, k = torch.eye(2, requires_grad=True), torch.eye(2)
+    if given.pop("keys need", None):
+        k.requires_grad_()
+    return _said(lambda: info_nce(q, k, group=group, **given))
+
+
+def in_half(group, dtype, score):
+    x = (made(1, 64, 8) + 1000 * (score == "sqeuclidean")).to(dtype)
+    here = rows_of(group, [40, 24])
+    q = x[here].clone().requires_grad_()
+    given = {"score": score, "temperature": 10.0, "positives": same(torch.arange(64) // 2)}
+    mine = given | {"positives": same(torch.arange(64)[here] // 2)}
+    loss = info_nce(q, q.detach(), group=group, **mine)
+    loss.backward()
+    mean = loss.detach().clone()
+    torch.distributed.all_reduce(mean, group=group)
+    expected = info_nce(x.double(), x.double(), **given)
+    return {"loss": mean.double() / 2, "expected": expected, "dtype": q.grad.dtype}
+
+
+def backward_twice(group):
+    q, k = (made(seed, 3).requires_grad_() for seed in (1, 2))
+    loss = info_nce(q, k, symmetric=True, group=group)
+    loss.backward(retain_graph=True)
+    once = q.grad.clone()
+    loss.backward()
+    return once, q.grad
+
+
+def in_the_last_two(group, rows):
+    pair = torch.distributed.new_group([2, 3])
+    return nt_xent_of_views(pair, 2, rows) if torch.distributed.get_rank(group) >= 2 else None

@@ -65,3 +65,32 @@ def leak_after_training(group, shared):
     leakage = batch_leakage(encoder, batch, torch.arange(16) % 2)
     patch.stopall()
     return leakage
+
+
+def in_half_precision(group, how):
+    """A whole batch in half, or autocast, against float32 of one process."""
+    for world in in_group(group):
+        world.start()
+    x = made(3, 600, 2).float()
+    here = rows_of(group, [257, 343])
+    norm, plain = share_batch_norm(nn.BatchNorm1d(2)), nn.BatchNorm1d(2)
+    if how == "autocast":
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = norm(nn.Identity()(x[here].bfloat16()))
+    else:
+        found = norm(x[here].to(how))
+    patch.stopall()
+    return found.detach(), plain(x)[here].detach(), norm.running_var, plain.running_var
+
+
+def of_one_row(group):
+    for world in in_group(group):
+        world.start()
+    rows = torch.ones(1 if dist.get_rank(group) == 0 else 0, 2)
+    try:
+        share_batch_norm(nn.BatchNorm1d(2))(rows)
+    except ValueError as error:
+        return str(error)
+    finally:
+        patch.stopall()
+    return "fine"

@@ -25,6 +25,8 @@ def in_the_world_of(group, system):
         for name, function in stead.items():
             if hasattr(system, name) and (group is not None or name == "world"):
                 stack.enter_context(patch.object(system, name, function))
+        for module in ("distributed.gather", "encoders.batch_norm"):
+            stack.enter_context(patch(f"tellapart.{module}.world", lambda: group))
         yield
 
 
@@ -61,7 +63,7 @@ def clips(group, rows):
 
 def simclrs(group, rows):
     own, _ = shown(rows, group)
-    model = simclr.SimCLR(simclr.Config(**PICTURE_OPTIONS | {"views": 3}), Form(16, 3)).eval().double()
+    model = simclr.SimCLR(simclr.Config(**PICTURE_OPTIONS | {"views": 3}), Form(16, 3)).double()
     model.make_views = views
     with in_the_world_of(group, simclr):
         return said(group, simclr.terms(model, own), model)
@@ -71,7 +73,7 @@ def mocos(group, rows, symmetric):
     """The second of two steps, and the queue after it."""
     own, ids = shown(rows, group)
     options = MOCO_OPTIONS | {"symmetric": symmetric, "batch_size": 4, "queue": 14}
-    model = moco.MoCo(moco.Config(**options), Form(16, 3)).eval().double()
+    model = moco.MoCo(moco.Config(**options), Form(16, 3)).double()
     model.make_views = views
     with in_the_world_of(group, moco):
         for progress in (0.0, 0.5):

@@ -19,6 +19,19 @@ def test_output_gradients_and_statistics_are_those_of_one_process(pool, size, ro
         torch.testing.assert_close(whole, value, rtol=1e-12, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")
 
 
+@pytest.mark.parametrize("how", [torch.float16, torch.bfloat16, "autocast"])
+def test_half_precision_is_normalised_in_float32(pool, how):
+    for found, expected, variance, plain in pool.run(2, norm_jobs.in_half_precision, how):
+        assert found.dtype == (torch.bfloat16 if how == "autocast" else how)
+        torch.testing.assert_close(found.float(), expected, rtol=2e-2, atol=2e-2)
+        torch.testing.assert_close(variance, plain, rtol=1e-2, atol=1e-3)
+
+
+def test_one_row_in_all_processes_is_refused(pool):
+    for said in pool.run(2, norm_jobs.of_one_row):
+        assert said == "`input` must have 2 values per channel in all processes together. Got 1."
+
+
 def test_plain_batch_norm_leaks_between_processes_and_that_over_all_does_not(pool):
     plain, *_ = pool.run(2, norm_jobs.leak_after_training, False)
     shared, *_ = pool.run(2, norm_jobs.leak_after_training, True)

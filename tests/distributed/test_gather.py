@@ -27,6 +27,30 @@ def test_15_the_gradient_of_a_gathered_row_is_the_sum_of_what_all_processes_ask(
     assert found[:, 0].tolist() == [3.0 * (i + 1) for i in range(5)]
 
 
+def test_the_gradient_that_gather_is_handed_is_left_as_it_is(pool):
+    """Others may be using the same memory."""
+    for found in pool.run(2, gather_jobs.gathered_and_kept):
+        assert found.tolist() == [[6.0, 6.0]] * 2
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("dtype", "`rows` must have one width and dtype in all processes. Got [(2, 3, torch.float16), (2, 3, torch.bf"),
+        ("dimensions", "`rows` must have one width and dtype in all processes"),
+        ("gradient", "`rows` must need a gradient in all processes or in none. Got [False, True]"),
+    ],
+)
+def test_rows_that_do_not_go_together_are_refused_everywhere(pool, how, message):
+    for said in pool.run(2, gather_jobs.rows_that_differ, how):
+        assert message in said
+
+
+def test_sums_over_processes_do_not_depend_on_strides(pool):
+    for found in pool.run(2, gather_jobs.sum_of_turned):
+        assert found.tolist() == [[0.0, 2.0], [4.0, 6.0]]
+
+
 @pytest.mark.parametrize("size", [2, 4])
 def test_09_gathered_and_local_losses_give_the_gradient_of_the_whole_batch(pool, size):
     """PEERS 9: gradients off by the number of processes, or pointing elsewhere; the temperature's, too."""

@@ -40,6 +40,38 @@ def test_further_negatives_stand_in_the_line_ups_of_their_own_process(pool, size
     assert_as_one_process(pool, size, jobs.with_a_queue)
 
 
+@pytest.mark.parametrize("who", ["queries", "keys", "nobody"])
+def test_only_who_needs_a_gradient_gets_one(pool, who):
+    assert_as_one_process(pool, 2, jobs.only_one_side, who)
+
+
+def test_a_process_without_weighed_pairs_goes_the_way_of_the_others(pool):
+    assert_as_one_process(pool, 2, jobs.weighed_pairs_in_the_first)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("score", ["cosine", "sqeuclidean"])
+def test_half_precision_is_summed_in_float32(pool, dtype, score):
+    """Far from the origin, where sums of keys overflow in half."""
+    for found in pool.run(2, jobs.in_half, dtype, score):
+        torch.testing.assert_close(found["loss"], found["expected"], rtol=2e-2, atol=2e-2)
+        assert found["dtype"] == dtype
+
+
+def test_several_backward_passes_add_up(pool):
+    for once, twice in pool.run(2, jobs.backward_twice):
+        torch.testing.assert_close(twice, 2 * once, rtol=0, atol=0)
+
+
+def test_a_group_need_not_begin_with_the_first_process(pool):
+    rows = [2, 3]
+    answers = pool.run(4, jobs.in_the_last_two, rows)[2:]
+    for name, value in jobs.nt_xent_of_views(None, 2, rows).items():
+        found = [answer[name] for answer in answers]
+        whole = torch.stack(found).mean(0) if name.startswith("mean of") else torch.cat(found)
+        torch.testing.assert_close(whole, value, rtol=1e-12, atol=1e-12)
+
+
 def test_large_scores_neither_overflow_nor_lose_their_gradient(pool):
     assert_as_one_process(pool, 3, jobs.large_scores)
 
@@ -52,7 +84,27 @@ def test_a_mistake_in_one_process_is_one_in_all_and_nobody_waits(pool):
 
 def test_shards_that_do_not_fit_together_are_refused_everywhere(pool):
     for said in pool.run(2, jobs.with_another_width):
-        assert "must agree in width, dtype and what needs a gradient in all processes" in said
+        assert said == "`width of the embeddings` must be the same in all processes of a group. Got [3.0, 4.0]."
+
+
+@pytest.mark.parametrize(
+    ("different", "what"),
+    [
+        ({"symmetric": True}, "symmetric"),
+        ({"multi_positive": "in"}, "multi_positive 'in'"),
+        ({"margin": 0.1}, "presence of a margin"),
+        ({"exclude": "paired"}, "presence of exclude"),
+        ({"keys need": "a gradient"}, "requires_grad of the keys"),
+        ({"engine": "dense"}, "process 1 of 2: `engine` must be 'auto' in a group"),
+        ({"reduction": "avg"}, "process 1 of 2: `reduction` must be one of"),
+        ({"score": "euclid"}, "process 1 of 2: `score` must be one of"),
+        ({"views": "differ"}, "process 1 of 2: `views` must all have the same shape"),
+    ],
+)
+def test_processes_that_were_asked_differently_are_told_and_do_not_wait(pool, different, what):
+    first, second = pool.run(2, jobs.asked_differently, different)
+    assert what in first
+    assert what.removeprefix("process 1 of 2: ") in second
 
 
 def test_without_a_positive_anywhere_it_is_an_error_and_with_one_somewhere_it_is_not(pool):

@@ -1,6 +1,6 @@
 """Systems on several devices: the first step is that of one device with everybody's rows.
 
-In evaluation mode: batch norm sees the rows of its own device.
+Clip in evaluation mode, for its batch norms see the rows of their own device.
 """
 
 import pytest

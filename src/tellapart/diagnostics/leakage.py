@@ -44,7 +44,8 @@ def batch_leakage(
     Of several processes, all of which call this with the same arguments, each encodes the group of its number.
 
     Args:
-        encoder: as it is in training (`encoder.train()`); a module's buffers change as they would there.
+        encoder: as it is in training (`encoder.train()`), but for dropout, which moves embeddings by itself; a
+            module's buffers change as they would in training.
         batch: the examples of all groups.
         groups: which group, or device, each example belongs to.
         repeats: how often groups are dealt anew.

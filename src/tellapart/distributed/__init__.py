@@ -7,7 +7,7 @@ Each process hands in its own rows and relations among them. The mean over proce
 their gradients, which is what data-parallel training takes, is that of one process with everybody's rows,
 for embeddings and temperature alike, however unevenly the rows are divided. Nobody multiplies by anything.
 
-`info_nce(group=...)` lets keys travel from process to process, so that none holds more than two shards.
+`info_nce(group=...)` lets keys travel from process to process, so that none holds more than a few shards.
 `gather` hands everybody's rows to all, for whatever else is to be computed of them, `share` is one's own part of
 what all have, and `check_distributed` says whether a loss keeps the promise.
 """

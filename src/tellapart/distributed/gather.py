@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from tellapart.errors import requirement
 from tellapart.partition.travel import Ring
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def gather(rows: Shaped[Tensor, "n *shape"], group: ProcessGroup | None = None) 
     different numbers of rows, or none.
 
     Raises:
-        ValueError: rows of different widths or dtypes; raised in all processes.
+        ValueError: rows of different widths or dtypes, or that need a gradient in some processes only; raised in all.
 
     >>> gather(torch.ones(2, 3)).shape
     torch.Size([2, 3])
@@ -42,7 +43,11 @@ def gather(rows: Shaped[Tensor, "n *shape"], group: ProcessGroup | None = None) 
     group = world() if group is None else group
     if group is None:
         return rows
-    result: Tensor = _Gather.apply(rows, Ring(group))
+    ring = Ring(group)
+    learns = [bool(theirs) for (theirs,) in ring.numbers(rows.requires_grad and torch.is_grad_enabled())]
+    if len(set(learns)) > 1:  # a process without a gradient would not be there to hand in its part
+        raise ValueError(requirement("rows", "need a gradient in all processes or in none", learns))
+    result: Tensor = _Gather.apply(rows, ring)
     return result
 
 

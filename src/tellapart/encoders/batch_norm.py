@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tellapart.distributed import sum_over, world
+from tellapart.errors import requirement
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -18,7 +19,10 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     `y = (x − μ) / √(σ² + ε) · weight + bias`, with μ and σ² of everybody's rows, however they are divided.
     Gradients pass through both. In evaluation, or of one process, it is the usual batch norm. All processes
-    must call it.
+    must call it, as often as the others. Half precision is normalised in float32.
+
+    Raises:
+        ValueError: in training, fewer than two values per channel in all processes together.
 
     Source: Ioffe & Szegedy 2015, algorithm 1; across devices: Peng et al. 2018 (MegDet), §3.3.
 
@@ -30,11 +34,13 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         """Normalise a batch; in training, of more than one row over all processes."""
         if not self.training or world() is None:
             return super().forward(input)
-        x, around = input, [d for d in range(input.ndim) if d != 1]
+        x = input.to(torch.promote_types(input.dtype, torch.float32))
+        around = [d for d in range(x.ndim) if d != 1]
         shape = [1, -1] + [1] * (x.ndim - 2)
         count = x.new_tensor([x.numel() / x.shape[1]])
         total = sum_over(torch.cat([x.sum(around), count]))
-        n = total[-1].detach()
+        if (n := total[-1].detach()) < 2:
+            raise ValueError(requirement("input", "have 2 values per channel in all processes together", int(n)))
         mean = total[:-1] / n
         # Two sums, for the squares less the square of the mean would cancel.
         centred = x - mean.view(shape)
@@ -42,19 +48,20 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         self._remember(mean.detach(), variance.detach() * n / (n - 1))
         y = centred * (variance + self.eps).rsqrt().view(shape)
         y = y if self.weight is None else y * self.weight.view(shape)
-        return y if self.bias is None else y + self.bias.view(shape)
+        y = y if self.bias is None else y + self.bias.view(shape)
+        return y.to(input.dtype)
 
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked += 1
         share = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance, share)
+        self.running_mean.lerp_(mean.to(self.running_mean), share)
+        self.running_var.lerp_(variance.to(self.running_var), share)
 
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002 - torch's name
         if input.ndim < 2:
-            raise ValueError(f"`input` must have at least 2 dimensions. Got {input.ndim}.")
+            raise ValueError(requirement("input", "have at least 2 dimensions", input.ndim))
 
 
 def share_batch_norm(module: nn.Module) -> nn.Module:

@@ -84,10 +84,10 @@ def _in_the_ring(line_up: LineUp, multi_positive: str, symmetric: bool, engine: 
     from tellapart.partition import ring  # here, for a torch without distribution
 
     assert line_up.ring is not None
-    if engine != "auto":
-        raise ValueError(
-            requirement("engine", "be 'auto' in a group, where keys travel from process to process", engine)
-        )
+    with line_up.ring.together():
+        if engine != "auto":
+            must = "be 'auto' in a group, where keys travel from process to process"
+            raise ValueError(requirement("engine", must, engine))
     return ring.evaluate(line_up, line_up.ring, multi_positive, symmetric, detailed)
 
 

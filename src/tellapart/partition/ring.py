@@ -1,4 +1,7 @@
-"""The ring engine: queries stay with their process, keys travel round, nobody holds more than two shards.
+"""The ring engine: queries stay with their process, keys travel round, with the sums and gradients that are theirs.
+
+Of embeddings a process holds its own, those that visit and those that arrive, with as many gradients; of ids,
+those of all keys.
 
     ℓ_r = W/A · Σ_{i of process r} L_i,    A = how many ask in all W processes
 
@@ -15,18 +18,18 @@ import torch
 from torch import Tensor
 
 from tellapart import scores
-from tellapart.errors import check_vectors, requirement
+from tellapart.errors import check_vectors
 from tellapart.partition.crowd import Crowd
+from tellapart.partition.hall import Hall
 from tellapart.partition.line_up import LineUp, state
 from tellapart.partition.products import pair_products
-from tellapart.partition.round_trip import Shards, Watch, log_partition, related_sum
+from tellapart.partition.round_trip import Watch, log_partition, related_sum
 from tellapart.partition.segments import log_add
 from tellapart.partition.sides import Side, listed_sides
 from tellapart.partition.stream import log_partition as local_log_partition
 from tellapart.partition.terms import Details, Terms, Whole
 from tellapart.partition.travel import Ring
-from tellapart.relations import Pairs, Relation
-from tellapart.relations.relation import is_boolean
+from tellapart.relations import Relation
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -48,8 +51,10 @@ def state_together(group: ProcessGroup, queries: Tensor, keys: Tensor, *, score:
     with ring.together():
         check_vectors("queries", queries, empty=True)
         check_vectors("keys", keys, empty=True)
-    if scores.resolve(score) is scores.sqeuclidean:
-        sums = ring.gather(torch.cat([keys.detach().sum(0), keys.new_tensor([len(keys)])])[None])
+        resolved = scores.resolve(score)
+    if resolved is scores.sqeuclidean:
+        exact = keys.detach().to(torch.promote_types(keys.dtype, torch.float32))
+        sums = ring.gather(torch.cat([exact.sum(0), exact.new_tensor([len(keys)])])[None])
         total = torch.cat(sums).sum(0)
         score = partial(scores.sqeuclidean, origin=total[:-1] / total[-1].clamp(min=1))
     with ring.together():
@@ -62,7 +67,7 @@ def evaluate(line_up: LineUp, ring: Ring, multi_positive: str, symmetric: bool, 
     Raises:
         ValueError: as the other engines, in all processes if in one; shards that do not fit together.
     """
-    hall = _Hall(line_up, ring, symmetric)
+    hall = Hall(line_up, ring, multi_positive, symmetric)
     queries, keys = hall.queries, hall.keys
     pairs = hall.pairs_at_home()
     if pairs is not None:
@@ -93,91 +98,19 @@ def evaluate(line_up: LineUp, ring: Ring, multi_positive: str, symmetric: bool, 
     return reverse
 
 
-class _Hall:
-    """A line-up divided among processes: whom this one's queries meet among each one's keys."""
-
-    def __init__(self, line_up: LineUp, ring: Ring, symmetric: bool) -> None:
-        self.line_up, self.ring, self.symmetric = line_up, ring, symmetric
-        self.queries, self.keys = line_up.queries, line_up.keys[: line_up.n_keys]
-        scale = line_up.scale
-        shape = (self.queries.shape[1], self.queries.element_size())
-        learns = (
-            self.queries.requires_grad,
-            self.keys.requires_grad,
-            isinstance(scale, Tensor) and scale.requires_grad,
-        )
-        told = ring.numbers(len(self.queries), len(self.keys), *shape, *learns)
-        if any(theirs[2:] != told[0][2:] for theirs in told):
-            must = "agree in width, dtype and what needs a gradient in all processes"
-            raise ValueError(requirement("queries and keys", must, [theirs[2:] for theirs in told]))
-        self.n_of, self.m_of = ([int(theirs[i]) for theirs in told] for i in (0, 1))
-        self.positives = line_up.positives.towards(ring)
-        self.excluded = None if line_up.exclude is None else line_up.exclude.towards(ring)
-
-    def pairs_at_home(self) -> Pairs | None:
-        """The positives if, in every process, they are few and all its own."""
-        positives = self.line_up.positives
-        if not positives.by_place:  # a kind of relation, so that all processes think alike
-            return None
-        pairs = positives.pairs(len(self.queries), len(self.keys), self.queries.device)
-        return pairs if all(found for (found,) in self.ring.numbers(pairs is not None)) else None
-
-    def shards(self, crowds: list[Crowd]) -> Shards:
-        """The processes' keys and whom of them one's queries meet."""
-        return Shards(self.ring, self.m_of, crowds)
-
-    def crowds(self, besides: Pairs | None = None) -> list[Crowd]:
-        """Who is not excluded; `besides` are pairs of one's own process to be left out, too."""
-        n, device, made = len(self.queries), self.queries.device, []
-        for owner, m in enumerate(self.m_of):
-            relation = None if self.excluded is None else self.excluded[owner]
-            pairs = None if relation is None else relation.pairs(n, m, device)
-            left_out = tuple(x for x in (pairs, besides if owner == self.ring.rank else None) if x is not None)
-            among = None if relation is None or pairs is not None else ~relation
-            made.append(Crowd(n, m, m, left_out, among))
-        return made
-
-    def counts(self, relation: Relation) -> list[Tensor]:
-        """How many everybody's keys are related to each query and, if keys ask, the other way round."""
-        directions = [(relation, len(self.queries), self.m_of)]
-        if self.symmetric:
-            directions.append((relation.transposed(), len(self.keys), self.n_of))
-        found = []
-        for related, n, sizes in directions:
-            each = [
-                r.counts(n, m, self.queries.device)[0] for r, m in zip(related.towards(self.ring), sizes, strict=True)
-            ]
-            found.append(torch.stack(each).sum(0))
-        return found
-
-    def n_candidates(self) -> list[Tensor]:
-        """How many stand in each query's line-up and, if keys ask, in each key's."""
-        here = self.line_up.keys.shape[0] - len(self.keys)
-        here += 0 if self.line_up.mined is None else self.line_up.mined.shape[1]
-        everybody = [sum(self.m_of) + here, sum(self.n_of)]
-        if self.line_up.exclude is None:
-            sizes = len(self.queries), len(self.keys)
-            return [torch.full((n,), k, device=self.queries.device) for n, k in zip(sizes, everybody, strict=True)]
-        return [k - gone for k, gone in zip(everybody, self.counts(self.line_up.exclude), strict=False)]
-
-    def n_inside(self) -> list[Tensor]:
-        """How many positives stand in the line-ups."""
-        exclude = self.line_up.exclude
-        return self.counts(self.line_up.positives if exclude is None else self.line_up.positives & ~exclude)
-
-
-def _related_sides(hall: _Hall, multi_positive: str) -> tuple[list[Side], list[Crowd]]:
+def _related_sides(hall: Hall, multi_positive: str) -> tuple[list[Side], list[Crowd]]:
     """The sides of a line-up whose positives may be anywhere, and the crowds that are left: see `related_sides`."""
     line_up, crowds = hall.line_up, hall.crowds()
-    queries, keys, relation = line_up.scaled_queries(), hall.keys, line_up.positives
+    queries, keys = line_up.scaled_queries(), hall.keys
     if line_up.penalty is not None:
         queries = torch.cat([queries, -line_up.penalty.expand(len(queries))[:, None]], dim=1)
         keys = torch.cat([keys, torch.ones_like(keys[:, :1])], dim=1)
     totals, means = [], []
-    directions = [(queries, keys, relation, hall.m_of), (keys, queries, relation.transposed(), hall.n_of)]
-    for own, others, related, sizes in directions[: 1 + hall.symmetric]:
+    directions = [(queries, keys, hall.positives, hall.m_of)]
+    directions += [(keys, queries, hall.askers, hall.n_of)] if hall.symmetric else []
+    for own, others, related, sizes in directions:
         with_ones = torch.cat([others, torch.ones_like(others[:, :1])], dim=1)
-        sums = related_sum(with_ones, related.towards(hall.ring), hall.ring, sizes, len(own))
+        sums = related_sum(with_ones, related, hall.ring, sizes, len(own))
         totals.append(torch.where(sums[:, -1] > 0, sums[:, -1], 1).detach())
         means.append((own * sums[:, :-1]).sum(1) / totals[-1])
     rest: list[Tensor] = []
@@ -187,11 +120,11 @@ def _related_sides(hall: _Hall, multi_positive: str) -> tuple[list[Side], list[C
         rest = log_partition(queries, keys, 1.0, hall.shards(theirs), zeros)
         if multi_positive == "in":
             weighed = [Crowd(c.n, c.m, c.c, (), related) for c, related in zip(crowds, hall.positives, strict=True)]
-            plain = line_up.exclude is None and is_boolean(relation)
+            plain = line_up.exclude is None and not hall.weighed
             logs = rest if plain else log_partition(queries, keys, 1.0, hall.shards(weighed), zeros)
             means = [x.masked_fill(x.isinf(), 0) - total.log() for x, total in zip(logs, totals, strict=True)]
         crowds = [_among(crowd, ~related) for crowd, related in zip(crowds, hall.positives, strict=True)]
-    n_positives = hall.counts(relation)
+    n_positives = hall.n_positives()
     sides = [
         Side(mean, rest[i] if rest else None, n_positives[i], n_positives[i], certain=False)
         for i, mean in enumerate(means)

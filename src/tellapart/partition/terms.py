@@ -130,7 +130,8 @@ class Terms:
     def accuracy(self) -> Float[Tensor, ""]:
         """How often the best positive beats every negative, in [0, 1]; a tie counts as a miss.
 
-        Among the queries with a positive; the mean of both directions if symmetric.
+        Among the queries with a positive; the mean of both directions if symmetric. In a group it is the mean over
+        processes that lies in [0, 1].
         """
         wins = (self.top_positive > self.top_negative) & (self.n_positives > 0)
         own = self._share(wins.sum(), mean=True)

@@ -10,10 +10,18 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from tellapart.errors import requirement
+from tellapart.errors import NotFiniteError, requirement
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
+
+
+_MOST_DIMS, _NO_SIZE = 8, -1
+_DTYPES = (
+    *(torch.float64, torch.float32, torch.bfloat16, torch.float16),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+)
+_KINDS: dict[str, type[Exception]] = {kind.__name__: kind for kind in (ValueError, TypeError, NotFiniteError)}
 
 
 class Ring:
@@ -55,16 +63,22 @@ class Ring:
         return [theirs.tolist() for theirs in everybodys]
 
     def gather(self, values: Tensor) -> list[Tensor]:
-        """What each process hands in: of any length, but alike otherwise; without gradient."""
-        kinds = self.numbers(len(values), *values.shape[1:], values.element_size(), values.is_floating_point())
+        """What each process hands in: of any length, but alike otherwise; without gradient.
+
+        Raises:
+            ValueError: other widths or dtypes in other processes; in all of them.
+        """
+        shape = [*values.shape, *(_NO_SIZE for _ in range(_MOST_DIMS - values.ndim))]
+        kinds = self.numbers(*shape, _DTYPES.index(values.dtype))
         if any(theirs[1:] != kinds[0][1:] for theirs in kinds):
-            raise ValueError(requirement("values", "have one width and dtype in all processes", kinds))
-        lengths = [int(theirs[0]) for theirs in kinds]
-        padded = values.new_zeros(max(lengths), *values.shape[1:])
+            found = [(*(int(n) for n in theirs[:-1] if n != _NO_SIZE), _DTYPES[int(theirs[-1])]) for theirs in kinds]
+            raise ValueError(requirement("rows", "have one width and dtype in all processes", found))
+        lengths, device = [int(theirs[0]) for theirs in kinds], self._device()
+        padded = torch.zeros(max(lengths), *values.shape[1:], dtype=values.dtype, device=device)
         padded[: len(values)] = values.detach()
         everybodys = [torch.empty_like(padded) for _ in lengths]
         dist.all_gather(everybodys, padded, self.group)
-        return [theirs[:length] for theirs, length in zip(everybodys, lengths, strict=True)]
+        return [theirs[:length].to(values.device) for theirs, length in zip(everybodys, lengths, strict=True)]
 
     def gather_names(self, names: list[Hashable] | None) -> list[list[Hashable] | None]:
         """The same of hashable things."""
@@ -77,6 +91,8 @@ class Ring:
 
     def home(self, parts: list[Tensor]) -> Tensor:
         """The sum over processes of the part that belongs to this one."""
+        # What autograd hands in may be in use elsewhere, and the sums are formed in place.
+        parts = [part.clone(memory_format=torch.contiguous_format) for part in parts]
         for owner, part in enumerate(parts):
             if part.numel():
                 dist.reduce(part, dist.get_global_rank(self.group, owner), group=self.group)
@@ -84,7 +100,7 @@ class Ring:
 
     def total(self, values: Tensor) -> Tensor:
         """The sum over processes, entry by entry."""
-        values = values.clone()
+        values = values.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(values, group=self.group)
         return values
 
@@ -99,11 +115,11 @@ class Ring:
         failed = [rank for rank, (bad,) in enumerate(self.numbers(failure is not None)) if bad]
         if not failed:
             return
-        said = self._objects(None if failure is None else (type(failure), str(failure)))
+        said = self._objects(None if failure is None else (type(failure).__name__, str(failure)))
         if failure is not None:
             raise failure
         kind, message = said[failed[0]]
-        raise kind(f"process {failed[0]} of {self.size}: {message}")
+        raise _KINDS.get(kind, RuntimeError)(f"process {failed[0]} of {self.size}: {message}")
 
     def _device(self) -> torch.device:
         kind = dist.get_backend(self.group)

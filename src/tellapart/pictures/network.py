@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from tellapart.encoders import Backbone, ConvNet
+from tellapart.encoders import Backbone, ConvNet, share_batch_norm
 from tellapart.errors import InputError
 from tellapart.gradient_cache import chunked
 from tellapart.scores import unit
@@ -28,7 +28,8 @@ _CHUNK = 256
 class Network(nn.Module):
     """`g(f(x))`: in training the projections of views, `z = g(h)`; afterwards the features of pictures, `h = f(x)`.
 
-    `g(h) = BN(W₂ max(0, BN(W₁ h)))`. The seed decides the first weights.
+    `g(h) = BN(W₂ max(0, BN(W₁ h)))`. The seed decides the first weights. Of several processes the batch norms
+    are those of all, so that no projection tells where it was made.
 
     Raises:
         InputError: the encoder cannot be made, or does not take pictures of this form.
@@ -49,6 +50,8 @@ class Network(nn.Module):
                 nn.BatchNorm1d(options.dim),
             )
         self.chunk = options.chunk
+        if not self.chunk:  # chunks have a batch norm each
+            share_batch_norm(self)
 
     def forward(self, views: Float[Tensor, "n c side side"]) -> Float[Tensor, "n dim"]:
         """Projections of views; of more than `chunk`, the encoder takes a chunk at a time."""

@@ -81,7 +81,8 @@ class _Edges(Relation):
         places = self.place.to(rows.device)
         rows, cols = torch.broadcast_tensors(rows, cols)
         if not len(places):
-            return torch.zeros(rows.shape, dtype=torch.bool, device=rows.device)
+            kind = torch.bool if self.weights is None else self.weights.dtype
+            return torch.zeros(rows.shape, dtype=kind, device=rows.device)
         wanted = rows * self.stride + cols
         index = torch.searchsorted(places, wanted).clamp(max=len(places) - 1)
         found = (places[index] == wanted) & (cols < self.stride)

@@ -14,7 +14,7 @@ https://arxiv.org/abs/2104.02057, algorithm 1):
  2. The batch's other keys stand in the line-up, too, as in the second paper, which has no queue; if symmetric,
     those of both views.
  3. The queue starts empty, and not full of random keys: the line-up grows in the first epochs.
- 4. Batch norm is not shuffled among devices; the head has batch norm, and no further head predicts.
+ 4. Devices share their batch norms, where the first paper shuffles; the head has one, and no further head predicts.
  5. AdamW, a small residual network and even batches, as in `simclr`; several devices share one queue.
 """
 

@@ -12,7 +12,7 @@ Departs from the paper (Chen et al. 2020, https://arxiv.org/abs/2002.05709, eq. 
  1. There may be more than two views, all of them counterparts, as in Khosla et al. 2020, eq. 2.
  2. The encoder is a small residual network, unless an image model of transformers is asked for.
  3. AdamW at batches of hundreds takes the place of LARS at batches of thousands.
- 4. Several devices play one line-up, but each has its own batch norm; and so has each chunk, if there are chunks.
+ 4. Several devices play one line-up and share their batch norms; if views are encoded in chunks, each has its own.
  5. Batches are split evenly, so that no small last batch plays an easier game.
 """
 
