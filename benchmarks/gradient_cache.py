@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from memory import resident
 from tellapart import nt_xent
 from tellapart.encoders import ConvNet
 from tellapart.gradient_cache import chunked
@@ -46,14 +47,6 @@ def loss_of(encoder: nn.Module, views: list[Tensor], chunk: int) -> Tensor:
 def views_of(batch: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(1)
     return [torch.randint(256, (batch, 1, 28, 28), generator=generator, dtype=torch.uint8) for _ in range(2)]
-
-
-def resident(reset: bool = False) -> float:
-    """The peak of this process's resident memory in MiB; from now on, if `reset`."""
-    if reset:
-        Path("/proc/self/clear_refs").write_text("5")
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def measure(batch: int, chunk: int) -> None:

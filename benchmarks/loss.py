@@ -23,6 +23,7 @@ from torch import Tensor
 
 import formulas
 import peers
+from memory import resident
 from tellapart import info_nce, nt_xent, options, paired, variants
 
 KEEPING_NONE = "tellapart, keeping none"
@@ -206,17 +207,6 @@ def report_peak(name: str, contender: str, n: int, d: int) -> None:
         step(loss, inputs)
     gradients = sum(x.numel() * x.element_size() for x in inputs if x.requires_grad) / 2**20
     print(f"{resident() - before - gradients:.0f}")
-
-
-def resident(reset: bool = False) -> float:
-    """The peak of this process's resident memory in MiB; from now on, if `reset`.
-
-    Of the kernel's own count, for `getrusage` of a child begins with its parent's.
-    """
-    if reset:
-        Path("/proc/self/clear_refs").write_text("5")
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def whole(n: int, d: int) -> None:

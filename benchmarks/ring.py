@@ -21,6 +21,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
+from memory import resident
 from tellapart import edges, info_nce
 from tellapart.distributed import gather, world
 
@@ -63,14 +64,6 @@ def step(form: str, rank: int, rows: int, dim: int, dtype: torch.dtype) -> tuple
     FORMS[form](*leaves).backward()
     dist.barrier()
     return time.perf_counter() - start, [x.grad.div_(dist.get_world_size()) for x in leaves if x.grad is not None]
-
-
-def resident(reset: bool = False) -> float:
-    """The peak of this process's resident memory in MiB; from now on, if `reset`."""
-    if reset:
-        Path("/proc/self/clear_refs").write_text("5")
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def work(rank: int, processes: int, form: str, rows: int, dim: int, results: mp.SimpleQueue) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from tellapart.data.pairs import pixel_ids
+from tellapart.data.pairs import divide, pixel_ids
 from tellapart.data.picture_sets import PictureSet, load_splits
 from tellapart.errors import InputError
 
@@ -49,6 +48,7 @@ def split_pictures(pictures: PictureSet, share: float, seed: int) -> tuple[Int[T
     Raises:
         InputError: fewer than 4 different pictures: 2 to train on and 2 to hold out.
 
+    >>> import torch
     >>> made = torch.arange(10, dtype=torch.uint8).reshape(10, 1, 1, 1)
     >>> train, test = split_pictures(PictureSet(made, None, None, list("abcdefghij")), 0.2, seed=0)
     >>> len(train), len(test)
@@ -61,8 +61,4 @@ def split_pictures(pictures: PictureSet, share: float, seed: int) -> tuple[Int[T
             f"data: too few pictures, {len(pictures)}, and different ones, {len(sizes)}. "
             "At least 4 are needed: 2 to train on and 2 to hold out."
         )
-    order = np.random.default_rng(seed).permutation(len(sizes))
-    before = np.cumsum(sizes[order]) - sizes[order]
-    n_out = int(np.clip((before < share * len(pictures)).sum(), 2, len(sizes) - 2))
-    out = np.isin(group, order[:n_out])
-    return torch.from_numpy(np.flatnonzero(~out)), torch.from_numpy(np.flatnonzero(out))
+    return divide(group, share, seed)

@@ -95,9 +95,19 @@ def split(pairs: Pairs, held_out: float, seed: int) -> tuple[Int[Tensor, " a"], 
             f"data: {len(pairs)} pairs, of which {len(sizes)} share neither picture nor text with another. "
             "At least 4 are needed: 2 to train on and 2 to hold out."
         )
+    return divide(group, held_out, seed)
+
+
+def divide(group: np.ndarray, share: float, seed: int) -> tuple[Int[Tensor, " t"], Int[Tensor, " h"]]:
+    """Rows to train on and rows held out: whole groups, numbered from 0, drawn until their share is reached.
+
+    >>> divide(np.array([0, 0, 1, 2, 3, 3]), 0.3, seed=0)
+    (tensor([2, 4, 5]), tensor([0, 1, 3]))
+    """
+    sizes = np.bincount(group)
     order = np.random.default_rng(seed).permutation(len(sizes))
     before = np.cumsum(sizes[order]) - sizes[order]
-    n_out = int(np.clip((before < held_out * len(pairs)).sum(), 2, len(sizes) - 2))
+    n_out = int(np.clip((before < share * len(group)).sum(), 2, len(sizes) - 2))
     out = np.isin(group, order[:n_out])
     return torch.from_numpy(np.flatnonzero(~out)), torch.from_numpy(np.flatnonzero(out))
 
