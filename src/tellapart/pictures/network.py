@@ -11,6 +11,7 @@ from tellapart.encoders import Backbone, ConvNet, share_batch_norm
 from tellapart.errors import InputError
 from tellapart.gradient_cache import chunked
 from tellapart.scores import unit
+from tellapart.training import timed
 from tellapart.views import Augment
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def make_views(options: PictureOptions, form: Form) -> Views:
     augment = Augment(*form, crop=(options.crop, 1.0), **asked)
 
     def views(pictures: Tensor, n_views: int) -> tuple[Tensor, ...]:
-        with torch.autocast(pictures.device.type, enabled=False):
+        with timed("views"), torch.autocast(pictures.device.type, enabled=False):
             made: tuple[Tensor, ...] = augment(pictures, n_views)
         return made
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Encode = Callable[[Tensor], Float[Tensor, "n d"]]
 
-_MOST_LABELLED = 20_000
+_MOST_LABELLED = 60_000
 _CHUNK = 256
 
 

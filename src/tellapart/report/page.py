@@ -46,6 +46,7 @@ def write_report(run: Run, output: Path | None) -> Path:
         options=_flat(run.options()),
         table=table,
         last=log[-1],
+        times=_times(log),
         shown=shown,
         figures=_figures(log, shown),
         hover=[{"text": text, "image": image} for text, image in zip(shown.captions, shown.thumbnails, strict=True)],
@@ -71,6 +72,14 @@ def _figures(log: figures.Log, shown: Shown) -> dict[str, Any]:
         "map": drawn,
     }
     return {name: json.loads(figure.to_json()) for name, figure in made.items()}
+
+
+def _times(log: figures.Log) -> dict[str, Any]:
+    """A step's seconds in the median, and which shares of all seconds went into named parts."""
+    total = sum(entry["seconds"] for entry in log)
+    named = {name.removeprefix("seconds_") for entry in log for name in entry if name.startswith("seconds_")}
+    parts = {part: sum(entry.get(f"seconds_{part}", 0.0) for entry in log) / total for part in sorted(named)}
+    return {"step": float(np.median([entry["seconds"] for entry in log])), "parts": parts}
 
 
 def _flat_map(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:

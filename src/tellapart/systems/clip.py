@@ -35,7 +35,7 @@ from tellapart.relations import Relation, same
 from tellapart.run import Run, is_first_process
 from tellapart.scores import unit
 from tellapart.temperature import LearnedTemperature
-from tellapart.training import Batches, TrainerOptions
+from tellapart.training import Batches, TrainerOptions, timed
 from tellapart.views import jitter
 
 if TYPE_CHECKING:
@@ -134,8 +134,10 @@ def counterparts(pairs: Pairs) -> Relation:
 
 def terms(model: CLIP, batch: Pairs) -> Terms:
     """The objective: symmetric InfoNCE over the batch."""
+    with timed("views"):
+        seen = jitter(batch.pictures, model.picture_jitter)
     return info_nce_terms(
-        model.picture_encoder(jitter(batch.pictures, model.picture_jitter)),
+        model.picture_encoder(seen),
         model.text_encoder(batch.texts),
         positives=counterparts(batch),
         temperature=model.temperature(),

@@ -5,5 +5,6 @@
 
 from tellapart.training.batches import Batches
 from tellapart.training.options import Interrupted, TrainerOptions
+from tellapart.training.stopwatch import spent, timed
 
-__all__ = ["Batches", "Interrupted", "TrainerOptions"]
+__all__ = ["Batches", "Interrupted", "TrainerOptions", "spent", "timed"]

@@ -37,6 +37,7 @@ from tellapart.training.checkpoints import AtomicCheckpoints
 from tellapart.training.loader import Opaque, Steps
 from tellapart.training.options import Interrupted, TrainerOptions
 from tellapart.training.progress import StepBar
+from tellapart.training.stopwatch import spent
 
 _WARM_UP = 0.05
 
@@ -206,6 +207,7 @@ class _Keeper(Callback):
         if trainer.is_global_zero:
             self.run.rewind_log(trainer.global_step)
             self.log_file = self.run.log_file.open("a", encoding="utf-8")
+        spent()  # whatever was timed before
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         sequence = np.random.SeedSequence([self.seed, trainer.global_step, trainer.global_rank])
@@ -248,9 +250,12 @@ class _Keeper(Callback):
 
     def _state(self, trainer: Trainer) -> dict[str, float]:
         learner = trainer.lightning_module
+        parts = spent()
         state = {
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
-            "seconds": time.perf_counter() - self.started,
+            # The data were fetched before the step began.
+            "seconds": parts.get("data", 0.0) + time.perf_counter() - self.started,
+            **{f"seconds_{part}": seconds for part, seconds in parts.items()},
         }
         for module in learner.modules():
             if isinstance(module, LearnedTemperature):

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from tellapart.training.batches import Batches
+from tellapart.training.stopwatch import timed
 
 
 class Opaque:
@@ -30,7 +31,9 @@ class Steps:
     def __iter__(self) -> Iterator[Opaque]:
         for step in range(self.done, len(self)):
             self.done = step + 1
-            yield Opaque(self.collate(self.batches.rows(step, self.device, self.n_devices)))
+            with timed("data"):
+                batch = self.collate(self.batches.rows(step, self.device, self.n_devices))
+            yield Opaque(batch)
 
     def state_dict(self) -> dict[str, int]:
         """How far it came."""
