@@ -33,12 +33,12 @@ def masked_cross_entropy(a: Tensor, b: Tensor) -> Tensor:
     return cross_entropy(logits, torch.arange(2 * n).roll(n))
 
 
-def blocks_without_diagonals(a: Tensor, b: Tensor) -> Tensor:
+def blocks_without_diagonals(a: Tensor, b: Tensor, temperature: float = TAU_VIEWS) -> Tensor:
     """NT-Xent as lightly's NTXentLoss has it: four blocks, the diagonals of two cut out by boolean index."""
     a, b, n = normalize(a), normalize(b), len(a)
     off = ~torch.eye(n, dtype=torch.bool)
-    own = [(x @ x.T / TAU_VIEWS)[off].view(n, n - 1) for x in (a, b)]
-    across = [a @ b.T / TAU_VIEWS, b @ a.T / TAU_VIEWS]
+    own = [(x @ x.T / temperature)[off].view(n, n - 1) for x in (a, b)]
+    across = [a @ b.T / temperature, b @ a.T / temperature]
     logits = torch.cat([torch.cat([across[0], own[0]], 1), torch.cat([across[1], own[1]], 1)])
     return cross_entropy(logits, torch.arange(n).repeat(2))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import statistics
 from pathlib import Path
 
 import torch
 
+from drawing import SPOT_COLOURS, save_png
 from loss import KEEPING_NONE, RESULTS, UNIT_VECTORS, WORKS, Result, alone, measure, peak
 
 REQUIRED = [
@@ -127,11 +127,10 @@ def peaks() -> str:
 
 def plot(results: list[Result], path: Path) -> None:
     """Draw each work's ratio to its first contender over the size, one line per width."""
-    from playwright.sync_api import sync_playwright
     from plotly.subplots import make_subplots
 
     figure = make_subplots(1, len(WORKS), shared_yaxes=True, subplot_titles=list(WORKS), horizontal_spacing=0.015)
-    colours = dict(zip(WIDTHS, ("#0072b2", "#e69f00", "#009e73"), strict=True))
+    colours = dict(zip(WIDTHS, SPOT_COLOURS, strict=True))
     for column, work in enumerate(WORKS, 1):
         plain = next(iter(WORKS[work].others))
         for d in WIDTHS:
@@ -155,11 +154,4 @@ def plot(results: list[Result], path: Path) -> None:
     figure.update_yaxes(type="log", tickvals=[0.5, 1, 2, 4, 8, 16])
     figure.update_layout(template="simple_white", width=1160, height=340, margin={"t": 40, "b": 60, "l": 70, "r": 10})
     figure.add_annotation(text="examples in the batch", x=0.5, y=-0.2, xref="paper", yref="paper", showarrow=False)
-    with sync_playwright() as playwright:
-        chromium = shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": 1160, "height": 340})
-        page.set_content(figure.to_html(full_html=True, include_plotlyjs=True, config={"displayModeBar": False}))
-        page.wait_for_timeout(1000)
-        page.screenshot(path=path)
-        browser.close()
+    save_png(figure, path, 1160, 340)

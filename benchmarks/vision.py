@@ -1,89 +1,124 @@
 """SimCLR and MoCo on Fashion-MNIST, without labels, against raw pixels, an untrained encoder and a peer's formula.
 
-    python benchmarks/vision.py                            three seeds of each; writes results/vision.md
-    python benchmarks/vision.py --systems simclr --seeds 0
+    python benchmarks/vision.py                          everything, some hours; results/vision*.md and vision.png
+    python benchmarks/vision.py --only systems --seeds 0
 
-The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache. Each run is an ordinary
-`tellapart train`, with the options below for all; runs/vision keeps them, and what is complete is not trained again.
-Labels are used only afterwards: of 20,000 training pictures, to tell those of the 10,000 test pictures.
+`systems`: SimCLR and MoCo, trained for as long as each other. `compared`, shorter: the same training by lightly's
+formula for the loss, and symmetric MoCo that ignores whose a key is. `sizes`, as short: batches and queues of other
+sizes. The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache. Each run is an ordinary
+`tellapart train`; runs/vision keeps them, and what is complete is not trained again. As many as there are cores
+run at a time, each on one of them. Labels are used only afterwards: the training pictures', to tell those of the
+test pictures. Where a step's seconds go is measured by `vision_time.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import fetch
+import vision_tables
 
-RESULT = Path(__file__).parent / "results" / "vision.md"
 OPTIONS = {
-    "epochs": 16,
     "batch_size": 256,
     "width": 16,
-    "crop": 0.3,
-    "jitter": 0.5,
+    "crop": 0.15,
+    "jitter": 1.0,
+    "temperature": 0.1,
     "learning_rate": 2e-3,
     "trainer.precision": "bf16-mixed",
 }
-SYSTEMS = ("simclr", "moco")
+# MoCo's steps take longer, since every view goes through a second network.
+EPOCHS = {"simclr": 20, "moco": 16}
+SHORT = 3
+BATCHES, QUEUES = (64, 128, 512), (512, 16384, 65536)
+_LIKE = 256
 
 
-def train(system: str, seed: int, runs: Path) -> Path:
-    """The folder of a complete run."""
-    run = runs / f"{system}-{seed}"
-    words = ["--data", str(fetch.fetch("fashion-mnist")), "--seed", str(seed), "--run", str(run), "--resume"]
-    words += [word for name, value in OPTIONS.items() for word in (f"--{name}", str(value))]
-    subprocess.run([sys.executable, "-m", "tellapart", "train", system, *words], check=True)
-    return run
+@dataclass(frozen=True)
+class Trial:
+    """One training: its folder's name, the system, and what is not as in the others."""
+
+    name: str
+    system: str
+    seed: int
+    change: str = "lean"
+    options: dict[str, float] = field(default_factory=dict)
+
+    def words(self, folder: Path) -> list[str]:
+        """The arguments of `vision_run.py`."""
+        options = OPTIONS | {"epochs": SHORT, "seed": self.seed} | self.options
+        words = [self.change, "train", self.system, "--data", str(fetch.fetch("fashion-mnist"))]
+        words += ["--run", str(folder / self.name), "--resume"]
+        return words + [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
 
-def spread(values: list[float], how: str = ".3f") -> str:
-    """Mean ± sample standard deviation."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{format(statistics.mean(values), how)} ± {format(deviation, how)}"
+def systems(seeds: list[int]) -> list[Trial]:
+    """The long runs; the first also measures what needs no training."""
+    kinds = [(name, seed) for name in EPOCHS for seed in seeds]
+    changes = ["nothing"] + ["lean"] * (len(kinds) - 1)
+    return [
+        Trial(f"{name}-{seed}", name, seed, change, {"epochs": EPOCHS[name]})
+        for (name, seed), change in zip(kinds, changes, strict=True)
+    ]
 
 
-def seconds(run: Path) -> tuple[float, float]:
-    """Of a run's log: the minutes of all its steps, and a step's seconds in the median."""
-    steps = [json.loads(line)["seconds"] for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    return sum(steps) / 60, statistics.median(steps)
+def compared(seeds: list[int]) -> list[Trial]:
+    """Pairs of short runs that differ in one thing."""
+    kinds = (("simclr", "lean"), ("simclr", "formula"), ("moco", "lean"), ("moco", "no-ids"))
+    return [
+        Trial(f"short-{system}-{change}-{seed}", system, seed, change) for system, change in kinds for seed in seeds
+    ]
+
+
+def sizes(seeds: list[int]) -> list[Trial]:
+    """Short runs of other batches and queues; the usual ones are among `compared`."""
+    batches = [
+        # By the square root, as is usual with Adam.
+        Trial(f"batch-{n}-{seed}", "simclr", seed, "lean", {"batch_size": n, "learning_rate": rate_of_batch(n)})
+        for n in BATCHES
+        for seed in seeds
+    ]
+    return batches + [Trial(f"queue-{n}-{seed}", "moco", seed, "lean", {"queue": n}) for n in QUEUES for seed in seeds]
+
+
+def rate_of_batch(size: int) -> float:
+    """The learning rate of batches of another size."""
+    return OPTIONS["learning_rate"] * (size / _LIKE) ** 0.5  # type: ignore[operator]
+
+
+PARTS = {"systems": systems, "compared": compared, "sizes": sizes}
+
+
+def run(trial: Trial, folder: Path) -> None:
+    """Train unless that is done; the log is kept beside the run."""
+    if (folder / trial.name / "results.json").is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    print(trial.name, flush=True)
+    script, environment = Path(__file__).with_name("vision_run.py"), os.environ | {"OMP_NUM_THREADS": "1"}
+    with (folder / f"{trial.name}.txt").open("w", encoding="utf-8") as log:
+        words = [sys.executable, str(script), *trial.words(folder)]
+        subprocess.run(words, check=True, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs/vision"))
+    parser.add_argument("--at-once", type=int, default=os.cpu_count(), help="runs at a time")
     given = parser.parse_args()
-    lines: list[str] = []
-    for system in given.systems:
-        runs = [train(system, seed, given.runs) for seed in given.seeds]
-        tables = [json.loads((run / "results.json").read_text(encoding="utf-8")) for run in runs]
-        if not lines:
-            header = ["", *tables[0]["header"][1:], "minutes of training", "s a step"]
-            lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-            lines += [row_of(tables, row, name, ["", ""]) for row, name in enumerate(first_column(tables))][:-1]
-        spent = list(zip(*map(seconds, runs), strict=True))
-        lines.append(row_of(tables, -1, system, [spread(list(spent[0]), ".1f"), spread(list(spent[1]), ".2f")]))
-    options = ", ".join(f"{name} {value}" for name, value in OPTIONS.items())
-    lines.append(f"\n{tables[0]['title']}. Seeds {', '.join(map(str, given.seeds))}; {options}.")
-    text = "\n".join(lines) + "\n"
-    RESULT.write_text(text, encoding="utf-8")
-    print(text, end="")
-
-
-def first_column(tables: list[dict]) -> list[str]:
-    return [row[0] for row in tables[0]["rows"]]
-
-
-def row_of(tables: list[dict], row: int, name: str, more: list[str]) -> str:
-    """One model's figures over the seeds."""
-    columns = zip(*(table["rows"][row][1:] for table in tables), strict=True)
-    return "| " + " | ".join([name, *(spread(list(column)) for column in columns), *more]) + " |"
+    trials = {part: PARTS[part](given.seeds if part != "sizes" else given.seeds[:1]) for part in given.only}
+    with ThreadPoolExecutor(given.at_once) as pool:
+        list(pool.map(lambda trial: run(trial, given.runs), [trial for part in trials.values() for trial in part]))
+    for part in given.only:
+        vision_tables.write(part, given.runs, given.seeds)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The README does what it says: its code runs, its commands parse, its figures are a benchmark's."""
+"""The README and the pages of docs/ do what they say: code runs, commands parse, figures are a benchmark's."""
 
 import re
 import shlex
@@ -10,8 +10,18 @@ from tellapart.parser import build
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
 CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = re.findall(r"^    (?:\.venv/bin/)?tellapart (.*?)(?: {2,}#.*)?$", README, re.MULTILINE)
+COMMANDS = [
+    words
+    for text in PAGES.values()
+    for words in re.findall(r"^    (?:\.venv/bin/)?tellapart (.*?)(?: {2,}#.*)?$", text, re.MULTILINE)
+]
+TABLES = [
+    pytest.param(mark, table, id=mark)
+    for text in PAGES.values()
+    for mark, table in re.findall(r"<!-- (\w+) -->\n(.*?)<!-- /\1 -->", text, re.DOTALL)
+]
 
 
 def test_there_is_code_and_there_are_commands():
@@ -30,16 +40,23 @@ def test_its_commands_parse(words):
     assert build().parse_args(shlex.split(words)).command in words
 
 
-@pytest.mark.parametrize("mark", ["clip_openmoji", "loss_short", "ring", "gradient_cache"])
-def test_its_tables_are_what_the_benchmarks_printed(mark):
-    table = README.split(f"<!-- {mark} -->")[1].split(f"<!-- /{mark} -->")[0].strip()
+def test_no_table_of_figures_lacks_its_marks():
+    """A table of numbers stands between the marks that name the benchmark's result."""
+    for path, text in PAGES.items():
+        rest = re.sub(r"<!-- (\w+) -->\n.*?<!-- /\1 -->", "", text, flags=re.DOTALL)
+        assert not re.findall(r"^\|.*\| *[0-9.]+.*\|$", rest, re.MULTILINE), path.name
+
+
+@pytest.mark.parametrize(("mark", "table"), TABLES)
+def test_tables_are_what_the_benchmarks_printed(mark, table):
     printed = (ROOT / "benchmarks" / "results" / f"{mark}.md").read_text(encoding="utf-8")
-    assert table == printed.strip()
+    assert table.strip() == printed.strip()
 
 
-def test_its_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_links_lead_somewhere():
+    for path, text in PAGES.items():
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
 
 
 def test_every_make_target_it_names_exists_and_so_does_what_it_runs():

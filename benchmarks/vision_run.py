@@ -1,0 +1,105 @@
+"""One training of `vision.py`, in a process of its own, perhaps with something about it changed.
+
+    python benchmarks/vision_run.py CHANGE train simclr --data … --run …
+
+`nothing` is `tellapart train` as it is. All others measure the trained network alone, by 15-NN and a linear probe:
+`lean` changes nothing else; `formula` trains SimCLR by lightly's formula for the loss; `no-ids` lets symmetric MoCo
+ignore whose a key is, as with one bank of keys that the first direction has filled before the second asks.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from formulas import blocks_without_diagonals
+from tellapart import cli
+from tellapart.evaluation import Table, frozen
+from tellapart.partition import Terms
+from tellapart.pictures import Network, Study
+from tellapart.relations import same
+from tellapart.systems import moco, simclr
+
+
+class ByFormula:
+    """What the log wants to know of a line-up, and another way to compute the same loss."""
+
+    def __init__(self, terms: Terms, loss: Tensor) -> None:
+        self.terms, self.value = terms, loss
+
+    def loss(self) -> Tensor:
+        """What is minimised."""
+        return self.value
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.terms, name)
+
+
+@dataclass(frozen=True)
+class Projected:
+    """A model that has looked at the batch already."""
+
+    projections: Tensor
+    temperature: float
+
+    def __call__(self, _: Tensor) -> Tensor:
+        return self.projections
+
+
+def train_by_formula() -> None:
+    """Let SimCLR's loss be computed as lightly's NTXentLoss has it."""
+
+    def terms(model: simclr.SimCLR, batch: Any) -> ByFormula:
+        projections = model(batch.pictures)
+        known = ours(Projected(projections.detach(), model.temperature), batch)  # type: ignore[arg-type]
+        return ByFormula(known, blocks_without_diagonals(*projections.chunk(2), model.temperature))
+
+    ours = simclr.terms
+
+    simclr.terms = terms  # type: ignore[assignment]
+
+
+def ignore_ids() -> None:
+    """Let a second view's query have the key of the very same view among its negatives, and old keys of its picture."""
+
+    def line_up(model: moco.MoCo, asked: moco.Asked) -> moco.LineUp:
+        line = usual(model, asked)
+        n = len(asked.ids) // 2
+        queries, keys = torch.arange(2 * n), torch.arange(len(line.keys))
+        first_views = same(queries.where(queries < n, -1), keys.where(keys < n, -2))
+        return line._replace(exclude=first_views)
+
+    usual = moco.line_up
+    moco.line_up = line_up
+
+
+def measure_the_trained_alone() -> None:
+    """Leave out what a table of trained networks does not need."""
+
+    def measure(self: Study, _: Network, trained: Network) -> Table:
+        known, asked = self.training, self.test
+        assert known.labels is not None
+        assert asked.labels is not None
+        embedded = trained.embed(known.pictures), trained.embed(asked.pictures)
+        return frozen({"trained": embedded}, known.labels, asked.labels, "")
+
+    Study.measure = measure  # type: ignore[method-assign]
+
+
+CHANGES: dict[str, tuple[Callable[[], None], ...]] = {
+    "nothing": (),
+    "lean": (measure_the_trained_alone,),
+    "formula": (measure_the_trained_alone, train_by_formula),
+    "no-ids": (measure_the_trained_alone, ignore_ids),
+}
+
+
+if __name__ == "__main__":
+    for change in CHANGES[sys.argv[1]]:
+        change()
+    sys.exit(cli.main(sys.argv[2:]))
