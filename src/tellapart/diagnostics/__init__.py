@@ -1,6 +1,40 @@
-"""Instruments that read what the loss is doing."""
+"""Instruments that read what the loss is doing.
 
-from tellapart.diagnostics.information import mi_bound
+Those that take `Terms` cost nothing further; the others take embeddings, and stream where they need all scores.
+"""
+
+from tellapart.diagnostics.density import density_ratio
+from tellapart.diagnostics.forces import Forces, forces, shares
+from tellapart.diagnostics.geometry import TurnAndStretch, alignment, effective_rank, turn_and_stretch, uniformity
+from tellapart.diagnostics.hardness import effective_negatives, hardest_share
+from tellapart.diagnostics.information import alpha_bound, mi_bound, mi_ceiling, nwj, smile
 from tellapart.diagnostics.leakage import Leakage, batch_leakage
+from tellapart.diagnostics.margin import effective_margin, hinge, hinge_error, planned_margin
+from tellapart.diagnostics.suspects import FalseNegatives, false_negatives
 
-__all__ = ["Leakage", "batch_leakage", "mi_bound"]
+__all__ = [
+    "FalseNegatives",
+    "Forces",
+    "Leakage",
+    "TurnAndStretch",
+    "alignment",
+    "alpha_bound",
+    "batch_leakage",
+    "density_ratio",
+    "effective_margin",
+    "effective_negatives",
+    "effective_rank",
+    "false_negatives",
+    "forces",
+    "hardest_share",
+    "hinge",
+    "hinge_error",
+    "mi_bound",
+    "mi_ceiling",
+    "nwj",
+    "planned_margin",
+    "shares",
+    "smile",
+    "turn_and_stretch",
+    "uniformity",
+]

@@ -43,6 +43,31 @@ def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bo
     return _terms(logits, shift, weights, excluded, multi_positive, detailed, reverse)
 
 
+def shares(line_up: LineUp) -> Float[Tensor, "n c"]:
+    """How much of its query's softmax each candidate has, `p_ij = exp(S_ij − log Z_i)`; 0 for those excluded.
+
+    Those mined for each query stand behind the others.
+
+    >>> from tellapart.partition.line_up import state
+    >>> shares(state(torch.eye(2), torch.eye(2), temperature=1.0))
+    tensor([[0.7311, 0.2689],
+            [0.2689, 0.7311]])
+    """
+    logits = line_up.logits()
+    rows, keys = slice(0, len(logits)), slice(0, line_up.n_keys)
+    if line_up.penalty is not None:
+        related = line_up.positives.tile(rows, keys, logits.device) > 0
+        lowered = logits[:, keys] - line_up.penalty.unsqueeze(-1) * related
+        logits = torch.cat([lowered, logits[:, line_up.n_keys :]], dim=1)
+    if line_up.exclude is not None:
+        excluded = line_up.exclude.tile(rows, keys, logits.device) > 0
+        logits = torch.cat([logits[:, keys].masked_fill(excluded, _NEVER), logits[:, line_up.n_keys :]], dim=1)
+    if line_up.mined is not None:
+        logits = torch.cat([logits, line_up.mined], dim=1)
+    nobody = logits.detach().amax(dim=1, keepdim=True) == _NEVER
+    return logits.masked_fill(nobody, 0).softmax(dim=1).masked_fill(nobody, 0)
+
+
 def _terms(
     logits: Float[Tensor, "n c"],
     shift: Float[Tensor, "n c"] | None,

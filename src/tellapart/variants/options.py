@@ -52,11 +52,20 @@ def decoupled_terms(
     >>> decoupled_terms(torch.eye(3), torch.eye(3), temperature=1.0).log_partition.exp()
     tensor([2., 2., 2.])
     """
-    positives, exclude = counterparts(options.get("positives"), len(queries), len(keys)), options.get("exclude")
+    line_up = state(queries, keys, **negatives_only(len(queries), len(keys), options))
+    return evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine)
+
+
+def negatives_only(n: int, m: int, options: LineUpOptions) -> LineUpOptions:
+    """The options of a line-up of n queries and m keys without its positives.
+
+    >>> negatives_only(2, 2, {"temperature": 1.0})["exclude"].tile(slice(0, 2), slice(0, 2)).tolist()
+    [[True, False], [False, True]]
+    """
+    positives, exclude = counterparts(options.get("positives"), n, m), options.get("exclude")
     if exclude is not None:
-        check_relation("exclude", exclude, len(queries), len(keys))
-    options["exclude"] = positives if exclude is None else positives | exclude
-    return evaluate(state(queries, keys, **options), multi_positive=multi_positive, symmetric=symmetric, engine=engine)
+        check_relation("exclude", exclude, n, m)
+    return {**options, "exclude": positives if exclude is None else positives | exclude}
 
 
 def counted_once(relation: Relation) -> Relation:

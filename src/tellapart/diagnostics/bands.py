@@ -1,0 +1,26 @@
+"""Scores band by band, for what no partition function tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+# Scores held at once: 16 MiB of them in float32.
+_SCORES = 2**22
+
+
+def bands(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> Iterator[tuple[slice, Float[Tensor, "b m"]]]:
+    """The products of all queries with all keys, as many rows at a time as memory is meant to hold.
+
+    >>> import torch
+    >>> [(rows, products.shape) for rows, products in bands(torch.eye(3), torch.eye(3))]
+    [(slice(0, 3, None), torch.Size([3, 3]))]
+    """
+    height = max(1, _SCORES // max(1, len(keys)))
+    for start in range(0, len(queries), height):
+        rows = slice(start, min(start + height, len(queries)))
+        yield rows, queries[rows] @ keys.T

@@ -1,0 +1,75 @@
+"""Negatives that look like positives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tellapart.diagnostics.bands import bands
+from tellapart.errors import check_embeddings, requirement
+from tellapart.relations import same
+from tellapart.scores import unit
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    from tellapart.relations.kinds import Ids
+
+
+class FalseNegatives(NamedTuple):
+    """Pairs that a person should judge, the most alike first."""
+
+    rows: Int[Tensor, " k"]
+    """One of each pair, by its place."""
+    cols: Int[Tensor, " k"]
+    """The other, which stands behind it."""
+    scores: Float[Tensor, " k"]
+    """Their cosine."""
+
+
+@torch.no_grad()
+def false_negatives(embeddings: Float[Tensor, "n d"], ids: Ids, k: int = 20) -> FalseNegatives:
+    """The k pairs of different id whose embeddings are most alike, by cosine: counterparts, perhaps, in truth.
+
+    Every pair is named once; fewer than k are found if there are fewer with different ids. Scores pass band by
+    band. To keep such pairs out of a line-up, `negatives.alike` excludes those above a cosine and
+    `negatives.guided` those that a guide finds closer than the counterpart.
+
+    Args:
+        embeddings: `(n, d)`.
+        ids: one per row, as for `same`: who is known to be a counterpart is no suspect.
+        k: at least 1.
+
+    Raises:
+        TypeError: embeddings that are not floating-point, or ids that are not integers or hashable.
+        ValueError: k < 1, ids that are not as many, or entries that are not finite.
+
+    >>> x = torch.tensor([[1.0, -0.1], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+    >>> found = false_negatives(x, ["cat", "cat", "kitten", "car"], k=2)
+    >>> found.rows.tolist(), found.cols.tolist()
+    ([1, 0], [2, 2])
+    """
+    check_embeddings("embeddings", embeddings)
+    if k < 1:
+        raise ValueError(requirement("k", "be at least 1", k))
+    known = same(ids)
+    known.check("ids", n := len(embeddings), n)
+    directions = unit(embeddings if embeddings.dtype == torch.float64 else embeddings.float())
+    best, places = directions.new_empty(0), torch.empty(0, dtype=torch.long, device=directions.device)
+    for rows, cosines in bands(directions, directions):
+        cosines.masked_fill_(known.tile(rows, slice(0, n), cosines.device), -torch.inf)
+        candidates = cosines.masked_fill_(_below(cosines, rows.start), -torch.inf).flatten()
+        top = candidates.topk(min(k, len(candidates)))
+        best, order = torch.cat([best, top.values]).sort(descending=True, stable=True)
+        places = torch.cat([places, top.indices + rows.start * n])[order]
+        best, places = best[:k], places[:k]
+    places = places[best > -torch.inf]
+    return FalseNegatives(places // n, places % n, best[: len(places)])
+
+
+def _below(band: Float[Tensor, "b n"], start: int) -> Tensor:
+    """Where a band of rows from `start` on names a pair for the second time, or one with itself."""
+    rows = torch.arange(start, start + len(band), device=band.device)
+    return torch.arange(band.shape[1], device=band.device) <= rows[:, None]

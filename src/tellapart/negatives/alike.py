@@ -1,0 +1,124 @@
+"""Who is too much alike to be a negative, by the embeddings themselves or by a guide's."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tellapart.errors import check_embeddings, requirement
+from tellapart.partition import evaluate, state
+from tellapart.relations import Relation
+from tellapart.relations.kinds import check_size
+from tellapart.scores import unit
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from tellapart.relations.ranks import Ranks
+
+
+def alike(
+    queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"] | None, threshold: float | Float[Tensor, " n"]
+) -> Relation:
+    """Pairs whose cosine reaches a threshold: `R_ij = [cos(q_i, k_j) ≥ θ_i]`, up to rounding; no gradient.
+
+    `exclude=alike(x, x, 0.9) & ~positives` keeps probable counterparts from being negatives. Computed tile by tile,
+    a further product of the line-up's size.
+
+    Args:
+        queries: `(n, d)`, the embeddings, or those of another model.
+        keys: `(m, d)`; by default (`None`) the queries.
+        threshold: θ, for all or one per query; with ∞ a query is related to nobody.
+
+    Raises:
+        TypeError: embeddings that are not floating-point.
+        ValueError: entries that are not finite, widths that differ, a threshold that is NaN or of another shape.
+
+    >>> alike(torch.eye(2), torch.tensor([[1.0, 0.1], [1.0, 1.0]]), 0.9).tile(slice(0, 2), slice(0, 2)).tolist()
+    [[True, False], [False, False]]
+    """
+    rows = _directions("queries", queries)
+    cols = rows if keys is None or keys is queries else _directions("keys", keys)
+    if rows.shape[1] != cols.shape[1]:
+        raise ValueError(requirement("keys", f"have {rows.shape[1]} columns, as the queries", cols.shape[1]))
+    level = torch.as_tensor(threshold, device=rows.device).detach().to(rows)
+    if level.shape not in ((), (len(rows),)):
+        must = f"be a number or one per query, ({len(rows)},)"
+        raise ValueError(requirement("threshold", must, f"shape {tuple(level.shape)}"))
+    if bool(level.isnan().any()):
+        raise ValueError(requirement("threshold", "be a number", math.nan))
+    return _Alike(rows, cols.to(rows), level)
+
+
+@torch.no_grad()
+def guided(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    positives: Relation | None = None,
+    margin: float = 0.0,
+) -> Relation:
+    """Negatives that a guide finds as close as the counterpart: `R_ij = [cos(g_i, h_j) ≥ cos(g_i, h_i⁺) − margin]`.
+
+    `exclude=guided(g, h)` with the embeddings g, h of a model that is trusted already. Of several positives the
+    closest counts; positives are never related, and a query without any is related to nobody. What ties with
+    the counterpart, such as a copy of it, is related.
+
+    Args:
+        queries: `(n, d)`, the guide's embeddings of the queries.
+        keys: `(m, d)`, of the keys.
+        positives: as for `info_nce`.
+        margin: how much further away than the counterpart is still too close.
+
+    Raises:
+        TypeError: embeddings that are not floating-point.
+        ValueError: a margin that is not finite, or as `info_nce`.
+
+    Source: Solatorio 2024 (GISTEmbed), with ties.
+
+    >>> guide = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])  # the second is a copy of the first
+    >>> guided(guide, guide).tile(slice(0, 3), slice(0, 3)).int().tolist()
+    [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
+    """
+    if not math.isfinite(margin):
+        raise ValueError(requirement("margin", "be finite", margin))
+    line_up = state(queries, keys, positives=positives, temperature=1.0)
+    best = evaluate(line_up, detailed=True).top_positive
+    return alike(queries, keys, best.masked_fill(best.isinf(), math.inf) - margin) & ~line_up.positives
+
+
+def _directions(parameter: str, vectors: Tensor) -> Tensor:
+    check_embeddings(parameter, vectors)
+    vectors = vectors.detach()
+    return unit(vectors if vectors.dtype == torch.float64 else vectors.float(), parameter)
+
+
+class _Alike(Relation):
+    def __init__(self, queries: Tensor, keys: Tensor, threshold: Tensor) -> None:
+        self.queries, self.keys, self.threshold = queries, keys, threshold
+        self.symmetric = queries is keys and not threshold.ndim
+        # A cosine of equal directions rounds to a few ulps less than 1.
+        self.level = threshold - 16 * torch.finfo(queries.dtype).eps
+
+    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
+        left, right = self.queries.to(rows.device)[rows], self.keys.to(cols.device)[cols]
+        return torch.einsum("...d,...d->...", left, right) >= self._level(rows)
+
+    def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
+        product = self.queries[rows].to(device) @ self.keys[cols].to(device).T
+        return product >= (self.level[rows, None] if self.level.ndim else self.level).to(device)
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        check_size(parameter, "queries", len(self.queries), n_queries)
+        check_size(parameter, "keys", len(self.keys), n_keys)
+
+    def towards(self, ranks: Ranks) -> list[Relation]:
+        keys = ranks.gather(self.keys)
+        return [_Alike(self.queries, theirs, self.threshold) for theirs in keys]
+
+    def _level(self, rows: Tensor) -> Tensor:
+        level = self.level.to(rows.device)
+        return level[rows] if level.ndim else level
