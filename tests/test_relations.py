@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tellapart import dense, edges, everyone, gaussian, info_nce, listed, other_views, paired, same, within
+from tellapart.negatives import alike
 
 N, M = 5, 7
 
@@ -45,6 +46,14 @@ def _times(rng, soft):
     return within(torch.tensor(a), torch.tensor(b), 2), (far <= 2).astype(float)
 
 
+def _alike(rng, each):
+    a, b = rng.normal(size=(N, 3)), rng.normal(size=(M, 3))
+    level = rng.uniform(-1, 1, N) if each else 0.3
+    cosines = (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
+    matrix = cosines >= np.reshape(level, (-1, 1))
+    return alike(torch.tensor(a), torch.tensor(b), torch.tensor(level)), matrix.astype(float)
+
+
 _KINDS = {
     "paired": lambda _: (paired(), np.eye(N, M)),
     "everyone": lambda _: (everyone(), np.ones((N, M))),
@@ -57,6 +66,8 @@ _KINDS = {
     "weighted edges": lambda rng: _edges(rng, True),
     "within": lambda rng: _times(rng, False),
     "gaussian": lambda rng: _times(rng, True),
+    "alike": lambda rng: _alike(rng, False),
+    "alike, a level each": lambda rng: _alike(rng, True),
 }
 
 

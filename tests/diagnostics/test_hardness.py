@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from tellapart import dense, info_nce_terms, nt_xent, other_views, paired, same
+from tellapart import dense, info_nce_terms, other_views, paired, same
 from tellapart.diagnostics import (
     effective_margin,
     effective_negatives,
@@ -131,8 +131,6 @@ def test_readings_carry_no_gradient():
     assert terms.loss().requires_grad
     for reading in (hardest_share(terms), effective_margin(terms, 0.07), effective_negatives(x, x)):
         assert not reading.requires_grad
-    nt_xent(x, x + 1).backward()
-    assert x.grad.isfinite().all()
 
 
 @pytest.mark.parametrize(("bad", "message"), [((0, 0.1), "`n_negatives` must be"), ((3, 0.0), "`temperature` must be")])

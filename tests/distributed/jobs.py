@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tellapart import edges, everyone, gaussian, info_nce, info_nce_terms, nt_xent, paired, same, within
+from tellapart.negatives import alike, guided
 from tellapart.relations import Relation
 
 DIM = 5
@@ -24,6 +25,7 @@ CASES = (
     "near or linked",
     "everyone but oneself",
     "a temperature each",
+    "alike and guided",
 )
 
 
@@ -61,6 +63,11 @@ def options_of(case, here, n):
         },
         "everyone but oneself": {"positives": everyone() & ~paired(), "symmetric": True},
         "a temperature each": {"temperature": made(11, n, 1)[here, 0].abs() + 0.1, "positives": same(labels)},
+        "alike and guided": {
+            "positives": alike(made(12, n)[here], None, 0.4) | paired(),
+            "exclude": guided(made(13, n)[here], made(14, n)[here]),
+            "symmetric": True,
+        },
     }[case]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tellapart.errors import check_embeddings, requirement
 from tellapart.partition import evaluate, state
+from tellapart.partition.line_up import counterparts
 from tellapart.relations import Relation
 from tellapart.relations.kinds import check_size
 from tellapart.scores import unit
@@ -50,7 +51,7 @@ def alike(
         raise ValueError(requirement("threshold", must, f"shape {tuple(level.shape)}"))
     if bool(level.isnan().any()):
         raise ValueError(requirement("threshold", "be a number", math.nan))
-    return _Alike(rows, cols.to(rows), level)
+    return _Alike(rows, cols.to(rows), level, level.new_zeros(()))
 
 
 @torch.no_grad()
@@ -85,40 +86,56 @@ def guided(
     """
     if not math.isfinite(margin):
         raise ValueError(requirement("margin", "be finite", margin))
-    line_up = state(queries, keys, positives=positives, temperature=1.0)
-    best = evaluate(line_up, detailed=True).top_positive
-    return alike(queries, keys, best.masked_fill(best.isinf(), math.inf) - margin) & ~line_up.positives
+    positives = counterparts(positives, len(queries), len(keys))
+    best = queries.new_empty(0)
+    if len(queries):  # one of a group's processes may have none
+        line_up = state(queries, keys, positives=positives, temperature=1.0)
+        best = evaluate(line_up, detailed=True).top_positive
+    return alike(queries, keys, best.masked_fill(best.isinf(), math.inf) - margin) & ~positives
 
 
 def _directions(parameter: str, vectors: Tensor) -> Tensor:
-    check_embeddings(parameter, vectors)
+    check_embeddings(parameter, vectors, empty=True)
     vectors = vectors.detach()
     return unit(vectors if vectors.dtype == torch.float64 else vectors.float(), parameter)
 
 
 class _Alike(Relation):
-    def __init__(self, queries: Tensor, keys: Tensor, threshold: Tensor) -> None:
-        self.queries, self.keys, self.threshold = queries, keys, threshold
-        self.symmetric = queries is keys and not threshold.ndim
-        # A cosine of equal directions rounds to a few ulps less than 1.
-        self.level = threshold - 16 * torch.finfo(queries.dtype).eps
+    """`R_ij = [cos(q_i, k_j) ≥ a_i + b_j]`: each level is one number, or one per query or per key."""
+
+    def __init__(self, queries: Tensor, keys: Tensor, of_query: Tensor, of_key: Tensor) -> None:
+        self.queries, self.keys, self.of_query, self.of_key = queries, keys, of_query, of_key
+        self.symmetric = queries is keys and not of_query.ndim and not of_key.ndim
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         left, right = self.queries.to(rows.device)[rows], self.keys.to(cols.device)[cols]
-        return torch.einsum("...d,...d->...", left, right) >= self._level(rows)
+        level = _levels(self.of_query, rows) + _levels(self.of_key, cols)
+        return _reaches(torch.einsum("...d,...d->...", left, right), level)
 
     def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
-        product = self.queries[rows].to(device) @ self.keys[cols].to(device).T
-        return product >= (self.level[rows, None] if self.level.ndim else self.level).to(device)
+        left, right = self.queries[rows].to(device), self.keys[cols].to(device)
+        of_query, of_key = self.of_query, self.of_key
+        level = (of_query[rows, None] if of_query.ndim else of_query) + (of_key[cols] if of_key.ndim else of_key)
+        return _reaches(left @ right.T, level.to(device))
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         check_size(parameter, "queries", len(self.queries), n_queries)
         check_size(parameter, "keys", len(self.keys), n_keys)
 
+    def transposed(self) -> Relation:
+        return self if self.symmetric else _Alike(self.keys, self.queries, self.of_key, self.of_query)
+
     def towards(self, ranks: Ranks) -> list[Relation]:
         keys = ranks.gather(self.keys)
-        return [_Alike(self.queries, theirs, self.threshold) for theirs in keys]
+        levels = ranks.gather(self.of_key) if self.of_key.ndim else [self.of_key] * len(keys)
+        return [_Alike(self.queries, x, self.of_query, level) for x, level in zip(keys, levels, strict=True)]
 
-    def _level(self, rows: Tensor) -> Tensor:
-        level = self.level.to(rows.device)
-        return level[rows] if level.ndim else level
+
+def _levels(level: Tensor, places: Tensor) -> Tensor:
+    level = level.to(places.device)
+    return level[places] if level.ndim else level
+
+
+def _reaches(cosines: Tensor, level: Tensor) -> Tensor:
+    # A cosine of equal directions rounds to a few ulps less than 1.
+    return cosines >= level - 16 * torch.finfo(cosines.dtype).eps
