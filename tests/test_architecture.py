@@ -32,6 +32,7 @@ FLOORS = {
     "data": 6,
     "evaluation": 6,
     "run": 7,
+    "theory": 7,
     "training": 8,
     "report": 8,
     "pictures": 9,

@@ -1,0 +1,49 @@
+"""The claims about the loss that say how one thing depends on another, measured: each function draws one curve."""
+
+from __future__ import annotations
+
+from tellapart.theory.curve import Curve, Line
+from tellapart.theory.estimates import NATS, SIZES, information_against_line_up
+from tellapart.theory.hardness import TEMPERATURES, hardness_against_temperature
+from tellapart.theory.learned import PROBLEMS, learned_against_true
+from tellapart.theory.margins import hinge_against_negatives, margin_against_negatives
+
+__all__ = [
+    "Curve",
+    "Line",
+    "full",
+    "hardness_against_temperature",
+    "hinge_against_negatives",
+    "information_against_line_up",
+    "learned_against_true",
+    "margin_against_negatives",
+    "quick",
+]
+
+
+def quick(seed: int = 0) -> list[Curve]:
+    """All curves, small: a few seconds."""
+    return [
+        hardness_against_temperature(n_negatives=128, temperatures=TEMPERATURES[::2], seed=seed),
+        margin_against_negatives(most=2**12, seed=seed),
+        hinge_against_negatives(most=2**12),
+        *(
+            learned_against_true(problem, steps=steps, n_points=200, seed=seed)
+            for problem, steps in zip(PROBLEMS, (200, 200, 500), strict=True)
+        ),
+        *(
+            information_against_line_up(nats, sizes=SIZES[:5:2], pairs=2**11, at_least=8, seed=seed)
+            for nats in NATS[::2]
+        ),
+    ]
+
+
+def full(seed: int = 0) -> list[Curve]:
+    """All curves at their full size: some minutes."""
+    return [
+        hardness_against_temperature(seed=seed),
+        margin_against_negatives(seed=seed),
+        hinge_against_negatives(),
+        *(learned_against_true(problem, seed=seed) for problem in PROBLEMS),
+        *(information_against_line_up(nats, seed=seed) for nats in NATS),
+    ]
