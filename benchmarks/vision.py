@@ -17,6 +17,7 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,7 @@ OPTIONS = {
     "trainer.precision": "bf16-mixed",
 }
 # MoCo's steps take longer, since every view goes through a second network.
-EPOCHS = {"simclr": 20, "moco": 16}
+LONG = {"simclr": {"epochs": 10, "width": 24}, "moco": {"epochs": 8, "width": 24}}
 SHORT = 3
 BATCHES, QUEUES = (64, 128, 512), (512, 16384, 65536)
 _LIKE = 256
@@ -48,11 +49,11 @@ class Trial:
     system: str
     seed: int
     change: str = "lean"
-    options: dict[str, float] = field(default_factory=dict)
+    options: Mapping[str, float] = field(default_factory=dict)
 
     def words(self, folder: Path) -> list[str]:
         """The arguments of `vision_run.py`."""
-        options = OPTIONS | {"epochs": SHORT, "seed": self.seed} | self.options
+        options = OPTIONS | {"epochs": SHORT, "seed": self.seed} | dict(self.options)
         words = [self.change, "train", self.system, "--data", str(fetch.fetch("fashion-mnist"))]
         words += ["--run", str(folder / self.name), "--resume"]
         return words + [word for name, value in options.items() for word in (f"--{name}", str(value))]
@@ -60,10 +61,10 @@ class Trial:
 
 def systems(seeds: list[int]) -> list[Trial]:
     """The long runs; the first also measures what needs no training."""
-    kinds = [(name, seed) for name in EPOCHS for seed in seeds]
+    kinds = [(name, seed) for name in LONG for seed in seeds]
     changes = ["nothing"] + ["lean"] * (len(kinds) - 1)
     return [
-        Trial(f"{name}-{seed}", name, seed, change, {"epochs": EPOCHS[name]})
+        Trial(f"{name}-{seed}", name, seed, change, LONG[name])
         for (name, seed), change in zip(kinds, changes, strict=True)
     ]
 

@@ -29,29 +29,31 @@ def write(part: str, runs: Path, seeds: list[int]) -> None:
 
 def systems(runs: Path, seeds: list[int]) -> str:
     """Everything that was measured of the long runs."""
-    from vision import EPOCHS, OPTIONS
+    from vision import LONG, OPTIONS
 
-    first = results(runs / f"{next(iter(EPOCHS))}-{seeds[0]}")
+    first = results(runs / f"{next(iter(LONG))}-{seeds[0]}")
     header = ["", *first["header"][1:], "epochs", "minutes on one core"]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     lines += [
         "| " + " | ".join([row[0], *(f"{value:.3f}" for value in row[1:]), "", ""]) + " |" for row in first["rows"][:-1]
     ]
-    for system, epochs in EPOCHS.items():
+    for system, own in LONG.items():
         folders = [runs / f"{system}-{seed}" for seed in seeds]
         columns = zip(*(results(folder)["rows"][-1][1:] for folder in folders), strict=True)
         minutes = spread([sum(column(folder, "seconds")) / 60 for folder in folders], ".1f")
         lines.append(
-            "| " + " | ".join([system, *(spread(list(values)) for values in columns), str(epochs), minutes]) + " |"
+            "| "
+            + " | ".join([system, *(spread(list(values)) for values in columns), str(own["epochs"]), minutes])
+            + " |"
         )
-    options = ", ".join(f"{name} {value}" for name, value in OPTIONS.items())
+    options = ", ".join(f"{name} {value}" for name, value in (OPTIONS | {"width": own["width"]}).items())
     lines.append(f"\n{first['title']}. Seeds {', '.join(map(str, seeds))}; {options}.")
     return "\n".join(lines)
 
 
 def compared(runs: Path, seeds: list[int]) -> str:
     """What one change does, over the same seeds, views and steps."""
-    from vision import SHORT, Trial
+    from vision import OPTIONS, SHORT, Trial
     from vision import compared as trials
 
     what = {
@@ -60,7 +62,7 @@ def compared(runs: Path, seeds: list[int]) -> str:
         ("moco", "lean"): "symmetric MoCo",
         ("moco", "no-ids"): "symmetric MoCo, ids ignored",
     }
-    lines = [f"| {SHORT} epochs | " + " | ".join(MEASURES) + " |", "|---|---|---|"]
+    lines = [f"| {SHORT} epochs, width {OPTIONS['width']} | " + " | ".join(MEASURES) + " |", "|---|---|---|"]
     groups: dict[tuple[str, str], list[Trial]] = {}
     for trial in trials(seeds):
         groups.setdefault((trial.system, trial.change), []).append(trial)
