@@ -76,8 +76,8 @@ def log_negatives(terms: Terms) -> Float[Tensor, " n"]:
     """`log Z⁻_i`, the negatives' part of the partition function, from what a line-up tells anyway.
 
     With one positive it is `log Z_i + log(1 − exp(−L_i))`. NaN for a query with several positives in its line-up.
-    Where a loss is so small that it
-    rounds, all that is sure is that `log Z⁻` lies between the hardest negative's logit and that plus log K.
+    Confident losses are small, and round: the result is off by about ε exp(−(log Z⁻_i − S_i⁺)) nats, ε being the
+    dtype's, and by no more than log K, since it lies between the hardest negative's logit and that plus log K.
 
     >>> from tellapart.objective import info_nce_terms
     >>> log_negatives(info_nce_terms(torch.eye(4), torch.eye(4), temperature=1.0)).exp()

@@ -24,7 +24,8 @@ def effective_margin(terms: Terms, temperature: float | Tensor) -> Float[Tensor,
     With one positive of score α_i the loss is exactly `L_i = log(1 + exp((m_i − α_i)/τ))`: below m it costs about
     `(m − α)/τ`, above it next to nothing. K negatives of one score β give `m = β + τ ln K`, and doubling them moves
     m by τ ln 2; of mean score β and highest score β' any K give `β + τ ln K ≤ m ≤ β' + τ ln K`, and `m ≥ β'`.
-    A `key_bias` counts τ times. Read from `terms` alone; NaN for a query with several positives in its line-up.
+    A `key_bias` counts τ times. Read from `terms` alone, whose losses round: far above the margin m is off by about
+    `τ ε exp((α − m)/τ)`, and never by more than τ ln K. NaN for a query with several positives in its line-up.
 
     Args:
         terms: what `info_nce_terms` returned.
