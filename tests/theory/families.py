@@ -60,10 +60,10 @@ def own(values):
 
 
 def rounding(positive, negatives):
-    """How far log Z⁻ can be off that is read from a loss: `ε exp(S⁺ − log Z⁻)`, and at most log K."""
-    largest = torch.maximum(positive.abs(), negatives.abs().amax(1))
-    eps = 32 * torch.finfo(positive.dtype).eps * (1 + largest)
-    return (eps * (1 + (positive - negatives.logsumexp(1)).exp())).clamp(max=math.log(negatives.shape[1]) + 1e-12)
+    """How far log Z⁻ can be off that is read from a loss: `ε exp(S⁺ − log Z⁻)`, at most log K, and the logits' ulps."""
+    ulps = 32 * torch.finfo(positive.dtype).eps * (1 + torch.maximum(positive.abs(), negatives.abs().amax(1)))
+    of_loss = ulps * (positive - negatives.logsumexp(1)).exp()
+    return ulps + of_loss.clamp(max=math.log(negatives.shape[1]))
 
 
 def expected_loss(table, scores, k, tau):

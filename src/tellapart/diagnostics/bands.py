@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-# Scores held at once: 16 MiB of them in float32.
-_SCORES = 2**22
+# Scores held at once: 2 MiB of them in float32, which stay in cache.
+_SCORES = 2**19
 
 
 def bands(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> Iterator[tuple[slice, Float[Tensor, "b m"]]]:

@@ -158,10 +158,9 @@ def smile(
     line_up = state(queries, keys, **options)
     positive, sums = [], []
     for rows, logits in bands(line_up.scaled_queries(), line_up.keys):
-        own = logits[:, rows].diagonal()
-        positive.append(own.clone())
-        own.fill_(-math.inf)  # clip() leaves it at −c, so that it is left out below
-        clipped = logits.clip(-clip, clip).masked_fill(logits == -math.inf, -math.inf)
+        positive.append(logits[:, rows].diagonal().clone())
+        clipped = logits.clip_(-clip, clip)
+        clipped[:, rows].diagonal().fill_(-math.inf)
         sums.append(clipped.logsumexp(dim=1))
     return torch.cat(positive).mean() - (torch.cat(sums).logsumexp(0) - math.log(n * (n - 1)))
 
