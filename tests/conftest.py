@@ -1,6 +1,7 @@
-"""What all tests share: the Hypothesis profiles, the thread count, a small trained run."""
+"""What all tests share: the Hypothesis profiles, the thread count, a small trained run, a browser."""
 
 import os
+import shutil
 
 import pytest
 import torch
@@ -17,6 +18,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 torch.set_num_threads(1)
 
 SCRIPT = "<script>alert(1)</script>"
+
+BROWSER = shutil.which("chromium")
+if BROWSER is None and os.environ.get("CI"):
+    raise RuntimeError("CI needs Debian's chromium: .ci/run installs it")
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +47,34 @@ def learned(request, tmp_path_factory):
     words = picture_arguments(request.param, data=write_patterns(folder))
     assert main(["train", request.param, "--run", str(folder / "run"), *words]) == 0
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if BROWSER is None:
+        pytest.skip("needs Debian's chromium, which .ci/run installs")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a file offline; the page's `trouble` is all that it complained of, asked the network for or popped up."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, offline=True)
+
+    def open_(path):
+        page = context.new_page()
+        page.trouble = []
+        page.on("pageerror", lambda error: page.trouble.append(str(error)))
+        page.on("console", lambda message: page.trouble.append(message.text) if message.type == "error" else None)
+        page.on("dialog", lambda dialog: (page.trouble.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.on("request", lambda request: page.trouble.append(request.url) if request.url.startswith("http") else None)
+        page.goto(f"file://{path}")
+        return page
+
+    yield open_
+    context.close()

@@ -12,19 +12,11 @@ from tests.conftest import SCRIPT
 
 
 @pytest.fixture
-def page(browser, trained):
-    """The report of the tiny run, with all that the page complained of, asked for or popped up."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, offline=True)
-    page = context.new_page()
-    page.trouble = []
-    page.on("pageerror", lambda error: page.trouble.append(str(error)))
-    page.on("console", lambda message: page.trouble.append(message.text) if message.type == "error" else None)
-    page.on("dialog", lambda dialog: (page.trouble.append(f"dialog {dialog.message}"), dialog.dismiss()))
-    page.on("request", lambda request: page.trouble.append(request.url) if request.url.startswith("http") else None)
-    page.goto(f"file://{trained}/report.html")
+def page(visit, trained):
+    """The report of the tiny run."""
+    page = visit(trained / "report.html")
     page.wait_for_selector("#map .scatterlayer .point, #map .scatterlayer path")
-    yield page
-    context.close()
+    return page
 
 
 def test_it_opens_offline_without_an_error_a_request_or_a_dialog(page):

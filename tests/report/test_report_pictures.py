@@ -10,22 +10,15 @@ from tests.tiny import picture_arguments, write_patterns
 
 
 @pytest.fixture
-def opened(browser):
-    """Opens a run's report; `trouble` is all that the page complained of or asked for."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, offline=True)
+def opened(visit):
+    """Opens a run's report."""
 
     def open_(run):
-        page = context.new_page()
-        page.trouble = []
-        page.on("pageerror", lambda error: page.trouble.append(str(error)))
-        page.on("console", lambda message: page.trouble.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: page.trouble.append(request.url) if request.url.startswith("http") else None)
-        page.goto(f"file://{run}/report.html")
+        page = visit(run / "report.html")
         page.wait_for_selector("#map .scatterlayer .point, #map .scatterlayer path")
         return page
 
-    yield open_
-    context.close()
+    return open_
 
 
 def figures_of(run):
