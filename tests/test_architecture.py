@@ -31,6 +31,7 @@ FLOORS = {
     "encoders": 6,
     "data": 6,
     "evaluation": 6,
+    "pages": 7,
     "run": 7,
     "theory": 7,
     "training": 8,

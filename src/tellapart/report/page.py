@@ -6,15 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
 import torch
 from plotly.offline import get_plotlyjs
 
-from tellapart import __version__
 from tellapart.data.gallery import Gallery
 from tellapart.evaluation import Table
-from tellapart.files import atomic_write
+from tellapart.pages import write_page
 from tellapart.report import figures
 from tellapart.report.shown import Shown
 
@@ -35,14 +33,12 @@ def write_report(run: Run, output: Path | None) -> Path:
     run.check_trained()
     log, table = run.log(), Table.from_dict(run.results())
     shown = Shown.of(Gallery.load(run.gallery))
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tellapart", "report"), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["source"] = lambda name: environment.loader.get_source(environment, name)[0]  # type: ignore[union-attr]
-    html = environment.get_template("page.html").render(
+    target = output or run.report
+    write_page(
+        target,
+        "report",
         run=run,
         name=run.folder.resolve().name,
-        version=__version__,
         options=_flat(run.options()),
         table=table,
         last=log[-1],
@@ -53,9 +49,6 @@ def write_report(run: Run, output: Path | None) -> Path:
         found=_found(shown),
         plotly=get_plotlyjs(),
     )
-    target = output or run.report
-    with atomic_write(target) as file:
-        file.write(html.encode())
     return target
 
 

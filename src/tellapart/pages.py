@@ -1,0 +1,29 @@
+"""Pages of HTML that need no other file: a folder's template, with its style and script inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from tellapart import __version__
+from tellapart.files import atomic_write
+
+
+def write_page(target: Path, folder: str, **values: Any) -> None:
+    """Fill `page.html` of a folder of this package and write it, all of it or nothing.
+
+    In the template `{{ "page.js" | source | safe }}` is the text of another file in its folder. All other values are
+    escaped, and one that is missing is an error.
+
+    Raises:
+        InputError: the page cannot be written.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tellapart", folder), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["source"] = lambda name: environment.loader.get_source(environment, name)[0]  # type: ignore[union-attr]
+    html = environment.get_template("page.html").render(version=__version__, **values)
+    with atomic_write(target) as file:
+        file.write(html.encode())
