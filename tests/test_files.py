@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,12 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write, a part of its path is a file, not a folder"):
         write(tmp_path / "file" / "inside", b"")
+
+
+@pytest.mark.parametrize("folder", [".", "folder"])
+def test_a_folder_is_not_a_file_and_that_is_said_before_the_work(tmp_path, monkeypatch, folder):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="cannot write, it is a folder"), atomic_write(Path(folder)):
+        pytest.fail("the work was begun")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "folder"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tempfile
@@ -28,6 +29,8 @@ def atomic_write(path: Path) -> Iterator[io.BytesIO]:
     >>> target.read_bytes()
     b'all or nothing'
     """
+    if path.is_dir():  # said now; and of ".", the rename would say that it is busy
+        raise cannot_write(path, IsADirectoryError(errno.EISDIR, "it is a folder"))
     buffer = io.BytesIO()
     yield buffer
     temporary = None
