@@ -36,6 +36,7 @@ FLOORS = {
     "theory": 7,
     "training": 8,
     "report": 8,
+    "explain": 8,
     "pictures": 9,
     "systems": 10,
     "parser": 11,

@@ -16,6 +16,7 @@ from tellapart import parser, systems
 from tellapart.data.gallery import check_suffix
 from tellapart.errors import InputError, require_option
 from tellapart.evaluation import Table
+from tellapart.explain import write_explanation
 from tellapart.report import write_report
 from tellapart.run import Run, is_first_process
 from tellapart.training import TrainerOptions
@@ -48,6 +49,8 @@ def run(arguments: list[str]) -> None:
         _train(given.system, given[given.system], arguments)
     elif options.command == "report":
         print(write_report(Run.open(Path(given.run)), None if given.output is None else Path(given.output)))
+    elif options.command == "explain":
+        print(write_explanation(Path(given.output)))
     else:
         _use(options.command, given)
 

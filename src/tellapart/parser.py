@@ -43,6 +43,7 @@ def build() -> ArgumentParser:
     commands.add_subcommand("embed", _embed(), help="Turn pictures and texts into vectors.")
     commands.add_subcommand("search", _search(), help="Find pictures by a text, or by a picture.")
     commands.add_subcommand("report", _report(), help="Write a run's report page.")
+    commands.add_subcommand("explain", _explain(), help="Write a page that explains the loss by playing with it.")
     return parser
 
 
@@ -93,6 +94,12 @@ def _search() -> ArgumentParser:
 def _report() -> ArgumentParser:
     parser = _with_run("Write a run's report: one page that opens offline.")
     _optional(parser, "--output", "The file to write; by default report.html in the run folder.")
+    return parser
+
+
+def _explain() -> ArgumentParser:
+    parser = _Parser(description="Write a page that explains the loss: a line-up to play with, and measured curves.")
+    parser.add_argument("--output", type=str, default="explain.html", help="The file to write; it opens offline.")
     return parser
 
 
