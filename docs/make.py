@@ -1,4 +1,4 @@
-"""Makes what the documentation shows: the API pages, and the README's picture of the demo's report.
+"""Makes what the documentation shows: the API pages, the figures of theory.md, and the picture of the demo's report.
 
 make docs
 """
@@ -24,7 +24,10 @@ MODULES = [
     "tellapart.encoders",
     "tellapart.views",
     "tellapart.data",
+    "tellapart.theory",
     "tellapart.systems.clip",
+    "tellapart.systems.simclr",
+    "tellapart.systems.moco",
 ]
 REPORT = HERE.parent / "runs" / "demo" / "report.html"
 
@@ -48,6 +51,7 @@ def picture_of_the_report() -> None:
 
 def main() -> None:
     subprocess.run([sys.executable, "-m", "pdoc", *MODULES, "--output-directory", str(HERE / "api")], check=True)
+    subprocess.run([sys.executable, str(HERE / "theory_figures.py")], check=True)
     picture_of_the_report()
     print(f"{HERE / 'api' / 'index.html'} and {HERE / 'images' / 'report.png'}")
 
