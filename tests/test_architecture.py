@@ -38,6 +38,7 @@ FLOORS = {
     "report": 8,
     "explain": 8,
     "pictures": 9,
+    "planning": 10,
     "systems": 10,
     "parser": 11,
     "commands": 12,

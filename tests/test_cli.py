@@ -42,7 +42,7 @@ def test_every_option_of_every_command_has_help(capsys):
     for words in (
         ["--help"],
         *(["train", name, "--help"] for name in NAMES),
-        *([c, "--help"] for c in ("evaluate", "embed", "search", "report", "explain")),
+        *([c, "--help"] for c in ("evaluate", "embed", "search", "report", "explain", "plan")),
     ):
         with pytest.raises(SystemExit) as stop:
             main(words)

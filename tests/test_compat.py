@@ -34,7 +34,7 @@ TEMPERATURES = st.floats(0.05, 5)
 @contextmanager
 def computed(how):
     """Inside, "auto" is the dense engine, the tiled one, or that with relations read in tiles instead of listed."""
-    with playing("tiled"), patch.object(engine, "_CROSSOVER", 10**6 if how == "dense" else -1):
+    with playing("tiled"), patch.object(engine, "CROSSOVER", 10**6 if how == "dense" else -1):
         if how == "tiled":
             yield
         else:

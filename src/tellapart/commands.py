@@ -17,6 +17,7 @@ from tellapart.data.gallery import check_suffix
 from tellapart.errors import InputError, require_option
 from tellapart.evaluation import Table
 from tellapart.explain import write_explanation
+from tellapart.planning import PlanOptions, as_table, make_plan
 from tellapart.report import write_report
 from tellapart.run import Run, is_first_process
 from tellapart.training import TrainerOptions
@@ -45,6 +46,8 @@ def run(arguments: list[str]) -> None:
     given = options[options.command]
     if options.command == "systems":
         _systems()
+    elif options.command == "plan":
+        _show(as_table(make_plan(PlanOptions(**given.as_dict()))))
     elif options.command == "train":
         _train(given.system, given[given.system], arguments)
     elif options.command == "report":

@@ -9,6 +9,7 @@ from jsonargparse import ArgumentParser
 
 from tellapart import __version__, systems
 from tellapart.errors import InputError
+from tellapart.planning import PlanOptions
 from tellapart.training import TrainerOptions
 
 # The help of an option is the docstring under its field.
@@ -36,6 +37,7 @@ def build() -> ArgumentParser:
     parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
     commands = parser.add_subcommands(dest="command")
     commands.add_subcommand("systems", _Parser(description="List the systems."), help="List the systems.")
+    commands.add_subcommand("plan", _plan(), help="Tell what a batch means before training with it.")
     train = _Parser(description="Train a system into a run folder.")
     commands.add_subcommand("train", train, help="Train a system into a run folder.")
     _add_systems(train)
@@ -62,6 +64,13 @@ def _add_systems(train: ArgumentParser) -> None:
         options.add_class_arguments(system.Config, as_group=False)
         options.add_class_arguments(TrainerOptions, "trainer")
         names.add_subcommand(name, options, help=options.description)
+
+
+def _plan() -> ArgumentParser:
+    what = "Tell what a batch means before training with it: information, margin, memory, and time on this machine."
+    parser = _Parser(description=what)
+    parser.add_class_arguments(PlanOptions, as_group=False)
+    return parser
 
 
 def _with_run(description: str) -> ArgumentParser:

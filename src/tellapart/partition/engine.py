@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "dense", "tiled")
 # Up to here the whole matrix stays in cache, and plain matrix operations are faster than tiles.
-_CROSSOVER = 2**20
+CROSSOVER = 2**20
 
 
 @full_precision
@@ -102,4 +102,4 @@ def choose(line_up: LineUp, engine: str) -> str:
     check_choice("engine", engine, ENGINES)
     if engine != "auto":
         return engine
-    return "dense" if line_up.queries.shape[0] * line_up.keys.shape[0] <= _CROSSOVER else "tiled"
+    return "dense" if line_up.queries.shape[0] * line_up.keys.shape[0] <= CROSSOVER else "tiled"

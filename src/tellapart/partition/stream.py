@@ -76,7 +76,7 @@ def log_partition_of_a_sum(
     [tensor([1.0986, 1.0986])]
     """
     wanted = torch.is_grad_enabled() and any(isinstance(x, Tensor) and x.requires_grad for x in (queries, keys, scale))
-    if not wanted or not _band_height(crowd, queries):
+    if not wanted or not band_height(crowd, queries):
         return list(_Streamed.apply(queries, keys, scale, crowd, tops, *references))
     return [_Eager.apply(queries, keys, scale, references[0], rest, crowd, tops)]
 
@@ -96,8 +96,7 @@ class _Streamed(torch.autograd.Function):
         rows = LogSum(crowd.n, queries, walk.bounded)
         cols = LogSum(crowd.m, queries, walk.bounded) if len(references) == 2 and not crowd.mirrored else None
         kept: list[Tensor] = []
-        worthwhile = any(ctx.needs_input_grad) and queries.shape[1] >= _LONG
-        room = memory_budget() // queries.element_size() if worthwhile else 0
+        room = room_for_scores(queries) if any(ctx.needs_input_grad) else 0
         for tile in walk.grid.tiles():
             size = tile.shape[0] * tile.shape[1]
             room -= size
@@ -144,7 +143,7 @@ class _Eager(torch.autograd.Function):
         crowd: Crowd,
         tops: Tops | None,
     ) -> Tensor:
-        grid = grid_for(crowd, queries, height=_band_height(crowd, queries))
+        grid = grid_for(crowd, queries, height=band_height(crowd, queries))
         walk = _walk(queries, keys, scale, crowd, grid, tops)
         to = _places(ctx, queries, keys)
         sums = LogSum(crowd.n, queries, walk.bounded)
@@ -224,8 +223,21 @@ def grid_for(crowd: Crowd, like: Tensor, height: int = 0) -> Grid:
     return Grid(crowd, height, max(1, area // height))
 
 
-def _band_height(crowd: Crowd, like: Tensor) -> int:
-    """How many rows of scores can be kept at a time; 0 if too few to be worth it."""
+def room_for_scores(like: Tensor) -> int:
+    """How many scores of vectors like these are kept from the forward for the backward pass, at most.
+
+    >>> room_for_scores(torch.empty(0, 512)), room_for_scores(torch.empty(0, 64))
+    (268435456, 0)
+    """
+    return memory_budget() // like.element_size() if like.shape[1] >= _LONG else 0
+
+
+def band_height(crowd: Crowd, like: Tensor) -> int:
+    """How many rows of scores can be kept while their gradient is formed; 0 if too few to be worth it.
+
+    >>> band_height(Crowd(2000, 600, 600), torch.empty(0)), band_height(Crowd(2000, 10**6, 10**6), torch.empty(0))
+    (1024, 0)
+    """
     height = min(_HEIGHT, _BAND_BYTES // (like.element_size() * crowd.c))
     return min(height, crowd.n) if 16 * height >= _HEIGHT and not crowd.mirrored else 0
 
