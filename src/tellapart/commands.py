@@ -14,6 +14,7 @@ from rich.text import Text
 
 from tellapart import parser, systems
 from tellapart.data.gallery import check_suffix
+from tellapart.diagnostics import training_warnings
 from tellapart.errors import InputError, require_option
 from tellapart.evaluation import Table
 from tellapart.explain import write_explanation
@@ -88,6 +89,8 @@ def _train(name: str, given: Namespace, arguments: list[str]) -> None:
         system.train(config, run, trainer)
         report = write_report(run, None)
     _show(Table.from_dict(run.results()))
+    for warning in training_warnings(run.log()):
+        print(f"Warning: {warning.found} {warning.remedy}")
     print(f"Open {report} in a browser, or search: {program()} search {folder} {system.QUERY}")
     print(f"Your own {system.OWN_DATA}: {program()} train {name} --data FOLDER --run runs/mine")
 

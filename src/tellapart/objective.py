@@ -9,6 +9,7 @@ is who stands in the line-up.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +21,7 @@ from tellapart.errors import (
     check_temperature,
     requirement,
 )
-from tellapart.partition import ENGINES, REDUCTIONS, LineUp, Terms, evaluate, evaluate_loss, state
+from tellapart.partition import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, evaluate_loss, state
 from tellapart.relations import Relation, other_views, paired
 
 if TYPE_CHECKING:
@@ -63,10 +64,11 @@ def info_nce_terms(
         "temperature": temperature,
         "score": score,
         "key_bias": key_bias,
-        "margin": margin,
     }
-    line_up = state(queries, keys, **given) if group is None else _share_of(group, queries, keys, given)
-    return evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, detailed=True)
+    asked = given | {"margin": margin}
+    line_up = state(queries, keys, **asked) if group is None else _share_of(group, queries, keys, asked)
+    terms = evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, detailed=True)
+    return replace(terms, given=Given.of(queries, keys, given, group))
 
 
 def info_nce(

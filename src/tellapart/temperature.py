@@ -13,6 +13,8 @@ from tellapart.errors import requirement
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+_ROUNDING = 1e-6
+
 
 def cosine_schedule(step: float, period: float, *, low: float, high: float) -> float:
     """A temperature that swings between two bounds, `τ(t) = low + (high − low)·(1 + cos 2πt/T) / 2`.
@@ -70,6 +72,14 @@ class LearnedTemperature(nn.Module):
         """The current τ, a 0-d tensor through which gradients reach `log τ`."""
         bounded: Tensor = _Bounded.apply(self.log_temperature, math.log(self.minimum), math.log(self.maximum))
         return bounded.exp()
+
+    def at_bound(self) -> bool:
+        """Whether τ rests on one of its bounds.
+
+        >>> LearnedTemperature(0.01, minimum=0.01).at_bound(), LearnedTemperature(0.07).at_bound()
+        (True, False)
+        """
+        return not self.minimum * (1 + _ROUNDING) < self().item() < self.maximum * (1 - _ROUNDING)
 
     def extra_repr(self) -> str:
         """What `print` shows inside the parentheses: the current value and its bounds."""

@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tellapart import edges, everyone, gaussian, info_nce, info_nce_terms, nt_xent, paired, same, within
+from tellapart.diagnostics import effective_negatives
 from tellapart.negatives import alike, guided
 from tellapart.relations import Relation
 
@@ -264,3 +265,13 @@ def backward_twice(group):
 def in_the_last_two(group, rows):
     pair = torch.distributed.new_group([2, 3])
     return nt_xent_of_views(pair, 2, rows) if torch.distributed.get_rank(group) >= 2 else None
+
+
+def number_of_negatives(group, case, rows):
+    """How many negatives push on each of one process's queries, as if alike."""
+    n, here = sum(rows), rows_of(group, rows)
+    options = {"temperature": 0.3} | options_of(case, here, n)
+    for other in ("symmetric", "margin", "multi_positive"):
+        options.pop(other, None)
+    q, k = (made(seed, n)[here] for seed in (1, 2))
+    return {"effective negatives": effective_negatives(q, k, group=group, **options)}

@@ -28,6 +28,14 @@ def test_terms_losses_and_gradients_are_those_of_one_process(pool, case, size):
     assert_as_one_process(pool, size, jobs.terms_and_gradients, case)
 
 
+@pytest.mark.parametrize(
+    "case", [case for case in jobs.CASES if case not in ("soft", "near or linked", "alike and guided")]
+)
+def test_as_many_negatives_push_as_in_one_process(pool, case):
+    """Of the cases left out, some queries have no negative."""
+    assert_as_one_process(pool, 3, jobs.number_of_negatives, case)
+
+
 @pytest.mark.parametrize("size", [2, 3, 4])
 @pytest.mark.parametrize("views", [2, 3])
 def test_nt_xent_is_that_of_one_process(pool, views, size):

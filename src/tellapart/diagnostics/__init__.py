@@ -10,12 +10,14 @@ from tellapart.diagnostics.hardness import effective_negatives, hardest_share
 from tellapart.diagnostics.information import alpha_bound, mi_bound, mi_ceiling, nwj, smile
 from tellapart.diagnostics.leakage import Leakage, batch_leakage
 from tellapart.diagnostics.margin import effective_margin, hinge, hinge_error, planned_margin
-from tellapart.diagnostics.suspects import FalseNegatives, false_negatives
+from tellapart.diagnostics.suspects import FalseNegatives, false_negatives, suspected
+from tellapart.diagnostics.warnings import TrainingWarning, training_warnings
 
 __all__ = [
     "FalseNegatives",
     "Forces",
     "Leakage",
+    "TrainingWarning",
     "TurnAndStretch",
     "alignment",
     "alpha_bound",
@@ -35,6 +37,8 @@ __all__ = [
     "planned_margin",
     "shares",
     "smile",
+    "suspected",
+    "training_warnings",
     "turn_and_stretch",
     "uniformity",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from jaxtyping import Float
+    from torch.distributed import ProcessGroup
 
-    from tellapart.partition import Terms
+    from tellapart.partition import LineUp, Terms
     from tellapart.variants.options import LineUpOptions
 
 
@@ -25,6 +26,7 @@ def effective_negatives(
     keys: Float[Tensor, "m d"],
     *,
     engine: str = "auto",
+    group: ProcessGroup | None = None,
     **options: Unpack[LineUpOptions],
 ) -> Float[Tensor, " n"]:
     """How many negatives push on each query, as if alike: `exp H_i`, with H the entropy of the negatives' shares.
@@ -39,7 +41,7 @@ def effective_negatives(
     Args:
         queries: `(n, d)`.
         keys: `(m, d)`.
-        engine: as for `info_nce`, like the other options.
+        engine: as for `info_nce`, like `group` and the other options.
 
     Raises:
         ValueError: as `info_nce`; a query whose candidates are all positives.
@@ -48,7 +50,7 @@ def effective_negatives(
     tensor([7.0000, 7.0000, 7.0000, 7.0000, 7.0000, 7.0000, 7.0000, 7.0000])
     """
     with torch.no_grad():
-        line_up = state(queries, keys, **negatives_only(len(queries), len(keys), options))
+        line_up = _state(group, queries, keys, negatives_only(len(queries), len(keys), options))
     # With a column that adds 0 to every logit, the gradient there tells what the shares add up to after rounding.
     rows, cols = line_up.scaled_queries(), line_up.keys
     factors = [torch.cat([rows, torch.zeros_like(rows[:, :1])], dim=1)]
@@ -69,6 +71,15 @@ def effective_negatives(
     total = gradients[0][:, -1] + sum(gradient.sum(dim=1) for gradient in gradients[1:])
     mean = sum((f.detach() * g).sum(dim=1) for f, g in zip(factors, gradients, strict=True)) / total
     return (log_partition.detach() - mean).exp()
+
+
+def _state(group: ProcessGroup | None, queries: Tensor, keys: Tensor, options: LineUpOptions) -> LineUp:
+    if group is None:
+        return state(queries, keys, **options)
+    from tellapart.partition import ring  # here, for a torch without distribution
+
+    given: dict[str, Any] = {"score": "cosine", **options}
+    return ring.state_together(group, queries, keys, **given)
 
 
 @torch.no_grad()

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from tellapart.diagnostics.bands import bands
+from tellapart.diagnostics.hardness import hardest_share
 from tellapart.errors import check_embeddings, requirement
 from tellapart.relations import same
 from tellapart.scores import unit
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
+    from tellapart.partition import Terms
     from tellapart.relations.kinds import Ids
 
 
@@ -73,3 +75,20 @@ def _below(band: Float[Tensor, "b n"], start: int) -> Tensor:
     """Where a band of rows from `start` on names a pair for the second time, or one with itself."""
     rows = torch.arange(start, start + len(band), device=band.device)
     return torch.arange(band.shape[1], device=band.device) <= rows[:, None]
+
+
+@torch.no_grad()
+def suspected(terms: Terms) -> Bool[Tensor, " n"]:
+    """Whose hardest negative looks like a counterpart: it stands out from all others, and scores like one.
+
+    It has more than half of the negatives' push (`hardest_share`), and its logit is at least the median of the
+    counterparts'. A twin under another id does so for half of those that have one; the crowd's hardest member seldom
+    does. Read from `terms` alone; no for a query with several positives in its line-up.
+
+    >>> from tellapart.objective import info_nce_terms
+    >>> x = torch.eye(5)[[0, 1, 2, 3, 3]]  # the last two are twins
+    >>> suspected(info_nce_terms(x, x, temperature=0.1))
+    tensor([False, False, False,  True,  True])
+    """
+    usual = terms.top_positive[terms.n_positives > 0].median()
+    return (hardest_share(terms) > 0.5) & (terms.top_negative >= usual)

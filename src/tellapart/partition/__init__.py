@@ -8,6 +8,6 @@ engine adds up what the positives say (`sides`) and a `stream` of tiles over eve
 from tellapart.partition.engine import ENGINES, evaluate, evaluate_loss
 from tellapart.partition.line_up import LineUp, state
 from tellapart.partition.softplus import evaluate_binary
-from tellapart.partition.terms import REDUCTIONS, Terms
+from tellapart.partition.terms import REDUCTIONS, Given, Terms
 
-__all__ = ["ENGINES", "REDUCTIONS", "LineUp", "Terms", "evaluate", "evaluate_binary", "evaluate_loss", "state"]
+__all__ = ["ENGINES", "REDUCTIONS", "Given", "LineUp", "Terms", "evaluate", "evaluate_binary", "evaluate_loss", "state"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from tellapart.errors import check_choice, requirement, values_are_checked
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+    from torch.distributed import ProcessGroup
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -40,6 +41,23 @@ class Whole(NamedTuple):
     n_asking: Int[Tensor, ""]
 
 
+class Given(NamedTuple):
+    """What a line-up was made of, without gradient: for diagnostics that ask more of it than its terms tell."""
+
+    queries: Float[Tensor, "n d"]
+    keys: Float[Tensor, "m d"]
+    options: dict[str, Any]
+    """As `info_nce` gets them: positives, exclude, negatives, temperature, score, key_bias."""
+    group: ProcessGroup | None
+
+    @classmethod
+    def of(cls, queries: Tensor, keys: Tensor, options: dict[str, Any], group: ProcessGroup | None) -> Given:
+        """A record of these arguments, which holds on to no graph."""
+        plain = {name: value.detach() if isinstance(value, Tensor) else value for name, value in options.items()}
+        alone = queries.detach()
+        return cls(alone, alone if keys is queries else keys.detach(), plain, group)
+
+
 @dataclass(frozen=True, eq=False)
 class Terms:
     """What the line-up says of each query, one entry per query; logits in nats.
@@ -50,7 +68,8 @@ class Terms:
     `n_positive_candidates`, `top_positive` the best positive's logit and `top_negative` the hardest
     negative's, both before the margin and without gradient, −∞ where there is none. `reverse` holds the
     keys' terms if the loss is symmetric. `whole` tells of the others in a group of processes, over whom the
-    mean of `loss` and of `accuracy` is that of one process with everybody's rows.
+    mean of `loss` and of `accuracy` is that of one process with everybody's rows. `given` is what
+    `info_nce_terms` was asked.
     """
 
     positive: Float[Tensor, " n"]
@@ -61,6 +80,7 @@ class Terms:
     details: Details | None = None
     reverse: Terms | None = None
     whole: Whole | None = None
+    given: Given | None = None
 
     @property
     def n_positive_candidates(self) -> Int[Tensor, " n"]:

@@ -56,6 +56,18 @@ def accuracy_curve(log: Log) -> go.Figure:
     return _styled(figure)
 
 
+def small_curve(log: Log, name: str, limit: str | None, share: bool) -> go.Figure:
+    """One reading of the panel over the steps at which it was made, and what limits it, if anything does."""
+    steps, values = _known(log, name)
+    mode = "lines+markers" if len(steps) < 40 else "lines"
+    figure = go.Figure([_line(steps, values, name, BLUE).update(mode=mode, marker={"size": 4})])
+    if limit is not None:
+        figure.add_trace(_line(*_known(log, limit), "at most", GREY, dash="dot"))
+    figure.update_xaxes(nticks=3)
+    figure.update_yaxes(nticks=4, tickformat=".0%" if share else None, rangemode="tozero")
+    return _styled(figure).update_layout(showlegend=False, margin={"l": 44, "r": 8, "t": 6, "b": 24}, font={"size": 11})
+
+
 def score_histogram(positive: Float[np.ndarray, " p"], negative: Float[np.ndarray, " q"], what: str) -> go.Figure:
     """The cosines of counterparts, if there are any, and of all others, each as a density."""
     edges = np.linspace(-1, 1, 51)
@@ -114,6 +126,12 @@ def _column(log: Log, name: str) -> np.ndarray:
     """One value of the log over the steps, thinned to what a screen can show; NaN where it is missing."""
     every = -(-len(log) // _MAX_POINTS)
     return np.array([entry.get(name, np.nan) for entry in log[::every]], dtype=float)
+
+
+def _known(log: Log, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The steps that a value is known of, and the values."""
+    known = [entry for entry in log if name in entry]
+    return _column(known, "step"), _column(known, name)
 
 
 def _line(x: np.ndarray, y: np.ndarray, name: str, colour: str, dash: str = "solid") -> go.Scatter:

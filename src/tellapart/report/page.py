@@ -11,9 +11,11 @@ import torch
 from plotly.offline import get_plotlyjs
 
 from tellapart.data.gallery import Gallery
+from tellapart.diagnostics import training_warnings
 from tellapart.evaluation import Table
 from tellapart.pages import write_page
 from tellapart.report import figures
+from tellapart.report.panel import gauges
 from tellapart.report.shown import Shown
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ def write_report(run: Run, output: Path | None) -> Path:
         table=table,
         last=log[-1],
         times=_times(log),
+        warnings=training_warnings(log),
+        gauges=gauges(log),
+        log=log,
         shown=shown,
         figures=_figures(log, shown),
         hover=[{"text": text, "image": image} for text, image in zip(shown.captions, shown.thumbnails, strict=True)],
@@ -63,6 +68,7 @@ def _figures(log: figures.Log, shown: Shown) -> dict[str, Any]:
         "accuracy": figures.accuracy_curve(log),
         "scores": figures.score_histogram(shown.cosines[shown.counterparts], shown.cosines[others], what),
         "map": drawn,
+        **{f"panel-{gauge.name}": gauge.curve(log) for gauge in gauges(log)},
     }
     return {name: json.loads(figure.to_json()) for name, figure in made.items()}
 

@@ -27,17 +27,16 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from tellapart.diagnostics import mi_bound
 from tellapart.errors import InputError, NotFiniteError, cannot_write, requirement
 from tellapart.partition import Terms
 from tellapart.run import Run, is_first_process
-from tellapart.temperature import LearnedTemperature
 from tellapart.training.batches import Batches
 from tellapart.training.checkpoints import AtomicCheckpoints
 from tellapart.training.loader import Opaque, Steps
 from tellapart.training.options import Interrupted, TrainerOptions
+from tellapart.training.panel import gradient_norm, is_due, readings
 from tellapart.training.progress import StepBar
-from tellapart.training.stopwatch import spent
+from tellapart.training.stopwatch import spent, timed
 
 _WARM_UP = 0.05
 
@@ -128,6 +127,7 @@ class _Learner(LightningModule):
         self.model, self.terms, self.recipe = model, terms, recipe
         self.batches, self.collate = batches, collate
         self.prepare, self.after_step = prepare, after_step
+        self.is_due, self.of_gradients = False, dict[str, float]()
 
     def training_step(self, batch: Opaque) -> dict[str, Any]:
         batch.content = batch.content.to(self.device)
@@ -139,7 +139,14 @@ class _Learner(LightningModule):
         except NotFiniteError as error:
             raise _diverged(self.global_step + 1, str(error)) from error
         loss = terms.loss()
-        return {"loss": loss, "log": self._mean_over_processes({"loss": loss.detach(), **_summary(terms)})}
+        with timed("panel"):
+            self.is_due = is_due(self.global_step + 1, int(self.trainer.num_training_batches))
+            found = {"loss": loss.detach(), **readings(self.model, terms, costly=self.is_due)}
+            return {"loss": loss, "log": self._mean_over_processes(found)}
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        with timed("panel"):
+            self.of_gradients = {"gradient_norm": gradient_norm(self.model)} if self.is_due else {}
 
     def _mean_over_processes(self, values: dict[str, Tensor]) -> dict[str, float]:
         """What one process with everybody's rows would say: each says its share."""
@@ -167,15 +174,6 @@ class _Learner(LightningModule):
 def _warm_up_then_cosine(step: int, n_steps: int) -> float:
     warm_up = min(1.0, (step + 1) / max(1.0, _WARM_UP * n_steps))
     return warm_up * (1 + math.cos(math.pi * step / n_steps)) / 2
-
-
-def _summary(terms: Terms) -> dict[str, Tensor]:
-    with torch.no_grad():
-        return {
-            "n_candidates": terms.n_candidates.double().mean(),
-            "mi_bound": mi_bound(terms),
-            "accuracy": terms.accuracy(),
-        }
 
 
 class _AfterStep(Callback):
@@ -249,18 +247,15 @@ class _Keeper(Callback):
             print("\nStopping after this step and saving …", file=sys.stderr, flush=True)
 
     def _state(self, trainer: Trainer) -> dict[str, float]:
-        learner = trainer.lightning_module
-        parts = spent()
-        state = {
+        learner, parts = trainer.lightning_module, spent()
+        assert isinstance(learner, _Learner)
+        return {
+            **learner.of_gradients,
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             # The data were fetched before the step began.
             "seconds": parts.get("data", 0.0) + time.perf_counter() - self.started,
             **{f"seconds_{part}": seconds for part, seconds in parts.items()},
         }
-        for module in learner.modules():
-            if isinstance(module, LearnedTemperature):
-                state["temperature"] = module().item()
-        return state
 
     def _write(self, entry: dict[str, float]) -> None:
         if self.log_file is None:

@@ -1,0 +1,52 @@
+"""The instrument panel of the report: a number, what it means, and a small curve for each reading."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tellapart.report.figures import small_curve
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    Log = list[dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """How a reading of the log is shown."""
+
+    name: str
+    title: str
+    meaning: str
+    format: str = ".3g"
+    limit: str | None = None
+    """The reading that this one cannot exceed."""
+
+    def last(self, log: Log) -> str:
+        """The last value there is, in words."""
+        value = next(entry[self.name] for entry in reversed(log) if self.name in entry)
+        return format(value, self.format).replace("-", "−")
+
+    def curve(self, log: Log) -> go.Figure:
+        """The curve of all values."""
+        return small_curve(log, self.name, self.limit, share=self.format.endswith("%"))
+
+
+_GAUGES = (
+    Gauge("effective_negatives", "Effective negatives", "as if so many pushed alike on a query", ".3g"),
+    Gauge("hardest_share", "Hardest negative", "its share of the negatives' push", ".0%"),
+    Gauge("suspects", "Suspects", "queries with a negative much like a counterpart", ".1%"),
+    Gauge("effective_margin", "Effective margin", "the score that a counterpart has to beat", ".3f"),
+    Gauge("temperature", "Temperature τ", "divides scores; if low, few negatives count", ".3g"),
+    Gauge("effective_rank", "Effective rank", "dimensions in use, and how many there could be", ".3g", "rank_limit"),
+    Gauge("alignment", "Alignment", "mean squared distance of counterparts; 0 is best", ".3f"),
+    Gauge("uniformity", "Uniformity", "the lower, the more evenly directions are spread", ".2f"),
+    Gauge("gradient_norm", "Gradient norm", "length of the whole gradient", ".3g"),
+)
+
+
+def gauges(log: Log) -> list[Gauge]:
+    """The gauges of which the log has a reading."""
+    return [gauge for gauge in _GAUGES if any(gauge.name in entry for entry in log)]

@@ -1,0 +1,134 @@
+"""The instrument panel: what the log says of the loss at every step and, where it costs more to know, now and then.
+
+| entry | what it is | of |
+|---|---|---|
+| `loss`, `n_candidates` | L in nats, and K + 1, who stands in a line-up | every step |
+| `mi_bound`, `mi_ceiling` | bound on the information in nats, and the most it can be | every step |
+| `accuracy` | how often the counterpart is found | every step |
+| `temperature`, `temperature_at_bound` | τ, and 1 where a learned one rests on a bound | every step |
+| `effective_margin` | the score that a positive has to beat | every step |
+| `hardest_share` | the hardest negative's share of the negatives' push | every step |
+| `suspects` | the share of queries with a negative that looks like a counterpart | every step |
+| `effective_negatives` | how many negatives push, as if alike, on a query | the first, each 50th and the last step |
+| `alignment`, `uniformity` | how close counterparts are, how evenly directions are spread | likewise |
+| `effective_rank`, `rank_limit` | how many dimensions are in use, and the most there could be | likewise |
+| `gradient_norm` | the length of the whole gradient | likewise |
+
+Means over the batch; of both directions, if there are two, where the terms tell (all but the effective negatives). Of
+several processes, the means of theirs: alignment, uniformity and rank are those of each process's own rows. What cannot
+be told, as of queries with several counterparts, is NaN, and left out of the log.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from tellapart.diagnostics import (
+    alignment,
+    effective_margin,
+    effective_negatives,
+    effective_rank,
+    hardest_share,
+    mi_bound,
+    mi_ceiling,
+    suspected,
+    uniformity,
+)
+from tellapart.relations import paired
+from tellapart.scores import unit
+from tellapart.temperature import LearnedTemperature
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    from tellapart.partition import Given, Terms
+    from tellapart.relations import Pairs
+
+_EVERY = 50
+_MOST_ROWS = 1024
+
+
+def is_due(step: int, n_steps: int) -> bool:
+    """Whether what costs more is read at this step, counted from 1.
+
+    >>> [step for step in range(1, 121) if is_due(step, n_steps=120)]
+    [1, 50, 100, 120]
+    """
+    return step == 1 or step % _EVERY == 0 or step == n_steps
+
+
+@torch.no_grad()
+def readings(model: nn.Module, terms: Terms, costly: bool) -> dict[str, Tensor]:
+    """What the terms tell of a step; if `costly`, what has to be computed for it, too."""
+    assert terms.given is not None
+    tau = torch.as_tensor(terms.given.options["temperature"])
+    learned = [module.at_bound() for module in model.modules() if isinstance(module, LearnedTemperature)]
+    found = {
+        "n_candidates": terms.n_candidates.double().mean(),
+        "mi_bound": mi_bound(terms),
+        "mi_ceiling": mi_ceiling(terms),
+        "accuracy": terms.accuracy(),
+        "temperature": tau.mean(),
+        "temperature_at_bound": torch.tensor(float(any(learned)) if learned else math.nan),
+        "effective_margin": _mean(terms, lambda side: effective_margin(side, tau)),
+        "hardest_share": _mean(terms, hardest_share),
+        "suspects": _mean(terms, lambda side: suspected(side).float()),
+    }
+    return found | (_costly_readings(terms.given) if costly else {})
+
+
+def _mean(terms: Terms, what: Callable[[Terms], Float[Tensor, " n"]]) -> Float[Tensor, ""]:
+    """The mean over the queries that have a value; of both directions."""
+    own = what(terms).nanmean()
+    return own if terms.reverse is None else (own + what(terms.reverse).nanmean()) / 2
+
+
+def _costly_readings(given: Given) -> dict[str, Tensor]:
+    """What takes another pass over the scores, or over the embeddings: `_MOST_ROWS` of them at most.
+
+    Uniformity and rank are of queries none of which is another's counterpart.
+    """
+    queries, keys = given.queries, given.keys
+    positives = given.options["positives"] or paired()
+    pairs = positives.pairs(len(queries), len(keys), queries.device)
+    rows = unit(queries[_apart(len(queries), pairs)[:_MOST_ROWS]].float())
+    unknown = queries.new_tensor(math.nan)
+    return {
+        "effective_negatives": _effective_negatives(given),
+        "alignment": unknown if pairs is None else alignment(queries[pairs.rows], keys[pairs.cols]),
+        "uniformity": unknown if len(rows) < 2 else uniformity(rows),
+        "effective_rank": unknown if len(rows) < 1 else effective_rank(rows),
+        "rank_limit": torch.tensor(float(min(rows.shape))),
+    }
+
+
+def _effective_negatives(given: Given) -> Float[Tensor, ""]:
+    try:
+        return effective_negatives(given.queries, given.keys, group=given.group, **given.options).mean()
+    except ValueError:  # somebody has no negative; in a group all processes hear of it
+        return given.queries.new_tensor(math.nan)
+
+
+def _apart(n: int, pairs: Pairs | None) -> Int[Tensor, " r"]:
+    """The queries that are nobody's counterpart who stands before them."""
+    kept = torch.ones(n, dtype=torch.bool)
+    if pairs is not None:
+        kept[pairs.rows[pairs.cols < pairs.rows].cpu()] = False
+    return kept.nonzero()[:, 0]
+
+
+def gradient_norm(model: nn.Module) -> float:
+    """The length of the gradient of all weights together.
+
+    >>> layer = nn.Linear(1, 1)
+    >>> layer(torch.tensor([[2.0]])).sum().backward()
+    >>> round(gradient_norm(layer) ** 2, 4)
+    5.0
+    """
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return float(nn.utils.get_total_norm(gradients))

@@ -1,0 +1,115 @@
+"""Each warning comes exactly when its threshold is crossed, and none of a sound training."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tellapart import info_nce_terms, same
+from tellapart.diagnostics import suspected, training_warnings, warnings
+from tellapart.relations import paired
+
+SOUND = {
+    "loss": 2.0,
+    "mi_bound": 2.85,
+    "mi_ceiling": 4.85,
+    "effective_rank": 60.0,
+    "rank_limit": 128.0,
+    "temperature": 0.07,
+    "temperature_at_bound": 0.0,
+    "hardest_share": 0.2,
+    "suspects": 0.01,
+}
+# What to set, the threshold, and on which side of it there is a warning.
+CASES = {
+    "collapse": (lambda x: {"effective_rank": x, "rank_limit": 128.0}, 6.4, "below"),
+    "saturation": (lambda x: {"mi_bound": 4.85 - x}, 0.1, "below"),
+    "temperature": (lambda x: {"temperature_at_bound": x}, 0.5, "above"),
+    "domination": (lambda x: {"hardest_share": x}, 0.5, "above"),
+    "false negatives": (lambda x: {"suspects": x}, 0.1, "above"),
+}
+
+
+def log_of(n, **changed):
+    return [{"step": step, **SOUND, **changed} for step in range(1, n + 1)]
+
+
+def names(log):
+    return [warning.name for warning in training_warnings(log)]
+
+
+@pytest.mark.parametrize("n", [1, 5, 100])
+def test_a_sound_training_and_an_empty_log_have_none(n):
+    assert names(log_of(n)) == []
+    assert names([]) == []
+    assert names([{"step": 1.0}]) == []  # of what is not known nothing is said
+
+
+@pytest.mark.parametrize("name", CASES)
+@given(away=st.floats(1e-6, 0.04))
+def test_each_comes_exactly_beyond_its_threshold(name, away):
+    change, threshold, side = CASES[name]
+    for value, warned in ((threshold - away, side == "below"), (threshold + away, side == "above")):
+        assert names(log_of(20, **change(value))) == ([name] if warned else []), value
+
+
+def test_the_thresholds_are_those_of_the_table():
+    for value in ("max(2, 5 %", "< 0.1 nat", "more than half", "> 0.5", "> 10 %"):
+        assert value in warnings.__doc__
+    assert (warnings.COLLAPSED_DIMENSIONS, warnings.COLLAPSED_SHARE, warnings.SATURATED_NATS) == (2.0, 0.05, 0.1)
+    assert (warnings.AT_BOUND_SHARE, warnings.DOMINATING_SHARE, warnings.SUSPECT_SHARE) == (0.5, 0.5, 0.1)
+
+
+@pytest.mark.parametrize(("rank", "limit", "warned"), [(1.9, 4, True), (2.1, 4, False), (12.9, 256, False)])
+def test_of_few_dimensions_fewer_than_two_are_a_collapse(rank, limit, warned):
+    assert (names(log_of(3, effective_rank=rank, rank_limit=limit)) == ["collapse"]) == warned
+
+
+def test_it_is_the_last_tenth_of_the_steps_that_counts():
+    early = log_of(90, hardest_share=0.9) + log_of(10)
+    assert names(early) == []
+    late = log_of(90) + log_of(10, hardest_share=0.9)
+    assert names(late) == ["domination"]
+    wavering = log_of(90) + log_of(4, hardest_share=0.9) + log_of(6)  # on average 0.48
+    assert names(wavering) == []
+
+
+def test_what_is_read_now_and_then_is_taken_from_its_last_reading():
+    log = log_of(100)
+    for entry in log[51:]:
+        del entry["effective_rank"], entry["rank_limit"]
+    assert names(log) == []
+    log[50] |= {"effective_rank": 1.2}
+    assert names(log) == ["collapse"]
+
+
+def test_every_warning_is_one_plain_line_with_its_numbers_and_a_remedy():
+    worst = log_of(4, effective_rank=1.25, mi_bound=4.84, temperature_at_bound=1.0, hardest_share=0.75, suspects=0.12)
+    found = training_warnings(worst)
+    assert [warning.name for warning in found] == list(CASES)
+    for warning, number in zip(found, ("1.2 of 128", "4.84", "0.07", "75%", "12%"), strict=True):
+        assert number in warning.found
+        assert warning.remedy.endswith(".")
+        assert "\n" not in warning.found + warning.remedy
+
+
+@given(seed=st.integers(0, 1000), twins=st.integers(0, 10), temperature=st.sampled_from([0.03, 0.07, 0.15]))
+def test_only_twins_under_other_ids_are_suspected_and_of_many_some(seed, twins, temperature):
+    """Rows of many dimensions are nearly at right angles; noise is small, so that twins differ as two views do."""
+    generator = torch.Generator().manual_seed(seed)
+    of = torch.arange(20)
+    of[:twins] = torch.arange(20 - twins, 20)
+    rows = torch.randn(20, 256, generator=generator)[of]
+    first, second = (rows + 0.1 * torch.randn(20, 256, generator=generator) for _ in range(2))
+    found = suspected(info_nce_terms(first, second, temperature=temperature))
+    has_twin = torch.tensor([(of == x).sum() > 1 for x in of])
+    assert not bool((found & ~has_twin).any())
+    if twins >= 8:  # each has an even chance
+        assert bool(found.any())
+
+
+def test_queries_with_several_positives_are_no_suspects():
+    x = torch.eye(4)[[0, 0, 1, 2]]
+    assert not bool(suspected(info_nce_terms(x, x, positives=same([0, 0, 1, 1]), temperature=0.1)).any())
+    lonely = info_nce_terms(x, x, positives=same([0, 0, 1, 2]) & ~paired(), exclude=paired(), temperature=0.1)
+    assert not bool(suspected(lonely).any())
