@@ -8,16 +8,17 @@ from torch.utils._pytree import tree_leaves
 
 
 class Peak(TorchDispatchMode):
-    """Inside the `with` block, `most` is the largest number of bytes that its own tensors held at one time."""
+    """Of a `with` block: `most` is the largest number of bytes that tensors made inside held at one time."""
 
     def __init__(self):
         super().__init__()
         self.held, self.most, self.seen = 0, 0, weakref.WeakSet()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.seen.update(storages((args, kwargs)))  # those from outside, of which a view may be made
         result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor) and (storage := tensor.untyped_storage()) not in self.seen:
+        for storage in storages(result):
+            if storage not in self.seen:
                 self.seen.add(storage)
                 self._hold(storage.nbytes())
                 weakref.finalize(storage, self._hold, -storage.nbytes())
@@ -26,3 +27,8 @@ class Peak(TorchDispatchMode):
     def _hold(self, n):
         self.held += n
         self.most = max(self.most, self.held)
+
+
+def storages(values):
+    """The places of all tensors among nested values."""
+    return [value.untyped_storage() for value in tree_leaves(values) if isinstance(value, torch.Tensor)]
