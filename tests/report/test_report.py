@@ -36,9 +36,9 @@ def test_a_caption_with_a_script_stays_text(page, trained):
 
 
 def test_the_loss_stands_beside_the_size_of_its_line_up(page):
-    assert "line-up size K" in page.locator("#loss").inner_text()
-    assert "guessing, log K" in page.locator("#loss").inner_text()
-    assert re.search(r"loss \d\.\d+ nats in a\s+line-up of K = \d", page.locator(".lead").inner_text())
+    assert "line-up, K + 1" in page.locator("#loss").inner_text()
+    assert "guessing, log(K + 1)" in page.locator("#loss").inner_text()
+    assert re.search(r"loss \d\.\d+ nats in a\s+line-up of K \+ 1 = \d", page.locator(".lead").inner_text())
 
 
 def test_pointing_at_any_mark_of_the_map_shows_its_own_picture_and_text(page):

@@ -22,23 +22,23 @@ _MAX_POINTS = 1500
 
 
 def loss_curve(log: Log) -> go.Figure:
-    """The loss against the loss of guessing, log K, with the line-up's size K beside it."""
-    steps, loss, k = (_column(log, name) for name in ("step", "loss", "n_candidates"))
+    """The loss against the loss of guessing, log(K + 1) with K negatives, and the size of the line-up beside it."""
+    steps, loss, size = (_column(log, name) for name in ("step", "loss", "n_candidates"))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.08)
     figure.add_trace(_line(steps, loss, "loss", BLUE), row=1, col=1)
-    figure.add_trace(_line(steps, np.log(k), "guessing, log K", GREY, dash="dot"), row=1, col=1)
-    figure.add_trace(_line(steps, k, "line-up size K", ORANGE), row=2, col=1)
+    figure.add_trace(_line(steps, np.log(size), "guessing, log(K + 1)", GREY, dash="dot"), row=1, col=1)
+    figure.add_trace(_line(steps, size, "line-up, K + 1", ORANGE), row=2, col=1)
     figure.update_yaxes(title_text="loss (nats)", rangemode="tozero", row=1, col=1)
-    figure.update_yaxes(title_text="K", range=[0, 1.25 * k.max()], nticks=3, row=2, col=1)
+    figure.update_yaxes(title_text="K + 1", range=[0, 1.25 * size.max()], nticks=3, row=2, col=1)
     figure.update_xaxes(title_text="step", row=2, col=1)
     return _styled(figure)
 
 
 def information_curve(log: Log) -> go.Figure:
-    """The lower bound on mutual information and the ceiling, log K, that it cannot exceed."""
-    steps, bound, k = (_column(log, name) for name in ("step", "mi_bound", "n_candidates"))
+    """The lower bound on mutual information and the ceiling, log(K + 1), that it cannot exceed."""
+    steps, bound, size = (_column(log, name) for name in ("step", "mi_bound", "n_candidates"))
     figure = go.Figure(
-        [_line(steps, bound, "bound", GREEN), _line(steps, np.log(k), "ceiling, log K", GREY, dash="dot")]
+        [_line(steps, bound, "bound", GREEN), _line(steps, np.log(size), "ceiling, log(K + 1)", GREY, dash="dot")]
     )
     figure.update_yaxes(title_text="mutual information (nats)")
     figure.update_xaxes(title_text="step")
@@ -47,9 +47,9 @@ def information_curve(log: Log) -> go.Figure:
 
 def accuracy_curve(log: Log) -> go.Figure:
     """How often the counterpart beats the whole line-up, and the share that guessing would get."""
-    steps, accuracy, k = (_column(log, name) for name in ("step", "accuracy", "n_candidates"))
+    steps, accuracy, size = (_column(log, name) for name in ("step", "accuracy", "n_candidates"))
     figure = go.Figure(
-        [_line(steps, accuracy, "in the batch", BLUE), _line(steps, 1 / k, "guessing, 1/K", GREY, dash="dot")]
+        [_line(steps, accuracy, "in the batch", BLUE), _line(steps, 1 / size, "guessing, 1/(K + 1)", GREY, dash="dot")]
     )
     figure.update_yaxes(title_text="accuracy", range=[0, 1.02], tickformat=".0%")
     figure.update_xaxes(title_text="step")

@@ -12,7 +12,7 @@ from tellapart.training.batches import Batches
 
 
 class StepBar(Callback):
-    """A bar over all steps of the run with the epoch, the loss, the line-up's size K and the accuracy."""
+    """A bar over all steps of the run with the epoch, the loss, the number K of negatives and the accuracy."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
@@ -41,7 +41,7 @@ class StepBar(Callback):
         log = outputs["log"]
         description = (
             f"epoch {epoch}/{self.batches.epochs} · loss {log['loss']:.3f}"
-            f" · K {log['n_candidates']:.0f} · accuracy {log['accuracy']:.0%}"
+            f" · K {log['n_candidates'] - 1:.0f} · accuracy {log['accuracy']:.0%}"
         )
         self.progress.update(self.task, completed=step, description=description)
 
