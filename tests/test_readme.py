@@ -25,7 +25,7 @@ TABLES = [
 
 
 def test_there_is_code_and_there_are_commands():
-    assert len(CODE) == 2
+    assert len(CODE) == 3
     assert len(COMMANDS) >= 6
 
 
