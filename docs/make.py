@@ -25,6 +25,7 @@ MODULES = [
     "tellapart.views",
     "tellapart.data",
     "tellapart.theory",
+    "tellapart.planning",
     "tellapart.systems.clip",
     "tellapart.systems.simclr",
     "tellapart.systems.moco",

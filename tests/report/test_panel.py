@@ -22,9 +22,8 @@ READINGS = (
 
 
 @pytest.fixture
-def reported(browser, trained, tmp_path):
+def reported(visit, trained, tmp_path):
     """Writes the report of the tiny run with another log, and opens it at a width."""
-    context = browser.new_context(offline=True)
 
     def report(change, width=1200):
         run = tmp_path / "run"
@@ -32,16 +31,12 @@ def reported(browser, trained, tmp_path):
         log = [change(json.loads(line)) for line in (trained / "log.jsonl").read_text().splitlines()]
         (run / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
         assert main(["report", str(run)]) == 0
-        page = context.new_page()
-        page.trouble = []
-        page.on("pageerror", lambda error: page.trouble.append(str(error)))
+        page = visit(run / "report.html")
         page.set_viewport_size({"width": width, "height": 800})
-        page.goto(f"file://{run}/report.html")
         page.wait_for_selector("#map .scatterlayer .point, #map .scatterlayer path")
         return page, log
 
-    yield report
-    context.close()
+    return report
 
 
 @pytest.mark.parametrize("width", [1200, 400])
