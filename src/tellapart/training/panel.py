@@ -66,7 +66,8 @@ def is_due(step: int, n_steps: int) -> bool:
 def readings(model: nn.Module, terms: Terms, costly: bool) -> dict[str, Tensor]:
     """What the terms tell of a step; if `costly`, what has to be computed for it, too."""
     assert terms.given is not None
-    tau = torch.as_tensor(terms.given.options["temperature"])
+    number = terms.positive.new_tensor  # on the device of all others
+    tau = torch.as_tensor(terms.given.options["temperature"], device=terms.positive.device)
     learned = [module.at_bound() for module in model.modules() if isinstance(module, LearnedTemperature)]
     found = {
         "n_candidates": terms.n_candidates.double().mean(),
@@ -74,7 +75,7 @@ def readings(model: nn.Module, terms: Terms, costly: bool) -> dict[str, Tensor]:
         "mi_ceiling": mi_ceiling(terms),
         "accuracy": terms.accuracy(),
         "temperature": tau.mean(),
-        "temperature_at_bound": torch.tensor(float(any(learned)) if learned else math.nan),
+        "temperature_at_bound": number(float(any(learned)) if learned else math.nan),
         "effective_margin": _mean(terms, lambda side: effective_margin(side, tau)),
         "hardest_share": _mean(terms, hardest_share),
         "suspects": _mean(terms, lambda side: suspected(side).float()),
@@ -93,17 +94,20 @@ def _costly_readings(given: Given) -> dict[str, Tensor]:
 
     Uniformity and rank are of queries none of which is another's counterpart.
     """
-    queries, keys = given.queries, given.keys
+    queries, keys = given.queries.float(), given.keys.float()
     positives = given.options["positives"] or paired()
     pairs = positives.pairs(len(queries), len(keys), queries.device)
-    rows = unit(queries[_apart(len(queries), pairs)[:_MOST_ROWS]].float())
-    unknown = queries.new_tensor(math.nan)
+    rows = unit(queries[_apart(len(queries), pairs)[:_MOST_ROWS]])
+    number = queries.new_tensor
+    unknown = number(math.nan)
     return {
         "effective_negatives": _effective_negatives(given),
-        "alignment": unknown if pairs is None else alignment(queries[pairs.rows], keys[pairs.cols]),
+        "alignment": alignment(queries[pairs.rows], keys[pairs.cols])
+        if pairs is not None and len(pairs.rows)
+        else unknown,
         "uniformity": unknown if len(rows) < 2 else uniformity(rows),
         "effective_rank": unknown if len(rows) < 1 else effective_rank(rows),
-        "rank_limit": torch.tensor(float(min(rows.shape))),
+        "rank_limit": number(float(min(rows.shape))),
     }
 
 
