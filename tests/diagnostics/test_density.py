@@ -65,3 +65,8 @@ def test_it_is_the_cosine_at_the_usual_temperature_by_default():
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_an_empty_reference_is_refused_by_name():
+    with pytest.raises(ValueError, match="`reference` must hold at least one y"):
+        density_ratio(torch.ones(2, 3), torch.ones(2, 3), torch.ones(0, 3))

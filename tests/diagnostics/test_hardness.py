@@ -137,3 +137,20 @@ def test_readings_carry_no_gradient():
 def test_a_plan_without_negatives_or_temperature_is_refused(bad, message):
     with pytest.raises(ValueError, match=message):
         planned_margin(*bad)
+
+
+@pytest.mark.parametrize("engine", ["dense", "auto", "tiled"])
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("tau", [0.03, 0.02])
+def test_confident_queries_tell_their_negatives_though_their_losses_round_to_zero(engine, symmetric, tau):
+    generator = torch.Generator().manual_seed(0)
+    queries = torch.randn(256, 128, generator=generator)
+    keys = queries + 0.3 * torch.randn(256, 128, generator=generator)
+    unit = torch.nn.functional.normalize
+    logits = (unit(queries.double()) @ unit(keys.double()).T / tau).fill_diagonal_(-torch.inf)
+    found = info_nce_terms(queries, keys, temperature=tau, engine=engine, symmetric=symmetric)
+    for side, exact in ((found, logits), (found.reverse, logits.T)):
+        if side is not None:
+            share = (exact.amax(dim=1) - exact.logsumexp(dim=1)).exp()
+            # What a streamed loss leaves of the digits is a matter of ε exp(S⁺ − log Z⁻).
+            torch.testing.assert_close(hardest_share(side).double(), share, rtol=1e-3, atol=1e-4)

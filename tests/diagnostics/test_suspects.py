@@ -35,3 +35,13 @@ def test_the_best_pairs_of_different_id_are_found_best_first(n, k, n_ids, room, 
 def test_what_cannot_be_searched_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_half_precision_around_it_does_not_change_what_it_finds():
+    x = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
+    usual = false_negatives(x, torch.arange(60), k=10)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = false_negatives(x, torch.arange(60), k=10)
+    assert inside.scores.dtype == torch.float32
+    assert inside.rows.equal(usual.rows)
+    assert inside.scores.equal(usual.scores)

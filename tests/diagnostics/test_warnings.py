@@ -54,9 +54,10 @@ def test_each_comes_exactly_beyond_its_threshold(name, away):
 
 
 def test_the_thresholds_are_those_of_the_table():
-    for value in ("max(2, 5 %", "< 0.1 nat", "more than half", "> 0.5", "> 10 %"):
+    for value in ("< 2 or 5 %", "of 2, < 1.5", "< 0.1 nat", "more than half", "> 0.5", "> 10 %"):
         assert value in warnings.__doc__
     assert (warnings.COLLAPSED_DIMENSIONS, warnings.COLLAPSED_SHARE, warnings.SATURATED_NATS) == (2.0, 0.05, 0.1)
+    assert (warnings.COLLAPSED_OF_FEW, warnings.FEWEST_NEGATIVES) == (0.75, 4)
     assert (warnings.AT_BOUND_SHARE, warnings.DOMINATING_SHARE, warnings.SUSPECT_SHARE) == (0.5, 0.5, 0.1)
 
 
@@ -113,3 +114,17 @@ def test_queries_with_several_positives_are_no_suspects():
     assert not bool(suspected(info_nce_terms(x, x, positives=same([0, 0, 1, 1]), temperature=0.1)).any())
     lonely = info_nce_terms(x, x, positives=same([0, 0, 1, 2]) & ~paired(), exclude=paired(), temperature=0.1)
     assert not bool(suspected(lonely).any())
+
+
+def test_line_ups_too_small_to_have_a_crowd_and_two_dimensions_in_full_use_are_no_reason_to_warn():
+    few = {"hardest_share": 0.9, "suspects": 0.9}
+    assert training_warnings([few | {"n_candidates": 4.0}]) == []
+    assert {w.name for w in training_warnings([few | {"n_candidates": 5.0}])} == {"domination", "false negatives"}
+    assert training_warnings([{"effective_rank": 1.99, "rank_limit": 2.0}]) == []
+    assert [w.name for w in training_warnings([{"effective_rank": 1.1, "rank_limit": 2.0}])] == ["collapse"]
+
+
+def test_before_training_nobody_is_suspected_however_low_the_temperature():
+    generator = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, 256, 32, generator=generator)
+    assert not bool(suspected(info_nce_terms(first, second, temperature=0.01)).any())

@@ -67,7 +67,7 @@ def test_an_encoder_too_large_for_the_memory_is_told_a_chunk():
         ([], "required: plan.batch"),
         (["--batch", "1"], "`batch` must be at least 2"),
         (["--batch", "8", "--dim", "0"], "`dim` must lie between 1 and 16384. Got 0."),
-        (["--batch", "8", "--temperature", "0"], "`temperature` must be positive and finite. Got 0.0."),
+        (["--batch", "8", "--temperature", "0"], "`temperature` must lie between 0.0001 and 10000. Got 0.0."),
         (["--batch", "8", "--queue", "-1"], "`queue` must be at least 0. Got -1."),
         (["--batch", "8", "--queue", "8", "--system", "clip"], "`queue` must be 0 with clip"),
         (["--batch", "8", "--encoder", "nonsense"], "nonsense: neither a model type nor a folder"),

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from tellapart import LearnedTemperature, info_nce_terms
-from tellapart.diagnostics import training_warnings
-from tellapart.relations import other_views, paired, same
+from tellapart.diagnostics import effective_margin, training_warnings
+from tellapart.relations import listed, other_views, paired, same
 from tellapart.run import Run
 from tellapart.training import Batches, TrainerOptions, panel
 from tellapart.training.fit import Recipe, fit
@@ -60,7 +60,9 @@ def of_one_side(cosines, positives, excluded, tau):
         margins.append(tau * math.log(sum(math.exp(x / tau) for x in others)) if alone else math.nan)
         hardest.append(shares.max() if alone else math.nan)
     usual = sorted(best)[(len(best) - 1) // 2]
-    suspects = [share > 0.5 and score >= usual for share, score in zip(hardest, top, strict=True)]
+    stand_out = usual >= np.quantile(top, 0.25)
+    told = [(share, score) for share, score in zip(hardest, top, strict=True) if not math.isnan(share)]
+    suspects = [stand_out and share > 0.5 and score >= usual for share, score in told] or [math.nan]
     return {
         "effective_margin": np.nanmean(margins) if not np.isnan(margins).all() else math.nan,
         "hardest_share": np.nanmean(hardest) if not np.isnan(hardest).all() else math.nan,
@@ -234,3 +236,14 @@ def test_the_end_of_a_training_says_its_warnings_a_line_each(capsys, tmp_path, t
     expected = [f"Warning: {warning.found} {warning.remedy}" for warning in training_warnings(log)]
     printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Warning: ")]
     assert printed == expected
+
+
+def test_what_the_terms_cannot_tell_is_not_a_number_and_a_temperature_per_query_is_no_keys():
+    torch.manual_seed(0)
+    queries, keys = torch.randn(12, 4), torch.randn(12, 4)
+    several = info_nce_terms(queries, keys, positives=same([0, 1, 2] * 4))
+    assert panel.readings(nn.Identity(), several, costly=True)["suspects"].isnan()
+    tau = torch.linspace(0.1, 0.4, 12)
+    each = info_nce_terms(queries, keys[:9], positives=listed(torch.arange(12) % 9), temperature=tau, symmetric=True)
+    margin = panel.readings(nn.Identity(), each, costly=False)["effective_margin"]
+    torch.testing.assert_close(margin, effective_margin(each, tau).nanmean())

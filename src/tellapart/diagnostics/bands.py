@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import torch
+
+from tellapart.partition.precision import full_precision
+
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
@@ -20,7 +24,8 @@ def bands(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> Iterator
     >>> [(rows, products.shape) for rows, products in bands(torch.eye(3), torch.eye(3))]
     [(slice(0, 3, None), torch.Size([3, 3]))]
     """
+    product = full_precision(torch.mm)
     height = max(1, _SCORES // max(1, len(keys)))
     for start in range(0, len(queries), height):
         rows = slice(start, min(start + height, len(queries)))
-        yield rows, queries[rows] @ keys.T
+        yield rows, product(queries[rows], keys.T)

@@ -59,6 +59,8 @@ def density_ratio(
     """
     if len(keys) != len(queries):
         raise ValueError(requirement("keys", f"hold one for each of the {len(queries)} queries", len(keys)))
+    if not len(reference):
+        raise ValueError(requirement("reference", "hold at least one y", "none"))
     log_mass, bias = math.log(len(reference)), None
     if log_probability is not None:
         if log_probability.shape != (len(reference),):

@@ -86,20 +86,23 @@ def _state(group: ProcessGroup | None, queries: Tensor, keys: Tensor, options: L
 def log_negatives(terms: Terms) -> Float[Tensor, " n"]:
     """`log Z⁻_i`, the negatives' part of the partition function, from what a line-up tells anyway.
 
-    With one positive it is `log Z_i + log(1 − exp(−L_i))`. NaN for a query with several positives in its line-up.
-    Confident losses are small, and round: the result is off by about ε exp(−(log Z⁻_i − S_i⁺)) nats, ε being the
-    dtype's, and by no more than log K, since it lies between the hardest negative's logit and that plus log K.
+    Small line-ups are held whole, and tell it; of streamed ones it is, with one positive,
+    `log Z_i + log(1 − exp(−L_i))`. NaN for a query with several positives in its line-up. Streamed losses that
+    round to 0 tell only that it lies between the hardest negative's logit and that plus log K: it is then the former.
 
     >>> from tellapart.objective import info_nce_terms
-    >>> log_negatives(info_nce_terms(torch.eye(4), torch.eye(4), temperature=1.0)).exp()
-    tensor([3.0000, 3.0000, 3.0000, 3.0000])
+    >>> log_negatives(info_nce_terms(torch.eye(4), torch.eye(4), temperature=1.0))  # log 3
+    tensor([1.0986, 1.0986, 1.0986, 1.0986])
     """
+    several = terms.n_positive_candidates > 1
+    if terms.details is not None and terms.details.log_negatives is not None:
+        return terms.details.log_negatives.masked_fill(several, torch.nan)
     n_negatives = terms.n_candidates - terms.n_positive_candidates
     rest = terms.log_partition + torch.log(-torch.expm1(-terms.per_query().clamp(min=0)))
     rest = torch.where(terms.n_positive_candidates == 0, terms.log_partition, rest)
     low = terms.top_negative.to(rest.dtype)
     rest = rest.clamp(low, low + n_negatives.clamp(min=1).to(rest.dtype).log())
-    return rest.masked_fill(terms.n_positive_candidates > 1, torch.nan)
+    return rest.masked_fill(several, torch.nan)
 
 
 @torch.no_grad()

@@ -86,7 +86,7 @@ def alpha_bound(
     engine: str = "auto",
     **options: Unpack[LineUpOptions],
 ) -> Float[Tensor, ""]:
-    """I_α, between NWJ (α = 0: no ceiling, much variance) and InfoNCE (α = 1: log n, little of it), in nats.
+    """I_α, between NWJ (α = 0: no ceiling, much variance) and InfoNCE (α = 1: log(n − 1), little of it), in nats.
 
     `1 + mean_i (S_ii − log a_i) − mean_i Z'_i/(n−1) / a'_i`, with `a = α Z/(n−1) + 1 − α`. Z sums over query i's
     own key and n − 2 others, Z' over the n − 1 keys of others, for the bound needs both of one size; so each query

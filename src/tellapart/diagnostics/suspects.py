@@ -82,8 +82,9 @@ def suspected(terms: Terms) -> Bool[Tensor, " n"]:
     """Whose hardest negative looks like a counterpart: it stands out from all others, and scores like one.
 
     It has more than half of the negatives' push (`hardest_share`), and its logit is at least the median of the
-    counterparts'. A twin under another id does so for half of those that have one; the crowd's hardest member seldom
-    does. Read from `terms` alone; no for a query with several positives in its line-up.
+    counterparts'; nobody is suspected as long as these are below three in four of the hardest negatives, as before
+    training. A twin under another id does so for half of those that have one; the crowd's hardest member seldom does.
+    Read from `terms` alone; no for a query with several positives in its line-up.
 
     >>> from tellapart.objective import info_nce_terms
     >>> x = torch.eye(5)[[0, 1, 2, 3, 3]]  # the last two are twins
@@ -91,4 +92,5 @@ def suspected(terms: Terms) -> Bool[Tensor, " n"]:
     tensor([False, False, False,  True,  True])
     """
     usual = terms.top_positive[terms.n_positives > 0].median()
-    return (hardest_share(terms) > 0.5) & (terms.top_negative >= usual)
+    stand_out = usual >= terms.top_negative.quantile(0.25)
+    return stand_out & (hardest_share(terms) > 0.5) & (terms.top_negative >= usual)

@@ -2,11 +2,11 @@
 
 | warning | if, on average over the last tenth of the steps | why |
 |---|---|---|
-| collapse | `effective_rank` < max(2, 5 % of `rank_limit`) | embeddings that share a line tell nothing apart |
+| collapse | `effective_rank` < 2 or 5 % of `rank_limit`; of a limit of 2, < 1.5 | who share a line are not told apart |
 | saturation | `mi_ceiling − mi_bound` < 0.1 nat | nothing is left that this line-up could teach |
 | temperature | a learned τ is at a bound at more than half of the steps | it is no longer learned |
-| domination | `hardest_share` > 0.5 | one negative decides, and the others hardly count |
-| false negatives | `suspects` > 10 % | counterparts may be pushed apart |
+| domination | `hardest_share` > 0.5, of 4 negatives or more | one negative decides, and the others hardly count |
+| false negatives | `suspects` > 10 %, of 4 negatives or more | counterparts may be pushed apart |
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import numpy as np
 
 Log = list[dict[str, float]]
 
-COLLAPSED_DIMENSIONS, COLLAPSED_SHARE = 2.0, 0.05
+COLLAPSED_DIMENSIONS, COLLAPSED_SHARE, COLLAPSED_OF_FEW = 2.0, 0.05, 0.75
 SATURATED_NATS = 0.1
 AT_BOUND_SHARE = 0.5
 DOMINATING_SHARE = 0.5
 SUSPECT_SHARE = 0.1
+FEWEST_NEGATIVES = 4  # of two, one has half of the push whatever happens
 _TAIL = 0.1
 
 
@@ -53,7 +54,7 @@ def _end(log: Log, name: str) -> float:
 
 def _collapse(ends: dict[str, float]) -> TrainingWarning | None:
     rank, limit = (ends.get(name, np.nan) for name in ("effective_rank", "rank_limit"))
-    if not rank < max(COLLAPSED_DIMENSIONS, COLLAPSED_SHARE * limit):
+    if not rank < max(min(COLLAPSED_DIMENSIONS, COLLAPSED_OF_FEW * limit), COLLAPSED_SHARE * limit):
         return None
     found = f"The embeddings have collapsed: they use {rank:.1f} of {limit:.0f} dimensions."
     return TrainingWarning("collapse", found, "Lower the learning rate or the weight decay, or the temperature.")
@@ -77,16 +78,20 @@ def _temperature(ends: dict[str, float]) -> TrainingWarning | None:
 
 def _domination(ends: dict[str, float]) -> TrainingWarning | None:
     share = ends.get("hardest_share", 0.0)
-    if not share > DOMINATING_SHARE:
+    if _few_negatives(ends) or not share > DOMINATING_SHARE:
         return None
     found = f"A single negative has {share:.0%} of the negatives' push, on average: the others hardly count."
     return TrainingWarning("domination", found, "Raise the temperature, or see whether such negatives are false ones.")
 
 
+def _few_negatives(ends: dict[str, float]) -> bool:
+    return ends.get("n_candidates", np.inf) - 1 < FEWEST_NEGATIVES
+
+
 def _false_negatives(ends: dict[str, float]) -> TrainingWarning | None:
     share = ends.get("suspects", 0.0)
-    if not share > SUSPECT_SHARE:
+    if _few_negatives(ends) or not share > SUSPECT_SHARE:
         return None
     found = f"{share:.0%} of the queries have a negative that looks like a counterpart: a false negative, perhaps."
-    remedy = "List them with tellapart.diagnostics.false_negatives, and give those that belong together one id."
+    remedy = "Give those that belong together one id (diagnostics.false_negatives lists them), or use negatives.alike."
     return TrainingWarning("false negatives", found, remedy)

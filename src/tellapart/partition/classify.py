@@ -56,7 +56,9 @@ def classify(line_up: LineUp, pairs: Pairs, symmetric: bool, detailed: bool) -> 
 
     def terms(side: int, logits: Tensor, negatives: Tensor | None, reverse: Terms | None) -> Terms:
         loss, one = cross_entropy(logits, pairs.cols, reduction="none"), torch.ones_like(pairs.rows)
-        details = None if negatives is None else Details(one, positive.detach(), negatives.amax(dim=1))
+        details = None
+        if negatives is not None:
+            details = Details(one, positive.detach(), negatives.amax(dim=1), negatives.logsumexp(dim=1))
         return Terms(positive, positive + loss, loss, candidates[side], one, details, reverse)
 
     m = line_up.n_keys

@@ -120,4 +120,4 @@ def _logsum(logits: Tensor, none: Tensor) -> Tensor:
 def _details(logits: Tensor, related: Tensor, excluded: Tensor | None) -> Details:
     inside, others = (related, related) if excluded is None else (related & ~excluded, related | excluded)
     best, hardest = logits.masked_fill(~related, _NEVER), logits.masked_fill(others, _NEVER)
-    return Details(inside.sum(dim=1), best.amax(dim=1), hardest.amax(dim=1))
+    return Details(inside.sum(dim=1), best.amax(dim=1), hardest.amax(dim=1), hardest.logsumexp(dim=1))

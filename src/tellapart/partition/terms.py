@@ -32,6 +32,8 @@ class Details(NamedTuple):
     n_positive_candidates: Int[Tensor, " n"]
     top_positive: Float[Tensor, " n"]
     top_negative: Float[Tensor, " n"]
+    log_negatives: Float[Tensor, " n"] | None = None
+    """`log Z⁻`, over the negatives alone, where the engine holds all logits: a loss that rounds to 0 cannot tell it."""
 
 
 class Whole(NamedTuple):

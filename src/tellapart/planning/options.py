@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
+from tellapart.errors import require_option
 from tellapart.pictures import Form, Network, PictureOptions
 from tellapart.planning.calibration import SECONDS, measure_encoder, measure_loss
 from tellapart.planning.line_ups import LineUp
@@ -40,6 +41,10 @@ class PlanOptions:
     def __post_init__(self) -> None:
         check(self.dim, self.temperature)
         self.line_up()
+        must = "be left out without --encoder"
+        require_option(
+            "encoder_options", self.encoder is not None or not self.encoder_options, must, self.encoder_options
+        )
         if self.encoder is not None:
             self.pictures()
 

@@ -94,9 +94,9 @@ def plan(
 
 
 def check(dim: int, temperature: float) -> None:
-    """Raise `InputError` unless embeddings have a usable length and τ is positive and finite."""
+    """Raise `InputError` unless embeddings have a usable length and τ is one that float32 can divide by."""
     require_option("dim", 1 <= dim <= 2**14, f"lie between 1 and {2**14}", dim)
-    require_option("temperature", 0 < temperature < math.inf, "be positive and finite", temperature)
+    require_option("temperature", 1e-4 <= temperature <= 1e4, "lie between 0.0001 and 10000", temperature)
 
 
 def _plan_encoder(line_up: LineUp, speed: EncoderSpeed, memory_bytes: int) -> EncoderPlan:

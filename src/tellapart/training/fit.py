@@ -149,7 +149,7 @@ class _Learner(LightningModule):
             self.of_gradients = {"gradient_norm": gradient_norm(self.model)} if self.is_due else {}
 
     def _mean_over_processes(self, values: dict[str, Tensor]) -> dict[str, float]:
-        """What one process with everybody's rows would say: each says its share."""
+        """The mean of what processes say: of loss and accuracy, of which each says its share, that of all rows."""
         stacked = torch.stack([value.double() for value in values.values()])
         mean = self.trainer.strategy.reduce(stacked, reduce_op="mean")
         assert isinstance(mean, Tensor)

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -68,6 +69,13 @@ def readings(model: nn.Module, terms: Terms, costly: bool) -> dict[str, Tensor]:
     assert terms.given is not None
     number = terms.positive.new_tensor  # on the device of all others
     tau = torch.as_tensor(terms.given.options["temperature"], device=terms.positive.device)
+
+    def margin(side: Terms) -> Tensor:
+        return effective_margin(side, tau)
+
+    def suspects(side: Terms) -> Tensor:
+        return suspected(side).float().masked_fill(hardest_share(side).isnan(), math.nan)
+
     learned = [module.at_bound() for module in model.modules() if isinstance(module, LearnedTemperature)]
     found = {
         "n_candidates": terms.n_candidates.double().mean(),
@@ -76,9 +84,10 @@ def readings(model: nn.Module, terms: Terms, costly: bool) -> dict[str, Tensor]:
         "accuracy": terms.accuracy(),
         "temperature": tau.mean(),
         "temperature_at_bound": number(float(any(learned)) if learned else math.nan),
-        "effective_margin": _mean(terms, lambda side: effective_margin(side, tau)),
+        # A key's logits are each of another query's τ, if every query has its own.
+        "effective_margin": _mean(terms if tau.ndim == 0 else replace(terms, reverse=None), margin),
         "hardest_share": _mean(terms, hardest_share),
-        "suspects": _mean(terms, lambda side: suspected(side).float()),
+        "suspects": _mean(terms, suspects),
     }
     return found | (_costly_readings(terms.given) if costly else {})
 
@@ -102,7 +111,7 @@ def _costly_readings(given: Given) -> dict[str, Tensor]:
     unknown = number(math.nan)
     return {
         "effective_negatives": _effective_negatives(given),
-        "alignment": alignment(queries[pairs.rows], keys[pairs.cols])
+        "alignment": alignment(queries[pairs.rows[:_MOST_ROWS]], keys[pairs.cols[:_MOST_ROWS]])
         if pairs is not None and len(pairs.rows)
         else unknown,
         "uniformity": unknown if len(rows) < 2 else uniformity(rows),
