@@ -40,7 +40,7 @@ def systems(runs: Path, seeds: list[int]) -> str:
     for system, own in LONG.items():
         folders = [runs / f"{system}-{seed}" for seed in seeds]
         columns = zip(*(results(folder)["rows"][-1][1:] for folder in folders), strict=True)
-        minutes = spread([sum(column(folder, "seconds")) / 60 for folder in folders], ".1f")
+        minutes = spread([lasted(column(folder, "seconds")) / 60 for folder in folders], ".1f")
         lines.append(
             "| "
             + " | ".join([system, *(spread(list(values)) for values in columns), str(own["epochs"]), minutes])
@@ -117,6 +117,11 @@ def column(run: Path, name: str) -> list[float]:
     """One value of a run's log, over the steps."""
     lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)[name] for line in lines]
+
+
+def lasted(seconds: list[float]) -> float:
+    """How long all steps take of a core of its own: the few during which a run was paused must not count."""
+    return statistics.median(seconds) * len(seconds)
 
 
 def figure(table: dict[str, Any], measure: str) -> float:
