@@ -13,6 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,13 +28,20 @@ class Source:
     licence: str
 
 
-SOURCES = {"fashion-mnist": Source("dataset-fashion-mnist", "usr/share/datasets/fashion-mnist", "MIT")}
+SOURCES = {
+    "fashion-mnist": Source("dataset-fashion-mnist", "usr/share/datasets/fashion-mnist", "MIT"),
+    "wordnet": Source("wordnet-base", "usr/share/wordnet", "WordNet 3.0 (Princeton University; free use)"),
+}
+
+
+def cache(name: str) -> Path:
+    """Where a data set is kept, whether it is there or not."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tellapart" / name
 
 
 def fetch(name: str) -> Path:
     """The folder of a data set, fetched unless it is there already."""
-    source = SOURCES[name]
-    target = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tellapart" / name
+    source, target = SOURCES[name], cache(name)
     if target.is_dir():
         return target
     with tempfile.TemporaryDirectory() as scratch:
@@ -45,18 +54,27 @@ def fetch(name: str) -> Path:
         run(["dpkg-deb", "-x", package.name, "content"], scratch)
         size = package.stat().st_size / 2**20
         print(f"fetched {package.name}, {size:.0f} MiB, licence {source.licence}", file=sys.stderr)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all: the move within one disk is one step.
-        partial = target.with_name(f".{name}.{os.getpid()}")
-        shutil.copytree(Path(scratch) / "content" / source.folder, partial, dirs_exist_ok=True)
-        partial.rename(target)
+        with whole(target) as partial:
+            shutil.copytree(Path(scratch) / "content" / source.folder, partial, dirs_exist_ok=True)
     return target
 
 
-def run(command: list[str], folder: str) -> None:
-    """Run a command quietly; what it complains of is shown if it fails."""
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A folder to fill that is at `target` at the end of the block, whole or not at all."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial.mkdir(parents=True)
     try:
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+        yield partial
+        partial.rename(target)  # within one disk, in one step
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def run(command: list[str], folder: str) -> str:
+    """Run a command quietly, and return what it says; what it complains of is shown if it fails."""
+    try:
+        return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
     except subprocess.CalledProcessError as error:
         print(f"{' '.join(command)}: {error.stderr.strip()}", file=sys.stderr)
         raise

@@ -39,6 +39,7 @@ FLOORS = {
     "explain": 8,
     "pictures": 9,
     "planning": 10,
+    "graphs": 9,
     "systems": 10,
     "parser": 11,
     "commands": 12,

@@ -148,7 +148,8 @@ def _found(query: str, hits: list[Hit]) -> Table:
         for hit, *texts in zip(hits, *columns.values(), strict=True)
     ]
     formats = ["", ".3f", *("" for _ in columns), ""]
-    return Table(f"Pictures for “{query}”", ["picture", "score", *columns, ""], rows, formats, [])
+    kind = hits[0].kind
+    return Table(f"{kind.capitalize()}s for “{query}”", [kind, "score", *columns, ""], rows, formats, [])
 
 
 def _saved_config(system: systems.System, run: Run) -> Any:

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = (".npz", ".parquet")
-MAX_THUMBNAILS = 1500
+MAX_SHOWN = 1500
+PICTURE = "picture"
 
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """Named vectors; `kinds` says what each was made from ("picture", "text")."""
+    """Named vectors; `kinds` says what each was made from ("picture", "text", "node")."""
 
     names: list[str]
     kinds: list[str]
@@ -57,18 +58,22 @@ def check_suffix(path: Path) -> None:
 
 
 class Hit(NamedTuple):
-    """A row of the gallery that a query found."""
+    """A row of the gallery that a query found, and what kind of thing it is."""
 
     name: str
     text: str | None
     score: float
     held_out: bool
     label: str | None = None
+    kind: str = PICTURE
 
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """All pictures of a run, embedded, with their texts or labels if they have any: row i of all belongs together."""
+    """All pictures of a run, embedded, with their texts or labels if they have any: row i of all belongs together.
+
+    Or whatever else the run is about: `kind` says what.
+    """
 
     names: list[str]
     texts: list[str] | None
@@ -76,9 +81,12 @@ class Gallery:
     pictures: Float[Tensor, "n d"]
     captions: Float[Tensor, "n d"] | None
     """The embeddings of the texts."""
-    thumbnails: list[bytes | None]
-    """PNG files of `MAX_THUMBNAILS` held-out rows at most, `None` for the others."""
+    thumbnails: list[bytes | None] | None
+    """PNG files of `MAX_SHOWN` held-out rows at most, `None` for the others; `None` of what cannot be seen."""
     labels: list[str] | None = None
+    """Empty for a row without one."""
+    kind: str = PICTURE
+    """What a row is, as one calls it."""
 
     def save(self, path: Path) -> None:
         """Write the gallery as one Parquet file.
@@ -94,12 +102,13 @@ class Gallery:
             "text_embedding": None if self.captions is None else _vector_column(self.captions),
             "thumbnail": self.thumbnails,
             "label": self.labels,
+            "kind": [self.kind] * len(self.names),
         }
         with atomic_write(path) as file:
             _write_parquet(file, {name: column for name, column in columns.items() if column is not None})
 
-    def best_pictures(self, query: Float[Tensor, " d"], k: int) -> list[Hit]:
-        """The k distinct pictures whose embeddings have the largest inner product with the query."""
+    def best(self, query: Float[Tensor, " d"], k: int) -> list[Hit]:
+        """The k rows of distinct names whose embeddings have the largest inner product with the query."""
         scores = self.pictures @ query
         hits: dict[str, Hit] = {}
         for i in scores.argsort(descending=True, stable=True).tolist():
@@ -107,7 +116,8 @@ class Gallery:
                 break
             if self.names[i] not in hits:
                 text, label = (None if column is None else column[i] for column in (self.texts, self.labels))
-                hits[self.names[i]] = Hit(self.names[i], text, scores[i].item(), bool(self.held_out[i]), label)
+                score, out = scores[i].item(), bool(self.held_out[i])
+                hits[self.names[i]] = Hit(self.names[i], text, score, out, label, self.kind)
         return list(hits.values())
 
     @classmethod
@@ -124,18 +134,20 @@ class Gallery:
             table = pq.read_table(path)
             pictures = _vectors(table["picture_embedding"])
             captions = _vectors(table["text_embedding"]) if "text_embedding" in table.column_names else None
-            plain = {name: table[name].to_pylist() for name in ("name", "held_out", "thumbnail")}
-            texts, labels = (table[x].to_pylist() if x in table.column_names else None for x in ("text", "label"))
+            names, held_out = table["name"].to_pylist(), torch.tensor(table["held_out"].to_pylist())
+            texts, seen, labels, kinds = (
+                table[name].to_pylist() if name in table.column_names else None
+                for name in ("text", "thumbnail", "label", "kind")
+            )
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             remedy = "Make it with tellapart train … --resume"
             raise InputError(f"{path}: missing or damaged gallery of embeddings. {remedy}.") from error
-        held_out = torch.tensor(plain["held_out"])
-        return cls(plain["name"], texts, held_out, pictures, captions, plain["thumbnail"], labels)
+        return cls(names, texts, held_out, pictures, captions, seen, labels, kinds[0] if kinds else PICTURE)
 
 
 def thumbnails(pictures: UInt8[Tensor, "n c size size"], wanted: Bool[Tensor, " n"]) -> list[bytes | None]:
-    """PNG files of the first `MAX_THUMBNAILS` wanted pictures, `None` in the place of all others."""
-    chosen = set(wanted.nonzero().flatten()[:MAX_THUMBNAILS].tolist())
+    """PNG files of the first `MAX_SHOWN` wanted pictures, `None` in the place of all others."""
+    chosen = set(wanted.nonzero().flatten()[:MAX_SHOWN].tolist())
     return [_png(picture) if row in chosen else None for row, picture in enumerate(pictures)]
 
 

@@ -1,16 +1,27 @@
-"""CSV, TSV and Parquet tables of texts, with the file and line of every cell at fault."""
+"""CSV, TSV and Parquet tables of texts and numbers, with the file and line of every cell at fault."""
 
 from __future__ import annotations
 
 import csv
 import io
+import math
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tellapart.errors import InputError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from jaxtyping import Float
+
 SUFFIXES = (".csv", ".tsv", ".parquet")
+_DAMAGED = "{}: not a Parquet file that can be read. Write it anew."
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -37,8 +48,10 @@ def find_table(folder: Path) -> Path | None:
     return tables[0] if tables else None
 
 
-def read_table(path: Path, wanted: tuple[str, ...], required: tuple[str, ...]) -> Table:
+def read_table(path: Path, wanted: tuple[str, ...], required: tuple[str, ...], blank: tuple[str, ...] = ()) -> Table:
     """Read the `wanted` columns that the table has; it must have all of the `required` ones.
+
+    Whole numbers in a Parquet file are read as texts. Cells of the columns `blank` may be empty.
 
     Raises:
         InputError: no such file, not UTF-8, a row with too many or too few cells, a missing column,
@@ -58,14 +71,42 @@ def read_table(path: Path, wanted: tuple[str, ...], required: tuple[str, ...]) -
     places = []
     for place, row in rows:
         for name, cells in columns.items():
-            cell = row.get(name)
-            if cell is None or not cell.strip():
+            cell = row.get(name) or ""
+            if not cell.strip() and name not in blank:
                 raise InputError(f"{place}: the column {name} is empty. Fill it or remove the row.")
             cells.append(cell.strip())
         places.append(place)
     if not places:
         raise InputError(f"{path}: the table has no rows.")
     return Table(columns, places)
+
+
+def read_numbers(path: Path, but: tuple[str, ...]) -> Float[np.ndarray, "n d"]:
+    """All columns but those named `but`, as numbers: `(n, 0)` if there are no others.
+
+    Raises:
+        InputError: a cell that is no finite number, a column of a Parquet file that holds neither numbers nor lists
+            of as many numbers each; and as `read_table`.
+    """
+    if path.suffix.lower() == ".parquet":
+        return _parquet_numbers(path, but)
+    header, rows = _csv(path)
+    names, numbers, n = [name for name in header if name not in but], array("f"), 0
+    for place, row in rows:
+        n += 1
+        for name in names:
+            numbers.append(_number(row[name] or "", name, place))
+    return np.frombuffer(numbers, dtype=np.float32).reshape(n, len(names))
+
+
+def _number(cell: str, name: str, place: str) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = math.nan
+    if not abs(value) < _LARGEST:
+        raise InputError(f"{place}: the column {name} holds {cell!r}, which is no finite number. Correct or remove it.")
+    return value
 
 
 def _csv(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, str | None]]]]:
@@ -109,7 +150,7 @@ def _parquet(path: Path, wanted: tuple[str, ...]) -> tuple[list[str], Iterator[t
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    damaged = f"{path}: not a Parquet file that can be read. Write it anew."
+    damaged = _DAMAGED.format(path)
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
@@ -117,8 +158,9 @@ def _parquet(path: Path, wanted: tuple[str, ...]) -> tuple[list[str], Iterator[t
     types = {field.name: field.type for field in file.schema_arrow}
     columns = [name for name in wanted if name in types]
     for name in columns:
-        if not (pa.types.is_string(types[name]) or pa.types.is_large_string(types[name])):
-            raise InputError(f"{path}: the column {name} holds {types[name]}, not texts. Convert it to strings.")
+        kind = types[name]
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
+            raise InputError(f"{path}: the column {name} holds {kind}, not texts. Convert it to strings.")
 
     def rows() -> Iterator[tuple[str, dict[str, str | None]]]:
         number = 0
@@ -126,8 +168,42 @@ def _parquet(path: Path, wanted: tuple[str, ...]) -> tuple[list[str], Iterator[t
             for batch in file.iter_batches(columns=columns):
                 for row in batch.to_pylist():
                     number += 1
-                    yield f"{path} row {number}", row
+                    yield f"{path} row {number}", {k: str(v) if isinstance(v, int) else v for k, v in row.items()}
         except (pa.ArrowException, OSError) as error:
             raise InputError(damaged) from error
 
     return list(types), rows()
+
+
+def _parquet_numbers(path: Path, but: tuple[str, ...]) -> Float[np.ndarray, "n d"]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = [name for name in pq.read_schema(path).names if name not in but]
+        columns: pa.Table = pq.read_table(path, columns=names)
+        n = pq.read_metadata(path).num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(_DAMAGED.format(path)) from error
+    parts = [_as_numbers(columns[name].combine_chunks(), f"{path}: the column {name}") for name in names]
+    return np.concatenate([np.empty((n, 0), np.float32), *parts], axis=1)
+
+
+def _as_numbers(column: pa.Array, place: str) -> Float[np.ndarray, "n d"]:
+    """A column of numbers, or of lists of as many numbers each."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    n, kind = len(column), column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        if column.null_count or len(pc.list_value_length(column).unique()) > 1:
+            raise InputError(f"{place} holds lists of different lengths. Write as many numbers in each row.")
+        column = column.flatten()
+        kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise InputError(f"{place} holds {kind}, not numbers. Convert or remove it.")
+    values: Any = column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False).reshape(n, -1)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0]) + 1
+        raise InputError(f"{place} holds no finite number in row {row}. Correct or remove it.")
+    return np.asarray(values)

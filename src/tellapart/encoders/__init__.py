@@ -2,7 +2,8 @@
 
 from tellapart.encoders.backbones import Backbone
 from tellapart.encoders.batch_norm import SharedBatchNorm, share_batch_norm
+from tellapart.encoders.graph import GraphNet
 from tellapart.encoders.image import ConvNet
 from tellapart.encoders.text import NgramBag
 
-__all__ = ["Backbone", "ConvNet", "NgramBag", "SharedBatchNorm", "share_batch_norm"]
+__all__ = ["Backbone", "ConvNet", "GraphNet", "NgramBag", "SharedBatchNorm", "share_batch_norm"]

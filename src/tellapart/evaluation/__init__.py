@@ -2,15 +2,20 @@
 
 from tellapart.evaluation.clusters import Clustering, clustering
 from tellapart.evaluation.frozen import frozen
+from tellapart.evaluation.links import link_auc, unlinked_pairs
 from tellapart.evaluation.neighbours import nearest_neighbours
+from tellapart.evaluation.nodes import Questions, nodes
 from tellapart.evaluation.probe import Probe, linear_probe
 from tellapart.evaluation.retrieval import Retrieval, both_ways, chance, found_by, retrieval
+from tellapart.evaluation.splits import Splits, probe_over_splits
 from tellapart.evaluation.table import Table
 
 __all__ = [
     "Clustering",
     "Probe",
+    "Questions",
     "Retrieval",
+    "Splits",
     "Table",
     "both_ways",
     "chance",
@@ -18,6 +23,10 @@ __all__ = [
     "found_by",
     "frozen",
     "linear_probe",
+    "link_auc",
     "nearest_neighbours",
+    "nodes",
+    "probe_over_splits",
     "retrieval",
+    "unlinked_pairs",
 ]

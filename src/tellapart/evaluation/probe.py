@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tellapart.evaluation.labels import Labels
 
+_CHUNK = 8192
+
 
 @dataclass(frozen=True, eq=False)
 class Probe:
@@ -78,26 +80,30 @@ def linear_probe(
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    known, asked = _standardised(train, queries)
+    standardise = _Standardise(train)
+    known = standardise(train)
     model = LogisticRegression(C=regularisation, max_iter=max_steps)
     # Products with so few columns wait for memory: further threads only wait for one another, and take longer.
     with threadpool_limits(1, user_api="blas"):
         converged = _fit(model, known, labels.cpu().numpy())
-        predicted = torch.from_numpy(model.predict(asked))
-    return Probe(predicted.to(queries.device), converged, int(model.n_iter_[0]))
+        # In chunks: queries may be many more than there is memory for in float64.
+        told = [torch.from_numpy(model.predict(standardise(chunk))) for chunk in queries.split(_CHUNK)]
+    return Probe(torch.cat(told).to(queries.device), converged, int(model.n_iter_[0]))
 
 
-def _standardised(
-    train: Float[Tensor, "m d"], queries: Float[Tensor, "n d"]
-) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, "n d"]]:
-    """Both with the training set's mean taken off and divided by its deviation; zero where that is constant."""
-    # In float64: where a mean is large beside its deviation, the difference loses digits.
-    known, asked = train.detach().cpu().double(), queries.detach().cpu().double()
-    mean, deviation = known.mean(dim=0), known.std(dim=0, correction=0)
-    # By its range: the deviation of a constant is not always 0 when rounded.
-    constant = (known.amax(dim=0) == known.amin(dim=0)) | (deviation == 0)
-    deviation = deviation.masked_fill(constant, math.inf)
-    return ((known - mean) / deviation).numpy(), ((asked - mean) / deviation).numpy()
+class _Standardise:
+    """Takes the training set's mean off, and divides by its deviation; zero where that is constant."""
+
+    def __init__(self, train: Float[Tensor, "m d"]) -> None:
+        # In float64: where a mean is large beside its deviation, the difference loses digits.
+        known = train.detach().cpu().double()
+        self.mean, deviation = known.mean(dim=0), known.std(dim=0, correction=0)
+        # By its range: the deviation of a constant is not always 0 when rounded.
+        constant = (known.amax(dim=0) == known.amin(dim=0)) | (deviation == 0)
+        self.deviation = deviation.masked_fill(constant, math.inf)
+
+    def __call__(self, vectors: Float[Tensor, "n d"]) -> Float[np.ndarray, "n d"]:
+        return ((vectors.detach().cpu().double() - self.mean) / self.deviation).numpy()
 
 
 def _fit(model: Any, embeddings: Float[np.ndarray, "m d"], labels: Int[np.ndarray, " m"]) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tellapart.data import PictureSet, load_held_out, pixel_ids
-from tellapart.data.gallery import MAX_THUMBNAILS, Gallery, thumbnails
+from tellapart.data.gallery import MAX_SHOWN, Gallery, thumbnails
 from tellapart.errors import require_option
 from tellapart.evaluation import Table, found_by, frozen
 from tellapart.pictures.network import Network, make_views
@@ -105,7 +105,7 @@ class Study:
         parts = (self.training, self.test)
         is_out = torch.arange(sum(map(len, parts))) >= len(self.training)
         # Not the first ones: files come sorted by their labels.
-        drawn = np.random.default_rng(self.options.seed).permutation(len(self.test))[:MAX_THUMBNAILS]
+        drawn = np.random.default_rng(self.options.seed).permutation(len(self.test))[:MAX_SHOWN]
         shown = torch.zeros_like(is_out).index_fill(0, len(self.training) + torch.from_numpy(drawn), True)
         return Gallery(
             names=[name for part in parts for name in part.names],

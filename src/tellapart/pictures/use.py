@@ -74,8 +74,8 @@ class Uses:
         _, network = self.networks(config, run)
         gallery = Gallery.load(run.gallery)
         if query in gallery.names and not Path(query).exists():
-            return gallery.best_pictures(gallery.pictures[gallery.names.index(query)], k)
+            return gallery.best(gallery.pictures[gallery.names.index(query)], k)
         found = load_pictures(query, *Form.noted(run))
         if len(found) != 1:
             raise InputError(f"{query}: holds {len(found)} pictures. Name a single one.")
-        return gallery.best_pictures(network.embed(found.pictures)[0], k)
+        return gallery.best(network.embed(found.pictures)[0], k)

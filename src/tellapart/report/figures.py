@@ -94,10 +94,11 @@ def rank_map(places: Float[np.ndarray, "n 2"], ranks: Int[np.ndarray, " n"]) -> 
     return _map(places, groups)
 
 
-def label_map(places: Float[np.ndarray, "n 2"], labels: list[str] | None) -> go.Figure:
-    """Pictures by their place on the map, coloured by their labels, the most frequent first; alike without labels."""
+def label_map(places: Float[np.ndarray, "n 2"], labels: list[str] | None, what: str) -> go.Figure:
+    """Things by their place on the map, coloured by their labels, the most frequent first; alike without labels."""
     if labels is None:
-        return _map(places, [("pictures", np.full(len(places), True), BLUE, "circle")]).update_layout(showlegend=False)
+        return _map(places, [(what, np.full(len(places), True), BLUE, "circle")]).update_layout(showlegend=False)
+    labels = [label or "no label" for label in labels]
     names = [name for name, _ in Counter(labels).most_common()]
     styles = [(colour, symbol) for symbol in _SYMBOLS for colour in _COLOURS]
     shown, rest = (names, []) if len(names) <= len(styles) else (names[: len(styles) - 1], names[len(styles) - 1 :])

@@ -13,7 +13,9 @@ const map = document.getElementById("map");
 
 function show(event) {
   const item = hover[event.points[0].customdata];
-  card.querySelector("img").src = item.image;
+  const image = card.querySelector("img");
+  image.hidden = !item.image;
+  if (item.image) image.src = item.image;
   card.querySelector("p").textContent = item.text;
   card.hidden = false;
   const x = Math.min(event.event.clientX + 16, window.innerWidth - card.offsetWidth - 8);

@@ -1,4 +1,4 @@
-"""Fills the page: what the run folder holds becomes figures, a table and pictures found."""
+"""Fills the page: what the run folder holds becomes figures, a table and things found."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def write_report(run: Run, output: Path | None) -> Path:
         log=log,
         shown=shown,
         figures=_figures(log, shown),
-        hover=[{"text": text, "image": image} for text, image in zip(shown.captions, shown.thumbnails, strict=True)],
+        hover=[{"text": text, "image": image} for text, image in zip(shown.captions, _images(shown), strict=True)],
         found=_found(shown),
         plotly=get_plotlyjs(),
     )
@@ -60,8 +60,12 @@ def write_report(run: Run, output: Path | None) -> Path:
 def _figures(log: figures.Log, shown: Shown) -> dict[str, Any]:
     places = _flat_map(shown.pictures)
     others = shown.candidates & ~shown.counterparts
-    what = "picture and text" if shown.by_text else "two pictures"
-    drawn = figures.rank_map(places, shown.ranks()) if shown.by_text else figures.label_map(places, shown.labels)
+    what = f"{shown.kind} and text" if shown.by_text else f"two {shown.kind}s"
+    drawn = (
+        figures.rank_map(places, shown.ranks())
+        if shown.by_text
+        else figures.label_map(places, shown.labels, f"{shown.kind}s")
+    )
     made = {
         "loss": figures.loss_curve(log),
         "information": figures.information_curve(log),
@@ -71,6 +75,10 @@ def _figures(log: figures.Log, shown: Shown) -> dict[str, Any]:
         **{f"panel-{gauge.name}": gauge.curve(log) for gauge in gauges(log)},
     }
     return {name: json.loads(figure.to_json()) for name, figure in made.items()}
+
+
+def _images(shown: Shown) -> list[str] | list[None]:
+    return [None] * len(shown.captions) if shown.thumbnails is None else shown.thumbnails
 
 
 def _times(log: figures.Log) -> dict[str, Any]:
@@ -96,8 +104,8 @@ def _flat_map(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
 
 
 def _found(shown: Shown) -> list[dict[str, Any]]:
-    """For a few queries, drawn at random, the pictures found, best first."""
-    n = len(shown.captions)
+    """For a few queries, drawn at random, what is found, best first."""
+    n, images = len(shown.captions), _images(shown)
     cosines = np.where(shown.candidates, shown.cosines, -np.inf)
     chosen = np.sort(np.random.default_rng(0).permutation(n)[:_N_QUERIES])
     result = []
@@ -105,14 +113,14 @@ def _found(shown: Shown) -> list[dict[str, Any]]:
         order = np.argsort(-cosines[:, query], kind="stable")[: min(_N_FOUND, shown.candidates[:, query].sum())]
         hits = [
             {
-                "image": shown.thumbnails[row],
+                "image": images[row],
                 "text": shown.captions[row],
                 "score": f"{shown.cosines[row, query]:.2f}",
                 "right": bool(shown.counterparts[row, query]),
             }
             for row in order
         ]
-        result.append({"text": shown.captions[query], "image": shown.thumbnails[query], "hits": hits})
+        result.append({"text": shown.captions[query], "image": images[query], "hits": hits})
     return result
 
 

@@ -1,4 +1,4 @@
-"""What a report shows of a gallery: the held-out pictures that have a thumbnail, and what finds what among them."""
+"""What a report shows of a gallery: held-out pictures, or rows that cannot be seen, and what finds what among them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from tellapart.data import text_id
+from tellapart.data.gallery import MAX_SHOWN
 from tellapart.relations import everyone, paired, same
 
 if TYPE_CHECKING:
@@ -24,11 +25,16 @@ if TYPE_CHECKING:
 class Shown:
     """Pictures, what to call them, the cosines by which each query finds them, and who is whose counterpart.
 
-    A query is a picture's text or, without texts, the picture, which looks for the others.
+    A query is a picture's text or, without texts, the picture, which looks for the others. In place of pictures there
+    may be other things, without thumbnails.
     """
 
+    kind: str
+    """What a row is, as one calls it: a picture, a node."""
+    which: str
+    """Which rows these are, in the plural, as in "held-out pictures"."""
     captions: list[str]
-    thumbnails: list[str]
+    thumbnails: list[str] | None
     pictures: Float[np.ndarray, "n d"]
     cosines: Float[np.ndarray, "n n"]
     """Of picture i and query j."""
@@ -41,8 +47,8 @@ class Shown:
     @classmethod
     def of(cls, gallery: Gallery) -> Shown:
         """What to show of a gallery."""
-        rows = [row for row, png in enumerate(gallery.thumbnails) if png is not None]
-        pngs = [gallery.thumbnails[row] for row in rows]
+        rows = _rows(gallery)
+        pngs = None if gallery.thumbnails is None else [gallery.thumbnails[row] for row in rows]
         names, texts, labels = (
             None if column is None else [column[row] for row in rows]
             for column in (gallery.names, gallery.texts, gallery.labels)
@@ -50,15 +56,20 @@ class Shown:
         pictures = gallery.pictures[rows]
         if texts is not None:
             # Equal pictures have equal PNG files.
-            counterparts = same([text_id(text) for text in texts]) | same(pngs)
+            counterparts = same([text_id(text) for text in texts]) | (paired() if pngs is None else same(pngs))
             candidates = everyone()
         else:
             candidates = ~paired()
-            counterparts = candidates & (same(labels) if labels is not None else paired())
+            # Those without a label have nothing in common.
+            alike = None if labels is None else same([label or row for row, label in enumerate(labels)])
+            counterparts = candidates & (paired() if alike is None else alike)
         queries = pictures if gallery.captions is None else gallery.captions[rows]
+        held_out = bool(gallery.held_out[rows].all())
         return cls(
+            kind=gallery.kind,
+            which=f"{'held-out ' if held_out else ''}{gallery.kind}s",
             captions=texts or _captions(names or [], labels),
-            thumbnails=["data:image/png;base64," + base64.b64encode(png).decode() for png in pngs if png is not None],
+            thumbnails=None if pngs is None else [_as_source(png) for png in pngs if png is not None],
             pictures=pictures.numpy(),
             cosines=(pictures @ queries.T).numpy(),
             counterparts=_matrix(counterparts, pictures),
@@ -74,8 +85,21 @@ class Shown:
         return ranks
 
 
+def _rows(gallery: Gallery) -> list[int]:
+    """Those with a thumbnail; where nothing has one, so many drawn at random."""
+    if gallery.thumbnails is not None:
+        return [row for row, png in enumerate(gallery.thumbnails) if png is not None]
+    return sorted(np.random.default_rng(0).permutation(len(gallery.names))[:MAX_SHOWN].tolist())
+
+
+def _as_source(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
 def _captions(names: list[str], labels: list[str] | None) -> list[str]:
-    return names if labels is None else [f"{label} · {name}" for label, name in zip(labels, names, strict=True)]
+    if labels is None:
+        return names
+    return [f"{label} · {name}" if label else name for label, name in zip(labels, names, strict=True)]
 
 
 def _matrix(relation: Relation, rows: Tensor) -> Bool[np.ndarray, "n n"]:

@@ -212,7 +212,7 @@ def search(config: Config, run: Run, query: str, k: int) -> list[Hit]:
     """
     model = CLIP(config)
     run.load_weights(model)
-    return Gallery.load(run.gallery).best_pictures(model.embed_texts([query])[0], k)
+    return Gallery.load(run.gallery).best(model.embed_texts([query])[0], k)
 
 
 def measure(config: Config, model: CLIP, pairs: Pairs, title: str) -> Table:

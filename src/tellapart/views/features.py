@@ -19,7 +19,7 @@ def drop_features(
     """Set whole columns to 0, each with probability `rate`, the same for all rows; the others stay as they are.
 
     Args:
-        features: `(n, d)`, one row per node.
+        features: `(n, d)`, one row per node; dense, or sparse with coordinates (COO).
         rate: the probability that a column is dropped, in [0, 1].
         generator: where the randomness comes from.
 
@@ -34,4 +34,14 @@ def drop_features(
     if not 0 <= rate <= 1:
         raise ValueError(requirement("rate", "lie in [0, 1]", rate))
     dropped = torch.rand(features.shape[1], generator=generator, device=features.device) < rate
-    return features.masked_fill(dropped, 0)
+    if not features.is_sparse:
+        return features.masked_fill(dropped, 0)
+    features = features.coalesce()
+    kept = ~dropped[features.indices()[1]]
+    return torch.sparse_coo_tensor(
+        features.indices()[:, kept],
+        features.values()[kept],
+        features.shape,
+        is_coalesced=True,
+        check_invariants=False,
+    )

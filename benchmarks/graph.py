@@ -1,0 +1,146 @@
+"""Nodes of two real graphs: raw features, an untrained network, GRACE and neighbours as counterparts, side by side.
+
+    python benchmarks/graph.py                                  everything; writes and prints results/graph.md
+    python benchmarks/graph.py --data debian --seeds 0          some of it; prints its table
+
+The graphs are those of `graph_data.py`, fetched into a cache. Each training is an ordinary `tellapart train graph` in a
+process of its own; runs/graph keeps them, and what is complete is not trained again. GRACE and we have the same
+network, views and steps, and each the temperature that did best for it on seed 0. The 20 splits of the linear probe are
+the same for all; the seed decides the first weights, the views and which edges are held out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graph_data import graph_tables
+
+RESULTS = Path(__file__).parent / "results" / "graph.md"
+DATA = {
+    "debian": {"epochs": 40},
+    "wordnet-15k": {"epochs": 40},
+    "wordnet": {"epochs": 10},
+}
+GRACE, OURS = "GRACE", "neighbours"
+SYSTEMS = {
+    GRACE: {"counterparts": "itself", "line_up": "both", "temperature": 0.3},
+    OURS: {"counterparts": "neighbours", "line_up": "other", "temperature": 0.3},
+}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training: the graph, the system, the seed, and which of its embeddings are measured."""
+
+    data: str
+    system: str
+    seed: int
+    measured: str
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.data}-{self.system}-{self.seed}"
+
+    def words(self, folder: Path) -> list[str]:
+        """The arguments of `graph_run.py`."""
+        options = DATA[self.data] | SYSTEMS[self.system] | {"seed": self.seed}
+        words = [self.measured, "train", "graph", "--data", str(graph_tables(self.data))]
+        words += ["--run", str(folder / self.name), "--resume"]
+        return words + [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+
+def trials(data: list[str], seeds: list[int]) -> list[Trial]:
+    """All trainings; raw features are measured once for each graph, untrained networks once for each seed."""
+    found = []
+    for name in data:
+        found += [Trial(name, OURS, seed, "networks" if i else "all") for i, seed in enumerate(seeds)]
+        found += [Trial(name, GRACE, seed, "trained") for seed in seeds]
+    return found
+
+
+def run(trial: Trial, folder: Path) -> None:
+    """Train unless that is done; the log is kept beside the run."""
+    if (folder / trial.name / "took.json").is_file():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    print(trial.name, flush=True)
+    script, environment = Path(__file__).with_name("graph_run.py"), os.environ | {"OMP_NUM_THREADS": "1"}
+    with (folder / f"{trial.name}.txt").open("w", encoding="utf-8") as log:
+        words = [sys.executable, str(script), *trial.words(folder)]
+        subprocess.run(words, check=True, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+
+def table(data: list[str], seeds: list[int], folder: Path) -> str:
+    """What the runs found, as Markdown."""
+    lines = ["| | | linear probe | ± splits | link AUC | minutes | peak, GiB |", "|---" * 7 + "|"]
+    for name in data:
+        runs = {system: [_read(folder, Trial(name, system, seed, "")) for seed in seeds] for system in (OURS, GRACE)}
+        first = runs[OURS][0]["rows"]
+        rows = {
+            "chance": [first["chance"]],
+            "raw features": [first["raw features"]],
+            "untrained": [found["rows"]["untrained"] for found in runs[OURS]],
+            GRACE: [found["rows"]["trained"] for found in runs[GRACE]],
+            OURS: [found["rows"]["trained"] for found in runs[OURS]],
+        }
+        for i, (row, found) in enumerate(rows.items()):
+            probe, deviations, areas = zip(*found, strict=True)
+            cells = [_spread(probe), f"{statistics.mean(deviations):.3f}" if row != "chance" else "", _spread(areas)]
+            cells += [_spread([x[what] for x in runs[row]], how) for what, how in _TOOK] if row in runs else ["", ""]
+            lines.append("| " + " | ".join([name if i == 0 else "", row, *cells]) + " |")
+    titles = [f"{name}: {_read(folder, Trial(name, OURS, seeds[0], ''))['title']}" for name in data]
+    options = "; ".join(f"{system}: {_said(options)}" for system, options in SYSTEMS.items())
+    epochs = ", ".join(f"{name} {DATA[name]['epochs']}" for name in data)
+    which = f"Seeds {', '.join(map(str, seeds))}, one core each. Epochs: {epochs}"
+    lines += ["", f"{'; '.join(titles)}. {which}. {options}."]
+    return "\n".join(lines) + "\n"
+
+
+_TOOK = (("minutes", ".1f"), ("peak", ".1f"))
+
+
+def _read(folder: Path, trial: Trial) -> dict[str, Any]:
+    results, took = (json.loads((folder / trial.name / f).read_text("utf-8")) for f in ("results.json", "took.json"))
+    rows = {row[0]: [value or 0.0 for value in row[1:]] for row in results["rows"]}
+    return {"title": results["title"], "rows": rows, "minutes": took["seconds"] / 60, "peak": took["peak"] / 1024}
+
+
+def _spread(values: Any, how: str = ".3f") -> str:
+    """Mean ± sample standard deviation over the seeds."""
+    mean = format(statistics.mean(values), how)
+    return f"{mean} ± {format(statistics.stdev(values), how)}" if len(values) > 1 else mean
+
+
+def _said(options: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in options.items())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs/graph"))
+    parser.add_argument("--at-once", type=int, default=os.cpu_count(), help="runs at a time")
+    given = parser.parse_args()
+    for name in given.data:
+        graph_tables(name)
+    with ThreadPoolExecutor(given.at_once) as pool:
+        list(pool.map(lambda trial: run(trial, given.runs), trials(given.data, given.seeds)))
+    text = table(given.data, given.seeds, given.runs)
+    if (given.data, given.seeds) == (list(DATA), [0, 1, 2]):
+        RESULTS.write_text(text, encoding="utf-8")
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Nodes of a graph to embeddings: what is said of them and of those around them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from tellapart.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+_HEADS = 4
+LAYERS = ("gcn", "gat")
+
+
+class GraphNet(nn.Module):
+    """Graph convolutions of torch_geometric, each followed by a PReLU: nodes to embeddings.
+
+    "gcn" averages over a node and its neighbours, weighted by their degrees; "gat", with 4 heads, by attention.
+    Features may be dense, or sparse with coordinates (COO).
+
+    Args:
+        kind: "gcn" or "gat".
+        n_features: of each node.
+        width: of the layers but the last.
+        dim: of the embeddings; with "gat" a multiple of 4, and so is `width`.
+        layers: how many edges away a node sees.
+
+    Raises:
+        InputError: torch_geometric is missing.
+
+    Source: Kipf & Welling 2017, eq. 2; Veličković et al. 2018, eq. 5.
+    """
+
+    def __init__(self, kind: str, n_features: int, width: int, dim: int, layers: int) -> None:
+        super().__init__()
+        sizes = [n_features, *[width] * (layers - 1), dim]
+        self.layers = nn.ModuleList(_layer(kind, *pair) for pair in pairwise(sizes))
+        self.activations = nn.ModuleList(nn.PReLU() for _ in self.layers)
+
+    def forward(self, features: Float[Tensor, "n d"], edge_index: Int[Tensor, "2 e"]) -> Float[Tensor, "n dim"]:
+        """Embed all nodes; every edge stands in `edge_index` in both directions."""
+        h = features.to(next(self.parameters()).dtype)
+        for layer, activation in zip(self.layers, self.activations, strict=True):
+            h = activation(layer(h, edge_index))
+        return h
+
+
+def _layer(kind: str, n_in: int, n_out: int) -> Any:
+    try:
+        from torch_geometric.nn import GATConv, GCNConv
+    except ImportError as error:
+        raise InputError(f"the package {error.name} is missing. pip install 'tellapart[graph]'.") from error
+    return GCNConv(n_in, n_out) if kind == "gcn" else GATConv(n_in, n_out // _HEADS, heads=_HEADS)

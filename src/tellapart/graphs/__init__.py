@@ -1,0 +1,7 @@
+"""What a system of graphs is made of besides its objective: its network, and what becomes of a run."""
+
+from tellapart.graphs.network import Network
+from tellapart.graphs.study import Study
+from tellapart.graphs.use import Uses
+
+__all__ = ["Network", "Study", "Uses"]

@@ -1,0 +1,32 @@
+"""The report of a graph, whose nodes cannot be seen, opened offline in headless Chromium."""
+
+import pytest
+
+from tellapart.cli import main
+from tests.tiny import graph_arguments, write_graph
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_it_names_nodes_where_it_cannot_show_them(browser, tmp_path, labelled):
+    words = graph_arguments(data=write_graph(tmp_path / "data", labelled=labelled), epochs=2)
+    assert main(["train", "graph", "--run", str(tmp_path / "run"), *words]) == 0
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, offline=True)
+    page, trouble = context.new_page(), []
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+    page.goto(f"file://{tmp_path}/run/report.html")
+    page.wait_for_selector("#map .scatterlayer .point, #map .scatterlayer path")
+    text = page.locator("main").inner_text()
+    assert "For 9 nodes, drawn at random, those most like it of 60 nodes." in text
+    assert "picture" not in text
+    assert page.locator("main img").count() == page.locator("#card img").count() == 1
+    hits = page.locator(".hit b")
+    assert hits.count() == 45
+    assert (page.locator(".hit.right").count() > 0) == labelled
+    page.locator("#map .scatterlayer .point, #map .scatterlayer path").first.hover(force=True)
+    page.wait_for_selector("#card:not([hidden])")
+    assert not page.locator("#card img").is_visible()
+    assert "n" in page.locator("#card p").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+    assert trouble == []
+    context.close()

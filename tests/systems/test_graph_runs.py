@@ -1,0 +1,126 @@
+"""The command line for graphs: train, evaluate, embed, search, report, and resuming after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tellapart.cli import main
+from tests.tiny import graph_arguments, write_graph
+from tests.training.test_resume import assert_same_end, finish, wait_for_step
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run on the tiny graph, taken in parts."""
+    folder = tmp_path_factory.mktemp("graph")
+    words = graph_arguments(data=write_graph(folder / "data"), batch_size=24)
+    assert main(["train", "graph", "--run", str(folder / "run"), *words]) == 0
+    return folder / "run"
+
+
+def say(capsys, *words):
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_training_lowers_the_loss_and_says_what_it_learned(run):
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert np.mean([e["loss"] for e in log[-5:]]) < np.mean([e["loss"] for e in log[:5]])
+    assert {"seconds_parts", "seconds_views"} <= set(log[0])
+    table = json.loads((run / "results.json").read_text())
+    assert [row[0] for row in table["rows"]] == ["chance", "raw features", "untrained", "trained"]
+    assert table["header"] == ["", "linear probe", "±", "link AUC"]
+    assert table["rows"][3][1] > 0.5  # of three groups, guessing finds 0.35
+
+
+def test_evaluate_repeats_what_training_found_and_takes_another_graph(capsys, run, tmp_path):
+    before = (run / "results.json").read_bytes()
+    assert say(capsys, "evaluate", run)[0] == 0
+    assert (run / "results.json").read_bytes() == before
+    code, out, _ = say(capsys, "evaluate", run, "--data", write_graph(tmp_path / "other", n=80, labelled=False))
+    assert code == 0
+    assert "80 nodes" in out
+    assert "linear probe" not in out  # it has no labels
+    assert "link AUC" in out
+
+
+def test_embed_gives_a_unit_vector_for_every_node(capsys, run, tmp_path):
+    out_file = tmp_path / "x.npz"
+    code, out, _ = say(capsys, "embed", run, write_graph(tmp_path / "other", n=40), "-o", out_file)
+    assert code == 0
+    assert "40 embeddings of length 16" in out
+    with np.load(out_file, allow_pickle=False) as file:
+        assert file["name"][:2].tolist() == ["n0", "n1"]
+        assert set(file["kind"]) == {"node"}
+        np.testing.assert_allclose(np.linalg.norm(file["embedding"], axis=1), 1, rtol=1e-5)
+
+
+def test_search_finds_a_node_by_its_name_first_itself(capsys, run):
+    code, out, _ = say(capsys, "search", run, "n7", "-k", 3)
+    assert code == 0
+    lines = out.splitlines()
+    assert "Nodes for “n7”" in lines[0]
+    assert lines[2].split()[:2] == ["n7", "group"] or lines[2].split()[:2] == ["n7", "1.000"]
+    code, _, err = say(capsys, "search", run, "nobody")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "there is no node 'nobody'" in err
+
+
+def test_a_graph_of_other_features_is_refused(capsys, run, tmp_path):
+    folder = write_graph(tmp_path / "g")
+    nodes = folder / "nodes.csv"
+    nodes.write_text("\n".join(line.rpartition(",")[0] for line in nodes.read_text().splitlines()))
+    for words in (["embed", run, folder, "-o", tmp_path / "x.npz"], ["evaluate", run, "--data", folder]):
+        code, _, err = say(capsys, *words)
+        assert code == 2
+        assert "nodes have 65 features, those of the run 66" in err
+
+
+def test_a_mistake_in_the_data_is_one_line(capsys, tmp_path):
+    folder = write_graph(tmp_path / "g")
+    with (folder / "edges.csv").open("a") as file:
+        file.write("n1,n999\n")
+    code, _, err = say(capsys, "train", "graph", "--run", tmp_path / "run", "--data", folder)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "edges.csv line" in err
+
+
+def test_a_graph_without_labels_of_which_all_are_joined_can_be_learned(tmp_path, capsys):
+    names = "abcde"
+    folder = tmp_path / "g"
+    folder.mkdir()
+    (folder / "nodes.csv").write_text("node,x\n" + "".join(f"{name},{i}\n" for i, name in enumerate(names)))
+    pairs = [f"{a},{b}\n" for a in names for b in names]
+    (folder / "edges.csv").write_text("source,target\n" + "".join(pairs))
+    words = graph_arguments(data=folder, epochs=2, held_out=0.3)
+    code, out, err = say(capsys, "train", "graph", "--run", tmp_path / "run", *words)
+    assert code == 0, err
+    assert "5 self-loops were left out" in out
+
+
+def test_a_killed_run_that_is_resumed_ends_in_the_same_weights(tmp_path):
+    data = write_graph(tmp_path / "data")
+    options = {"data": data, "epochs": 60, "trainer.checkpoint_every": 7, "batch_size": 24}
+
+    def start(name):
+        command = [sys.executable, "-m", "tellapart", "train", "graph", "--run", str(tmp_path / name), "--resume"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        alone = os.environ | {"OMP_NUM_THREADS": "1"}
+        return subprocess.Popen([*command, *graph_arguments(**options)], start_new_session=True, env=alone, **pipes)
+
+    for name in ("whole", "killed"):
+        if name == "killed":
+            process = start(name)
+            wait_for_step(tmp_path / name, 20, process)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        code, _, err = finish(start(name))
+        assert code == 0, err
+    assert_same_end(tmp_path / "killed", tmp_path / "whole")
