@@ -31,6 +31,14 @@ class Source:
 SOURCES = {
     "fashion-mnist": Source("dataset-fashion-mnist", "usr/share/datasets/fashion-mnist", "MIT"),
     "wordnet": Source("wordnet-base", "usr/share/wordnet", "WordNet 3.0 (Princeton University; free use)"),
+    # Escherichia coli, Helicobacter pylori, Staphylococcus aureus and Vibrio cholerae, several strains of each.
+    "ragout": Source("ragout-examples", "usr/share/doc/ragout/examples", "BSD-3-clause"),
+    # Mycobacterium tuberculosis and Mycobacterium leprae.
+    "kmer": Source("kmer-examples", "usr/share/doc/kmer-examples", "GPL-2+; the genomes NCBI's, unrestricted"),
+    # Klebsiella pneumoniae, four strains.
+    "kleborate": Source("kleborate-examples", "usr/share/doc/kleborate/examples/data", "GPL-3+"),
+    # Streptococcus suis.
+    "abacas": Source("abacas-examples", "usr/share/doc/abacas-examples", "GPL-2+"),
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from tests.tiny import arguments, picture_arguments, write_pairs, write_patterns
+from tests.tiny import arguments, genome_arguments, picture_arguments, write_genomes, write_pairs, write_patterns
 
 # CI derandomises, so that a red run means a changed program and not an unlucky draw.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -78,3 +78,18 @@ def visit(browser):
 
     yield open_
     context.close()
+
+
+@pytest.fixture(scope="session")
+def sequenced(tmp_path_factory):
+    """A run on three tiny genomes, trained by the command line; few reads are measured and shown."""
+    from tellapart.cli import main
+    from tellapart.genomes import measure, study
+
+    folder = tmp_path_factory.mktemp("sequenced")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "_OF_A_LABEL", 60)
+        patch.setattr(study, "MAX_SHOWN", 60)
+        words = genome_arguments(data=write_genomes(folder / "genomes"))
+        assert main(["train", "genomics", "--run", str(folder / "run"), *words]) == 0
+    return folder / "run"

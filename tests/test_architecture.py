@@ -14,6 +14,7 @@ SOURCE = Path(tellapart.__file__).parent
 # DESIGN.md §5, and where it is silent: `files` and `run` write, `parser` is the command line's grammar.
 FLOORS = {
     "errors": 0,
+    "dna": 1,
     "files": 1,
     "relations": 1,
     "scores": 1,
@@ -37,6 +38,7 @@ FLOORS = {
     "training": 8,
     "report": 8,
     "explain": 8,
+    "genomes": 9,
     "pictures": 9,
     "planning": 10,
     "graphs": 9,

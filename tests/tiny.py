@@ -1,4 +1,4 @@
-"""A tiny data set that can be learned: coloured shapes and what a person would call them."""
+"""Tiny data sets that can be learned: coloured shapes and what a person would call them, patterns, genomes."""
 
 from __future__ import annotations
 
@@ -129,3 +129,36 @@ def write_graph(folder: Path, n: int = 60, labelled: bool = True) -> Path:
 def graph_arguments(**options: object) -> list[str]:
     """The graph system's tiny options as words of a command line."""
     return [f"--{name}={value}" for name, value in (GRAPH_OPTIONS | options).items()]
+
+
+# Small and quick options of the system of genomes, for `write_genomes`.
+GENOME_OPTIONS = {
+    "read_length": 50,
+    "window": 150,
+    "width": 8,
+    "dim": 8,
+    "layers": 2,
+    "batch_size": 32,
+    "epochs": 6,
+    "learning_rate": 0.01,
+    "held_out": 0.25,
+}
+
+
+def write_genomes(folder: Path, n_bases: int = 6000, labels: int = 3) -> Path:
+    """A FASTA file per label, of a composition of its own: bases that follow one another as in no other."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for label in range(labels):
+        random = np.random.default_rng(label)
+        following = random.dirichlet([0.6] * 4, size=4)
+        place, letters = 0, []
+        for _ in range(n_bases):
+            place = random.choice(4, p=following[place])
+            letters.append("ACGT"[place])
+        (folder / f"species {label}.fa").write_text(f">genome{label}\n{''.join(letters)}\n")
+    return folder
+
+
+def genome_arguments(**options: object) -> list[str]:
+    """The system of genomes' tiny options as words of a command line."""
+    return [f"--{name}={value}" for name, value in (GENOME_OPTIONS | options).items()]

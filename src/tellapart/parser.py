@@ -42,8 +42,8 @@ def build() -> ArgumentParser:
     commands.add_subcommand("train", train, help="Train a system into a run folder.")
     _add_systems(train)
     commands.add_subcommand("evaluate", _evaluate(), help="Measure a trained run on data it never saw.")
-    commands.add_subcommand("embed", _embed(), help="Turn pictures, texts or a graph's nodes into vectors.")
-    commands.add_subcommand("search", _search(), help="Find what of a run matches a text, a picture or a node.")
+    commands.add_subcommand("embed", _embed(), help="Turn pictures, texts, nodes of a graph or sequences into vectors.")
+    commands.add_subcommand("search", _search(), help="Find what is most like a text, a picture, a node or a sequence.")
     commands.add_subcommand("report", _report(), help="Write a run's report page.")
     commands.add_subcommand("explain", _explain(), help="Write a page that explains the loss by playing with it.")
     return parser
@@ -86,17 +86,19 @@ def _evaluate() -> ArgumentParser:
 
 
 def _embed() -> ArgumentParser:
-    parser = _with_run("Turn pictures, or texts if the run learned from texts, or nodes into vectors of length 1.")
+    parser = _with_run("Turn pictures, texts, nodes or sequences, whatever the run is of, into vectors of length 1.")
     what = "A picture or a folder; of texts, a .txt or a table (csv, tsv, parquet); without texts, a .npy, .npz or idx."
-    what += " For a run of graph: what it takes as --data."
+    what += " For graph: what it takes as --data; for genomics: FASTA or FASTQ."
     parser.add_argument("input", type=str, help=what)
     parser.add_argument("-o", "--output", type=str, required=True, help="The file to write: .npz or .parquet.")
     return parser
 
 
 def _search() -> ArgumentParser:
-    parser = _with_run("Find what of a run matches a text best, or is most like a picture or a node.")
-    what = "What to look for: words; a picture file for a run without texts; the name of a node for a run of graph."
+    parser = _with_run(
+        "Find the items of a run that match a text best or are most like a picture, a node or a sequence."
+    )
+    what = "What to look for: words; without texts a picture file, the name of a node, or a file with one sequence."
     parser.add_argument("query", type=str, help=what)
     parser.add_argument("-k", type=int, default=5, help="How many to show.")
     return parser

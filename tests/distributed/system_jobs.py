@@ -12,9 +12,9 @@ import torch
 from tellapart.data import Pairs, PictureSet
 from tellapart.distributed import gather, share
 from tellapart.pictures import Form
-from tellapart.systems import clip, moco, simclr
+from tellapart.systems import clip, genomics, moco, simclr
 from tests.distributed.jobs import rows_of
-from tests.tiny import MOCO_OPTIONS, OPTIONS, PICTURE_OPTIONS, patterns
+from tests.tiny import GENOME_OPTIONS, MOCO_OPTIONS, OPTIONS, PICTURE_OPTIONS, patterns
 
 
 @contextmanager
@@ -67,6 +67,17 @@ def simclrs(group, rows):
     model.make_views = views
     with in_the_world_of(group, simclr):
         return said(group, simclr.terms(model, own), model)
+
+
+def genomes(group, rows):
+    """Neighbours of a read are in other processes, too."""
+    random = np.random.default_rng(0)
+    n, here = sum(rows), rows_of(group, rows)
+    bases = torch.from_numpy(1 << random.integers(0, 4, (n, 50))).to(torch.uint8)
+    sequence, begin = torch.arange(n) % 2, torch.from_numpy(random.permutation(n) * 60)
+    model = genomics.Genomics(genomics.Config(**GENOME_OPTIONS | {"data": ""})).double()
+    with in_the_world_of(group, genomics):
+        return said(group, genomics.terms(model, genomics.Reads(bases[here], sequence[here], begin[here])), model)
 
 
 def mocos(group, rows, symmetric):

@@ -36,6 +36,12 @@ def test_simclrs_line_up_spans_the_devices(pool, size, rows):
     assert all(set(answer["candidates"].tolist()) == {3 * sum(rows) - 1} for answer in answers)
 
 
+@pytest.mark.parametrize(("size", "rows"), [(2, [5, 5]), (3, [4, 3, 4])])
+def test_reads_find_their_neighbours_on_other_devices(pool, size, rows):
+    answers, _ = assert_as_one(pool, size, system_jobs.genomes, rows)
+    assert all(set(answer["candidates"].tolist()) == {sum(rows) - 1} for answer in answers)
+
+
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize(("size", "rows"), [(2, [4, 4]), (3, [3, 2, 2])])
 def test_mocos_queue_is_one_on_all_devices(pool, size, rows, symmetric):

@@ -8,10 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.cluster import KMeans
+from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from tellapart.evaluation import Clustering, clustering
+from tellapart.evaluation import Clustering, clustering, density_clustering
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -129,3 +129,37 @@ def test_every_precision_serves(dtype):
 def test_mistakes_are_named(change, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         clustering(**({"embeddings": torch.eye(3), "labels": [1, 2, 3]} | change))
+
+
+def test_hdbscan_finds_groups_and_their_number_by_itself():
+    rng = np.random.default_rng(0)
+    truth = [0] * 20 + [1] * 30 + [2] * 25
+    found = density_clustering(around_axes(truth, rng), truth)
+    assert found == Clustering(nmi=pytest.approx(1), ari=pytest.approx(1), n_clusters=3, clustered=1.0)
+
+
+@settings(max_examples=15)
+@given(SEEDS)
+def test_what_hdbscan_leaves_out_stands_alone(seed):
+    """Against scikit-learn's own marks, with a group of its own for each one left out."""
+    rng = np.random.default_rng(seed)
+    vectors = torch.tensor(rng.normal(size=(40, 3)))
+    truth = rng.integers(0, 3, 40)
+    truth[:2] = 0, 1
+    marks = HDBSCAN(min_cluster_size=4, copy=True).fit_predict((vectors / vectors.norm(dim=1, keepdim=True)).numpy())
+    groups = [f"alone {i}" if mark < 0 else f"group {mark}" for i, mark in enumerate(marks)]
+    found = density_clustering(vectors, truth, least=4)
+    assert found.ari == pytest.approx(ari(groups, truth.tolist()), abs=1e-9)
+    assert found.nmi == pytest.approx(normalized_mutual_info_score(groups, truth), abs=1e-9)
+    assert found.clustered == pytest.approx((marks >= 0).mean())
+    assert found.n_clusters == len({mark for mark in marks if mark >= 0})
+
+
+def test_fewer_embeddings_than_the_smallest_cluster_all_stand_alone():
+    found = density_clustering(torch.eye(3), [0, 1, 1])
+    assert (found.ari, found.n_clusters, found.clustered) == (0.0, 0, 0.0)
+
+
+def test_clusters_of_fewer_than_two_are_refused():
+    with pytest.raises(ValueError, match=r"`least` must be at least 2\. Got 1"):
+        density_clustering(torch.eye(3), [0, 1, 1], least=1)

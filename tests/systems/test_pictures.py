@@ -94,7 +94,7 @@ def test_embed_gives_the_gallerys_vectors_of_unit_length(capsys, learned, tmp_pa
     gallery = Gallery.load(learned / "gallery.parquet")
     with np.load(tmp_path / "out.npz", allow_pickle=False) as file:
         order = [gallery.names.index(name) for name in file["name"]]
-        np.testing.assert_allclose(file["embedding"], gallery.pictures[order], atol=1e-5)
+        np.testing.assert_allclose(file["embedding"], gallery.vectors[order], atol=1e-5)
         np.testing.assert_allclose(np.linalg.norm(file["embedding"], axis=1), 1, rtol=1e-5)
         assert set(file["kind"]) == {"picture"}
 

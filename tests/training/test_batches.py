@@ -1,5 +1,6 @@
 """A run as a list of batches."""
 
+import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,9 +8,10 @@ from hypothesis import strategies as st
 from tellapart.training import Batches
 
 
-@given(st.integers(8, 60), st.integers(2, 20), st.integers(1, 4), st.integers(0, 5))
-def test_every_epoch_visits_every_row_once_in_batches_of_nearly_equal_size(n, size, devices, seed):
-    batches = Batches(n, size, epochs=2, seed=seed)
+@given(st.integers(8, 60), st.integers(2, 20), st.integers(1, 4), st.integers(0, 5), st.booleans())
+def test_every_epoch_visits_every_row_once_in_batches_of_nearly_equal_size(n, size, devices, seed, by_length):
+    lengths = np.random.default_rng(seed).integers(1, 500, n) if by_length else None
+    batches = Batches(n, size, epochs=2, seed=seed, lengths=lengths)
     per_epoch = batches.steps_per_epoch(devices)
     for epoch in range(2):
         parts = [
@@ -31,3 +33,22 @@ def test_a_batch_depends_on_seed_and_step_alone():
     assert torch.equal(late_first, a.rows(15, 0, 1))
     assert not torch.equal(a.rows(0, 0, 1), Batches(50, 8, 3, seed=2).rows(0, 0, 1))
     assert not torch.equal(a.rows(0, 0, 1), a.rows(a.steps_per_epoch(1), 0, 1))
+
+
+@given(st.integers(2, 12), st.integers(1, 3), st.integers(0, 5))
+def test_the_rows_of_a_step_are_of_similar_lengths_on_all_devices(n_steps, devices, seed):
+    """Groups of lengths, each twice as long as the one before it."""
+    per_step = 6 * devices
+    lengths = np.random.default_rng(seed).permutation(np.repeat(2 ** np.arange(n_steps), per_step))
+    batches = Batches(len(lengths), 6, epochs=3, seed=seed, lengths=lengths)
+    taken = [[set(lengths[batches.rows(step, d, devices)]) for d in range(devices)] for step in range(3 * n_steps)]
+    assert all(len(set.union(*step)) == 1 for step in taken)
+    orders = [[step[0] for step in taken[i : i + n_steps]] for i in range(0, 3 * n_steps, n_steps)]
+    assert n_steps < 6 or orders[0] != orders[1] != orders[2]  # not always the shortest first
+
+
+def test_rows_of_similar_lengths_do_not_meet_in_every_epoch():
+    lengths = np.random.default_rng(0).integers(100, 120, 40)
+    batches = Batches(40, 10, epochs=2, seed=0, lengths=lengths)
+    first, second = ({frozenset(batches.rows(4 * epoch + i, 0, 1).tolist()) for i in range(4)} for epoch in range(2))
+    assert not first & second

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".npz", ".parquet")
 MAX_SHOWN = 1500
-PICTURE = "picture"
+_KIND = "kind"
 
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """Named vectors; `kinds` says what each was made from ("picture", "text", "node")."""
+    """Named vectors; `kinds` says what each was made from ("picture", "text", "read", "node")."""
 
     names: list[str]
     kinds: list[str]
@@ -58,35 +58,31 @@ def check_suffix(path: Path) -> None:
 
 
 class Hit(NamedTuple):
-    """A row of the gallery that a query found, and what kind of thing it is."""
+    """A row of the gallery that a query found."""
 
     name: str
     text: str | None
     score: float
     held_out: bool
     label: str | None = None
-    kind: str = PICTURE
+    kind: str = "picture"
 
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """All pictures of a run, embedded, with their texts or labels if they have any: row i of all belongs together.
-
-    Or whatever else the run is about: `kind` says what.
-    """
+    """All items of a run, embedded, with their texts or labels if they have any: row i of all belongs together."""
 
     names: list[str]
     texts: list[str] | None
     held_out: Bool[Tensor, " n"]
-    pictures: Float[Tensor, "n d"]
+    vectors: Float[Tensor, "n d"]
     captions: Float[Tensor, "n d"] | None
     """The embeddings of the texts."""
     thumbnails: list[bytes | None] | None
-    """PNG files of `MAX_SHOWN` held-out rows at most, `None` for the others; `None` of what cannot be seen."""
+    """PNG files of `MAX_SHOWN` held-out rows at most, `None` for the others; no list if items are no pictures."""
     labels: list[str] | None = None
-    """Empty for a row without one."""
-    kind: str = PICTURE
-    """What a row is, as one calls it."""
+    kind: str = "picture"
+    """What an item is, in one word."""
 
     def save(self, path: Path) -> None:
         """Write the gallery as one Parquet file.
@@ -98,26 +94,33 @@ class Gallery:
             "name": self.names,
             "text": self.texts,
             "held_out": self.held_out.tolist(),
-            "picture_embedding": _vector_column(self.pictures),
+            "embedding": _vector_column(self.vectors),
             "text_embedding": None if self.captions is None else _vector_column(self.captions),
             "thumbnail": self.thumbnails,
             "label": self.labels,
-            "kind": [self.kind] * len(self.names),
         }
         with atomic_write(path) as file:
-            _write_parquet(file, {name: column for name, column in columns.items() if column is not None})
+            known = {name: column for name, column in columns.items() if column is not None}
+            _write_parquet(file, known, {_KIND: self.kind})
+
+    def shown(self) -> list[int]:
+        """Rows that a page has room for: those with a thumbnail, or held-out ones, or else some of all."""
+        if self.thumbnails is not None:
+            return [row for row, png in enumerate(self.thumbnails) if png is not None]
+        rows: list[int] = self.held_out.nonzero().flatten()[:MAX_SHOWN].tolist()
+        return rows or sorted(np.random.default_rng(0).permutation(len(self.names))[:MAX_SHOWN].tolist())
 
     def best(self, query: Float[Tensor, " d"], k: int) -> list[Hit]:
-        """The k rows of distinct names whose embeddings have the largest inner product with the query."""
-        scores = self.pictures @ query
+        """The k items of different names whose embeddings have the largest inner product with the query."""
+        scores = self.vectors @ query
         hits: dict[str, Hit] = {}
         for i in scores.argsort(descending=True, stable=True).tolist():
             if len(hits) == k:
                 break
             if self.names[i] not in hits:
                 text, label = (None if column is None else column[i] for column in (self.texts, self.labels))
-                score, out = scores[i].item(), bool(self.held_out[i])
-                hits[self.names[i]] = Hit(self.names[i], text, score, out, label, self.kind)
+                score, held_out = scores[i].item(), bool(self.held_out[i])
+                hits[self.names[i]] = Hit(self.names[i], text, score, held_out, label, self.kind)
         return list(hits.values())
 
     @classmethod
@@ -132,17 +135,18 @@ class Gallery:
 
         try:
             table = pq.read_table(path)
-            pictures = _vectors(table["picture_embedding"])
+            vectors = _vectors(table["embedding"])
             captions = _vectors(table["text_embedding"]) if "text_embedding" in table.column_names else None
             names, held_out = table["name"].to_pylist(), torch.tensor(table["held_out"].to_pylist())
-            texts, seen, labels, kinds = (
+            texts, thumbnails, labels = (
                 table[name].to_pylist() if name in table.column_names else None
-                for name in ("text", "thumbnail", "label", "kind")
+                for name in ("text", "thumbnail", "label")
             )
+            kind = (table.schema.metadata or {})[_KIND.encode()].decode()
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             remedy = "Make it with tellapart train … --resume"
             raise InputError(f"{path}: missing or damaged gallery of embeddings. {remedy}.") from error
-        return cls(names, texts, held_out, pictures, captions, seen, labels, kinds[0] if kinds else PICTURE)
+        return cls(names, texts, held_out, vectors, captions, thumbnails, labels, kind)
 
 
 def thumbnails(pictures: UInt8[Tensor, "n c size size"], wanted: Bool[Tensor, " n"]) -> list[bytes | None]:
@@ -170,8 +174,8 @@ def _vectors(column: pa.ChunkedArray) -> Tensor:
     return torch.from_numpy(np.stack(whole.to_numpy(zero_copy_only=False)).astype(np.float32))
 
 
-def _write_parquet(file: io.BytesIO, columns: dict[str, object]) -> None:
+def _write_parquet(file: io.BytesIO, columns: dict[str, object], metadata: dict[str, str] | None = None) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table(columns), file)
+    pq.write_table(pa.table(columns, metadata=metadata), file)

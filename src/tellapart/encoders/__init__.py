@@ -2,8 +2,19 @@
 
 from tellapart.encoders.backbones import Backbone
 from tellapart.encoders.batch_norm import SharedBatchNorm, share_batch_norm
+from tellapart.encoders.dna import DilatedConv
 from tellapart.encoders.graph import GraphNet
 from tellapart.encoders.image import ConvNet
+from tellapart.encoders.kmers import kmer_profile
 from tellapart.encoders.text import NgramBag
 
-__all__ = ["Backbone", "ConvNet", "GraphNet", "NgramBag", "SharedBatchNorm", "share_batch_norm"]
+__all__ = [
+    "Backbone",
+    "ConvNet",
+    "DilatedConv",
+    "GraphNet",
+    "NgramBag",
+    "SharedBatchNorm",
+    "kmer_profile",
+    "share_batch_norm",
+]

@@ -1,7 +1,8 @@
 """How good embeddings are, measured on what training never saw."""
 
-from tellapart.evaluation.clusters import Clustering, clustering
+from tellapart.evaluation.clusters import Clustering, clustering, density_clustering
 from tellapart.evaluation.frozen import frozen
+from tellapart.evaluation.invariance import relative_distance
 from tellapart.evaluation.links import link_auc, unlinked_pairs
 from tellapart.evaluation.neighbours import nearest_neighbours
 from tellapart.evaluation.nodes import Questions, nodes
@@ -20,6 +21,7 @@ __all__ = [
     "both_ways",
     "chance",
     "clustering",
+    "density_clustering",
     "found_by",
     "frozen",
     "linear_probe",
@@ -27,6 +29,7 @@ __all__ = [
     "nearest_neighbours",
     "nodes",
     "probe_over_splits",
+    "relative_distance",
     "retrieval",
     "unlinked_pairs",
 ]

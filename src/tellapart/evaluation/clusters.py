@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from tellapart.errors import check_embeddings, requirement
@@ -19,18 +20,21 @@ if TYPE_CHECKING:
     from tellapart.evaluation.labels import Labels
 
 _STARTS = 10
+_ALONE = -1  # HDBSCAN's mark
 
 
 @dataclass(frozen=True)
 class Clustering:
     """How well clusters agree with labels: 1 if they are the same partition; and how many clusters were found.
 
-    They are fewer than were asked for where fewer embeddings differ.
+    K-means finds fewer than were asked for where fewer embeddings differ.
     """
 
     nmi: float
     ari: float
     n_clusters: int
+    clustered: float = 1.0
+    """The share of the embeddings that are in a cluster."""
 
 
 def clustering(
@@ -61,22 +65,19 @@ def clustering(
     Vassilvitskii 2007, §2.2.
 
     >>> clustering(torch.tensor([[1.0, 0.0], [3.0, 0.1], [0.0, 1.0], [0.1, 2.0]]), [7, 7, -2, -2])
-    Clustering(nmi=1.0, ari=1.0, n_clusters=2)
+    Clustering(nmi=1.0, ari=1.0, n_clusters=2, clustered=1.0)
     """
-    check_embeddings("embeddings", embeddings)
-    numbers = integer_labels("labels", labels, n := len(embeddings), n_classes=2).cpu().numpy()
+    numbers, vectors = _checked(embeddings, labels)
     wanted = len(set(numbers.tolist())) if n_clusters is None else n_clusters
-    if not 1 <= wanted <= n:
-        raise ValueError(requirement("n_clusters", f"lie between 1 and {n}, the number of embeddings", wanted))
+    if not 1 <= wanted <= len(vectors):
+        must = f"lie between 1 and {len(vectors)}, the number of embeddings"
+        raise ValueError(requirement("n_clusters", must, wanted))
     if not 0 <= seed < 2**32:
         raise ValueError(requirement("seed", "lie between 0 and 2^32 - 1", seed))
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
     from threadpoolctl import threadpool_limits
 
-    precise = torch.promote_types(embeddings.dtype, torch.float32)
-    vectors = unit(embeddings.detach().to(precise), "embeddings").cpu().numpy()
     with (
         # It warns of clusters fewer than asked for, which the result states.
         warnings.catch_warnings(action="ignore", category=ConvergenceWarning),
@@ -84,5 +85,56 @@ def clustering(
         threadpool_limits(1, user_api="blas"),
     ):
         found = KMeans(wanted, n_init=_STARTS, random_state=seed).fit_predict(vectors)
-    nmi, ari = normalized_mutual_info_score(numbers, found), adjusted_rand_score(numbers, found)
-    return Clustering(float(nmi), float(ari), len(set(found.tolist())))
+    return _agreement(numbers, found)
+
+
+def density_clustering(embeddings: Float[Tensor, "n d"], labels: Labels, *, least: int | None = None) -> Clustering:
+    """Group unit embeddings by HDBSCAN, which finds how many groups there are, and compare them with the labels.
+
+    NMI and ARI are as in `clustering`. Embeddings that lie too thinly for any cluster stand alone, each as a group of
+    its own: to leave everything alone gives ARI 0.
+
+    Args:
+        embeddings: they count by their direction only.
+        labels: any integers, one each.
+        least: members of the smallest cluster, 2 or more; by default 2 % of the embeddings, and at least 5.
+
+    Raises:
+        TypeError: embeddings that are not floating-point, labels that are not integers.
+        ValueError: no embeddings, ones that are not finite, labels of another number or all the same, or clusters of
+            fewer than 2.
+
+    Source: Campello, Moulavi & Sander 2013, with Euclidean distances.
+
+    >>> near = torch.tensor([[1.0, 0.0]] * 6 + [[0.0, 1.0]] * 6) + torch.linspace(0, 0.01, 12)[:, None]
+    >>> density_clustering(near, [7] * 6 + [-2] * 6)
+    Clustering(nmi=1.0, ari=1.0, n_clusters=2, clustered=1.0)
+    """
+    numbers, vectors = _checked(embeddings, labels)
+    size = max(5, len(vectors) // 50) if least is None else least
+    if size < 2:
+        raise ValueError(requirement("least", "be at least 2", least))
+    if size > len(vectors):  # nothing can be a cluster
+        return _agreement(numbers, np.full(len(vectors), _ALONE))
+    from sklearn.cluster import HDBSCAN
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        return _agreement(numbers, HDBSCAN(min_cluster_size=size, copy=True).fit_predict(vectors))
+
+
+def _checked(embeddings: Tensor, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """The labels, and the embeddings at length 1."""
+    check_embeddings("embeddings", embeddings)
+    numbers = integer_labels("labels", labels, len(embeddings), n_classes=2).cpu().numpy()
+    precise = torch.promote_types(embeddings.dtype, torch.float32)
+    return numbers, unit(embeddings.detach().to(precise), "embeddings").cpu().numpy()
+
+
+def _agreement(truth: np.ndarray, found: np.ndarray) -> Clustering:
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    alone = found == _ALONE
+    groups = np.where(alone, np.arange(len(found)) + found.max() + 1, found)
+    nmi, ari = normalized_mutual_info_score(truth, groups), adjusted_rand_score(truth, groups)
+    return Clustering(float(nmi), float(ari), len(set(found[~alone].tolist())), float(1 - alone.mean()))

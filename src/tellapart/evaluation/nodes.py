@@ -69,8 +69,8 @@ def nodes(models: dict[str, tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], 
         header.append("link AUC")
         held_out, others = asked.linked.shape[1], asked.unlinked.shape[1]
         notes.append(
-            f"Link AUC: how often the cosine of two nodes that one of {held_out} edges held out joins is larger than that "
-            f"of two that none does; {others} such pairs, drawn at random."
+            f"Link AUC: how often the cosine of two nodes that one of {held_out} held-out edges joins is larger "
+            f"than that of two that none does; {others} such pairs, drawn at random."
         )
     return Table(title, header, rows, ["", *(".3f" for _ in header[1:])], notes)
 

@@ -70,4 +70,4 @@ class Uses:
         gallery = Gallery.load(run.gallery)
         if query not in gallery.names:
             raise InputError(f"query: there is no node {query!r}. Nodes are called as in {config.data}.")
-        return gallery.best(gallery.pictures[gallery.names.index(query)], k)
+        return gallery.best(gallery.vectors[gallery.names.index(query)], k)

@@ -111,7 +111,7 @@ class Study:
             names=[name for part in parts for name in part.names],
             texts=None,
             held_out=is_out,
-            pictures=torch.cat([network.embed(part.pictures) for part in parts]),
+            vectors=torch.cat([network.embed(part.pictures) for part in parts]),
             captions=None,
             thumbnails=thumbnails(torch.cat([part.pictures for part in parts]), shown),
             labels=[name for part in parts for name in _label_names(part)] if self.has_labels() else None,

@@ -74,7 +74,7 @@ class Uses:
         _, network = self.networks(config, run)
         gallery = Gallery.load(run.gallery)
         if query in gallery.names and not Path(query).exists():
-            return gallery.best(gallery.pictures[gallery.names.index(query)], k)
+            return gallery.best(gallery.vectors[gallery.names.index(query)], k)
         found = load_pictures(query, *Form.noted(run))
         if len(found) != 1:
             raise InputError(f"{query}: holds {len(found)} pictures. Name a single one.")

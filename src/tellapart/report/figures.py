@@ -85,7 +85,7 @@ def score_histogram(positive: Float[np.ndarray, " p"], negative: Float[np.ndarra
 
 
 def rank_map(places: Float[np.ndarray, "n 2"], ranks: Int[np.ndarray, " n"]) -> go.Figure:
-    """Pictures by their place on the map, coloured by the rank at which their own text is found."""
+    """Items by their place on the map, coloured by the rank at which their own text is found."""
     groups = [
         ("found first", ranks == 1, BLUE, "circle"),
         ("among the ten best", (ranks > 1) & (ranks <= 10), ORANGE, "square"),

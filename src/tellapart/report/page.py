@@ -58,7 +58,7 @@ def write_report(run: Run, output: Path | None) -> Path:
 
 
 def _figures(log: figures.Log, shown: Shown) -> dict[str, Any]:
-    places = _flat_map(shown.pictures)
+    places = _flat_map(shown.vectors)
     others = shown.candidates & ~shown.counterparts
     what = f"{shown.kind} and text" if shown.by_text else f"two {shown.kind}s"
     drawn = (

@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batches:
     """Which rows each device takes at each step.
 
     Every epoch visits all rows once, in an order drawn from (seed, epoch), in batches of nearly equal
     size and at most `batch_size` (3 rows where 2 would leave one alone): there is no small last batch,
     whose line-up would be easy.
+
+    With `lengths` the rows of a step are of similar lengths: little is padded, and length tells nobody apart.
 
     >>> batches = Batches(n_rows=10, batch_size=4, epochs=2, seed=0)
     >>> batches.n_steps(n_devices=1), [len(batches.rows(step, 0, 1)) for step in range(3)]
@@ -31,6 +33,7 @@ class Batches:
     batch_size: int
     epochs: int
     seed: int
+    lengths: Int[np.ndarray, " n_rows"] | None = None
 
     def steps_per_epoch(self, n_devices: int) -> int:
         """Steps until every row was visited once."""
@@ -44,11 +47,18 @@ class Batches:
     def rows(self, step: int, device: int, n_devices: int) -> Int[Tensor, " b"]:
         """The rows of one device at one step, counted from 0."""
         epoch, position = divmod(step, per_epoch := self.steps_per_epoch(n_devices))
-        order = _order(self.n_rows, self.seed, epoch)
+        order, steps = _order(self, epoch, per_epoch)
         parts = torch.tensor_split(order, per_epoch * n_devices)
-        return parts[position * n_devices + device]
+        return parts[steps[position] * n_devices + device]
 
 
 @lru_cache(maxsize=2)
-def _order(n_rows: int, seed: int, epoch: int) -> Tensor:
-    return torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(n_rows))
+def _order(batches: Batches, epoch: int, per_epoch: int) -> tuple[Int[Tensor, " n_rows"], list[int]]:
+    """The rows of an epoch, and in which order of steps they are taken."""
+    random = np.random.default_rng([batches.seed, epoch])
+    order = random.permutation(batches.n_rows)
+    if batches.lengths is None:
+        return torch.from_numpy(order), list(range(per_epoch))
+    # By a tenth more or less, so that the same rows do not meet in every epoch.
+    similar = np.argsort(batches.lengths[order] * random.uniform(0.9, 1.1, batches.n_rows))
+    return torch.from_numpy(order[similar]), random.permutation(per_epoch).tolist()

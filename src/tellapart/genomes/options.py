@@ -1,0 +1,52 @@
+"""The options of data, reads and training. The docstrings are the command line's help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tellapart.errors import require_option
+
+
+@dataclass(frozen=True)
+class GenomeOptions:
+    """Data, reads and training."""
+
+    data: str
+    """A FASTA or FASTQ file of genomes, contigs or reads, gzipped or not, or a folder of them (a label each)."""
+    held_out: float = 0.2
+    """Share of the bases of every label that training never sees: whole regions, or reads."""
+    seed: int = 0
+    """Decides what is held out, the first weights, the order of the batches and all reads."""
+    epochs: int = 10
+    """How often the first reads of the pairs cover the data."""
+    batch_size: int = 512
+    """Pairs of reads in a batch at most, on each device."""
+    learning_rate: float = 3e-3
+    """Step size of AdamW at its peak."""
+    weight_decay: float = 1e-2
+    """Pull of the weights towards zero."""
+    read_length: int = 150
+    """Bases of a read that is taken from a genome or a contig; of shorter sequences it is three fifths at most."""
+    window: int = 5000
+    """How many bases apart two counterparts may begin; they overlap for 0."""
+    error_rate: float = 0.01
+    """Probability that a base is read wrongly, in training and in the evaluation's reads."""
+    indels: float = 0.0
+    """Share of these errors that are insertions and deletions, and not substitutions."""
+
+    def __post_init__(self) -> None:
+        for name, most in (("epochs", 10**6), ("read_length", 10**6)):
+            value = getattr(self, name)
+            require_option(name, 1 <= value <= most, f"lie between 1 and {most}", value)
+        for name in ("error_rate", "indels"):
+            require_option(name, 0 <= getattr(self, name) <= 1, "lie in [0, 1]", getattr(self, name))
+        require_option("window", 0 <= self.window <= 10**9, "lie between 0 and 10^9", self.window)
+        require_option("held_out", 0 < self.held_out < 1, "lie between 0 and 1", self.held_out)
+        require_option("seed", 0 <= self.seed < 2**32, "lie between 0 and 2^32 - 1", self.seed)
+        require_option("learning_rate", self.learning_rate > 0, "be positive", self.learning_rate)
+        require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
+        must = "be at least 2: a line-up needs somebody else"
+        require_option("batch_size", self.batch_size >= 2, must, self.batch_size)
+        if Path(self.data).exists():  # so that the run can be used from any folder
+            object.__setattr__(self, "data", str(Path(self.data).resolve()))

@@ -1,0 +1,53 @@
+"""The report of a run whose items are no pictures, opened offline in headless Chromium."""
+
+import re
+
+import pytest
+
+
+@pytest.fixture
+def page(browser, sequenced):
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, offline=True)
+    page = context.new_page()
+    page.trouble = []
+    page.on("pageerror", lambda error: page.trouble.append(str(error)))
+    page.on("console", lambda message: page.trouble.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: page.trouble.append(request.url) if request.url.startswith("http") else None)
+    page.goto(f"file://{sequenced}/report.html")
+    page.wait_for_selector("#map .scatterlayer .point, #map .scatterlayer path")
+    yield page
+    context.close()
+
+
+def test_it_opens_without_trouble_and_without_a_word_of_pictures(page):
+    page.wait_for_timeout(300)
+    assert page.trouble == []
+    text = page.locator("main").inner_text()
+    assert "picture" not in text
+    assert "Map of the held-out reads" in text
+    assert "Scores of held-out reads" in text
+    assert re.search(r"those most like it of\s+60 held-out reads", text)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+
+
+def test_reads_that_are_found_are_called_by_label_and_place_and_the_right_ones_framed(page):
+    queries = page.locator(".queries > figure")
+    assert queries.count() == 9
+    assert page.locator(".queries img").count() == 0
+    for i in range(9):
+        caption = queries.nth(i).locator("figcaption").inner_text()
+        assert re.fullmatch(r"species \d · genome\d:\d+-\d+", caption)
+        hits = queries.nth(i).locator(".hit")
+        called = [hits.nth(j).locator("b").inner_text() for j in range(hits.count())]
+        assert caption not in called
+        right = [name.split(" · ")[0] == caption.split(" · ")[0] for name in called]
+        assert ["right" in hits.nth(j).get_attribute("class") for j in range(5)] == right
+
+
+def test_pointing_at_a_mark_shows_its_name_and_no_empty_picture(page):
+    page.locator("#map").scroll_into_view_if_needed()
+    box = page.locator("#map .scatterlayer .point").first.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_selector("#card:not([hidden])")
+    assert re.fullmatch(r"species \d · genome\d:\d+-\d+", page.locator("#card p").inner_text())
+    assert page.locator("#card img").is_hidden()
