@@ -180,13 +180,16 @@ def saved_by_torch_geometric(folder, **tensors):
     return str(folder / "x.pt")
 
 
-def test_a_saved_data_is_read_without_unpickling_its_classes(tmp_path, monkeypatch):
+@pytest.mark.parametrize("imported", [True, False])
+def test_a_saved_data_is_read_without_unpickling_its_classes(tmp_path, monkeypatch, imported):
     x, y = torch.randn(4, 3), torch.tensor([1, 0, -1, 1])
     edge_index = torch.tensor([[0, 1, 1], [1, 0, 3]])
     source = saved_by_torch_geometric(tmp_path, x=x, edge_index=edge_index, y=y, names=["a", "b", "c", "d"])
-    for name in [name for name in sys.modules if name.startswith("torch_geometric")]:
+    allowed = set(torch.serialization.get_safe_globals())
+    for name in [name for name in sys.modules if name.startswith("torch_geometric")] if not imported else []:
         monkeypatch.setitem(sys.modules, name, None)  # cannot be imported now
     graph = load_graph(source, WORDS)
+    assert set(torch.serialization.get_safe_globals()) == allowed
     assert torch.equal(graph.features, x)
     assert graph.edge_index.tolist() == [[0, 1, 1, 3], [1, 0, 3, 1]]
     assert graph.names == ["a", "b", "c", "d"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import serialization
 
 from tellapart.data.graphs.graph import Graph, make_graph
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from jaxtyping import Float, Int
@@ -58,9 +61,8 @@ def read_saved(path: Path) -> Graph:
 
 
 def _parts(path: Path) -> dict[str, Any]:
-    shells: list[Any] = [(type(name.rsplit(".")[-1], (_Shell,), {}), name) for name in _CLASSES]
     try:
-        with torch.serialization.safe_globals(shells):
+        with _shells_only():
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file fails in as many ways as there are bytes
         raise InputError(f"{path}: damaged, or holds more than tensors and plain data. {_REMEDY}.") from error
@@ -72,6 +74,19 @@ def _parts(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no graph. {_REMEDY}.")
     return content
+
+
+@contextmanager
+def _shells_only() -> Iterator[None]:
+    """Let a saved file name these classes and no others; importing torch_geometric allows its own, which would run."""
+    allowed = serialization.get_safe_globals()
+    serialization.clear_safe_globals()
+    shells: list[Any] = [(type(name.rsplit(".")[-1], (_Shell,), {}), name) for name in _CLASSES]
+    try:
+        with serialization.safe_globals(shells):
+            yield
+    finally:
+        serialization.add_safe_globals(allowed)
 
 
 def _features(features: Tensor, path: Path) -> Float[Tensor, "n d"]:
