@@ -254,6 +254,23 @@ def test_saved_tensors_that_do_not_fit_are_told(tmp_path, content, message):
         load_graph(str(tmp_path / "x.pt"), WORDS)
 
 
+def test_half_a_file_is_refused_by_name(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    torch.save({"x": X, "edge_index": EDGE}, tmp_path / "x.pt")
+    (tmp_path / "x.graphml").write_text(GRAPHML)
+    folder = tmp_path / "tables"
+    write(folder)
+    (folder / "edges.csv").unlink()
+    pq.write_table(pa.table({"source": ["a", "b"], "target": ["b", "c"]}), folder / "edges.parquet")
+    for path, source in ((tmp_path / "x.pt",) * 2, (tmp_path / "x.graphml",) * 2, (folder / "edges.parquet", folder)):
+        load_graph(str(source), WORDS)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(InputError, match=path.name):
+            load_graph(str(source), WORDS)
+
+
 def test_the_fingerprint_changes_with_everything_in_a_graph(tmp_path):
     variants = [
         (NODES, EDGES),

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from tellapart import InputError, nt_xent
+from tellapart import InputError, nt_xent, options
 from tellapart.data.graphs import Part, Sampler, load_graph
 from tellapart.systems.graph import Config, Model, counterparts, terms
 from tests import oracle
+from tests.planning.peak import Peak
 from tests.tiny import GRAPH_OPTIONS, write_graph
 
 KINDS = list(itertools.product(["neighbours", "itself"], ["other", "both"], ["out", "in"]))
@@ -86,6 +87,18 @@ def test_nobody_reads_the_whole_matrix_to_know_who_is_a_counterpart(whom, line_u
     relation = counterparts(config(counterparts=whom, line_up=line_up, multi_positive=several), small_part())
     n = 5 if line_up == "other" else 10
     assert relation.pairs(n, n) is not None
+
+
+@pytest.mark.parametrize(("whom", "line_up"), [("neighbours", "other"), ("neighbours", "both"), ("itself", "both")])
+def test_a_step_holds_less_than_half_a_matrix_of_all_pairs(whom, line_up):
+    n = 4000
+    c = n if line_up == "other" else 2 * n
+    once = torch.randint(n, (2, 3 * n))
+    part = Part(torch.randn(n, 4), torch.cat([once, once.flip(0)], dim=1), n)
+    model = Model(config(counterparts=whom, line_up=line_up, width=4, dim=4), 4)
+    with Peak() as peak, options(memory_budget=0):
+        terms(model, part).loss().backward()
+    assert peak.most < 4 * c * c / 2
 
 
 def test_who_is_only_there_to_be_seen_does_not_stand_in_the_line_up():
