@@ -1,6 +1,6 @@
 """Nodes of two real graphs: raw features, an untrained network, GRACE and neighbours as counterparts, side by side.
 
-    python benchmarks/graph.py                                  everything; writes and prints results/graph.md
+    python benchmarks/graph.py                                  everything; results/graph.md and docs/graph.md
     python benchmarks/graph.py --data debian --seeds 0          some of it; prints its table
 
 The graphs are those of `graph_data.py`, fetched into a cache. Each training is an ordinary `tellapart train graph` in a
@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from graph_data import graph_tables
+from pages import publish
 
-RESULTS = Path(__file__).parent / "results" / "graph.md"
 DATA = {
     "debian": {"epochs": 40},
     "wordnet-15k": {"epochs": 40},
@@ -62,9 +62,10 @@ class Trial:
 def trials(data: list[str], seeds: list[int]) -> list[Trial]:
     """All trainings; raw features are measured once for each graph, untrained networks once for each seed."""
     found = []
-    for name in data:
-        found += [Trial(name, OURS, seed, "networks" if i else "all") for i, seed in enumerate(seeds)]
-        found += [Trial(name, GRACE, seed, "trained") for seed in seeds]
+    for seed in seeds:  # so that a table of the first can be had early
+        for name in data:
+            found.append(Trial(name, OURS, seed, "all" if seed == seeds[0] else "networks"))
+            found.append(Trial(name, GRACE, seed, "trained"))
     return found
 
 
@@ -82,7 +83,7 @@ def run(trial: Trial, folder: Path) -> None:
 
 def table(data: list[str], seeds: list[int], folder: Path) -> str:
     """What the runs found, as Markdown."""
-    lines = ["| | | linear probe | ± splits | link AUC | minutes | peak, GiB |", "|---" * 7 + "|"]
+    lines = ["| | | linear probe | ± splits | link AUC | CPU minutes | peak, GiB |", "|---" * 7 + "|"]
     for name in data:
         runs = {system: [_read(folder, Trial(name, system, seed, "")) for seed in seeds] for system in (OURS, GRACE)}
         first = runs[OURS][0]["rows"]
@@ -138,8 +139,9 @@ def main() -> None:
         list(pool.map(lambda trial: run(trial, given.runs), trials(given.data, given.seeds)))
     text = table(given.data, given.seeds, given.runs)
     if (given.data, given.seeds) == (list(DATA), [0, 1, 2]):
-        RESULTS.write_text(text, encoding="utf-8")
-    print(text, end="")
+        publish("graph", text)
+    else:
+        print(text, end="")
 
 
 if __name__ == "__main__":

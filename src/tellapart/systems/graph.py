@@ -10,7 +10,7 @@ roles exchanged. With `line_up` "both", j also runs over the nodes of i's own vi
 counterparts, too. `counterparts` "itself" and `line_up` "both" together are GRACE. What is kept is f.
 
 Departs from the papers (Zhu et al. 2020, https://arxiv.org/abs/2006.04131, eq. 1 and 2; Shen et al. 2023,
-https://arxiv.org/abs/2212.07035, eq. 6 to 8):
+https://arxiv.org/abs/2301.01404, neighbours as counterparts):
  1. Both views drop edges and features at the same two rates; edges have no direction, and go both ways or not at all.
  2. There are no learned views, and one network sees both.
  3. A graph of more than `batch_size` nodes is learned in parts: some nodes and some of their neighbours are in the
