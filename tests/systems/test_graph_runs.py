@@ -106,7 +106,7 @@ def test_a_graph_without_labels_of_which_all_are_joined_can_be_learned(tmp_path,
 
 
 def test_a_killed_run_that_is_resumed_ends_in_the_same_weights(tmp_path):
-    data = write_graph(tmp_path / "data")
+    data = write_graph(tmp_path / "data", labelled=False)  # no probes: they would take most of the time
     options = {"data": data, "epochs": 60, "trainer.checkpoint_every": 7, "batch_size": 24}
 
     def start(name):

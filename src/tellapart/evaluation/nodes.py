@@ -45,6 +45,7 @@ def nodes(models: dict[str, tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]], 
         asked: the labels and the links.
         title: the table's title.
 
+    >>> import torch
     >>> x = torch.eye(2).repeat_interleave(50, dim=0)
     >>> pairs = torch.tensor([[0], [1]]), torch.tensor([[0], [99]])
     >>> asked = Questions(torch.arange(100), torch.arange(100) // 50, *pairs)
