@@ -76,4 +76,6 @@ class DilatedConv(nn.Module):
         there = there[..., ::_STRIDE]
         for layer in self.rest:
             places = places + nn.functional.relu(layer(places)) * there
+        if places.requires_grad:  # What a sum sends back has the other layout, and takes twice as long all the way.
+            places.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
         return places
