@@ -9,7 +9,6 @@ One strain of each species, so that no place has a twin in another file. The uns
 from __future__ import annotations
 
 import gzip
-import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -34,16 +33,15 @@ def genomes() -> Path:
     target = fetch.cache("genomes")
     if target.is_dir():
         return target
-    partial = target.with_name(f".genomes.{os.getpid()}")
-    for name, (source, path) in FILES.items():
-        (partial / name).parent.mkdir(parents=True, exist_ok=True)
-        folder = fetch.fetch(source)
-        if (folder / path).is_file():
-            shutil.copyfile(folder / path, partial / name)
-            continue
-        with tarfile.open(folder / _IN_ARCHIVE) as archive, gzip.open(partial / name, "wb") as file:
-            shutil.copyfileobj(archive.extractfile(path), file)  # type: ignore[arg-type]
-    partial.rename(target)
+    with fetch.whole(target) as partial:
+        for name, (source, path) in FILES.items():
+            (partial / name).parent.mkdir(exist_ok=True)
+            folder = fetch.fetch(source)
+            if (folder / path).is_file():
+                shutil.copyfile(folder / path, partial / name)
+                continue
+            with tarfile.open(folder / _IN_ARCHIVE) as archive, gzip.open(partial / name, "wb") as file:
+                shutil.copyfileobj(archive.extractfile(path), file)  # type: ignore[arg-type]
     return target
 
 
