@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from tellapart.distributed import world
 from tellapart.dna import reverse_complement
-from tellapart.encoders import DilatedConv
+from tellapart.encoders import DilatedConv, share_batch_norm
 from tellapart.errors import require_option
 from tellapart.genomes import GenomeOptions, Loci, Study, Uses
 from tellapart.objective import info_nce_terms
@@ -80,7 +80,9 @@ class Genomics(nn.Module):
             torch.manual_seed(config.seed)
             dilations = tuple(2**layer for layer in range(config.layers))
             self.encoder = DilatedConv(config.width, dilations, both_strands=config.strands == "exact")
-            self.head = nn.Linear(config.width, config.dim)
+            # What all reads have in common is most of their features: the norm takes it away.
+            self.head = nn.Sequential(nn.BatchNorm1d(config.width), nn.Linear(config.width, config.dim))
+            share_batch_norm(self)
         self.config = config
 
     def forward(self, reads: UInt8[Tensor, "n length"]) -> Float[Tensor, "n dim"]:
