@@ -6,17 +6,10 @@ import pytest
 
 
 @pytest.fixture
-def page(browser, sequenced):
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, offline=True)
-    page = context.new_page()
-    page.trouble = []
-    page.on("pageerror", lambda error: page.trouble.append(str(error)))
-    page.on("console", lambda message: page.trouble.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda request: page.trouble.append(request.url) if request.url.startswith("http") else None)
-    page.goto(f"file://{sequenced}/report.html")
+def page(visit, sequenced):
+    page = visit(sequenced / "report.html")
     page.wait_for_selector("#map .scatterlayer .point, #map .scatterlayer path")
-    yield page
-    context.close()
+    return page
 
 
 def test_it_opens_without_trouble_and_without_a_word_of_pictures(page):
