@@ -276,7 +276,7 @@ def test_reads_alone_are_enough_and_are_told_by_their_own_pieces(capsys, tmp_pat
     words = genome_arguments(data=tmp_path / "reads.fq.gz", epochs=2, batch_size=20)
     code, out, err = run(capsys, "train", "genomics", "--run", tmp_path / "run", *words)
     assert code == 0, err
-    assert "held-out reads by others of the same places" in out
+    assert "held-out reads by others of the same neighbourhoods" in out
     rows = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
     assert [row[0] for row in rows] == ["chance", "canonical 4-mers", "untrained", "trained"]
     found = {row[0]: row[3] for row in rows}

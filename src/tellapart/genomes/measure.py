@@ -1,4 +1,4 @@
-"""How good embeddings of reads are: do they tell species, and do they find another read of the same place?"""
+"""How good embeddings of reads are: do they tell the species, and do they find another read of the neighbourhood?"""
 
 from __future__ import annotations
 
@@ -62,25 +62,26 @@ def species_told(known: Regions, asked: Regions, encoders: dict[str, Encode], op
 
 
 def places_found(asked: Regions, encoders: dict[str, Encode], options: GenomeOptions) -> Table:
-    """A table of whether a read finds another of the same place, half a read away at most, among those of all places.
+    """A table of whether a read finds another of its neighbourhood, as training has it, among those of all places.
 
     Args:
         asked: the regions that reads are taken from.
         encoders: for each one's name, a function of reads.
-        options: the reads' length and errors, and the seed.
+        options: the reads' length and errors, the window of a neighbourhood, and the seed.
     """
     n = min(_MOST_READS // 4, len(asked) * 50)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         row = torch.multinomial(asked.lengths().double(), n, replacement=True)
         start, stop, sequence = asked.start[row], asked.stop[row], asked.sequence[row]
-        both = neighbours(start, stop, torch.rand(n, dtype=torch.float64), options.read_length, window=0)
+        both = neighbours(start, stop, torch.rand(n, dtype=torch.float64), options.read_length, options.window)
         errors = {"error_rate": options.error_rate, "indels": options.indels}
         queries, keys = (from_either_strand(sequenced(asked.bases, places, stop, **errors)) for places in both)
-    near = within(both[0].begin, both[1].begin, options.read_length / 2)
+    near = within(both[0].begin, both[1].begin, max(options.window, options.read_length // 2))
     encoders = {"canonical 4-mers": kmer_profile} | encoders
     models = {name: (encode(queries), encode(keys)) for name, encode in encoders.items()}
-    return found_by(same(sequence) & near, models, f"Retrieval of {n} held-out reads by others of the same places")
+    title = f"Retrieval of {n} held-out reads by others of the same neighbourhoods"
+    return found_by(same(sequence) & near, models, title)
 
 
 def _longest(regions: Regions, label: int) -> int:

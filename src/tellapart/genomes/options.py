@@ -18,7 +18,7 @@ class GenomeOptions:
     """Share of the bases of every label that training never sees: whole regions, or reads."""
     seed: int = 0
     """Decides what is held out, the first weights, the order of the batches and all reads."""
-    epochs: int = 10
+    epochs: int = 5
     """How often the first reads of the pairs cover the data."""
     batch_size: int = 512
     """Pairs of reads in a batch at most, on each device."""

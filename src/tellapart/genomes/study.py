@@ -114,7 +114,7 @@ class Study:
         """Guessing, composition, the untrained and the trained network, on reads of regions held out.
 
         With several labels in both parts: how well they can be told from embeddings. Without: whether a read finds
-        another of the same place.
+        another of its neighbourhood.
         """
         encoders = {"untrained": untrained, "trained": trained}
         if self.has_labels():

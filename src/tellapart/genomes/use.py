@@ -37,7 +37,7 @@ class Uses:
         return before.embed, after.embed  # type: ignore[return-value]
 
     def evaluate(self, config: Any, run: Run, data: str | None) -> Table:
-        """How well reads of regions never seen tell labels, or find others of their place: of the run's, or other data.
+        """How well reads of regions never seen tell labels, or find their neighbours: of the run's, or other data.
 
         Raises:
             InputError: the run is not trained, or the data missing, broken or changed.
