@@ -12,6 +12,7 @@ from tellapart import InputError
 from tellapart.data import read_letters
 from tellapart.data.gallery import Gallery
 from tellapart.dna import decode, reverse_complement
+from tellapart.encoders import kmer_profile
 from tellapart.genomes import Loci, Study, measure
 from tellapart.run import Run
 from tellapart.systems import genomics as system
@@ -281,7 +282,25 @@ def test_reads_alone_are_enough_and_are_told_by_their_own_pieces(capsys, tmp_pat
     assert [row[0] for row in rows] == ["chance", "canonical 4-mers", "untrained", "trained"]
     found = {row[0]: row[3] for row in rows}
     assert found["trained"] > 3 * found["chance"]
-    assert Gallery.load(tmp_path / "run" / "gallery.parquet").labels is None
+    gallery = Gallery.load(tmp_path / "run" / "gallery.parquet")
+    assert gallery.labels is None
+    assert len(set(gallery.names)) == len(gallery.names) > 100
+    sizes = {size - begin + 1 for begin, size in (map(int, n.split(":")[1].split("-")) for n in gallery.names)}
+    assert min(sizes) < 40
+    assert max(sizes) == 50
+
+
+def test_reads_of_several_labels_are_told_by_a_length_that_many_have(tmp_path):
+    """The longest read of all alone would be taken over and over again."""
+    rng = random.Random(0)
+    for label in ("one", "other"):
+        sizes = [300] + [rng.randrange(60, 90) for _ in range(100)]
+        texts = (f">r\n{''.join(rng.choices('ACGT', k=size))}\n" for size in sizes)
+        (tmp_path / f"{label}.fa").write_text("".join(texts))
+    study = Study.of_others(config(), str(tmp_path))
+    table = study.measure(kmer_profile, kmer_profile)
+    (length,) = {int(row[0].split()[0]) for row in table.rows if row[0]}
+    assert 70 < length < 85
 
 
 def test_resuming_ends_with_the_weights_of_an_uninterrupted_run(capsys, tmp_path):

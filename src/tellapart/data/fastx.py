@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
@@ -100,10 +101,9 @@ def read_letters(letters: str) -> UInt8[np.ndarray, " n"]:
 
 def _dnaio() -> ModuleType:
     try:
-        import dnaio
+        return import_module("dnaio")
     except ModuleNotFoundError as error:
         raise InputError("dnaio is missing, which reads sequences. pip install 'tellapart[genomics]'") from error
-    return dnaio
 
 
 def _is_sequence_file(file: Path) -> bool:

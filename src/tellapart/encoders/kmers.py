@@ -51,7 +51,8 @@ def _columns(k: int) -> Int[Tensor, " words"]:
     turned = torch.zeros_like(word)
     for place in range(k):
         turned = 4 * turned + 3 - word // 4**place % 4
-    return torch.minimum(word, turned).unique(return_inverse=True)[1]
+    column: Tensor = torch.minimum(word, turned).unique(return_inverse=True)[1]
+    return column
 
 
 def _frequencies(reads: Tensor, k: int, columns: Tensor) -> Tensor:

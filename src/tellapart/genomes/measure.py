@@ -36,8 +36,8 @@ _MOST_READS, _OF_A_LABEL, _K = 4000, 500, 15
 def species_told(known: Regions, asked: Regions, encoders: dict[str, Encode], options: GenomeOptions) -> Table:
     """A table of how well labels can be told from reads of three lengths: guessing, composition, then each encoder.
 
-    As many reads of each label, with the options' errors and from either strand. Labels that have nothing as long
-    as a read are left out; if none of the lengths is left, the longest possible takes their place.
+    As many reads of each label, with the options' errors and from either strand. Labels of which less than
+    half is in regions as long as a read are left out; if no length is left, the longest possible takes their place.
 
     Args:
         known: regions whose reads' labels are given.
@@ -47,7 +47,7 @@ def species_told(known: Regions, asked: Regions, encoders: dict[str, Encode], op
     """
     encoders = {"canonical 4-mers": kmer_profile, "their square roots": _square_roots} | encoders
     n_labels = len(known.classes)
-    limits = torch.tensor([min(_longest(part, label) for part in (known, asked)) for label in range(n_labels)])
+    limits = torch.tensor([min(_n50(part, label) for part in (known, asked)) for label in range(n_labels)])
     longest = int(limits.sort(descending=True).values[1])  # of two labels at the least
     rows: list[list[str | float]] = []
     for length in [length for length in LENGTHS if length <= longest] or [longest]:
@@ -84,18 +84,27 @@ def places_found(asked: Regions, encoders: dict[str, Encode], options: GenomeOpt
     return found_by(same(sequence) & near, models, title)
 
 
-def _longest(regions: Regions, label: int) -> int:
-    lengths = regions.lengths()[regions.label == label]
-    return int(lengths.max()) if len(lengths) else 0
+def _n50(regions: Regions, label: int) -> int:
+    """Half of a label's bases are in regions of this length at least: there are enough to take reads from."""
+    lengths = regions.lengths()[regions.label == label].sort(descending=True).values
+    return int(lengths[(2 * lengths.cumsum(0) < lengths.sum()).sum()]) if len(lengths) else 0
 
 
 def _labelled(part: Regions, labels: Tensor, n: int, length: int, options: GenomeOptions, salt: int) -> Labelled:
-    errors = {"error_rate": options.error_rate, "indels": options.indels}
     made = []
     for label in labels:
         regions = part.rows(part.label == label)
-        seed = 2 * options.seed + salt
-        made.append(simulate(part.bases, regions.start, regions.stop, n, length, seed=seed, **errors).reads)
+        simulated = simulate(
+            part.bases,
+            regions.start,
+            regions.stop,
+            n,
+            length,
+            error_rate=options.error_rate,
+            indels=options.indels,
+            seed=2 * options.seed + salt,
+        )
+        made.append(simulated.reads)
     return torch.cat(made), labels.repeat_interleave(n)
 
 

@@ -13,7 +13,7 @@ from tellapart.errors import require_option
 from tellapart.genomes.measure import places_found, species_told
 from tellapart.genomes.options import GenomeOptions
 from tellapart.training import Batches, TrainerOptions
-from tellapart.views import piece_length, simulate
+from tellapart.views import Places, piece_length, sequenced
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
@@ -122,13 +122,13 @@ class Study:
         return places_found(self.test, encoders, self.options)
 
     def gallery(self, encode: Encode) -> Gallery:
-        """Reads of all parts of the data, as many of what was held out, in random order, with their embeddings."""
+        """Reads of what was trained on and of what was held out, in random order, with their embeddings."""
         made = [self._whole_reads(part) for part in (self.training, self.test)]
-        is_out = torch.arange(2 * MAX_SHOWN) >= MAX_SHOWN
+        n_seen, n_out = (len(names) for _, names, _ in made)
         return Gallery(
             names=[name for _, names, _ in made for name in names],
             texts=None,
-            held_out=is_out,
+            held_out=torch.arange(n_seen + n_out) >= n_seen,
             vectors=torch.cat([encode(reads) for reads, _, _ in made]),
             captions=None,
             thumbnails=None,
@@ -141,11 +141,20 @@ class Study:
         return all(len(part.label.unique()) > 1 for part in (self.training, self.test))
 
     def _whole_reads(self, part: Regions) -> tuple[UInt8[Tensor, "n length"], list[str], list[str]]:
-        """Reads without errors, with their place and label."""
-        length = min(self.options.read_length, int(part.lengths().max()))
-        columns = part.bases, part.start, part.stop
-        made = simulate(*columns, MAX_SHOWN, length, strand="forward", seed=self.options.seed)
-        whose = part.sequence[made.row]
-        first = 1 + made.begin - self.sequences.start[whose]
-        names = [f"{part.names[s]}:{b}-{b + length - 1}" for s, b in zip(whose.tolist(), first.tolist(), strict=True)]
-        return made.reads, names, [part.classes[label] for label in part.label[made.row].tolist()]
+        """Reads without errors, no two of them the same, with their place and label; what is shorter is read whole."""
+        ends = part.lengths().cumsum(0)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.options.seed)
+            base = torch.randint(int(ends[-1]), (4 * MAX_SHOWN,))
+            row = torch.searchsorted(ends, base, right=True)
+            size = part.lengths()[row].clamp(max=self.options.read_length)
+            room = part.lengths()[row] - size
+            begin = part.start[row] + (torch.rand(len(row), dtype=torch.float64) * (room + 1)).long()
+        kept = list({place: at for at, place in enumerate(begin.tolist())}.values())[:MAX_SHOWN]
+        begin, row, size = begin[kept], row[kept], size[kept]
+        whose = part.sequence[row]
+        first = (1 + begin - self.sequences.start[whose]).tolist()
+        places = zip(whose.tolist(), first, size.tolist(), strict=True)
+        names = [f"{part.names[sequence]}:{begin}-{begin + size - 1}" for sequence, begin, size in places]
+        reads = sequenced(part.bases, Places(begin, size), part.stop[row])
+        return reads, names, [part.classes[label] for label in part.label[row].tolist()]
