@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tellapart.dna import encode, padded, reverse_complement
@@ -49,6 +49,7 @@ def by_loops(network, text):
 
 @settings(max_examples=30)
 @given(TEXTS, st.sampled_from([(), (1,), (1, 2, 4)]))
+@example(["ACGTNACGTACA", "TTTACGTYACGA"], (1, 2))  # nothing to pad
 def test_features_are_the_formulas_whatever_else_is_in_the_batch(texts, dilations):
     """Reads shorter than the receptive field and ambiguous bases among them."""
     model = network(dilations, both_strands=False)
