@@ -3,6 +3,7 @@
 Those that take `Terms` cost nothing further; the others take embeddings, and stream where they need all scores.
 """
 
+from tellapart.diagnostics.conflict import gradient_cosine
 from tellapart.diagnostics.density import density_ratio
 from tellapart.diagnostics.forces import Forces, forces, shares
 from tellapart.diagnostics.geometry import TurnAndStretch, alignment, effective_rank, turn_and_stretch, uniformity
@@ -28,6 +29,7 @@ __all__ = [
     "effective_rank",
     "false_negatives",
     "forces",
+    "gradient_cosine",
     "hardest_share",
     "hinge",
     "hinge_error",

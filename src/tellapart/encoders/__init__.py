@@ -6,7 +6,8 @@ from tellapart.encoders.dna import DilatedConv
 from tellapart.encoders.graph import GraphNet
 from tellapart.encoders.image import ConvNet
 from tellapart.encoders.kmers import kmer_profile
-from tellapart.encoders.text import NgramBag
+from tellapart.encoders.ragged import Ragged
+from tellapart.encoders.text import NgramBag, hashed
 
 __all__ = [
     "Backbone",
@@ -14,7 +15,9 @@ __all__ = [
     "DilatedConv",
     "GraphNet",
     "NgramBag",
+    "Ragged",
     "SharedBatchNorm",
     "kmer_profile",
+    "hashed",
     "share_batch_norm",
 ]

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import unicodedata
 import zlib
+from array import array
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tellapart.encoders.ragged import Ragged
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from jaxtyping import Float
 
@@ -30,48 +35,78 @@ def ngrams(text: str) -> list[list[str]]:
     >>> ngrams("猫")
     [['<猫>', '猫']]
     """
-    words = []
-    for word in unicodedata.normalize("NFKC", text).casefold().split() or [""]:
-        marked = f"<{word}>"
-        pieces = [marked[i : i + n] for n in _LENGTHS if n < len(marked) for i in range(len(marked) - n + 1)]
-        words.append([marked, *pieces, *(letter for letter in word if unicodedata.category(letter) == "Lo")])
-    return words
+    words = unicodedata.normalize("NFKC", text).casefold().split() or [""]
+    return [_pieces(word) for word in words]
+
+
+def _pieces(word: str) -> list[str]:
+    marked = f"<{word}>"
+    pieces = [marked[i : i + n] for n in _LENGTHS if n < len(marked) for i in range(len(marked) - n + 1)]
+    return [marked, *pieces, *(letter for letter in word if unicodedata.category(letter) == "Lo")]
+
+
+def hashed(texts: Iterable[str], buckets: int) -> Ragged:
+    """The buckets of all n-grams of each text (CRC-32 modulo `buckets`), and of how many parts of it each is one.
+
+    Words are equal parts of a text, however long they are, and n-grams equal parts of a word.
+
+    >>> bags = hashed(["a cat", "a"], 100)
+    >>> bags.lengths.tolist(), bags.columns[1].tolist()
+    ([7, 1], [2, 12, 12, 12, 12, 12, 12, 1])
+    """
+
+    @lru_cache(2**16)
+    def of_word(word: str) -> array[int]:
+        return array("i", [zlib.crc32(piece.encode()) % buckets for piece in _pieces(word)])
+
+    ids, parts, lengths = array("i"), array("i"), array("q")
+    for text in texts:
+        words = [of_word(word) for word in unicodedata.normalize("NFKC", text).casefold().split() or [""]]
+        for pieces in words:
+            ids += pieces
+            parts.extend([len(words) * len(pieces)] * len(pieces))
+        lengths.append(sum(map(len, words)))
+    columns = [torch.from_numpy(np.array(column)) for column in (ids, parts, lengths)]
+    return Ragged((columns[0], columns[1]), columns[2])
 
 
 class NgramBag(nn.Module):
     """Texts to embeddings: the mean of a text's words, each the mean of its n-grams' vectors, then a linear layer.
 
-    Every word counts the same, however long it is. Two n-grams share a vector if their hashes (CRC-32 modulo
-    `buckets`) agree. In training a share `dropout` of a text's n-grams is left out at random, so that no
-    single word has to be there.
+    Two n-grams share a vector if their hashes agree: see `hashed`. In training a share `dropout` of a text's n-grams
+    is left out at random, so that no single word has to be there.
+
+    Args:
+        dim: length of the embeddings.
+        buckets: how many vectors there are.
+        width: their length.
+        dropout: share of the n-grams that are left out.
+        head: whether there is a linear layer; without it `width` has to be `dim`.
+        sparse: whether gradients hold the vectors only that were looked at; not every optimizer takes them.
 
     >>> NgramBag(dim=16, buckets=100, width=8)(["red fish", "", "小猫"]).shape
     torch.Size([3, 16])
     """
 
-    def __init__(self, dim: int, buckets: int, width: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, dim: int, buckets: int, width: int, dropout: float = 0.0, *, head: bool = True, sparse: bool = False
+    ) -> None:
         super().__init__()
-        self.bag = nn.EmbeddingBag(buckets, width, mode="sum")
+        self.bag = nn.EmbeddingBag(buckets, width, mode="sum", sparse=sparse)
         nn.init.normal_(self.bag.weight, std=width**-0.5)
-        self.head = nn.Linear(width, dim)
+        self.head = nn.Linear(width, dim) if head else nn.Identity()
         self.dropout = dropout
 
-    def forward(self, texts: Sequence[str]) -> Float[Tensor, "n dim"]:
-        """Embed texts, each on its own: the result does not depend on the others."""
+    def forward(self, texts: Sequence[str] | Ragged) -> Float[Tensor, "n dim"]:
+        """Embed texts, or what `hashed` makes of them, each on its own: the result does not depend on the others."""
         weight = self.bag.weight
-        buckets, shares, sizes = [], [], []
-        for words in map(ngrams, texts):
-            for pieces in words:
-                buckets += [zlib.crc32(piece.encode()) % self.bag.num_embeddings for piece in pieces]
-                shares += [1 / (len(words) * len(pieces))] * len(pieces)
-            sizes.append(sum(map(len, words)))
-        owner = torch.arange(len(texts), device=weight.device).repeat_interleave(torch.tensor(sizes).to(weight.device))
-        share = torch.tensor(shares, dtype=weight.dtype, device=weight.device)
-        if self.training:
+        bags = texts if isinstance(texts, Ragged) else hashed(texts, self.bag.num_embeddings)
+        bags = bags.to(weight.device)
+        ids, share = bags.columns[0].long(), 1 / bags.columns[1].to(weight.dtype)
+        if self.training and self.dropout:
+            owner = bags.owners()
             share = share * (torch.rand_like(share) >= self.dropout)
-            total = torch.zeros(len(texts), dtype=weight.dtype, device=weight.device).index_add(0, owner, share)
+            total = torch.zeros(len(bags), dtype=weight.dtype, device=weight.device).index_add(0, owner, share)
             share = share / torch.where(total > 0, total, 1)[owner]
-        starts = torch.tensor([0, *sizes[:-1]]).cumsum(0).to(weight.device)
-        bags = self.bag(torch.tensor(buckets, device=weight.device), starts, per_sample_weights=share)
-        embeddings: Tensor = self.head(bags)
+        embeddings: Tensor = self.head(self.bag(ids, bags.starts(), per_sample_weights=share))
         return embeddings

@@ -6,6 +6,7 @@ from tellapart.evaluation.invariance import relative_distance
 from tellapart.evaluation.links import link_auc, unlinked_pairs
 from tellapart.evaluation.neighbours import nearest_neighbours
 from tellapart.evaluation.nodes import Questions, nodes
+from tellapart.evaluation.pools import found_first, in_pools
 from tellapart.evaluation.probe import Probe, linear_probe
 from tellapart.evaluation.retrieval import Retrieval, both_ways, chance, found_by, retrieval
 from tellapart.evaluation.splits import Splits, probe_over_splits
@@ -23,7 +24,9 @@ __all__ = [
     "clustering",
     "density_clustering",
     "found_by",
+    "found_first",
     "frozen",
+    "in_pools",
     "linear_probe",
     "link_auc",
     "nearest_neighbours",

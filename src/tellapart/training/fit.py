@@ -33,8 +33,9 @@ from tellapart.run import Run, is_first_process
 from tellapart.training.batches import Batches
 from tellapart.training.checkpoints import AtomicCheckpoints
 from tellapart.training.loader import Opaque, Steps
+from tellapart.training.optimizer import LazyAdamW
 from tellapart.training.options import Interrupted, TrainerOptions
-from tellapart.training.panel import gradient_norm, is_due, readings
+from tellapart.training.panel import gradient_norm, is_due, readings, readings_of_two
 from tellapart.training.progress import StepBar
 from tellapart.training.stopwatch import spent, timed
 
@@ -45,11 +46,22 @@ AfterStep = Callable[[Any, Any, float], None]
 
 
 @dataclass(frozen=True)
+class Another:
+    """A second objective, whose loss is added to that of the line-up; the log has it as `loss_` and its name."""
+
+    name: str
+    weight: float
+    loss: Callable[[Any, Any], Tensor]
+    """Called as `loss(model, batch)`; a scalar."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How weights follow gradients: AdamW, a linear warm-up over 5 % of the steps, then half a cosine to 0."""
 
     learning_rate: float
     weight_decay: float
+    another: Another | None = None
 
 
 def fit(
@@ -72,7 +84,7 @@ def fit(
         batches: which rows each step sees.
         collate: rows to the batch that `terms` gets, an object with a method `to(device)`.
         run: where log and checkpoint are kept.
-        recipe: learning rate and weight decay.
+        recipe: learning rate and weight decay, and a second objective if there is one.
         options: device, precision, how often to save.
         prepare: called as `prepare(model, batch)`, without gradient, on the device and with the step's random
             numbers: what it returns is the batch that `terms` and `after_step` get.
@@ -136,12 +148,16 @@ class _Learner(LightningModule):
                 with torch.no_grad():
                     batch.content = self.prepare(self.model, batch.content)
             terms = self.terms(self.model, batch.content)
+            other = self.recipe.another and self.recipe.another.loss(self.model, batch.content)
         except NotFiniteError as error:
             raise _diverged(self.global_step + 1, str(error)) from error
         loss = terms.loss()
         with timed("panel"):
             self.is_due = is_due(self.global_step + 1, int(self.trainer.num_training_batches))
             found = {"loss": loss.detach(), **readings(self.model, terms, costly=self.is_due)}
+            if self.recipe.another is not None:
+                found |= readings_of_two(self.model, loss, other, self.recipe.another.name, costly=self.is_due)
+                loss = loss + self.recipe.another.weight * other
             return {"loss": loss, "log": self._mean_over_processes(found)}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
@@ -165,7 +181,7 @@ class _Learner(LightningModule):
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.recipe.weight_decay},
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.recipe.learning_rate)
+        optimizer = LazyAdamW([g for g in groups if g["params"]], lr=self.recipe.learning_rate)
         n_steps = self.batches.n_steps(self.trainer.world_size)
         schedule = LambdaLR(optimizer, partial(_warm_up_then_cosine, n_steps=n_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -13,6 +13,8 @@
 | `alignment`, `uniformity` | how close counterparts are, how evenly directions are spread | likewise |
 | `effective_rank`, `rank_limit` | how many dimensions are in use, and the most there could be | likewise |
 | `gradient_norm` | the length of the whole gradient | likewise |
+| `loss_…` | that of a second objective, if there is one | every step |
+| `gradient_cosine` | of its gradient and the line-up's, over the weights that both move | as `gradient_norm` |
 
 Means over the batch; of both directions, if there are two, where the terms tell (all but the effective negatives). Of
 several processes, the means of theirs: alignment, uniformity and rank are those of each process's own rows. What cannot
@@ -34,6 +36,7 @@ from tellapart.diagnostics import (
     effective_margin,
     effective_negatives,
     effective_rank,
+    gradient_cosine,
     hardest_share,
     mi_bound,
     mi_ceiling,
@@ -135,6 +138,16 @@ def _apart(n: int, pairs: Pairs | None) -> Int[Tensor, " r"]:
     return kept.nonzero()[:, 0]
 
 
+def readings_of_two(
+    model: nn.Module, loss: Float[Tensor, ""], other: Float[Tensor, ""], name: str, costly: bool
+) -> dict[str, Tensor]:
+    """What a second objective's loss is and, if `costly`, whether the two pull the weights in the same direction."""
+    found = {f"loss_{name}": other.detach()}
+    if costly:
+        found["gradient_cosine"] = gradient_cosine(loss, other, [p for p in model.parameters() if p.requires_grad])
+    return found
+
+
 def gradient_norm(model: nn.Module) -> float:
     """The length of the gradient of all weights together.
 
@@ -144,4 +157,5 @@ def gradient_norm(model: nn.Module) -> float:
     5.0
     """
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    gradients = [g.coalesce().values() if g.is_sparse else g for g in gradients]
     return float(nn.utils.get_total_norm(gradients))

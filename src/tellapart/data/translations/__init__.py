@@ -1,0 +1,6 @@
+"""Sentences and their translations, from two aligned text files, a table or a translation memory."""
+
+from tellapart.data.translations.load import load_sentences, load_translations
+from tellapart.data.translations.translations import Translations
+
+__all__ = ["Translations", "load_sentences", "load_translations"]

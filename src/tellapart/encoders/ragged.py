@@ -1,0 +1,58 @@
+"""Sequences of different lengths, such as the tokens of sentences, end to end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int, Shaped
+
+
+@dataclass(frozen=True, eq=False)
+class Ragged:
+    """n sequences end to end, of `lengths` each; every column says something of every place.
+
+    >>> words = Ragged((torch.tensor([7, 8, 9]),), torch.tensor([1, 2]))
+    >>> words.rows(torch.tensor([1, 0, 1])).columns[0].tolist()
+    [8, 9, 7, 8, 9]
+    """
+
+    columns: tuple[Shaped[Tensor, " total"], ...]
+    lengths: Int[Tensor, " n"]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def starts(self) -> Int[Tensor, " n"]:
+        """Where each sequence begins."""
+        return self.lengths.cumsum(0) - self.lengths
+
+    def rows(self, index: Int[Tensor, " k"]) -> Ragged:
+        """The sequences at these rows, in this order."""
+        lengths = self.lengths[index]
+        shift = self.starts()[index] - (lengths.cumsum(0) - lengths)
+        places = torch.arange(int(lengths.sum()), device=index.device) + shift.repeat_interleave(lengths)
+        return Ragged(tuple(column[places] for column in self.columns), lengths)
+
+    def owners(self) -> Int[Tensor, " total"]:
+        """Which sequence each place is of."""
+        return torch.arange(len(self), device=self.lengths.device).repeat_interleave(self.lengths)
+
+    def padded(self, filler: int = 0) -> tuple[Shaped[Tensor, "n longest"], Bool[Tensor, "n longest"]]:
+        """The first column as a rectangle, and which of its places are of a sequence.
+
+        >>> Ragged((torch.tensor([7, 8, 9]),), torch.tensor([1, 2])).padded()[0].tolist()
+        [[7, 0], [8, 9]]
+        """
+        longest = int(self.lengths.max())
+        real = torch.arange(longest, device=self.lengths.device) < self.lengths[:, None]
+        values = self.columns[0]
+        return values.new_full(real.shape, filler).masked_scatter(real, values), real
+
+    def to(self, device: torch.device) -> Ragged:
+        """The same on `device`."""
+        return Ragged(tuple(column.to(device) for column in self.columns), self.lengths.to(device))

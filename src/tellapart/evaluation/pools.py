@@ -1,0 +1,144 @@
+"""Translation retrieval: is a sentence's translation the best of a pool, by cosine and by margin?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tellapart.errors import check_choice, requirement
+from tellapart.evaluation.retrieval import chance
+from tellapart.evaluation.table import Table
+from tellapart.relations import Relation, same
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jaxtyping import Float, Int
+
+    Vectors = Tensor | Any
+    """Unit vectors as rows: a tensor, or a sparse array of SciPy."""
+
+    Ids = tuple[Int[Tensor, " n"], Int[Tensor, " n"]]
+    Pools = list[Int[np.ndarray, " p"]]
+
+POOL = 1000
+_CHUNK = 1024
+_SCORINGS = ("cosine", "margin")
+_NOTE = (
+    "R@1: the share of sentences whose translation scores above all others of the pool; a tie counts as a miss. Margin: "
+    "the cosine, divided by the mean cosine of the two sentences with their 4 nearest each."
+)
+
+
+def found_first(
+    queries: Vectors, keys: Vectors, relevant: Relation, *, scoring: str = "cosine", k: int = 4
+) -> float:
+    """Recall at 1: the share of queries for which a relevant key scores above all others; a tie counts as a miss.
+
+    By cosine, or by the ratio margin, which takes from hubs what they have of everybody:
+
+        margin(q, k) = cos(q, k) / ( Σ_{z ∈ NN(q)} cos(q, z) / 2k + Σ_{z ∈ NN(k)} cos(k, z) / 2k )
+
+    with NN(·) the k nearest of the other side (all of them, if these are fewer). Every query must have a relevant key.
+    Streams over the queries.
+
+    Args:
+        queries: unit vectors.
+        keys: unit vectors.
+        relevant: who is whose counterpart.
+        scoring: "cosine" or "margin".
+        k: how many neighbours the margin looks at.
+
+    Raises:
+        ValueError: an unknown scoring, or k below 1.
+
+    Source: Artetxe & Schwenk 2019 (margin-based parallel corpus mining), eq. 2, "ratio".
+
+    >>> from tellapart.relations import paired
+    >>> queries, keys = torch.tensor([[0.8, 0.6], [0.6, 0.8]]), torch.tensor([[0.6, 0.8], [0.5, 0.866]])
+    >>> [found_first(queries, keys, paired(), scoring=by, k=2) for by in ("cosine", "margin")]
+    [0.5, 1.0]
+    """
+    check_choice("scoring", scoring, _SCORINGS)
+    if k < 1:
+        raise ValueError(requirement("k", "be at least 1", k))
+    n, m = queries.shape[0], keys.shape[0]
+    around = torch.zeros(m, dtype=torch.float64)
+    if scoring == "margin":
+        around = torch.cat([_mean_of_best(tile, k) for _, tile in _tiles(keys, queries)])
+    hits = 0
+    for rows, tile in _tiles(queries, keys):
+        if scoring == "margin":
+            tile = tile / ((_mean_of_best(tile, k)[:, None] + around) / 2)
+        related = relevant.tile(rows, slice(0, m)) != 0
+        best = tile.masked_fill(~related, -torch.inf).amax(dim=1)
+        hits += int((best > tile.masked_fill(related, -torch.inf).amax(dim=1)).sum())
+    return hits / n
+
+
+def in_pools(
+    sides: tuple[str, str],
+    ids: tuple[Int[Tensor, " n"], Int[Tensor, " n"]],
+    models: dict[str, tuple[Vectors, Vectors]],
+    title: str,
+    *,
+    pool: int = POOL,
+) -> Table:
+    """A table of recall at 1, both ways, by cosine and by margin: in pools, and among all pairs together.
+
+    The pairs are dealt into as many pools as they fill, at random but always alike, and the mean is taken. Of fewer
+    pairs than fill one, there is the pool of all only.
+
+    Args:
+        sides: what the two sides are called.
+        ids: of the sentences of each side: those that share one are each other's counterparts, and so are the
+            other sides of these.
+        models: for each model's name, the unit vectors of both sides.
+        title: the table's title.
+        pool: pairs in a pool.
+    """
+    n = len(ids[0])
+    dealt = np.random.default_rng(0).permutation(n)
+    whole = [np.sort(dealt[i : i + pool]) for i in range(0, n - pool + 1, pool)]
+    kinds = {f"all {n}": [np.arange(n)]} if n <= pool else {f"{pool}": whole, f"all {n}": [np.arange(n)]}
+    rows: list[list[str | float]] = []
+    for query, key in ((0, 1), (1, 0)):
+        direction = f"{sides[query]} → {sides[key]}"
+        rows.append([direction, "chance", *(_chance(ids, pools) for pools in kinds.values() for _ in _SCORINGS)])
+        for name, pair in models.items():
+            both = pair[query], pair[key]
+            found = (_mean_over(both, ids, pools, by) for pools in kinds.values() for by in _SCORINGS)
+            rows.append(["", name, *found])
+    header = ["", "", *(f"{kind}, {scoring}" for kind in kinds for scoring in _SCORINGS)]
+    return Table(title, header, rows, ["", "", *(".3f" for _ in header[2:])], [_NOTE])
+
+
+def _mean_over(both: tuple[Vectors, Vectors], ids: Ids, pools: Pools, scoring: str) -> float:
+    return float(np.mean([found_first(*(x[rows] for x in both), _related(ids, rows), scoring=scoring) for rows in pools]))
+
+
+def _chance(ids: Ids, pools: Pools) -> float:
+    return float(np.mean([chance(_related(ids, rows), len(rows), len(rows), ks=(1,)).recall[1] for rows in pools]))
+
+
+def _related(ids: Ids, rows: Int[np.ndarray, " p"]) -> Relation:
+    """Who is whose counterpart among these: the same on either side."""
+    first, second = (side[torch.from_numpy(rows)] for side in ids)
+    return same(first) | same(second)
+
+
+def _tiles(queries: Vectors, keys: Vectors) -> Iterator[tuple[slice, Float[Tensor, "r m"]]]:
+    """The cosines, some rows at a time."""
+    n = queries.shape[0]
+    for start in range(0, n, _CHUNK):
+        rows = slice(start, min(start + _CHUNK, n))
+        tile = queries[rows] @ keys.T
+        yield rows, (tile if isinstance(tile, Tensor) else torch.from_numpy(tile.toarray())).double()
+
+
+def _mean_of_best(tile: Float[Tensor, "r m"], k: int) -> Float[Tensor, " r"]:
+    """The mean cosine of each row's k best; one without anything in common with anybody is far from all."""
+    return tile.topk(min(k, tile.shape[1]), dim=1).values.mean(dim=1).clamp(min=1e-9)

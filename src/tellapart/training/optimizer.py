@@ -1,0 +1,59 @@
+"""AdamW that also takes sparse gradients, of which it moves only the rows that they have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class LazyAdamW(torch.optim.AdamW):
+    """AdamW; of a parameter with a sparse gradient, rows without one stay as they are, and so do their moments.
+
+    The moments of a row decay when it has a gradient, not at every step, and the bias of both is corrected by the count
+    of all steps, as `torch.optim.SparseAdam` does. The weights of such a row do not decay: it would move all of them.
+
+    >>> bag = torch.nn.EmbeddingBag(5, 2, sparse=True)
+    >>> optimizer, before = LazyAdamW(bag.parameters(), lr=0.1), bag.weight.detach().clone()
+    >>> bag(torch.tensor([[1, 3]])).sum().backward()
+    >>> optimizer.step()
+    >>> (bag.weight != before).any(dim=1).tolist()
+    [False, True, False, True, False]
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """One step; of dense gradients as AdamW does it."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        sparse = []
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and parameter.grad.is_sparse:
+                    self._move_rows(parameter, group)
+                    sparse.append((parameter, parameter.grad))
+                    parameter.grad = None  # for AdamW, which takes none that is sparse
+        super().step()
+        for parameter, gradient in sparse:
+            parameter.grad = gradient
+        return loss
+
+    def _move_rows(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.tensor(0.0)
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        state["step"] += 1
+        assert parameter.grad is not None
+        gradient, (first, second) = parameter.grad.coalesce(), group["betas"]
+        rows, values, step = gradient.indices()[0], gradient.values(), state["step"].item()
+        mean = state["exp_avg"][rows].lerp_(values, 1 - first)
+        square = state["exp_avg_sq"][rows].mul_(second).addcmul_(values, values, value=1 - second)
+        state["exp_avg"][rows], state["exp_avg_sq"][rows] = mean, square
+        length = group["lr"] * math.sqrt(1 - second**step) / (1 - first**step)
+        parameter.index_add_(0, rows, mean.div_(square.sqrt_().add_(group["eps"])), alpha=-length)
