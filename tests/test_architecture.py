@@ -41,6 +41,7 @@ FLOORS = {
     "genomes": 9,
     "graphs": 9,
     "pictures": 9,
+    "sentences": 9,
     "planning": 10,
     "systems": 10,
     "parser": 11,

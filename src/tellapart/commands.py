@@ -92,7 +92,7 @@ def _train(name: str, given: Namespace, arguments: list[str]) -> None:
     for warning in training_warnings(run.log()):
         print(f"Warning: {warning.found} {warning.remedy}")
     print(f"Open {report} in a browser, or search: {program()} search {folder} {system.QUERY}")
-    print(f"Your own {system.OWN_DATA}: {program()} train {name} --data FOLDER --run runs/mine")
+    print(f"Your own {system.OWN_DATA}: {program()} train {name} --data DATA --run runs/mine")
 
 
 def _resumed(name: str, run: Run, arguments: list[str]) -> Namespace:

@@ -4,6 +4,7 @@ run.json            system, version, fingerprint of the data, and what shape the
 config.yaml         the resolved options; `tellapart train SYSTEM --config` takes it as it is
 log.jsonl           one line per step
 checkpoint.ckpt     weights, optimizer and progress, to resume from
+tokenizer.json      of a transformer: how sentences become tokens
 weights.safetensors the trained weights, once training is complete
 results.json        what evaluation found
 gallery.parquet     embeddings of all data, for search and report
@@ -36,6 +37,7 @@ class Run:
         self.log_file = folder / "log.jsonl"
         self.checkpoint = folder / "checkpoint.ckpt"
         self.weights = folder / "weights.safetensors"
+        self.tokeniser = folder / "tokenizer.json"
         self.results_file = folder / "results.json"
         self.gallery = folder / "gallery.parquet"
         self.report = folder / "report.html"
@@ -49,7 +51,7 @@ class Run:
         """
         if self.has_begun():
             raise InputError(f"{self.folder}: holds a run already. Continue it with --resume, or choose another --run.")
-        ours = {self.config_file, self._info_file, self._lock_file, *self._unfinished()}
+        ours = {self.config_file, self.tokeniser, self._info_file, self._lock_file, *self._unfinished()}
         if self.folder.exists() and (not self.folder.is_dir() or set(self.folder.iterdir()) - ours):
             raise InputError(f"{self.folder}: exists and is not an empty folder. Choose another --run.")
 
@@ -162,6 +164,22 @@ class Run:
         except (SafetensorError, RuntimeError, OSError) as error:
             raise InputError(f"{self.weights}: damaged or of another model. Train again.") from error
         model.eval()
+
+    def save_tokeniser(self, definition: str) -> None:
+        """Keep how sentences become tokens."""
+        with atomic_write(self.tokeniser) as file:
+            file.write(definition.encode())
+
+    def read_tokeniser(self) -> str:
+        """How sentences become tokens.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        try:
+            return self.tokeniser.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.tokeniser}: missing or damaged. Train again into a new folder.") from error
 
     def check_trained(self) -> None:
         """Raise `InputError` unless training is complete."""

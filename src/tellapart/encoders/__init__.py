@@ -8,6 +8,8 @@ from tellapart.encoders.image import ConvNet
 from tellapart.encoders.kmers import kmer_profile
 from tellapart.encoders.ragged import Ragged
 from tellapart.encoders.text import NgramBag, hashed
+from tellapart.encoders.transformer import Transformer
+from tellapart.encoders.wordpieces import WordPieces
 
 __all__ = [
     "Backbone",
@@ -17,7 +19,9 @@ __all__ = [
     "NgramBag",
     "Ragged",
     "SharedBatchNorm",
-    "kmer_profile",
+    "Transformer",
+    "WordPieces",
     "hashed",
+    "kmer_profile",
     "share_batch_norm",
 ]

@@ -11,6 +11,7 @@ from tellapart.evaluation.probe import Probe, linear_probe
 from tellapart.evaluation.retrieval import Retrieval, both_ways, chance, found_by, retrieval
 from tellapart.evaluation.splits import Splits, probe_over_splits
 from tellapart.evaluation.table import Table
+from tellapart.evaluation.tfidf import character_tfidf
 
 __all__ = [
     "Clustering",
@@ -21,6 +22,7 @@ __all__ = [
     "Table",
     "both_ways",
     "chance",
+    "character_tfidf",
     "clustering",
     "density_clustering",
     "found_by",

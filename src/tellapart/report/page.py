@@ -120,7 +120,7 @@ def _found(shown: Shown) -> list[dict[str, Any]]:
             }
             for row in order
         ]
-        result.append({"text": shown.captions[query], "image": images[query], "hits": hits})
+        result.append({"text": shown.queries[query], "image": images[query], "hits": hits})
     return result
 
 

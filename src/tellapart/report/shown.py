@@ -32,6 +32,9 @@ class Shown:
     which: str
     """Which items these are, in the plural, as in "held-out pictures"."""
     captions: list[str]
+    """What to call the items: pictures by their texts, if they have any, and what cannot be seen by its name."""
+    queries: list[str]
+    """What to call the queries."""
     thumbnails: list[str] | None
     vectors: Float[np.ndarray, "n d"]
     cosines: Float[np.ndarray, "n n"]
@@ -54,19 +57,22 @@ class Shown:
         vectors = gallery.vectors[rows]
         if texts is not None:
             # Equal pictures have equal PNG files.
-            counterparts = same([text_id(text) for text in texts]) | (paired() if pngs is None else same(pngs))
+            items = same([text_id(name) for name in names or []]) if pngs is None else same(pngs)
+            counterparts = same([text_id(text) for text in texts]) | items
             candidates = everyone()
         else:
             candidates = ~paired()
             # Those without a label have nothing in common.
             alike = None if labels is None else same([label or row for row, label in enumerate(labels)])
             counterparts = candidates & (paired() if alike is None else alike)
+        captions = texts if texts and pngs else _captions(names or [], labels)
         queries = vectors if gallery.captions is None else gallery.captions[rows]
         held_out = bool(gallery.held_out[rows].all())
         return cls(
             kind=gallery.kind,
             which=f"{'held-out ' if held_out else ''}{gallery.kind}s",
-            captions=texts or _captions(names or [], labels),
+            captions=captions,
+            queries=texts or captions,
             thumbnails=None if pngs is None else [_as_source(png) for png in pngs if png is not None],
             vectors=vectors.numpy(),
             cosines=(vectors @ queries.T).numpy(),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tellapart.run import Run
     from tellapart.training import TrainerOptions
 
-NAMES = ("clip", "simclr", "moco", "graph", "genomics")
+NAMES = ("clip", "simclr", "moco", "graph", "genomics", "bilingual")
 
 
 class System(Protocol):

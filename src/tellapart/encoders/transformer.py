@@ -1,0 +1,123 @@
+"""Sentences to embeddings through a small BERT, which can also guess tokens that are masked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from tellapart.encoders.ragged import Ragged
+from tellapart.encoders.wordpieces import WordPieces
+from tellapart.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Float
+
+_HEAD_WIDTH = 64  # of an attention head, as in BERT
+_MASKED, _KEPT, _SWAPPED = 0.15, 0.1, 0.1
+"""The share of the tokens that are to be guessed and, of these, how many stand there as they are, or another one."""
+
+
+class Transformer(nn.Module):
+    """BERT, and the mean over a sentence's tokens of what goes into its first layer and what its last one says.
+
+    What goes in tells words apart before anything is learned: without it a small BERT that has seen little would have to
+    learn to let them through.
+
+    Args:
+        pieces: the tokeniser.
+        folder: a BERT that `save_pretrained` wrote, with its weights as safetensors; or "", for random weights.
+        width: of a new one, the length of its vectors and of the embeddings.
+        layers: of a new one.
+        longest: tokens of a sentence at most, of a new one.
+        guesses: whether there is a head to guess masked tokens.
+
+    Raises:
+        InputError: `transformers` is missing; no BERT in the folder, or one for another tokeniser.
+
+    Source: Devlin et al. 2019 (BERT), §3; mean pooling: Reimers & Gurevych 2019, §3.
+    """
+
+    def __init__(
+        self, pieces: WordPieces, folder: str, width: int, layers: int, longest: int, *, guesses: bool
+    ) -> None:
+        super().__init__()
+        self.pieces = pieces
+        model = _load(folder) if folder else _new(len(pieces), width, layers, longest)
+        if model.config.vocab_size < len(pieces) or model.config.max_position_embeddings < longest:
+            room = f"{model.config.vocab_size} tokens and sentences of {model.config.max_position_embeddings}"
+            raise InputError(f"{folder}: a BERT for {room}, where there are {len(pieces)} and {longest}.")
+        self.bert = model.bert
+        self.head = model.cls if guesses else None
+        self.dim = int(model.config.hidden_size)
+
+    def read(self, texts: Sequence[str]) -> Ragged:
+        """Sentences as tokens."""
+        return self.pieces.read(texts)
+
+    def forward(self, sentences: Ragged) -> Float[Tensor, "n dim"]:
+        """Embed sentences."""
+        tokens, real = sentences.padded(self.pieces.pad)
+        every = self.bert(input_ids=tokens.long(), attention_mask=real.long(), output_hidden_states=True).hidden_states
+        states = every[0] + every[-1]
+        return (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
+
+    def guess(self, sentences: Ragged) -> Float[Tensor, ""]:
+        """The mean cross-entropy, in nats, of guessing the tokens of which 15 % were chosen at random.
+
+        Of these, 80 % are masked, 10 % replaced by any other token, and 10 % stand there as they are.
+
+        Source: Devlin et al. 2019, §3.1, task 1.
+        """
+        assert self.head is not None
+        tokens, real = sentences.padded(self.pieces.pad)
+        tokens, chance = tokens.long(), torch.rand(tokens.shape, device=tokens.device)
+        chosen = (chance < _MASKED) & real
+        if not chosen.any():
+            chosen[0, 0] = True  # of very few and short sentences there may be none
+        fate = chance / _MASKED
+        shown = tokens.masked_fill(chosen & (fate >= _KEPT + _SWAPPED), self.pieces.mask)
+        swapped = chosen & (fate < _SWAPPED)
+        shown = torch.where(swapped, torch.randint_like(tokens, len(self.pieces)), shown)
+        states = self.bert(input_ids=shown, attention_mask=real.long()).last_hidden_state
+        return nn.functional.cross_entropy(self.head(states[chosen]).float(), tokens[chosen])
+
+
+def _new(vocabulary: int, width: int, layers: int, longest: int) -> Any:
+    config, model = _transformers()
+    made = model(
+        config(
+            vocab_size=vocabulary,
+            hidden_size=width,
+            num_hidden_layers=layers,
+            num_attention_heads=max(1, width // _HEAD_WIDTH),
+            intermediate_size=4 * width,
+            max_position_embeddings=longest,
+        )
+    )
+    # Large beside those of places: at first a token says which word it is, more than where it stands.
+    nn.init.normal_(made.bert.embeddings.word_embeddings.weight, std=width**-0.5)
+    return made
+
+
+def _load(folder: str) -> Any:
+    _, model = _transformers()
+    if not (Path(folder) / "config.json").is_file():
+        raise InputError(f"{folder}: no folder of a model, it has no config.json.")
+    try:
+        loaded = model.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise InputError(f"{folder}: no BERT that can be read, {' '.join(str(error).split())[:200]}.") from error
+    return loaded.train()
+
+
+def _transformers() -> tuple[Any, Any]:
+    try:
+        from transformers import BertConfig, BertForMaskedLM
+    except ImportError as error:
+        raise InputError(f"the package {error.name} is missing. pip install 'tellapart[transformers]'.") from error
+    return BertConfig, BertForMaskedLM

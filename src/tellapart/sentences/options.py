@@ -1,0 +1,76 @@
+"""The options of data, encoders and training. The docstrings are the command line's help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tellapart.errors import require_option
+
+
+@dataclass(frozen=True)
+class SentenceOptions:
+    """Data, encoders and training."""
+
+    data: str
+    """Two aligned text files joined by a comma (and a third with groups), a .tsv of source, target, group, or a .tmx."""
+    unaligned: str = ""
+    """Text files, joined by commas, of either language or both, which the transformer learns to read, too."""
+    pairs: int = 0
+    """Training pairs whose alignment is used, drawn at random; 0 for all. The others are read as unaligned text."""
+    held_out: float = 0.125
+    """Share of the pairs that training never sees: whole groups (the pages, the books), without repeated sentences."""
+    seed: int = 0
+    """Decides what is held out, the first weights, the order of the batches and all noise."""
+    epochs: int = 4
+    """How often every training pair is seen."""
+    batch_size: int = 512
+    """Pairs in one line-up at most, on each device."""
+    learning_rate: float = 1e-2
+    """Step size of AdamW at its peak."""
+    weight_decay: float = 1e-2
+    """Pull of the transformer's weights towards zero; the bag's vectors are left alone."""
+    encoder: Literal["bag", "transformer"] = "bag"
+    """A bag of hashed words and n-grams, fast; or a small BERT. Either reads both languages."""
+    dim: int = 256
+    """Length of the embeddings."""
+    buckets: int = 2**18
+    """Vectors for the bag's hashed words and n-grams."""
+    dropout: float = 0.0
+    """Share of a sentence's words and n-grams that the bag leaves out at each step."""
+    pretrained: str = ""
+    """A folder with a BERT and its tokeniser, as save_pretrained writes them; otherwise a new one is made."""
+    layers: int = 2
+    """Layers of a new transformer."""
+    vocabulary: int = 8000
+    """Pieces of words that a new transformer knows, at most; made from all text that it may read."""
+    longest: int = 64
+    """Tokens of a sentence that the transformer reads, at most."""
+    reading: int = 64
+    """Sentences that the transformer reads with masked tokens at each step."""
+
+    def __post_init__(self) -> None:
+        for name, least, most in (
+            *(("epochs", 1, 10**6), ("pairs", 0, 10**9), ("dim", 1, 2**14), ("buckets", 1, 2**24), ("layers", 1, 100)),
+            *(("vocabulary", 10, 2**20), ("longest", 2, 2**14), ("reading", 1, 2**16), ("seed", 0, 2**63 - 1)),
+        ):
+            value = getattr(self, name)
+            require_option(name, least <= value <= most, f"lie between {least} and {most}", value)
+        must = "be at least 2: a line-up needs somebody else"
+        require_option("batch_size", self.batch_size >= 2, must, self.batch_size)
+        require_option("pairs", self.pairs != 1, must.replace("at least 2", "0 or at least 2"), self.pairs)
+        require_option("held_out", 0 < self.held_out < 1, "lie between 0 and 1", self.held_out)
+        require_option("dropout", 0 <= self.dropout < 1, "lie in [0, 1)", self.dropout)
+        require_option("learning_rate", self.learning_rate > 0, "be positive", self.learning_rate)
+        require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
+        is_even = self.encoder == "bag" or self.dim < 128 or self.dim % 64 == 0
+        require_option("dim", is_even, "be a multiple of 64, for the transformer's heads", self.dim)
+        for name in ("data", "unaligned", "pretrained"):  # so that the run can be used from any folder
+            object.__setattr__(self, name, _absolute(getattr(self, name)))
+
+
+def _absolute(source: str) -> str:
+    """The same file, or files joined by commas, named from the root; what does not exist is left as it is."""
+    parts = [source] if not source or Path(source).exists() else [part.strip() for part in source.split(",")]
+    return ",".join(str(Path(part).resolve()) if part and Path(part).exists() else part for part in parts)

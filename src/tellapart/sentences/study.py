@@ -1,0 +1,99 @@
+"""The sentences of a run and what is made of them when it is trained: figures and a gallery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from tellapart.data.gallery import Gallery
+from tellapart.data.translations import Translations, load_sentences, load_translations
+from tellapart.encoders import WordPieces
+from tellapart.evaluation import Table, character_tfidf, in_pools
+
+if TYPE_CHECKING:
+    from tellapart.run import Run
+    from tellapart.sentences.encoder import Embed
+    from tellapart.sentences.options import SentenceOptions
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Pairs to train on, pairs that training never sees, and sentences without their translations."""
+
+    training: Translations
+    held_out: Translations
+    unaligned: list[str]
+    left_out: int = 0
+    """Pairs of the data that were not taken, because one side is empty."""
+
+    @classmethod
+    def of_run(cls, options: SentenceOptions, run: Run) -> Study:
+        """A run's own data.
+
+        Raises:
+            InputError: they are missing, broken, too few, or changed since the run began.
+        """
+        whole = load_translations(options.data)
+        unaligned = load_sentences(options.unaligned) if options.unaligned else []
+        run.check_data(whole.fingerprint())
+        rows, held_out = whole.split(options.held_out, options.seed)
+        if 0 < options.pairs < len(rows):
+            rows = rows[torch.from_numpy(np.random.default_rng(options.seed).permutation(len(rows)))]
+            rows, rest = rows[: options.pairs], whole.rows(rows[options.pairs :])
+            unaligned = [*unaligned, *rest.sources, *rest.targets]
+        return cls(whole.rows(rows), whole.rows(held_out), unaligned, whole.left_out)
+
+    def to_read(self, *, unaligned: bool) -> list[str]:
+        """The sentences that training sees; the unaligned ones, too, if it is to."""
+        return [*self.training.sources, *self.training.targets, *(self.unaligned if unaligned else [])]
+
+    def tokeniser(self, options: SentenceOptions, run: Run, *, unaligned: bool) -> str:
+        """The tokeniser of a run, as JSON, which its folder keeps; "" if the encoder has none."""
+        if options.encoder == "bag":
+            return ""
+        if not run.tokeniser.is_file():
+            known = WordPieces.file_of(options.pretrained) if options.pretrained else ""
+            run.save_tokeniser(known or WordPieces.learn(self.to_read(unaligned=unaligned), options.vocabulary))
+        return run.tokeniser.read_text(encoding="utf-8")
+
+    def finish(self, run: Run, untrained: Embed, trained: Embed) -> None:
+        """Fill the gallery of a trained run, and measure it."""
+        parts = self.training, self.held_out
+        sources, targets = ([text for part in parts for text in getattr(part, side)] for side in ("sources", "targets"))
+        is_out = torch.arange(len(sources)) >= len(self.training)
+        vectors = trained(targets), trained(sources)
+        Gallery(targets, sources, is_out, *vectors, None, kind="translation").save(run.gallery)
+        run.save_results(self.measure(untrained, trained).as_dict())
+
+    def measure(self, untrained: Embed, trained: Embed) -> Table:
+        """Recall among the held-out pairs."""
+        n, known = len(self.held_out), len(self.training)
+        title = f"R@1 among {n} held-out pairs, after training on {known} others"
+        table = recall(self.held_out, untrained, trained, title)
+        return replace(table, notes=[*table.notes, *_on_what_was_left_out(self.left_out)])
+
+
+def recall_of_others(source: str, untrained: Embed, trained: Embed) -> Table:
+    """Recall among all pairs of other data.
+
+    Raises:
+        InputError: they are missing or broken.
+    """
+    pairs = load_translations(source)
+    table = recall(pairs, untrained, trained, f"R@1 among {len(pairs)} pairs of {source}")
+    return replace(table, notes=[*table.notes, *_on_what_was_left_out(pairs.left_out)])
+
+
+def recall(pairs: Translations, untrained: Embed, trained: Embed, title: str) -> Table:
+    """Guessing, character n-grams, the untrained and the trained encoder, in pools and among all, both ways."""
+    models = {"TF-IDF of characters": character_tfidf(pairs.sources, pairs.targets)}
+    for name, embed in (("untrained", untrained), ("trained", trained)):
+        models[name] = embed(pairs.sources), embed(pairs.targets)
+    return in_pools(pairs.languages, pairs.ids(), models, title)
+
+
+def _on_what_was_left_out(n: int) -> list[str]:
+    return [f"{n} pairs of the data are left out: one side is empty."] if n else []

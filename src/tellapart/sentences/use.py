@@ -1,0 +1,70 @@
+"""What can be done with a trained encoder: measure it, make vectors of sentences, find translations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from tellapart.data.gallery import Embeddings, Gallery, Hit
+from tellapart.data.translations import load_sentences
+from tellapart.sentences.encoder import embed
+from tellapart.sentences.study import Study, recall_of_others
+
+if TYPE_CHECKING:
+    from tellapart.evaluation import Table
+    from tellapart.run import Run
+    from tellapart.sentences.encoder import Embed
+
+
+class Uses:
+    """The commands for runs of one system, whose model is `make(config, tokeniser)`, with an `encoder`."""
+
+    def __init__(self, make: Callable[[Any, str], nn.Module]) -> None:
+        self.make = make
+
+    def encoders(self, config: Any, run: Run) -> tuple[Embed, Embed]:
+        """What embeds sentences as before training, and as now, in the usual precision.
+
+        Raises:
+            InputError: the run is not trained, or damaged.
+        """
+        run.check_trained()
+        tokeniser = "" if config.encoder == "bag" else run.read_tokeniser()
+        before, after = self.make(config, tokeniser).eval(), self.make(config, tokeniser)
+        run.load_weights(after)
+        return partial(embed, before.encoder), partial(embed, after.encoder)  # type: ignore[arg-type]
+
+    def evaluate(self, config: Any, run: Run, data: str | None) -> Table:
+        """How often a sentence's translation is found first: of the run's held-out pairs, or of all pairs of other data.
+
+        Raises:
+            InputError: the run is not trained, or the data missing, broken or changed.
+        """
+        encoders = self.encoders(config, run)
+        if data is not None:
+            return recall_of_others(data, *encoders)
+        table = Study.of_run(config, run).measure(*encoders)
+        run.save_results(table.as_dict())
+        return table
+
+    def embed(self, config: Any, run: Run, source: str) -> Embeddings:
+        """Embed sentences of either language, or both sides of translations: unit vectors.
+
+        Raises:
+            InputError: the run is not trained, or `source` holds no text.
+        """
+        _, encode = self.encoders(config, run)
+        texts = load_sentences(source)
+        return Embeddings(texts, ["sentence"] * len(texts), encode(texts))
+
+    def search(self, config: Any, run: Run, query: str, k: int) -> list[Hit]:
+        """The k translations of the run that match a sentence best, with their cosine similarity.
+
+        Raises:
+            InputError: the run is not trained.
+        """
+        _, encode = self.encoders(config, run)
+        return Gallery.load(run.gallery).best(encode([query])[0], k)
