@@ -26,7 +26,11 @@ def slowly(losses, parameters):
 @pytest.mark.parametrize("seed", range(4))
 def test_it_is_the_cosine_of_the_gradients_by_the_parameters_that_both_move(seed, sparse):
     torch.manual_seed(seed)
-    table, shared, own = nn.EmbeddingBag(9, 4, sparse=sparse).double(), nn.Linear(4, 3).double(), nn.Linear(3, 2).double()
+    table, shared, own = (
+        nn.EmbeddingBag(9, 4, sparse=sparse).double(),
+        nn.Linear(4, 3).double(),
+        nn.Linear(3, 2).double(),
+    )
     parameters = [p for module in (table, shared, own) for p in module.parameters()]
     first = (shared(table(torch.randint(0, 9, (5, 3)))) ** 2).mean()
     second = own(shared(table(torch.randint(0, 9, (6, 2))))).sin().sum()

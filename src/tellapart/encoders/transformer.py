@@ -52,7 +52,8 @@ class Transformer(nn.Module):
             room = f"{model.config.vocab_size} tokens and sentences of {model.config.max_position_embeddings}"
             raise InputError(f"{folder}: a BERT for {room}, where there are {len(pieces)} and {longest}.")
         self.bert = model.bert
-        self.head = model.cls if guesses else None
+        head = model.cls.predictions
+        self.transform, self.bias = (head.transform, head.bias) if guesses else (None, None)
         self.dim = int(model.config.hidden_size)
 
     def read(self, texts: Sequence[str]) -> Ragged:
@@ -73,7 +74,7 @@ class Transformer(nn.Module):
 
         Source: Devlin et al. 2019, §3.1, task 1.
         """
-        assert self.head is not None
+        assert self.transform is not None
         tokens, real = sentences.padded(self.pieces.pad)
         tokens, chance = tokens.long(), torch.rand(tokens.shape, device=tokens.device)
         chosen = (chance < _MASKED) & real
@@ -84,7 +85,9 @@ class Transformer(nn.Module):
         swapped = chosen & (fate < _SWAPPED)
         shown = torch.where(swapped, torch.randint_like(tokens, len(self.pieces)), shown)
         states = self.bert(input_ids=shown, attention_mask=real.long()).last_hidden_state
-        return nn.functional.cross_entropy(self.head(states[chosen]).float(), tokens[chosen])
+        vocabulary = self.bert.embeddings.word_embeddings.weight
+        logits = nn.functional.linear(self.transform(states[chosen]), vocabulary, self.bias)
+        return nn.functional.cross_entropy(logits.float(), tokens[chosen])
 
 
 def _new(vocabulary: int, width: int, layers: int, longest: int) -> Any:

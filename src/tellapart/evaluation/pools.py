@@ -33,9 +33,7 @@ _NOTE = (
 )
 
 
-def found_first(
-    queries: Vectors, keys: Vectors, relevant: Relation, *, scoring: str = "cosine", k: int = 4
-) -> float:
+def found_first(queries: Vectors, keys: Vectors, relevant: Relation, *, scoring: str = "cosine", k: int = 4) -> float:
     """Recall at 1: the share of queries for which a relevant key scores above all others; a tie counts as a miss.
 
     By cosine, or by the ratio margin, which takes from hubs what they have of everybody:
@@ -117,7 +115,9 @@ def in_pools(
 
 
 def _mean_over(both: tuple[Vectors, Vectors], ids: Ids, pools: Pools, scoring: str) -> float:
-    return float(np.mean([found_first(*(x[rows] for x in both), _related(ids, rows), scoring=scoring) for rows in pools]))
+    return float(
+        np.mean([found_first(*(x[rows] for x in both), _related(ids, rows), scoring=scoring) for rows in pools])
+    )
 
 
 def _chance(ids: Ids, pools: Pools) -> float:

@@ -32,8 +32,12 @@ def read_tmx(path: Path) -> Translations:
         with path.open("rb") as file:
             parser.ParseFile(file)
     except expat.ExpatError as error:
-        raise InputError(f"{path} line {error.lineno}: {expat.ErrorString(error.code)}. Is the TMX file whole?") from error
-    return Translations(units.sources, units.targets, units.groups, units.languages or ("source", "target"), units.left_out)
+        raise InputError(
+            f"{path} line {error.lineno}: {expat.ErrorString(error.code)}. Is the TMX file whole?"
+        ) from error
+    return Translations(
+        units.sources, units.targets, units.groups, units.languages or ("source", "target"), units.left_out
+    )
 
 
 class _Units:

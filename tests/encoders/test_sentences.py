@@ -1,0 +1,148 @@
+"""Encoders of sentences: sequences end to end, hashed n-grams, word pieces, and a small BERT."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tellapart import InputError
+from tellapart.encoders import NgramBag, Ragged, Transformer, WordPieces, hashed
+
+TEXTS = ["The cat sits.", "le chat", "", "x", "小猫 坐", "a cat and a dog and a bird " * 3, "Ⅻ ﬁsh"]
+
+
+@pytest.fixture(scope="module")
+def definition():
+    return WordPieces.learn(TEXTS * 5, 120)
+
+
+def transformer(definition, longest=32, guesses=True, folder=""):
+    torch.manual_seed(0)
+    return Transformer(WordPieces(definition, longest), folder, 64, 1, longest, guesses=guesses)
+
+
+@given(st.lists(st.lists(st.integers(0, 99), max_size=5), min_size=1, max_size=6), st.data())
+def test_rows_of_ragged_sequences_are_those_sequences(sequences, data):
+    flat = torch.tensor([x for sequence in sequences for x in sequence], dtype=torch.long)
+    ragged = Ragged((flat, 2 * flat), torch.tensor(list(map(len, sequences))))
+    index = data.draw(st.lists(st.integers(0, len(sequences) - 1), min_size=1, max_size=8))
+    picked = ragged.rows(torch.tensor(index))
+    assert [part.tolist() for part in picked.columns[0].split(picked.lengths.tolist())] == [sequences[i] for i in index]
+    assert torch.equal(picked.columns[1], 2 * picked.columns[0])
+    assert picked.owners().tolist() == [place for place, i in enumerate(index) for _ in sequences[i]]
+    padded, real = picked.padded(filler=-1)
+    assert [row[keep].tolist() for row, keep in zip(padded, real, strict=True)] == [sequences[i] for i in index]
+    assert (padded[~real] == -1).all()
+
+
+def test_what_is_hashed_once_is_embedded_as_the_texts_are():
+    model = NgramBag(8, buckets=64, width=8, head=False, sparse=True)
+    bags = hashed(TEXTS, 64)
+    torch.testing.assert_close(model(bags), model(TEXTS))
+    torch.testing.assert_close(model(bags.rows(torch.tensor([4, 1]))), model(TEXTS)[[4, 1]])
+
+
+def test_sparse_gradients_are_those_that_are_dense():
+    found = []
+    for sparse in (False, True):
+        torch.manual_seed(0)
+        model = NgramBag(8, buckets=64, width=8, head=False, sparse=sparse)
+        model(TEXTS).sin().sum().backward()
+        assert model.bag.weight.grad.is_sparse == sparse
+        found.append(model.bag.weight.grad.to_dense())
+    torch.testing.assert_close(*found)
+
+
+def test_a_sentence_of_ten_thousand_words_has_a_vector_in_either_encoder(definition):
+    long = "word " * 10_000
+    assert NgramBag(8, buckets=64, width=8)([long]).isfinite().all()
+    model = transformer(definition).eval()
+    tokens = model.read([long, "word"])
+    assert tokens.lengths.tolist()[0] == 32
+    assert model(tokens).isfinite().all()
+
+
+def test_word_pieces_give_every_text_a_token_and_go_by_no_case(definition):
+    pieces = WordPieces(definition, 16)
+    read = pieces.read(TEXTS)
+    assert (read.lengths >= 1).all()
+    assert int(read.columns[0].max()) < len(pieces)
+    assert pieces.read(["THE CAT"]).columns[0].tolist() == pieces.read(["the cat"]).columns[0].tolist()
+    assert not set(pieces.read(["the cat sits"]).columns[0].tolist()) & set(pieces.special)
+
+
+@pytest.mark.parametrize("broken", ["", "{}", "no json"])
+def test_what_is_no_tokeniser_is_refused(broken):
+    with pytest.raises(InputError, match="no tokeniser"):
+        WordPieces(broken, 16)
+
+
+def test_a_sentence_is_embedded_on_its_own_however_it_is_padded(definition):
+    model = transformer(definition).eval()
+    together = model(model.read(TEXTS))
+    assert together.shape == (len(TEXTS), 64)
+    for text, row in zip(TEXTS, together, strict=True):
+        torch.testing.assert_close(model(model.read([text]))[0], row, rtol=1e-4, atol=1e-5)
+
+
+def test_guessing_costs_as_much_as_guessing_among_all_tokens_at_first_and_less_when_learned(definition):
+    model = transformer(definition)
+    sentences = model.read(["the cat sits . the cat sits ."] * 20)
+    first = model.guess(sentences).item()
+    assert first == pytest.approx(math.log(len(model.pieces)), rel=0.3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        model.guess(sentences).backward()
+        optimizer.step()
+    assert model.guess(sentences).item() < first / 4
+
+
+def test_only_chosen_tokens_are_hidden_and_only_these_are_asked_for(definition, monkeypatch):
+    model = transformer(definition).eval()
+    seen = {}
+    monkeypatch.setattr(model.bert, "forward", lambda **given: seen.update(given) or stop())
+    sentences = model.read(["the cat sits . " * 6] * 200)
+    with pytest.raises(StopIteration):
+        model.guess(sentences)
+    tokens, shown = sentences.padded(model.pieces.pad)[0].long(), seen["input_ids"]
+    hidden = (shown == model.pieces.mask).float().mean().item()
+    swapped = ((shown != tokens) & (shown != model.pieces.mask)).float().mean().item()
+    assert hidden == pytest.approx(0.12, abs=0.015)
+    assert swapped == pytest.approx(0.015, abs=0.006)
+
+
+def stop():
+    raise StopIteration
+
+
+def test_a_sentence_of_one_token_can_be_guessed(definition):
+    model = transformer(definition)
+    assert all(model.guess(model.read(["x"])).isfinite() for _ in range(10))
+
+
+def test_a_transformer_that_was_saved_is_taken_with_its_tokeniser(definition, tmp_path):
+    from transformers import BertConfig, BertForMaskedLM
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    saved = BertForMaskedLM(BertConfig(vocab_size=len(WordPieces(definition, 8)), max_position_embeddings=16, **sizes))
+    saved.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"tokenizer.json: missing"):
+        WordPieces.file_of(str(tmp_path))
+    (tmp_path / "tokenizer.json").write_text(definition, encoding="utf-8")
+    assert WordPieces.file_of(str(tmp_path)) == definition
+    model = transformer(definition, longest=16, folder=str(tmp_path))
+    assert model.dim == 32
+    assert all(torch.equal(a, b) for a, b in zip(model.bert.parameters(), saved.bert.parameters(), strict=True))
+    with pytest.raises(InputError, match="sentences of 16, where there are .* and 32"):
+        transformer(definition, longest=32, folder=str(tmp_path))
+
+
+def test_a_folder_without_a_model_is_refused(definition, tmp_path):
+    with pytest.raises(InputError, match=r"no config.json"):
+        transformer(definition, folder=str(tmp_path))
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(InputError, match="no BERT that can be read"):
+        transformer(definition, folder=str(tmp_path))

@@ -1,0 +1,160 @@
+"""The bilingual system's own decisions: who is whose counterpart, the margin, masked tokens, what it refuses."""
+
+import numpy as np
+import pytest
+import torch
+
+from tellapart import InputError
+from tellapart.data.translations import Translations
+from tellapart.encoders import Ragged, WordPieces
+from tellapart.sentences import Batch, Reading, Study
+from tellapart.sentences.encoder import embed
+from tellapart.systems.bilingual import Bilingual, Config, masked, terms
+from tests import oracle
+from tests.tiny import SENTENCE_OPTIONS, TRANSFORMER_OPTIONS, translations, write_translations
+
+SOURCES = ["a cat", "A  cat", "a dog", "a bird", "a fish"]
+TARGETS = ["un chat", "le chat", "un chien", "un chien", "un poisson"]
+PAIRS = Translations(SOURCES, TARGETS, list("12345"))
+RELATED = np.array(
+    [
+        [1, 1, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [0, 0, 1, 1, 0],
+        [0, 0, 1, 1, 0],
+        [0, 0, 0, 0, 1],
+    ],
+    dtype=float,
+)
+
+
+def config(**options):
+    return Config(**{"data": "nowhere"} | SENTENCE_OPTIONS | options)
+
+
+def tokeniser(texts=(*SOURCES, *TARGETS)):
+    return WordPieces.learn(list(texts) * 3, 120)
+
+
+def make(**options):
+    asked = config(**options)
+    return Bilingual(asked, "" if asked.encoder == "bag" else tokeniser())
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.3])
+def test_its_objective_is_the_oracles_and_repeated_sentences_are_counterparts(margin):
+    model = make(margin=margin, temperature=0.2).double().eval()
+    batch = Batch.of(model.encoder, PAIRS)
+    u, v = (model.encoder(side).detach().numpy() for side in (batch.sources, batch.targets))
+    wanted = oracle.info_nce(
+        u, v, RELATED, np.zeros((5, 5), bool), temperature=0.2, margin=margin, symmetric=True, multi_positive="out"
+    )
+    assert terms(model, batch).loss().item() == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [SENTENCE_OPTIONS, TRANSFORMER_OPTIONS, TRANSFORMER_OPTIONS | {"masked_weight": 0}])
+def test_every_parameter_gets_a_gradient(options):
+    model = make(**options)
+    batch = Batch.of(model.encoder, PAIRS)
+    loss = terms(model, batch).loss()
+    if options.get("encoder") == "transformer" and options.get("masked_weight") != 0:
+        torch.manual_seed(0)
+        loss = loss + masked(model, Reading(batch.sources, 5).beside(batch))
+    loss.backward()
+    missing = [name for name, p in model.named_parameters() if p.grad is None]
+    assert not missing
+
+
+def test_rows_of_a_batch_are_those_pairs():
+    encoder = make().encoder
+    index = torch.tensor([3, 0])
+    rows, alone = Batch.of(encoder, PAIRS).rows(index), Batch.of(encoder, PAIRS.rows(index))
+    torch.testing.assert_close(encoder(rows.sources), encoder(alone.sources))
+    torch.testing.assert_close(encoder(rows.targets), encoder(alone.targets))
+    assert rows.target_ids.tolist() == [2, 0]
+
+
+def test_what_is_read_at_once_is_of_similar_lengths_and_all_is_read():
+    lengths = torch.from_numpy(np.random.default_rng(0).integers(1, 30, 50))
+    reading = Reading(Ragged((torch.arange(50).repeat_interleave(lengths),), lengths), 6)
+    seen = set()
+    torch.manual_seed(0)
+    for _ in range(200):
+        drawn = reading.draw()
+        assert len(drawn) == 6
+        assert torch.equal(drawn.lengths, drawn.lengths.sort().values)
+        seen |= set(drawn.columns[0].tolist())
+    assert len(seen) == 50
+    assert len(Reading(reading.sentences, 999).draw()) == 50
+
+
+@pytest.mark.parametrize("options", [SENTENCE_OPTIONS, TRANSFORMER_OPTIONS])
+def test_embeddings_are_of_length_one_and_each_sentences_own_in_any_order(options, monkeypatch):
+    monkeypatch.setattr("tellapart.sentences.encoder._TOKENS", 12)
+    encoder = make(**options).eval().encoder
+    texts = [*SOURCES, "", "a bird and a cat and a dog and so on " * 3, *TARGETS]
+    vectors = embed(encoder, texts)
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(len(texts)))
+    for text, vector in zip(texts, vectors, strict=True):
+        torch.testing.assert_close(embed(encoder, [text])[0], vector, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [SENTENCE_OPTIONS, TRANSFORMER_OPTIONS])
+def test_the_seed_decides_the_first_weights(options):
+    one, again, other = (make(**options | {"seed": seed}).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not all(torch.equal(one[name], other[name]) for name in one)
+
+
+class Seen:
+    """A run that takes whatever data there are."""
+
+    def check_data(self, fingerprint):
+        self.fingerprint = fingerprint
+
+
+def test_of_fewer_pairs_the_others_are_read_without_their_alignment_and_nothing_held_out_is(tmp_path):
+    data = str(write_translations(tmp_path))
+    more = tmp_path / "more.txt"
+    more.write_text("one more\n")
+    whole, some = (Study.of_run(config(data=data, pairs=n, unaligned=str(more)), Seen()) for n in (0, 20))
+    assert len(some.training) == 20
+    assert some.held_out.sources == whole.held_out.sources
+    assert set(some.training.sources) < set(whole.training.sources)
+    assert sorted(some.to_read(unaligned=True)) == sorted(whole.to_read(unaligned=True))
+    assert some.to_read(unaligned=False) == [*some.training.sources, *some.training.targets]
+    kept = {*some.held_out.sources, *some.held_out.targets}
+    assert kept.isdisjoint(some.to_read(unaligned=True))
+    assert {row[0] for row in translations()} == {*whole.training.sources, *whole.held_out.sources}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("epochs", 0),
+        ("batch_size", 1),
+        ("pairs", 1),
+        ("pairs", -1),
+        ("held_out", 1.0),
+        ("dropout", 1.0),
+        ("seed", -1),
+        ("learning_rate", 0.0),
+        ("weight_decay", float("nan")),
+        ("temperature", 0.001),
+        ("margin", -0.1),
+        ("masked_weight", -1.0),
+        ("buckets", 0),
+        ("vocabulary", 1),
+        ("longest", 1),
+        ("reading", 0),
+        ("layers", 0),
+    ],
+)
+def test_an_option_out_of_range_is_refused_by_name(option, value):
+    with pytest.raises(InputError, match=f"`{option}` must"):
+        config(**{option: value})
+
+
+def test_a_transformer_needs_a_width_that_its_heads_can_share():
+    with pytest.raises(InputError, match="`dim` must be a multiple of 64"):
+        config(encoder="transformer", dim=200)

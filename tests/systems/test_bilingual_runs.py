@@ -1,0 +1,142 @@
+"""The command line for translations: train, evaluate, embed, search, report, and resuming after a kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tellapart.cli import main
+from tests.tiny import sentence_arguments, translations, write_translations
+from tests.training.test_resume import assert_same_end, finish, wait_for_step
+
+
+@pytest.fixture(scope="module", params=["bag", "transformer"])
+def run(request, tmp_path_factory):
+    """A run of each encoder on the tiny translations."""
+    folder = tmp_path_factory.mktemp(request.param)
+    words = sentence_arguments(request.param, data=write_translations(folder / "data"))
+    assert main(["train", "bilingual", "--run", str(folder / "run"), *words]) == 0
+    return folder / "run"
+
+
+def say(capsys, *words):
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def read_log(run):
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_training_lowers_the_loss_and_finds_translations(run):
+    log = read_log(run)
+    assert log[-1]["loss"] < log[0]["loss"]
+    table = json.loads((run / "results.json").read_text())
+    assert [row[1] for row in table["rows"]] == ["chance", "TF-IDF of characters", "untrained", "trained"] * 2
+    assert table["header"][2:] == ["all 32, cosine", "all 32, margin"]
+    if (run / "tokenizer.json").is_file():
+        assert log[-1]["loss_masked"] < log[0]["loss_masked"]
+        assert [entry["step"] for entry in log if "gradient_cosine" in entry] == [1, len(log)]
+        assert all(-1 <= entry["gradient_cosine"] <= 1 for entry in log if "gradient_cosine" in entry)
+    else:
+        assert table["rows"][3][2] > table["rows"][2][2] + 0.2
+        assert "loss_masked" not in log[0]
+
+
+def test_evaluate_repeats_what_training_found_and_takes_other_files(capsys, run, tmp_path):
+    before = (run / "results.json").read_bytes()
+    assert say(capsys, "evaluate", run)[0] == 0
+    assert (run / "results.json").read_bytes() == before
+    rows = translations(30, seed=5)
+    for name, column in (("x.en", 0), ("x.fr", 1)):
+        (tmp_path / name).write_text("\n".join(row[column] for row in rows) + "\n\n")
+    code, out, _ = say(capsys, "evaluate", run, "--data", f"{tmp_path / 'x.en'},{tmp_path / 'x.fr'}")
+    assert code == 0
+    assert "R@1 among 30 pairs" in out
+    assert "fr → en" in out
+    assert "1 pairs of the data are left out" in out
+
+
+def test_embed_gives_a_unit_vector_for_every_sentence(capsys, run, tmp_path):
+    (tmp_path / "x.txt").write_text("one sentence\n\nune phrase\n")
+    code, out, _ = say(capsys, "embed", run, tmp_path / "x.txt", "-o", tmp_path / "x.npz")
+    assert code == 0
+    assert "2 embeddings of length 16" in out
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as file:
+        assert file["name"].tolist() == ["one sentence", "une phrase"]
+        assert set(file["kind"]) == {"sentence"}
+        np.testing.assert_allclose(np.linalg.norm(file["embedding"], axis=1), 1, rtol=1e-5)
+
+
+def test_search_finds_translations_and_says_whose(capsys, run):
+    source, target, _ = translations()[0]
+    code, out, _ = say(capsys, "search", run, target, "-k", 2)
+    assert code == 0
+    lines = out.splitlines()
+    assert "Translations for" in lines[0]
+    assert lines[2].startswith(target)
+    assert source in lines[2]
+
+
+def test_the_report_calls_what_is_found_by_its_own_words(run):
+    page = (run / "report.html").read_text()
+    assert "held-out translations" in page
+    held_out = json.loads((run / "results.json").read_text())["title"]
+    assert "32 held-out pairs" in held_out
+    assert "picture" not in page.split("<main>")[1].split("</main>")[0]
+    queries = page.split('<div class="queries">')[1].split("</section>")[0]
+    sources, targets, _ = zip(*translations(), strict=True)
+    assert any(f"<figcaption>{source}</figcaption>" in queries for source in sources)
+    assert any(f"<b>{target}</b>" in queries for target in targets)
+    assert not any(f"<b>{source}</b>" in queries for source in sources)
+
+
+def test_files_of_unequal_length_are_one_line_and_no_run_has_begun(capsys, tmp_path):
+    (tmp_path / "x.en").write_text("a\nb\nc\n")
+    (tmp_path / "x.fr").write_text("A\nB\n")
+    data = f"{tmp_path / 'x.en'},{tmp_path / 'x.fr'}"
+    code, _, err = say(capsys, "train", "bilingual", "--run", tmp_path / "run", "--data", data)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "x.fr: ends before line 3" in err
+    fixed = sentence_arguments(data=write_translations(tmp_path / "data"), epochs=1)
+    assert say(capsys, "train", "bilingual", "--run", tmp_path / "run", *fixed)[0] == 0
+
+
+def test_a_run_without_its_tokeniser_says_so(capsys, run):
+    kept = run / "tokenizer.json"
+    if not kept.is_file():
+        pytest.skip("the bag has none")
+    definition = kept.read_bytes()
+    kept.unlink()
+    code, _, err = say(capsys, "search", run, "x")
+    kept.write_bytes(definition)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "tokenizer.json: missing or damaged" in err
+
+
+@pytest.mark.parametrize("encoder", ["bag", "transformer"])
+def test_a_killed_run_that_is_resumed_ends_in_the_same_weights(tmp_path, encoder):
+    data = write_translations(tmp_path / "data")
+    options = {"data": data, "epochs": 10, "trainer.checkpoint_every": 7}
+
+    def start(name):
+        command = [sys.executable, "-m", "tellapart", "train", "bilingual", "--run", str(tmp_path / name), "--resume"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        alone = os.environ | {"OMP_NUM_THREADS": "1"}
+        words = sentence_arguments(encoder, **options)
+        return subprocess.Popen([*command, *words], start_new_session=True, env=alone, **pipes)
+
+    for name in ("whole", "killed"):
+        if name == "killed":
+            process = start(name)
+            wait_for_step(tmp_path / name, 15, process)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        code, _, err = finish(start(name))
+        assert code == 0, err
+    assert_same_end(tmp_path / "killed", tmp_path / "whole")
