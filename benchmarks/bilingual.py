@@ -1,4 +1,4 @@
-"""Translations found among unseen sentences: characters' TF-IDF, a bag of n-grams, a small BERT, and one that also reads.
+"""Translations found among unseen sentences: by characters alone, a bag of n-grams, a small BERT, and one that reads.
 
     python benchmarks/bilingual.py                              everything; writes and prints both tables
     python benchmarks/bilingual.py --only full --seeds 0        some of it; prints its table

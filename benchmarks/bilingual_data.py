@@ -3,9 +3,10 @@
     python benchmarks/bilingual_data.py libreoffice        prints the file: source, target and group, by tabs
 
 `libreoffice`: LibreOffice's help in English and French; paragraphs of equal page and id belong together; those of at
-least 4 words on both sides, each pair once, none that is left in English; the group is the page. From Debian's packages libreoffice-help-en-us and
--fr, MPL-2.0. `verses`: the King James Bible and the Reina-Valera of 1909, verse by verse; the group is the book. From
-Debian's packages sword-text-kjv and sword-text-sparv, public domain or free to distribute; read with pip's `pysword`.
+least 4 words on both sides, each pair once, none that is left in English; the group is the page. From Debian's packages
+libreoffice-help-en-us and -fr, MPL-2.0. `verses`: the King James Bible and the Reina-Valera of 1909, verse by verse;
+the group is the book. From Debian's packages sword-text-kjv and sword-text-sparv, public domain; read with pip's
+`pysword`, which is to be installed for it, and takes a minute or two.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def translations(name: str) -> Path:
 
 
 def libreoffice() -> Iterator[tuple[str, str, str]]:
-    """English and French paragraphs of equal page and id, and the page; of equal pairs, the first; none untranslated."""
+    """English and French paragraphs of equal page and id, and the page; each pair once, and none untranslated."""
     english, french = (_paragraphs(fetch.fetch(f"libreoffice-{code}")) for code in ("en", "fr"))
     seen = set()
     for place, source in english.items():

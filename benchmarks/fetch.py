@@ -32,7 +32,7 @@ SOURCES = {
     "fashion-mnist": Source("dataset-fashion-mnist", "usr/share/datasets/fashion-mnist", "MIT"),
     "libreoffice-en": Source("libreoffice-help-en-us", "usr/share/libreoffice/help/en-US", "MPL-2.0"),
     "libreoffice-fr": Source("libreoffice-help-fr", "usr/share/libreoffice/help/fr", "MPL-2.0"),
-    "sword-kjv": Source("sword-text-kjv", "usr/share/sword", "free to distribute"),
+    "sword-kjv": Source("sword-text-kjv", "usr/share/sword", "public domain (not in the UK)"),
     "sword-sparv": Source("sword-text-sparv", "usr/share/sword", "public domain"),
     "wordnet": Source("wordnet-base", "usr/share/wordnet", "WordNet 3.0 (Princeton University; free use)"),
     # Escherichia coli, Helicobacter pylori, Staphylococcus aureus and Vibrio cholerae, several strains of each.

@@ -136,7 +136,7 @@ def test_a_transformer_that_was_saved_is_taken_with_its_tokeniser(definition, tm
     model = transformer(definition, longest=16, folder=str(tmp_path))
     assert model.dim == 32
     assert all(torch.equal(a, b) for a, b in zip(model.bert.parameters(), saved.bert.parameters(), strict=True))
-    with pytest.raises(InputError, match="sentences of 16, where there are .* and 32"):
+    with pytest.raises(InputError, match=r"sentences of 16, where there are \d+ and 32"):
         transformer(definition, longest=32, folder=str(tmp_path))
 
 

@@ -20,9 +20,9 @@ def gradient_cosine(
 ) -> Float[Tensor, ""]:
     """The cosine of two losses' gradients, over those parameters that both losses move.
 
-    `g₁·g₂ / (‖g₁‖ ‖g₂‖)`, in [−1, 1]: below 0 a step along one gradient raises the other loss. NaN where the losses share
-    no parameter, or one of the gradients is 0. It takes two backward passes, after which the losses can still be
-    differentiated; `.grad` is left alone.
+    `g₁·g₂ / (‖g₁‖ ‖g₂‖)`, in [−1, 1]: below 0 a step along one gradient raises the other loss. NaN where the losses
+    share no parameter, or one of the gradients is 0. It takes two backward passes, after which the losses can still
+    be differentiated; `.grad` is left alone.
 
     Args:
         first: a loss.

@@ -25,8 +25,8 @@ _MASKED, _KEPT, _SWAPPED = 0.15, 0.1, 0.1
 class Transformer(nn.Module):
     """BERT, and the mean over a sentence's tokens of what goes into its first layer and what its last one says.
 
-    What goes in tells words apart before anything is learned: without it a small BERT that has seen little would have to
-    learn to let them through.
+    What goes in tells words apart before anything is learned: without it a small BERT that has seen little would have
+    to learn to let them through.
 
     Args:
         pieces: the tokeniser.

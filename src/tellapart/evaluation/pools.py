@@ -28,8 +28,8 @@ POOL = 1000
 _CHUNK = 1024
 _SCORINGS = ("cosine", "margin")
 _NOTE = (
-    "R@1: the share of sentences whose translation scores above all others of the pool; a tie counts as a miss. Margin: "
-    "the cosine, divided by the mean cosine of the two sentences with their 4 nearest each."
+    "R@1: the share of sentences whose translation scores above all others of the pool; a tie counts as a miss. "
+    "Margin: the cosine, divided by the mean cosine of the two sentences with their 4 nearest each."
 )
 
 

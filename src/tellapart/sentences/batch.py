@@ -61,7 +61,7 @@ class Reading:
         self.at_once = min(at_once, len(sentences))
 
     def draw(self) -> Ragged:
-        """The next ones in the order of lengths from a random place on: each is as likely, but for a few at both ends."""
+        """The next ones in the order of lengths from a random place on: all as likely, but for a few at both ends."""
         start = int(torch.randint(len(self.sentences) - self.at_once + 1, ()))
         return self.sentences.rows(torch.arange(start, start + self.at_once))
 

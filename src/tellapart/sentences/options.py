@@ -14,7 +14,7 @@ class SentenceOptions:
     """Data, encoders and training."""
 
     data: str
-    """Two aligned text files joined by a comma (and a third with groups), a .tsv of source, target, group, or a .tmx."""
+    """Two aligned text files joined by a comma (and a third of groups), a .tsv of source, target, group, or a .tmx."""
     unaligned: str = ""
     """Text files, joined by commas, of either language or both, which the transformer learns to read, too."""
     pairs: int = 0

@@ -38,7 +38,7 @@ class Uses:
         return partial(embed, before.encoder), partial(embed, after.encoder)  # type: ignore[arg-type]
 
     def evaluate(self, config: Any, run: Run, data: str | None) -> Table:
-        """How often a sentence's translation is found first: of the run's held-out pairs, or of all pairs of other data.
+        """How often a translation is found first: of the run's held-out pairs, or of all pairs of other data.
 
         Raises:
             InputError: the run is not trained, or the data missing, broken or changed.

@@ -4,10 +4,10 @@ A sentence asks which of the batch's translations is its own, and a translation 
 win by a margin m. Beside this a transformer learns to guess masked tokens of either language:
 
     L = (L_sources + L_targets) / 2 + w · L_masked
-    L_sources = mean_i mean over p of [ log( exp((u_i·v_p − m)/τ) + Σ_{j not own} exp(u_i·v_j / τ) ) − (u_i·v_p − m)/τ ]
+    L_sources = mean_i [ log Σ_j exp(s_ij / τ) − mean over p of s_ip / τ ],    s_ij = u_i·v_j − m·[j is one of p]
 
-with u and v the embeddings of sources and targets at length 1, τ learned, and p the source's own targets, all of which
-are in the sum with the margin; L_targets the same with the roles exchanged. L_masked is the cross-entropy of the tokens.
+with u and v the embeddings of sources and targets at length 1, τ learned, and p the source's own targets; L_targets
+the same with the roles exchanged. L_masked is the cross-entropy of the tokens.
 
 Departs from the papers (Yang et al. 2019, https://arxiv.org/abs/1902.08564, eq. 6; Feng et al. 2022, LaBSE,
 https://arxiv.org/abs/2007.01852, §3):
