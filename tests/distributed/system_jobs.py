@@ -10,11 +10,22 @@ import numpy as np
 import torch
 
 from tellapart.data import Pairs, PictureSet
+from tellapart.data.translations import Translations
 from tellapart.distributed import gather, share
+from tellapart.encoders import WordPieces
 from tellapart.pictures import Form
-from tellapart.systems import clip, genomics, moco, simclr
+from tellapart.sentences import Batch
+from tellapart.systems import bilingual, clip, genomics, moco, simclr
 from tests.distributed.jobs import rows_of
-from tests.tiny import GENOME_OPTIONS, MOCO_OPTIONS, OPTIONS, PICTURE_OPTIONS, patterns
+from tests.tiny import (
+    GENOME_OPTIONS,
+    MOCO_OPTIONS,
+    OPTIONS,
+    PICTURE_OPTIONS,
+    TRANSFORMER_OPTIONS,
+    patterns,
+    translations,
+)
 
 
 @contextmanager
@@ -78,6 +89,17 @@ def genomes(group, rows):
     model = genomics.Genomics(genomics.Config(**GENOME_OPTIONS | {"data": ""})).double()
     with in_the_world_of(group, genomics):
         return said(group, genomics.terms(model, genomics.Reads(bases[here], sequence[here], begin[here])), model)
+
+
+def sentences(group, rows):
+    """Every fourth target is the same, and these stand in several processes."""
+    sources, targets, groups = map(list, zip(*translations(sum(rows)), strict=True))
+    pairs = Translations(sources, [target if i % 4 else "the same" for i, target in enumerate(targets)], groups)
+    options = TRANSFORMER_OPTIONS | {"data": "", "masked_weight": 0}
+    model = bilingual.Bilingual(bilingual.Config(**options), WordPieces.learn(sources + targets, 120)).double().eval()
+    batch = Batch.of(model.encoder, pairs).rows(torch.arange(sum(rows))[rows_of(group, rows)])
+    with in_the_world_of(group, bilingual):
+        return said(group, bilingual.terms(model, batch), model)
 
 
 def mocos(group, rows, symmetric):

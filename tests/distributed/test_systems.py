@@ -42,6 +42,12 @@ def test_reads_find_their_neighbours_on_other_devices(pool, size, rows):
     assert all(set(answer["candidates"].tolist()) == {sum(rows) - 1} for answer in answers)
 
 
+@pytest.mark.parametrize(("size", "rows"), [(2, [6, 6]), (3, [5, 4, 4])])
+def test_sentences_find_translations_across_devices(pool, size, rows):
+    _, alone = assert_as_one(pool, size, system_jobs.sentences, rows)
+    assert set(alone["candidates"].tolist()) == {sum(rows)}
+
+
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize(("size", "rows"), [(2, [4, 4]), (3, [3, 2, 2])])
 def test_mocos_queue_is_one_on_all_devices(pool, size, rows, symmetric):

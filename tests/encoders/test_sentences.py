@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tellapart import InputError
 from tellapart.encoders import NgramBag, Ragged, Transformer, WordPieces, hashed
+from tellapart.encoders.spelling import Spelling
 
 TEXTS = ["The cat sits.", "le chat", "", "x", "小猫 坐", "a cat and a dog and a bird " * 3, "Ⅻ ﬁsh"]
 
@@ -107,11 +108,22 @@ def test_only_chosen_tokens_are_hidden_and_only_these_are_asked_for(definition, 
     sentences = model.read(["the cat sits . " * 6] * 200)
     with pytest.raises(StopIteration):
         model.guess(sentences)
-    tokens, shown = sentences.padded(model.pieces.pad)[0].long(), seen["input_ids"]
+    tokens = sentences.padded(model.pieces.pad)[0].long()
+    vectors = model._vectors(torch.arange(len(model.pieces)))
+    shown = torch.cdist(seen["inputs_embeds"].flatten(0, 1), vectors).argmin(dim=1).view_as(tokens)
     hidden = (shown == model.pieces.mask).float().mean().item()
     swapped = ((shown != tokens) & (shown != model.pieces.mask)).float().mean().item()
     assert hidden == pytest.approx(0.12, abs=0.015)
     assert swapped == pytest.approx(0.015, abs=0.006)
+
+
+def test_pieces_that_are_spelled_alike_begin_alike():
+    torch.manual_seed(0)
+    vectors = Spelling(["▁document", "▁documents", "▁parliament", "x"], 2**12, 64)(torch.arange(4))
+    cosines = torch.nn.functional.cosine_similarity(vectors[:1], vectors[1:])
+    assert cosines[0] > 0.7
+    assert cosines[1:].abs().max() < 0.4
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(4), rtol=0.25, atol=0)
 
 
 def stop():

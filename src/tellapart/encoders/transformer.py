@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from tellapart.encoders.ragged import Ragged
+from tellapart.encoders.spelling import Spelling
 from tellapart.encoders.wordpieces import WordPieces
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float, Int
 
 _HEAD_WIDTH = 64  # of an attention head, as in BERT
+_BUCKETS = 2**15  # vectors for the n-grams of spellings
 _MASKED, _KEPT, _SWAPPED = 0.15, 0.1, 0.1
 """The share of the tokens that are to be guessed and, of these, how many stand there as they are, or another one."""
 
@@ -26,7 +29,8 @@ class Transformer(nn.Module):
     """BERT, and the mean over a sentence's tokens of what goes into its first layer and what its last one says.
 
     What goes in tells words apart before anything is learned: without it a small BERT that has seen little would have
-    to learn to let them through.
+    to learn to let them through. In a new one it also tells how words are spelled (see `Spelling`), so that what two
+    languages write alike has something in common from the beginning.
 
     Args:
         pieces: the tokeniser.
@@ -52,8 +56,10 @@ class Transformer(nn.Module):
             room = f"{model.config.vocab_size} tokens and sentences of {model.config.max_position_embeddings}"
             raise InputError(f"{folder}: a BERT for {room}, where there are {len(pieces)} and {longest}.")
         self.bert = model.bert
+        self.spelling = None if folder else Spelling(pieces.strings(), _BUCKETS, width)
         head = model.cls.predictions
-        self.transform, self.bias = (head.transform, head.bias) if guesses else (None, None)
+        self.transform: nn.Module | None = head.transform if guesses else None
+        self.bias: nn.Parameter | None = head.bias if guesses else None
         self.dim = int(model.config.hidden_size)
 
     def read(self, texts: Sequence[str]) -> Ragged:
@@ -63,9 +69,10 @@ class Transformer(nn.Module):
     def forward(self, sentences: Ragged) -> Float[Tensor, "n dim"]:
         """Embed sentences."""
         tokens, real = sentences.padded(self.pieces.pad)
-        every = self.bert(input_ids=tokens.long(), attention_mask=real.long(), output_hidden_states=True).hidden_states
+        every = self._states(tokens.long(), real)
         states = every[0] + every[-1]
-        return (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
+        mean: Tensor = (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
+        return mean
 
     def guess(self, sentences: Ragged) -> Float[Tensor, ""]:
         """The mean cross-entropy, in nats, of guessing the tokens of which 15 % were chosen at random.
@@ -75,6 +82,7 @@ class Transformer(nn.Module):
         Source: Devlin et al. 2019, §3.1, task 1.
         """
         assert self.transform is not None
+        assert self.bias is not None
         tokens, real = sentences.padded(self.pieces.pad)
         tokens, chance = tokens.long(), torch.rand(tokens.shape, device=tokens.device)
         chosen = (chance < _MASKED) & real
@@ -84,10 +92,24 @@ class Transformer(nn.Module):
         shown = tokens.masked_fill(chosen & (fate >= _KEPT + _SWAPPED), self.pieces.mask)
         swapped = chosen & (fate < _SWAPPED)
         shown = torch.where(swapped, torch.randint_like(tokens, len(self.pieces)), shown)
-        states = self.bert(input_ids=shown, attention_mask=real.long()).last_hidden_state
-        vocabulary = self.bert.embeddings.word_embeddings.weight
-        logits = nn.functional.linear(self.transform(states[chosen]), vocabulary, self.bias)
+        states = self._states(shown, real)[-1]
+        vocabulary = self._vectors(torch.arange(len(self.pieces), device=tokens.device))
+        logits = nn.functional.linear(self.transform(states[chosen]), vocabulary, self.bias[: len(vocabulary)])
         return nn.functional.cross_entropy(logits.float(), tokens[chosen])
+
+    def _states(self, tokens: Int[Tensor, "n longest"], real: Bool[Tensor, "n longest"]) -> tuple[Tensor, ...]:
+        """What goes into the first layer, and what comes out of each."""
+        different, places = tokens.unique(return_inverse=True)
+        vectors = nn.functional.embedding(places, self._vectors(different))
+        states: tuple[Tensor, ...] = self.bert(
+            inputs_embeds=vectors, attention_mask=real.long(), output_hidden_states=True
+        ).hidden_states
+        return states
+
+    def _vectors(self, numbers: Int[Tensor, " k"]) -> Float[Tensor, "k dim"]:
+        """The vectors of the pieces of these numbers: each its own and, in a new BERT, that of its spelling."""
+        own: Tensor = self.bert.embeddings.word_embeddings.weight[numbers]
+        return own if self.spelling is None else (own + self.spelling(numbers)) / math.sqrt(2)
 
 
 def _new(vocabulary: int, width: int, layers: int, longest: int) -> Any:

@@ -25,7 +25,7 @@ class WordPieces:
         longest: tokens of a sentence at most; the rest is not read.
 
     Raises:
-        InputError: `tokenizers` is missing, or the definition is none, or has no [PAD] or [MASK].
+        InputError: `tokenizers` is missing, or the definition is none, or lacks [PAD], [UNK] or [MASK].
     """
 
     def __init__(self, definition: str, longest: int) -> None:
@@ -39,13 +39,13 @@ class WordPieces:
             raise InputError(f"tokenizer.json: no tokeniser, {error}. Make it anew.") from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(longest)
-        ids = {name: self._tokenizer.token_to_id(name) for name in _SPECIAL}
-        for name in ("[PAD]", "[MASK]"):
-            if ids[name] is None:
+        found: dict[str, int | None] = {name: self._tokenizer.token_to_id(name) for name in _SPECIAL}
+        ids = {name: number for name, number in found.items() if number is not None}
+        for name in ("[PAD]", "[UNK]", "[MASK]"):
+            if name not in ids:
                 raise InputError(f"tokenizer.json: has no token {name}. Take one of BERT's kind.")
-        self.pad, self.mask = int(ids["[PAD]"]), int(ids["[MASK]"])
-        self.special = sorted(int(number) for number in ids.values() if number is not None)
-        self._unknown = int(self.mask if ids["[UNK]"] is None else ids["[UNK]"])
+        self.pad, self.unknown, self.mask = ids["[PAD]"], ids["[UNK]"], ids["[MASK]"]
+        self.special = sorted(ids.values())
 
     def __len__(self) -> int:
         return int(self._tokenizer.get_vocab_size())
@@ -54,10 +54,14 @@ class WordPieces:
         """The tokens of texts; a text without any is a single unknown one."""
         tokens, lengths = array("i"), array("q")
         for encoding in self._tokenizer.encode_batch(list(texts)):
-            found = encoding.ids or [self._unknown]
+            found = encoding.ids or [self.unknown]
             tokens.extend(found)
             lengths.append(len(found))
         return Ragged((torch.from_numpy(np.array(tokens)),), torch.from_numpy(np.array(lengths)))
+
+    def strings(self) -> list[str]:
+        """All pieces, by their numbers."""
+        return [str(self._tokenizer.id_to_token(number)) for number in range(len(self))]
 
     @staticmethod
     def file_of(folder: str) -> str:
@@ -79,7 +83,9 @@ class WordPieces:
         Raises:
             InputError: `tokenizers` is missing.
 
-        Source: Wu et al. 2016 (WordPiece), §4.1.
+        Byte-pair encoding, for its vocabulary is the same each time; that of the library's WordPiece is not.
+
+        Source: Sennrich et al. 2016, §3.2.
 
         >>> pieces = WordPieces(WordPieces.learn(["a cat and a dog"] * 5, 60), longest=4)
         >>> pieces.read(["A cat", "", "a dog and a cat"]).lengths.tolist()
@@ -89,9 +95,10 @@ class WordPieces:
             from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
         except ImportError as error:
             raise InputError(_MISSING.format(error.name)) from error
-        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=1000))
+        tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
         tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(vocab_size=size, special_tokens=list(_SPECIAL), show_progress=False)
+        parts = [pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()]
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
+        trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=list(_SPECIAL), show_progress=False)
         tokenizer.train_from_iterator(texts, trainer)
         return str(tokenizer.to_str())

@@ -115,9 +115,9 @@ def in_pools(
 
 
 def _mean_over(both: tuple[Vectors, Vectors], ids: Ids, pools: Pools, scoring: str) -> float:
-    return float(
-        np.mean([found_first(*(x[rows] for x in both), _related(ids, rows), scoring=scoring) for rows in pools])
-    )
+    queries, keys = both
+    found = [found_first(queries[rows], keys[rows], _related(ids, rows), scoring=scoring) for rows in pools]
+    return float(np.mean(found))
 
 
 def _chance(ids: Ids, pools: Pools) -> float:

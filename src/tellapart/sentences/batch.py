@@ -44,8 +44,8 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same on `device`."""
         unaligned = None if self.unaligned is None else self.unaligned.to(device)
-        columns = (column.to(device) for column in (self.sources, self.targets, self.source_ids, self.target_ids))
-        return Batch(*columns, unaligned)
+        ids = self.source_ids.to(device), self.target_ids.to(device)
+        return Batch(self.sources.to(device), self.targets.to(device), *ids, unaligned)
 
 
 class Reading:

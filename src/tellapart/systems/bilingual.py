@@ -23,20 +23,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import nn
 
 from tellapart.distributed import world
+from tellapart.encoders import Transformer
 from tellapart.errors import require_option
 from tellapart.objective import info_nce_terms
 from tellapart.partition import Terms
 from tellapart.relations import Relation, same
 from tellapart.run import Run, is_first_process
-from tellapart.sentences import Batch, Reading, SentenceOptions, Study, Uses, make_encoder
+from tellapart.sentences import Bag, Batch, Reading, SentenceOptions, Study, Uses, make_encoder
 from tellapart.temperature import LearnedTemperature
 from tellapart.training import Batches, TrainerOptions
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+    from torch import Tensor
 
 QUERY = '"a sentence"'
 OWN_DATA = "sentences and translations, two text files, a .tsv or a .tmx"
@@ -67,6 +69,8 @@ class Config(SentenceOptions):
 class Bilingual(nn.Module):
     """One encoder for both languages, and the temperature at which they are compared."""
 
+    encoder: Bag | Transformer
+
     def __init__(self, config: Config, tokeniser: str) -> None:
         super().__init__()
         self.encoder = make_encoder(config, tokeniser, guesses=config.guesses())
@@ -94,8 +98,9 @@ def terms(model: Bilingual, batch: Batch) -> Terms:
 
 def masked(model: Bilingual, batch: Batch) -> Float[Tensor, ""]:
     """The second objective: tokens that are masked are to be guessed."""
-    loss: Tensor = model.encoder.guess(batch.unaligned)
-    return loss
+    assert isinstance(model.encoder, Transformer)
+    assert batch.unaligned is not None
+    return model.encoder.guess(batch.unaligned)
 
 
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:

@@ -148,16 +148,17 @@ class _Learner(LightningModule):
                 with torch.no_grad():
                     batch.content = self.prepare(self.model, batch.content)
             terms = self.terms(self.model, batch.content)
-            other = self.recipe.another and self.recipe.another.loss(self.model, batch.content)
+            another = self.recipe.another
+            other = None if another is None else another.loss(self.model, batch.content)
         except NotFiniteError as error:
             raise _diverged(self.global_step + 1, str(error)) from error
         loss = terms.loss()
         with timed("panel"):
             self.is_due = is_due(self.global_step + 1, int(self.trainer.num_training_batches))
             found = {"loss": loss.detach(), **readings(self.model, terms, costly=self.is_due)}
-            if self.recipe.another is not None:
-                found |= readings_of_two(self.model, loss, other, self.recipe.another.name, costly=self.is_due)
-                loss = loss + self.recipe.another.weight * other
+            if another is not None and other is not None:
+                found |= readings_of_two(self.model, loss, other, another.name, costly=self.is_due)
+                loss = loss + another.weight * other
             return {"loss": loss, "log": self._mean_over_processes(found)}
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

@@ -25,7 +25,7 @@ class LazyAdamW(torch.optim.AdamW):
     """
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; of dense gradients as AdamW does it."""
         loss = None
         if closure is not None:

@@ -33,8 +33,9 @@ class Translations:
 
     def rows(self, index: Int[Tensor, " k"]) -> Translations:
         """The pairs at these rows, in this order."""
-        sides = ([side[i] for i in index.tolist()] for side in (self.sources, self.targets, self.groups))
-        return Translations(*sides, self.languages)
+        columns = self.sources, self.targets, self.groups
+        sources, targets, groups = ([column[i] for i in index.tolist()] for column in columns)
+        return Translations(sources, targets, groups, self.languages)
 
     def ids(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
         """One number per source, and one per target: those that say the same, but for case and spacing, share it.
