@@ -40,7 +40,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     READING: _TRANSFORMER | {"masked_weight": 1, "reading": 256},
 }
 # Of few pairs, many epochs of small line-ups: about as many steps for all.
-EPOCHS = {BAG: {500: 16, 2000: 8, 8000: 4, 0: 4}, PLAIN: {500: 25, 2000: 10, 8000: 3, 0: 2}}
+EPOCHS = {BAG: {500: 16, 2000: 8, 8000: 4, 0: 4}, PLAIN: {500: 40, 2000: 10, 8000: 3, 0: 2}}
 EPOCHS[READING] = EPOCHS[PLAIN]
 
 

@@ -19,7 +19,7 @@ _LENGTHS = (3, 4, 5)
 
 
 class Spelling(nn.Module):
-    """The sum of the vectors of a piece's character n-grams (3 to 5; all of a shorter one), divided by √n for n of them.
+    """The sum of the vectors of a piece's n character n-grams (3 to 5; all of a shorter piece), divided by √n.
 
     Two n-grams share a vector if their hashes agree (CRC-32 modulo `buckets`). At first the vectors have length 1.
 

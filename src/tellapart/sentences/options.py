@@ -28,7 +28,7 @@ class SentenceOptions:
     batch_size: int = 512
     """Pairs in one line-up at most, on each device."""
     learning_rate: float = 1e-2
-    """Step size of AdamW at its peak."""
+    """Step size of AdamW at its peak; the transformer wants a smaller one than the bag, such as 2e-3."""
     weight_decay: float = 1e-2
     """Pull of the transformer's weights towards zero; the bag's vectors are left alone."""
     encoder: Literal["bag", "transformer"] = "bag"
@@ -41,13 +41,13 @@ class SentenceOptions:
     """Share of a sentence's words and n-grams that the bag leaves out at each step."""
     pretrained: str = ""
     """A folder with a BERT and its tokeniser, as save_pretrained writes them; otherwise a new one is made."""
-    layers: int = 2
+    layers: int = 1
     """Layers of a new transformer."""
     vocabulary: int = 8000
     """Pieces of words that a new transformer knows, at most; made from all text that it may read."""
     longest: int = 64
     """Tokens of a sentence that the transformer reads, at most."""
-    reading: int = 64
+    reading: int = 256
     """Sentences that the transformer reads with masked tokens at each step."""
 
     def __post_init__(self) -> None:
