@@ -12,7 +12,6 @@ import torch
 from tellapart.data import Pairs, PictureSet
 from tellapart.data.translations import Translations
 from tellapart.distributed import gather, share
-from tellapart.encoders import WordPieces
 from tellapart.pictures import Form
 from tellapart.sentences import Batch
 from tellapart.systems import bilingual, clip, genomics, moco, simclr
@@ -22,7 +21,7 @@ from tests.tiny import (
     MOCO_OPTIONS,
     OPTIONS,
     PICTURE_OPTIONS,
-    TRANSFORMER_OPTIONS,
+    SENTENCE_OPTIONS,
     patterns,
     translations,
 )
@@ -46,7 +45,7 @@ def said(group, terms, model):
     loss = terms.loss()
     loss.backward()
     size = 1 if group is None else torch.distributed.get_world_size(group)
-    gradients = {f"mean of {name}": p.grad for name, p in model.named_parameters() if p.grad is not None}
+    gradients = {f"mean of {name}": p.grad.to_dense() for name, p in model.named_parameters() if p.grad is not None}
     shares = {"mean of losses": loss.detach(), "mean of accuracies": terms.accuracy()}
     return shares | gradients | {"candidates": terms.n_candidates, "processes": torch.tensor(size)}
 
@@ -95,8 +94,7 @@ def sentences(group, rows):
     """Every fourth target is the same, and these stand in several processes."""
     sources, targets, groups = map(list, zip(*translations(sum(rows)), strict=True))
     pairs = Translations(sources, [target if i % 4 else "the same" for i, target in enumerate(targets)], groups)
-    options = TRANSFORMER_OPTIONS | {"data": "", "masked_weight": 0}
-    model = bilingual.Bilingual(bilingual.Config(**options), WordPieces.learn(sources + targets, 120)).double().eval()
+    model = bilingual.Bilingual(bilingual.Config(**SENTENCE_OPTIONS | {"data": ""}), "").double()
     batch = Batch.of(model.encoder, pairs).rows(torch.arange(sum(rows))[rows_of(group, rows)])
     with in_the_world_of(group, bilingual):
         return said(group, bilingual.terms(model, batch), model)
