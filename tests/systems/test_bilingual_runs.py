@@ -107,10 +107,9 @@ def test_files_of_unequal_length_are_one_line_and_no_run_has_begun(capsys, tmp_p
     assert say(capsys, "train", "bilingual", "--run", tmp_path / "run", *fixed)[0] == 0
 
 
+@pytest.mark.parametrize("run", ["transformer"], indirect=True)
 def test_a_run_without_its_tokeniser_says_so(capsys, run):
     kept = run / "tokenizer.json"
-    if not kept.is_file():
-        pytest.skip("the bag has none")
     definition = kept.read_bytes()
     kept.unlink()
     code, _, err = say(capsys, "search", run, "x")
