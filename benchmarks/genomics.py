@@ -17,13 +17,8 @@ import gzip
 import json
 import os
 import random
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +28,7 @@ from genomes import genomes
 from pages import publish
 from tellapart.run import Run
 from tellapart.systems import genomics
+from trainings import as_words, results, row, spread, took, train_all
 
 OPTIONS: dict[str, Any] = {"trainer.precision": "bf16-mixed"}
 SHORT = {"epochs": 1}
@@ -47,45 +43,19 @@ CHOICES: dict[str, dict[str, Any]] = {
 }
 PARTS = ("system", "choices", "speed")
 _READS = 20_000
-HOW = (".3f", ".3f", ".3f", ".3f", ".4f")
+_HOW = (".3f", ".3f", ".3f", ".3f", ".4f")
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One training: its folder's name, and what is not as by default."""
-
-    name: str
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-def train(trials: list[Trial], runs: Path, at_once: int) -> None:
-    """Train what is not trained yet, each in a process of its own."""
-    with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(lambda trial: train_one(trial, runs), trials))
-
-
-def train_one(trial: Trial, runs: Path) -> None:
-    """Train unless that is done; the log is kept beside the run."""
-    folder = runs / trial.name
-    if (folder / "cpu.json").is_file():
-        return
-    print(trial.name, flush=True)
+def command(folder: Path, options: dict[str, Any]) -> list[str]:
+    """The arguments of python for one training, with what is not as by default."""
     words = ["train", "genomics", "--data", str(genomes() / "seen"), "--run", str(folder), "--resume"]
-    words += [word for name, value in (OPTIONS | trial.options).items() for word in (f"--{name}", str(value))]
-    command, environment = [sys.executable, "-m", "tellapart", *words], os.environ | {"OMP_NUM_THREADS": "1"}
-    with (runs / f"{trial.name}.txt").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    (folder / "cpu.json").write_text(json.dumps(used.ru_utime + used.ru_stime), encoding="utf-8")
+    return ["-m", "tellapart", *words, *as_words(OPTIONS | options)]
 
 
 def rows(folder: Path, species: str) -> list[list[Any]]:
     """The rows of a run's table, on seen or on unseen species."""
     if species == "seen":
-        return Run(folder).results()["rows"]
+        return results(folder)["rows"]
     kept = folder / "unseen.json"
     if not kept.is_file():
         table = genomics.evaluate(config(folder), Run.open(folder), str(genomes() / "unseen"))
@@ -101,22 +71,20 @@ def config(folder: Path) -> genomics.Config:
 
 def system_table(folders: list[Path]) -> str:
     """All that was measured, as mean ± standard deviation over the seeds."""
-    header = Run(folders[0]).results()["header"]
-    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    header = results(folders[0])["header"]
+    lines = [row(header), "|---" * len(header) + "|"]
     for species in ("seen", "unseen"):
         for same in zip(*(rows(folder, species) for folder in folders), strict=True):
             what = f"{species} species, {same[0][0]}" if same[0][0] else ""
-            cells = [
-                spread(list(values), how) for values, how in zip(list(zip(*same, strict=True))[2:], HOW, strict=True)
-            ]
-            lines.append("| " + " | ".join([what, same[0][1], *cells]) + " |")
+            _, _, *columns = zip(*same, strict=True)
+            cells = ["" if "" in values else spread(values, how) for values, how in zip(columns, _HOW, strict=True)]
+            lines.append(row([what, same[0][1], *cells]))
     return "\n".join(lines)
 
 
-def took(folders: list[Path]) -> str:
+def costs(folders: list[Path]) -> str:
     """What the runs took of a processor."""
-    seconds = [json.loads((folder / "cpu.json").read_text(encoding="utf-8")) for folder in folders]
-    minutes = spread([each / 60 for each in seconds], ".1f")
+    minutes = spread((took(folder)["minutes"] for folder in folders), ".1f")
     seeds = ", ".join(str(config(folder).seed) for folder in folders)
     return f"Seeds: {seeds}. Each took {minutes} minutes of one core, with what is measured on seen species."
 
@@ -125,18 +93,10 @@ def choices_table(folders: dict[str, Path]) -> str:
     """The trained network's 15-NN and k-means ARI on reads of the shortest length and the longest."""
     lines = ["| | seen, 150 | seen, 2000 | unseen, 150 | unseen, 2000 | strands |", "|---|---|---|---|---|---|"]
     for name, folder in folders.items():
-        trained = [row for species in ("seen", "unseen") for row in rows(folder, species) if row[1] == "trained"]
-        cells = [f"{row[2]:.3f} / {row[3]:.3f}" for row in (trained[0], trained[2], trained[3], trained[5])]
-        lines.append("| " + " | ".join([name, *cells, f"{trained[0][6]:.4f}"]) + " |")
+        found = [line for species in ("seen", "unseen") for line in rows(folder, species) if line[1] == "trained"]
+        cells = [f"{line[2]:.3f} / {line[3]:.3f}" for line in (found[0], found[2], found[3], found[5])]
+        lines.append(row([name, *cells, f"{found[0][6]:.4f}"]))
     return "\n".join(lines)
-
-
-def spread(values: list[Any], how: str) -> str:
-    """Mean ± sample standard deviation of numbers, or a single one; nothing of what is no number."""
-    if any(isinstance(value, str) for value in values):
-        return ""
-    deviation = f" ± {statistics.stdev(values):{how}}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):{how}}{deviation}"
 
 
 def speed(folder: Path) -> str:
@@ -164,16 +124,16 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/genomics"))
     parser.add_argument("--at-once", type=int, default=os.cpu_count(), help="runs at a time")
     given = parser.parse_args()
-    given.runs.mkdir(parents=True, exist_ok=True)
     genomes()  # once, before several ask for them
     folders = [given.runs / f"seed-{seed}" for seed in given.seeds]
     if "system" in given.only:
-        train([Trial(f"seed-{seed}", {"seed": seed}) for seed in given.seeds], given.runs, given.at_once)
-        publish("genomics", f"{system_table(folders)}\n\n{took(folders)}")
+        seeded = zip(folders, given.seeds, strict=True)
+        train_all({folder: command(folder, {"seed": seed}) for folder, seed in seeded}, given.at_once)
+        publish("genomics", f"{system_table(folders)}\n\n{costs(folders)}")
     if "choices" in given.only:
-        trials = {name: Trial(f"choice-{i}", SHORT | options) for i, (name, options) in enumerate(CHOICES.items())}
-        train(list(trials.values()), given.runs, given.at_once)
-        publish("genomics_choices", choices_table({name: given.runs / trial.name for name, trial in trials.items()}))
+        chosen = {name: given.runs / f"choice-{i}" for i, name in enumerate(CHOICES)}
+        train_all({folder: command(folder, SHORT | CHOICES[name]) for name, folder in chosen.items()}, given.at_once)
+        publish("genomics_choices", choices_table(chosen))
     if "speed" in given.only:
         publish("genomics_speed", speed(folders[0]))
 

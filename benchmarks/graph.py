@@ -13,18 +13,15 @@ same for all; the seed decides the first weights, the views and which edges are 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from graph_data import graph_tables
 from pages import publish
+from trainings import as_words, results, row, spread, took, train_all
 
 GRACE, OURS = "GRACE", "neighbours"
 SYSTEMS = {
@@ -53,13 +50,13 @@ class Trial:
         """Of its folder."""
         return f"{self.data}-{self.system}-{self.seed}"
 
-    def words(self, folder: Path) -> list[str]:
-        """The arguments of `graph_run.py`."""
+    def command(self, folder: Path) -> list[str]:
+        """`graph_run.py`, and its arguments."""
         options = SYSTEMS[self.system] | {"seed": self.seed, "epochs": EPOCHS[self.data]}
         options["temperature"] = TEMPERATURES[self.data][self.system]
         words = [self.measured, "train", "graph", "--data", str(graph_tables(self.data))]
         words += ["--run", str(folder / self.name), "--resume"]
-        return words + [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        return [str(Path(__file__).with_name("graph_run.py")), *words, *as_words(options)]
 
 
 def trials(data: list[str], seeds: list[int]) -> list[Trial]:
@@ -70,18 +67,6 @@ def trials(data: list[str], seeds: list[int]) -> list[Trial]:
             found.append(Trial(name, OURS, seed, "all" if seed == seeds[0] else "networks"))
             found.append(Trial(name, GRACE, seed, "trained"))
     return found
-
-
-def run(trial: Trial, folder: Path) -> None:
-    """Train unless that is done; the log is kept beside the run."""
-    if (folder / trial.name / "took.json").is_file():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    print(trial.name, flush=True)
-    script, environment = Path(__file__).with_name("graph_run.py"), os.environ | {"OMP_NUM_THREADS": "1"}
-    with (folder / f"{trial.name}.txt").open("w", encoding="utf-8") as log:
-        words = [sys.executable, str(script), *trial.words(folder)]
-        subprocess.run(words, check=True, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
 
 def table(data: list[str], seeds: list[int], folder: Path) -> str:
@@ -97,30 +82,22 @@ def table(data: list[str], seeds: list[int], folder: Path) -> str:
             GRACE: [found["rows"]["trained"] for found in runs[GRACE]],
             OURS: [found["rows"]["trained"] for found in runs[OURS]],
         }
-        for i, (row, found) in enumerate(rows.items()):
+        for i, (kind, found) in enumerate(rows.items()):
             probe, deviations, areas = zip(*found, strict=True)
-            cells = [_spread(probe), f"{statistics.mean(deviations):.3f}" if row != "chance" else "", _spread(areas)]
-            cells += [_spread([x[what] for x in runs[row]], how) for what, how in _TOOK] if row in runs else ["", ""]
-            lines.append("| " + " | ".join([name if i == 0 else "", row, *cells]) + " |")
+            cells = [spread(probe), f"{statistics.mean(deviations):.3f}" if kind != "chance" else "", spread(areas)]
+            costs = ("minutes", "peak") if kind in runs else ()
+            cells += [spread((run[cost] for run in runs[kind]), ".1f") for cost in costs] or ["", ""]
+            lines.append(row([name if i == 0 else "", kind, *cells]))
     titles = [f"{name}: {_read(folder, Trial(name, OURS, seeds[0], ''))['title']}" for name in data]
     lines += ["", "; ".join(titles) + ". " + " ".join(_said(name) for name in data)]
     lines[-1] += f" Seeds {', '.join(map(str, seeds))}, one core each."
     return "\n".join(lines) + "\n"
 
 
-_TOOK = (("minutes", ".1f"), ("peak", ".1f"))
-
-
 def _read(folder: Path, trial: Trial) -> dict[str, Any]:
-    results, took = (json.loads((folder / trial.name / f).read_text("utf-8")) for f in ("results.json", "took.json"))
-    rows = {row[0]: [value or 0.0 for value in row[1:]] for row in results["rows"]}
-    return {"title": results["title"], "rows": rows, "minutes": took["seconds"] / 60, "peak": took["peak"] / 1024}
-
-
-def _spread(values: Any, how: str = ".3f") -> str:
-    """Mean ± sample standard deviation over the seeds."""
-    mean = format(statistics.mean(values), how)
-    return f"{mean} ± {format(statistics.stdev(values), how)}" if len(values) > 1 else mean
+    table = results(folder / trial.name)
+    rows = {name: [value or 0.0 for value in values] for name, *values in table["rows"]}
+    return {"title": table["title"], "rows": rows, **took(folder / trial.name)}
 
 
 def _said(data: str) -> str:
@@ -137,8 +114,8 @@ def main() -> None:
     given = parser.parse_args()
     for name in given.data:
         graph_tables(name)
-    with ThreadPoolExecutor(given.at_once) as pool:
-        list(pool.map(lambda trial: run(trial, given.runs), trials(given.data, given.seeds)))
+    chosen = trials(given.data, given.seeds)
+    train_all({given.runs / trial.name: trial.command(given.runs) for trial in chosen}, given.at_once)
     text = table(given.data, given.seeds, given.runs)
     if (given.data, given.seeds) == (list(EPOCHS), [0, 1, 2]):
         publish("graph", text)

@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
+RESULTS = _ROOT / "benchmarks" / "results"
 
 
 def publish(mark: str, table: str) -> None:
     """Print a table, write it to results/MARK.md, and put it between <!-- MARK --> and <!-- /MARK --> of all pages."""
-    (_ROOT / "benchmarks" / "results" / f"{mark}.md").write_text(table.strip() + "\n", encoding="utf-8")
+    (RESULTS / f"{mark}.md").write_text(table.strip() + "\n", encoding="utf-8")
     for page in (_ROOT / "README.md", *sorted((_ROOT / "docs").glob("*.md"))):
         text = page.read_text(encoding="utf-8")
         marks = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)

@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import fetch
+import trainings
 import vision_tables
 
 OPTIONS = {
@@ -51,12 +49,12 @@ class Trial:
     change: str = "lean"
     options: Mapping[str, float] = field(default_factory=dict)
 
-    def words(self, folder: Path) -> list[str]:
-        """The arguments of `vision_run.py`."""
+    def command(self, folder: Path) -> list[str]:
+        """`vision_run.py`, and its arguments."""
         options = OPTIONS | {"epochs": SHORT, "seed": self.seed} | dict(self.options)
         words = [self.change, "train", self.system, "--data", str(fetch.fetch("fashion-mnist"))]
         words += ["--run", str(folder / self.name), "--resume"]
-        return words + [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        return [str(Path(__file__).with_name("vision_run.py")), *words, *trainings.as_words(options)]
 
 
 def systems(seeds: list[int]) -> list[Trial]:
@@ -96,18 +94,6 @@ def rate_of_batch(size: int) -> float:
 PARTS = {"systems": systems, "compared": compared, "sizes": sizes}
 
 
-def run(trial: Trial, folder: Path) -> None:
-    """Train unless that is done; the log is kept beside the run."""
-    if (folder / trial.name / "results.json").is_file():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    print(trial.name, flush=True)
-    script, environment = Path(__file__).with_name("vision_run.py"), os.environ | {"OMP_NUM_THREADS": "1"}
-    with (folder / f"{trial.name}.txt").open("w", encoding="utf-8") as log:
-        words = [sys.executable, str(script), *trial.words(folder)]
-        subprocess.run(words, check=True, env=environment, stdout=log, stderr=subprocess.STDOUT)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
@@ -116,8 +102,8 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=os.cpu_count(), help="runs at a time")
     given = parser.parse_args()
     trials = {part: PARTS[part](given.seeds if part != "sizes" else given.seeds[:1]) for part in given.only}
-    with ThreadPoolExecutor(given.at_once) as pool:
-        list(pool.map(lambda trial: run(trial, given.runs), [trial for part in trials.values() for trial in part]))
+    commands = {given.runs / trial.name: trial.command(given.runs) for part in trials.values() for trial in part}
+    trainings.train_all(commands, given.at_once)
     for part in given.only:
         vision_tables.write(part, given.runs, given.seeds)
 

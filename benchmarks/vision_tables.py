@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from drawing import SPOT_COLOURS, save_png
+from pages import RESULTS, publish
+from trainings import minutes_of_steps, results, row, spread
 
-RESULTS = Path(__file__).parent / "results"
 MEASURES = ("15-NN", "linear probe")
 
 
@@ -22,9 +21,7 @@ def write(part: str, runs: Path, seeds: list[int]) -> None:
         plot(runs, RESULTS / "vision.png")
         return
     table = {"systems": systems, "compared": compared}[part](runs, seeds)
-    name = {"systems": "vision.md", "compared": "vision_compared.md"}[part]
-    (RESULTS / name).write_text(table + "\n", encoding="utf-8")
-    print(table)
+    publish({"systems": "vision", "compared": "vision_compared"}[part], table)
 
 
 def systems(runs: Path, seeds: list[int]) -> str:
@@ -33,19 +30,13 @@ def systems(runs: Path, seeds: list[int]) -> str:
 
     first = results(runs / f"{next(iter(LONG))}-{seeds[0]}")
     header = ["", *first["header"][1:], "epochs", "minutes on one core"]
-    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    lines += [
-        "| " + " | ".join([row[0], *(f"{value:.3f}" for value in row[1:]), "", ""]) + " |" for row in first["rows"][:-1]
-    ]
+    lines = [row(header), "|---" * len(header) + "|"]
+    lines += [row([name, *(f"{value:.3f}" for value in values), "", ""]) for name, *values in first["rows"][:-1]]
     for system, own in LONG.items():
         folders = [runs / f"{system}-{seed}" for seed in seeds]
         columns = zip(*(results(folder)["rows"][-1][1:] for folder in folders), strict=True)
-        minutes = spread([lasted(column(folder, "seconds")) / 60 for folder in folders], ".1f")
-        lines.append(
-            "| "
-            + " | ".join([system, *(spread(list(values)) for values in columns), str(own["epochs"]), minutes])
-            + " |"
-        )
+        minutes = spread(map(minutes_of_steps, folders), ".1f")
+        lines.append(row([system, *map(spread, columns), str(own["epochs"]), minutes]))
     options = ", ".join(f"{name} {value}" for name, value in (OPTIONS | {"width": own["width"]}).items())
     lines.append(f"\n{first['title']}. Seeds {', '.join(map(str, seeds))}; {options}.")
     return "\n".join(lines)
@@ -62,14 +53,13 @@ def compared(runs: Path, seeds: list[int]) -> str:
         ("moco", "lean"): "symmetric MoCo",
         ("moco", "no-ids"): "symmetric MoCo, ids ignored",
     }
-    lines = [f"| {SHORT} epochs, width {OPTIONS['width']} | " + " | ".join(MEASURES) + " |", "|---|---|---|"]
+    lines = [row([f"{SHORT} epochs, width {OPTIONS['width']}", *MEASURES]), "|---|---|---|"]
     groups: dict[tuple[str, str], list[Trial]] = {}
     for trial in trials(seeds):
         groups.setdefault((trial.system, trial.change), []).append(trial)
     for kind, group in groups.items():
         tables = [results(runs / trial.name) for trial in group]
-        cells = [spread([figure(table, measure) for table in tables]) for measure in MEASURES]
-        lines.append(f"| {what[kind]} | " + " | ".join(cells) + " |")
+        lines.append(row([what[kind], *(spread(figure(table, measure) for table in tables) for measure in MEASURES)]))
     return "\n".join(lines)
 
 
@@ -107,30 +97,7 @@ def plot(runs: Path, path: Path) -> None:
     save_png(drawn, path, 900, 360)
 
 
-def results(run: Path) -> dict[str, Any]:
-    """What the evaluation of a run found."""
-    table: dict[str, Any] = json.loads((run / "results.json").read_text(encoding="utf-8"))
-    return table
-
-
-def column(run: Path, name: str) -> list[float]:
-    """One value of a run's log, over the steps."""
-    lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)[name] for line in lines]
-
-
-def lasted(seconds: list[float]) -> float:
-    """How long all steps take of a core of its own: the few during which a run was paused must not count."""
-    return statistics.median(seconds) * len(seconds)
-
-
 def figure(table: dict[str, Any], measure: str) -> float:
     """One figure of the trained network."""
     value: float = table["rows"][-1][table["header"].index(measure)]
     return value
-
-
-def spread(values: list[float], how: str = ".3f") -> str:
-    """Mean ± sample standard deviation."""
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{format(statistics.mean(values), how)} ± {format(deviation, how)}"

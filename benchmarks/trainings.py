@@ -1,0 +1,77 @@
+"""Trainings that a benchmark compares: each in a process of its own, on one core, and kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+_TOOK = "took.json"
+
+
+def train_all(commands: Mapping[Path, list[str]], at_once: int) -> None:
+    """Run the command of each run folder, unless it was run to its end before; its log is kept beside the folder.
+
+    A command is the arguments of python; it trains into the folder, and continues what is there.
+    """
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(train, commands, commands.values()))
+
+
+def train(folder: Path, arguments: list[str]) -> None:
+    """Run one command unless that is done, and note what it took."""
+    if (folder / _TOOK).is_file():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    print(folder.name, flush=True)
+    command, environment = [sys.executable, *arguments], os.environ | {"OMP_NUM_THREADS": "1"}
+    with folder.with_name(f"{folder.name}.txt").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    took = {"minutes": (used.ru_utime + used.ru_stime) / 60, "peak": used.ru_maxrss / 2**20}
+    (folder / _TOOK).write_text(json.dumps(took), encoding="utf-8")
+
+
+def as_words(options: Mapping[str, Any]) -> list[str]:
+    """Options as words of a command line."""
+    return [word for name, value in options.items() for word in (f"--{name}", str(value))]
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """The table that the evaluation of a run made."""
+    table: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return table
+
+
+def took(folder: Path) -> dict[str, float]:
+    """What a run took in all: `minutes` of a core, whoever else used the machine, and at its `peak` GiB of memory."""
+    found: dict[str, float] = json.loads((folder / _TOOK).read_text(encoding="utf-8"))
+    return found
+
+
+def minutes_of_steps(folder: Path) -> float:
+    """How long a run's steps take on a core of their own: the few during which it was paused must not count."""
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    seconds = [json.loads(line)["seconds"] for line in lines]
+    return statistics.median(seconds) * len(seconds) / 60
+
+
+def spread(values: Iterable[float], how: str = ".3f") -> str:
+    """Mean ± sample standard deviation; of a single value, that."""
+    found = list(values)
+    deviation = f" ± {statistics.stdev(found):{how}}" if len(found) > 1 else ""
+    return f"{statistics.mean(found):{how}}{deviation}"
+
+
+def row(cells: Iterable[str]) -> str:
+    """A line of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
