@@ -112,9 +112,13 @@ class Run:
     def check_data(self, fingerprint: str) -> None:
         """Note the data's fingerprint at first sight; later, refuse data that changed since.
 
+        Of processes that train together the first alone does: others may be here before it has made the folder.
+
         Raises:
             InputError: the data is not what the run was started with.
         """
+        if not is_first_process():
+            return
         info = self._read_json(self._info_file)
         if info.get("data", fingerprint) != fingerprint:
             raise InputError(f"{self.folder}: the data changed since the run began. Restore it, or start a new run.")
@@ -122,7 +126,9 @@ class Run:
             self._write_json(self._info_file, info | {"data": fingerprint})
 
     def note(self, **facts: int) -> None:
-        """Keep what the data turned out to be, so that the run can be used without them."""
+        """Keep what the data turned out to be, so that the run can be used without them; the first process does."""
+        if not is_first_process():
+            return
         info = self._read_json(self._info_file)
         if info != info | facts:
             self._write_json(self._info_file, info | facts)
@@ -166,7 +172,9 @@ class Run:
         model.eval()
 
     def save_tokeniser(self, definition: str) -> None:
-        """Keep how sentences become tokens."""
+        """Keep how sentences become tokens; the first process does."""
+        if not is_first_process():
+            return
         with atomic_write(self.tokeniser) as file:
             file.write(definition.encode())
 

@@ -54,10 +54,12 @@ class Study:
         """The tokeniser of a run, as JSON, which its folder keeps; "" if the encoder has none."""
         if options.encoder == "bag":
             return ""
-        if not run.tokeniser.is_file():
-            known = WordPieces.file_of(options.pretrained) if options.pretrained else ""
-            run.save_tokeniser(known or WordPieces.learn(self.to_read(unaligned=unaligned), options.vocabulary))
-        return run.tokeniser.read_text(encoding="utf-8")
+        if run.tokeniser.is_file():
+            return run.read_tokeniser()
+        known = WordPieces.file_of(options.pretrained) if options.pretrained else ""
+        definition = known or WordPieces.learn(self.to_read(unaligned=unaligned), options.vocabulary)
+        run.save_tokeniser(definition)
+        return definition
 
     def finish(self, run: Run, untrained: Embed, trained: Embed) -> None:
         """Fill the gallery of a trained run, and measure it."""

@@ -1,0 +1,39 @@
+"""Run folders when several processes train together: the first alone reads and writes what is said of the run."""
+
+import pytest
+
+from tellapart.errors import InputError
+from tellapart.run import Run
+
+
+@pytest.fixture
+def another_process(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+
+
+def test_another_process_does_not_need_a_folder_that_the_first_has_yet_to_make(tmp_path, another_process):
+    run = Run(tmp_path / "run")
+    run.check_data("abc")
+    run.note(side=28)
+    run.save_tokeniser("{}")
+    assert not run.folder.exists()
+
+
+def test_another_process_does_not_undo_what_the_first_noted(tmp_path, monkeypatch):
+    run = Run(tmp_path / "run")
+    run.begin("simclr", {})
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    run.check_data("abc")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    run.check_data("abcd")
+    run.note(side=28)
+    assert run.noted("side") == 28
+
+
+def test_the_first_refuses_data_that_changed(tmp_path):
+    run = Run(tmp_path / "run")
+    run.begin("simclr", {})
+    run.check_data("abc")
+    run.check_data("abc")
+    with pytest.raises(InputError, match="the data changed since the run began"):
+        run.check_data("abd")
