@@ -147,7 +147,7 @@ def check_finite(parameter: str, value: Tensor) -> None:
     if not values_are_checked(value):
         return
     # A NaN or an infinity anywhere survives in the sum. Finite numbers can overflow in it: hence the second look.
-    if math.isfinite(value.detach().sum().item()) or bool(value.isfinite().all()):
+    if math.isfinite(value.detach().sum().item()) or bool((value := value.to_dense()).isfinite().all()):
         return
     flat = value.detach().reshape(value.shape[0], -1) if value.ndim else value.detach().reshape(1, 1)
     row = int((~flat.isfinite()).any(dim=1).nonzero()[0, 0])

@@ -84,6 +84,23 @@ def test_every_model_is_asked_about_the_same_splits():
     assert probe_over_splits(x, labels, n_splits=4, seed=1) != probe_over_splits(x, labels, n_splits=4)
 
 
+def bags(n, n_rare, seed=0):
+    """Bags of words: two are of ten that are the label's own, and four of many that are rare and say nothing."""
+    random = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % 3
+    telling = 10 * labels[:, None] + torch.randint(10, (n, 2), generator=random)
+    others = torch.randint(30, 30 + n_rare, (n, 4), generator=random)
+    cells = torch.cat([telling, others], dim=1)
+    return torch.zeros(n, 30 + n_rare).scatter(1, cells, 6**-0.5), labels
+
+
+def test_rare_words_weigh_less_if_sparse_features_are_probed_as_they_are():
+    x, labels = bags(600, n_rare=300)
+    as_they_are, standardised = (probe_over_splits(each, labels, n_splits=3) for each in (x.to_sparse(), x))
+    assert as_they_are.mean() > standardised.mean() + 0.05
+    assert as_they_are.regularisation in sys.modules[probe_over_splits.__module__].SPARSE_STRENGTHS
+
+
 def test_the_regularisation_is_the_one_that_does_best_when_validated():
     module = sys.modules[probe_over_splits.__module__]
     chosen = set()

@@ -16,9 +16,9 @@ MODULE = sys.modules[linear_probe.__module__]
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def descend(train, labels, queries, regularisation):
+def descend(train, labels, queries, regularisation, as_they_are=False):
     """Logits of the minimum of C Σ −log softmax(W x̂ + b)_y + ½‖W‖², by gradient descent in float64."""
-    mean, deviation = train.mean(axis=0), train.std(axis=0)
+    mean, deviation = (0, 1) if as_they_are else (train.mean(axis=0), train.std(axis=0))
     known, asked = (train - mean) / deviation, (queries - mean) / deviation
     classes = np.unique(labels)
     truth = (labels[:, None] == classes).astype(float)
@@ -42,18 +42,18 @@ def groups(rng, classes, n, d, spread):
 
 
 @settings(max_examples=15)
-@given(st.integers(3, 5), st.sampled_from([0.1, 1.0]), SEEDS)
-def test_predictions_are_those_of_the_minimum_of_the_stated_objective(n_classes, regularisation, seed):
+@given(st.integers(3, 5), st.sampled_from([0.1, 1.0]), st.booleans(), SEEDS)
+def test_predictions_are_those_of_the_minimum_of_the_stated_objective(n_classes, regularisation, sparse, seed):
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.resize(np.arange(n_classes) - 2, 15))
-    train, queries = rng.normal(size=(15, 2)) * (1, 100), rng.normal(size=(40, 2)) * (1, 100)
-    classes, logits = descend(train, labels, queries, regularisation)
+    units = (1, 3) if sparse else (1, 100)
+    train, queries = rng.normal(size=(15, 2)) * units, rng.normal(size=(40, 2)) * units
+    classes, logits = descend(train, labels, queries, regularisation, sparse)
     second, first = np.sort(logits, axis=1)[:, -2:].T
     clear = first - second > 0.02
     assert clear.any()
-    probe = linear_probe(
-        torch.tensor(train), torch.tensor(labels), torch.tensor(queries), regularisation=regularisation
-    )
+    known, asked = (torch.tensor(x).to_sparse() if sparse else torch.tensor(x) for x in (train, queries))
+    probe = linear_probe(known, torch.tensor(labels), asked, regularisation=regularisation)
     assert probe.converged
     assert (probe.labels.numpy() == classes[logits.argmax(axis=1)])[clear].all()
 
@@ -159,6 +159,11 @@ def test_every_precision_serves(dtype):
         ({"max_steps": 0}, r"`max_steps` must be at least 1\. Got 0\."),
         ({"train": torch.ones(0, 2)}, r"`train` must not be empty\. Got shape \(0, 2\)\."),
         ({"queries": torch.ones(0, 2)}, r"`queries` must not be empty\. Got shape \(0, 2\)\."),
+        ({"queries": torch.ones(1, 2).to_sparse()}, r"`queries` must be torch.strided, as `train` is.*"),
+        (
+            {"train": torch.tensor([[1, 0], [0, math.nan]] * 2).to_sparse()},
+            r"`train` must be finite. Got nan in row 1.",
+        ),
         ({"queries": torch.ones(1, 3)}, r"`queries` must have 2 columns, as `train` has\. Got 3\."),
         ({"train_labels": [1, 2]}, r"`train_labels` must have one entry per embedding, \(3,\)\. Got shape \(2,\)\."),
         ({"train_labels": [6, 6, 6]}, r"`train_labels` must hold at least 2 different labels\. Got 1\."),

@@ -45,7 +45,8 @@ def linear_probe(
 ) -> Probe:
     """Predict each query's label by logistic regression on the training embeddings.
 
-    With x̂ the embeddings standardised by the training set's mean and deviation, column by column,
+    With x̂ the embeddings standardised by the training set's mean and deviation, column by column, or sparse ones as
+    they are (the deviation of a rare word is small: divided by it, the word would count more than all others),
 
         W, b = argmin C Σ_i −log softmax(W x̂_i + b)_{y_i} + ½‖W‖²,    predicted = argmax_c (W x̂ + b)_c.
 
@@ -53,16 +54,17 @@ def linear_probe(
     left out. The problem is convex and L-BFGS starts from zero: no randomness is involved.
 
     Args:
-        train: the embeddings whose labels are known.
+        train: the embeddings whose labels are known, dense or sparse with coordinates (COO).
         train_labels: their labels, any integers, one each.
-        queries: the embeddings to be labelled.
+        queries: the embeddings to be labelled, as dense as `train`.
         regularisation: C; the *smaller* it is, the more W is held back.
         max_steps: steps of L-BFGS at most.
 
     Raises:
         TypeError: embeddings that are not floating-point, labels that are not integers.
         ValueError: an empty set, embeddings that are not finite or differ in width, labels of another
-            number than the embeddings or all the same, C not positive and finite, `max_steps` below 1.
+            number than the embeddings or all the same, one side sparse and the other not, C not positive and finite,
+            `max_steps` below 1.
 
     Source: Alain & Bengio 2016; the solver and its 1000 steps, Radford et al. 2021, appendix A.3.
 
@@ -72,6 +74,8 @@ def linear_probe(
     (tensor([ 7, -2]), True)
     """
     check_sides(train, queries)
+    if queries.layout != train.layout:
+        raise ValueError(requirement("queries", f"be {train.layout}, as `train` is", queries.layout))
     labels = integer_labels("train_labels", train_labels, len(train), n_classes=2)
     if not 0 < regularisation < math.inf:
         raise ValueError(requirement("regularisation", "be positive and finite", regularisation))
@@ -80,14 +84,15 @@ def linear_probe(
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
-    standardise = _Standardise(train)
-    known = standardise(train)
+    prepare = _sparse_rows if train.is_sparse else _Standardise(train)
+    known = prepare(train)
     model = LogisticRegression(C=regularisation, max_iter=max_steps)
     # Products with so few columns wait for memory: further threads only wait for one another, and take longer.
     with threadpool_limits(1, user_api="blas"):
         converged = _fit(model, known, labels.cpu().numpy())
         # In chunks: queries may be many more than there is memory for in float64.
-        told = [torch.from_numpy(model.predict(standardise(chunk))) for chunk in queries.split(_CHUNK)]
+        chunks = [queries] if queries.is_sparse else queries.split(_CHUNK)
+        told = [torch.from_numpy(model.predict(prepare(chunk))) for chunk in chunks]
     return Probe(torch.cat(told).to(queries.device), converged, int(model.n_iter_[0]))
 
 
@@ -106,7 +111,15 @@ class _Standardise:
         return ((vectors.detach().cpu().double() - self.mean) / self.deviation).numpy()
 
 
-def _fit(model: Any, embeddings: Float[np.ndarray, "m d"], labels: Int[np.ndarray, " m"]) -> bool:
+def _sparse_rows(vectors: Float[Tensor, "n d"]) -> Any:
+    """A matrix of scikit-learn's kind."""
+    from scipy.sparse import csr_matrix
+
+    cells = vectors.detach().cpu().coalesce()
+    return csr_matrix((cells.values().double().numpy(), cells.indices().numpy()), shape=tuple(vectors.shape))
+
+
+def _fit(model: Any, embeddings: Any, labels: Int[np.ndarray, " m"]) -> bool:
     """Fit a scikit-learn model. Whether it converged, which it tells by a warning alone."""
     from sklearn.exceptions import ConvergenceWarning
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tellapart.evaluation.labels import Labels
 
 STRENGTHS = (1.0, 0.1, 0.01, 0.001)
+SPARSE_STRENGTHS = (1000.0, 100.0, 10.0, 1.0, 0.1)
+"""Of sparse embeddings, which are not standardised: their columns are small, so that weights have to be large."""
 _CHOOSING = 3
 _MAX_STEPS = 300
 
@@ -45,12 +47,12 @@ def probe_over_splits(
 ) -> Splits:
     """Split at random into training, validation and test; fit a linear probe on the first, ask about the last.
 
-    The first two parts are each a `share` of all, and at least one. Of the regularisations C in `STRENGTHS` that one is
-    taken, for all splits, with which the probes of the first 3 do best on their validation parts, the
-    largest of equals.
+    The first two parts are each a `share` of all, and at least one. Of the regularisations C in `STRENGTHS`, or in
+    `SPARSE_STRENGTHS`, that one is taken, for all splits, with which the probes of the first 3 do best on their
+    validation parts, the largest of equals. Dense embeddings are standardised, sparse ones taken as they are.
 
     Args:
-        embeddings: `(n, d)`, all of them, `n ≥ 4`.
+        embeddings: `(n, d)`, all of them, `n ≥ 4`, dense or sparse with coordinates (COO).
         labels: one each, any integers.
         n_splits: how many.
         share: of the embeddings whose labels are known to a probe, in (0, 0.5).
@@ -80,7 +82,7 @@ def probe_over_splits(
     def when_validated(strength: float) -> float:
         return sum(_accuracy(embeddings, numbers, known, asked, strength) for known, asked, _ in parts[:_CHOOSING])
 
-    best = max(STRENGTHS, key=when_validated)
+    best = max(SPARSE_STRENGTHS if embeddings.is_sparse else STRENGTHS, key=when_validated)
     return Splits([_accuracy(embeddings, numbers, known, asked, best) for known, _, asked in parts], best)
 
 
@@ -97,7 +99,6 @@ def _accuracy(
     if bool((seen == seen[0]).all()):  # nothing to tell apart
         predicted = seen[:1]
     else:
-        predicted = linear_probe(
-            embeddings[known], seen, embeddings[asked], regularisation=strength, max_steps=_MAX_STEPS
-        ).labels.cpu()
+        train, queries = (embeddings.index_select(0, rows.to(embeddings.device)) for rows in (known, asked))
+        predicted = linear_probe(train, seen, queries, regularisation=strength, max_steps=_MAX_STEPS).labels.cpu()
     return (predicted == labels[asked]).double().mean().item()
