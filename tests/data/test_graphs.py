@@ -116,6 +116,8 @@ def test_numbers_alone_are_dense_and_come_in_lists_too(tmp_path):
         (NODES + "e,x,more,\n", EDGES, r"nodes.csv line 6: the column size holds ''"),
         (NODES + ",x,more,1\n", EDGES, r"nodes.csv line 6: the column node is empty"),
         ("node,label\na,x\nb,y\n", "source,target\na,b\n", r"neither a column text nor columns of numbers"),
+        ("node,p,p\na,1,2\nb,1,2\n", "source,target\na,b\n", r"nodes.csv: the column p stands there twice. Rename one"),
+        (",node,p\n0,a,1\n1,b,2\n", "source,target\na,b\n", r"nodes.csv: column 1 has no name. Name it or remove it"),
         ("name,size\na,1\n", EDGES, r"nodes.csv: no column node. Found: name, size"),
     ],
 )
@@ -148,6 +150,9 @@ GRAPHML = as_graphml([("size", "int")], [("a", 1), ("b", 2), ("c", 3)], [("a", "
         ('<data key="k0">2</data>', "", r"line 6: the node 'b' has no size"),
         (">2<", ">two<", r"line 6: the size of the node 'b' is 'two', no finite number"),
         (">2<", ">inf<", r"line 6: the size of the node 'b' is 'inf'"),
+        (">2<", ">1e300<", r"line 6: the size of the node 'b' is '1e300', no finite number"),
+        ('version="1.0"', 'version="1.0" encoding="shift_jis"', r"x.graphml line 1: .*Save it as UTF-8"),
+        ('version="1.0"', 'version="1.0" encoding="klingon"', r"x.graphml line 1: .*Save it as UTF-8"),
         ('<edge source="a" target="b"/>', '<edge source="a"/>', r"line 8: an edge without source and target"),
         ('<node id="c">', "<node>", r"line 7: a node without an id"),
         ("</graph>\n", "", r"line 10: no XML that can be read, mismatched tag"),
@@ -160,8 +165,9 @@ GRAPHML = as_graphml([("size", "int")], [("a", 1), ("b", 2), ("c", 3)], [("a", "
 def test_a_mistake_in_a_graphml_file_is_told_with_its_line(tmp_path, old, new, message):
     assert old in GRAPHML
     (tmp_path / "x.graphml").write_text(GRAPHML.replace(old, new, 1))
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         load_graph(str(tmp_path / "x.graphml"), WORDS)
+    assert str(caught.value).count("x.graphml") == 1
 
 
 def test_graphml_has_defaults_and_booleans_and_attributes_that_are_none_of_ours(tmp_path):
@@ -239,12 +245,20 @@ X, EDGE = torch.eye(3), torch.tensor([[0, 1], [1, 2]])
         ({"x": X, "edge_index": EDGE + 1}, r"edge 1 joins 2 and 3, but x has the nodes 0 to 2"),
         ({"x": X, "edge_index": EDGE - 1}, r"edge 0 joins -1 and 0"),
         ({"x": X, "edge_index": EDGE.T[:1]}, r"edge_index has shape \(1, 2\)"),
-        ({"x": X, "edge_index": EDGE.float()}, r"edge_index .* of integers"),
+        ({"x": X, "edge_index": EDGE.float()}, r"edge_index has type torch.float32. It must hold integers"),
         ({"x": X, "edge_index": EDGE[:, :0]}, r"x.pt: no edges. Neighbours are what is learned from"),
         ({"x": X, "edge_index": EDGE[[0, 0]]}, r"only edges of nodes with themselves"),
+        ({"x": X, "edge_index": EDGE.bool()}, r"edge_index has type torch.bool. It must hold integers"),
+        ({"x": X, "edge_index": EDGE, "names": ["a", "b"]}, r"names must be a list of 3 texts, one for each node"),
+        ({"x": X, "edge_index": EDGE, "names": ("a", "b", "c")}, r"names must be a list of 3 texts"),
+        ({"x": X, "edge_index": EDGE, "names": [1, 2, 3]}, r"names must be a list of 3 texts"),
+        ({"x": X, "edge_index": EDGE, "names": ["a", "b", "a"]}, r"the node 'a' stands there twice"),
+        ({"x": X + 1j, "edge_index": EDGE}, r"x has type torch.complex64. It must hold real numbers"),
+        ({"x": X.double() * 1e300, "edge_index": EDGE}, r"x holds numbers that are not finite"),
         ({"x": X[0], "edge_index": EDGE}, r"x has shape \(3,\)"),
         ({"x": X / 0, "edge_index": EDGE}, r"x holds numbers that are not finite"),
         ({"x": X, "edge_index": EDGE, "y": torch.zeros(3, 2).long()}, r"y has shape \(3, 2\)"),
+        ({"x": X, "edge_index": EDGE, "y": torch.zeros(3) + 1j}, r"y has shape \(3,\). It must be one integer"),
         ({"x": X, "edge_index": EDGE, "y": torch.zeros(3)}, r"y has shape \(3,\). It must be one integer"),
     ],
 )

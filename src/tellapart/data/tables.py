@@ -6,6 +6,7 @@ import csv
 import io
 import math
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 _DAMAGED = "{}: not a Parquet file that can be read. Write it anew."
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
+"""Of numbers that are features: what is larger would be infinite."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,13 @@ def read_numbers(path: Path, but: tuple[str, ...]) -> Float[np.ndarray, "n d"]:
     """All columns but those named `but`, as numbers: `(n, 0)` if there are no others.
 
     Raises:
-        InputError: a cell that is no finite number, a column of a Parquet file that holds neither numbers nor lists
-            of as many numbers each; and as `read_table`.
+        InputError: a cell that is no finite number, a column without a name or with that of another, a column of a
+            Parquet file that holds neither numbers nor lists of as many numbers each; and as `read_table`.
     """
     if path.suffix.lower() == ".parquet":
         return _parquet_numbers(path, but)
     header, rows = _csv(path)
-    names, numbers, n = [name for name in header if name not in but], array("f"), 0
+    names, numbers, n = _feature_names(path, header, but), array("f"), 0
     for place, row in rows:
         n += 1
         for name in names:
@@ -99,12 +101,23 @@ def read_numbers(path: Path, but: tuple[str, ...]) -> Float[np.ndarray, "n d"]:
     return np.frombuffer(numbers, dtype=np.float32).reshape(n, len(names))
 
 
+def _feature_names(path: Path, header: list[str], but: tuple[str, ...]) -> list[str]:
+    """The columns that are not named `but`."""
+    names = [name for name in header if name not in but]
+    if "" in names:
+        raise InputError(f"{path}: column {header.index('') + 1} has no name. Name it or remove it.")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(f"{path}: the column {twice[0]} stands there twice. Rename one.")
+    return names
+
+
 def _number(cell: str, name: str, place: str) -> float:
     try:
         value = float(cell)
     except ValueError:
         value = math.nan
-    if not abs(value) < _LARGEST:
+    if not abs(value) < LARGEST:
         raise InputError(f"{place}: the column {name} holds {cell!r}, which is no finite number. Correct or remove it.")
     return value
 
@@ -180,7 +193,7 @@ def _parquet_numbers(path: Path, but: tuple[str, ...]) -> Float[np.ndarray, "n d
     import pyarrow.parquet as pq
 
     try:
-        names = [name for name in pq.read_schema(path).names if name not in but]
+        names = _feature_names(path, pq.read_schema(path).names, but)
         columns: pa.Table = pq.read_table(path, columns=names)
         n = pq.read_metadata(path).num_rows
     except (pa.ArrowException, OSError) as error:

@@ -11,6 +11,7 @@ import torch
 
 from tellapart.data.graphs.graph import Graph, make_graph
 from tellapart.data.graphs.words import hashed_words
+from tellapart.data.tables import LARGEST
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
@@ -111,6 +112,10 @@ class _Reader:
         except expat.ExpatError as error:
             what = expat.ErrorString(error.code)
             raise self.mistake(error.lineno, f"no XML that can be read, {what}. Write it anew") from error
+        except InputError:
+            raise
+        except (LookupError, ValueError) as error:  # how expat says that it does not know the encoding
+            raise self._here(f"no encoding that can be read, {error}. Save it as UTF-8") from error
         if not self.nodes:
             raise InputError(f"{self.path}: holds no nodes. Is it a GraphML file?")
 
@@ -126,7 +131,7 @@ class _Reader:
             value = float(_TRUTH.get(said.strip().lower(), said))
         except ValueError:
             value = math.nan
-        if not math.isfinite(value):
+        if not abs(value) < LARGEST:
             raise self.mistake(node.line, f"the {key.name} of the node {node.name!r} is {said!r}, no finite number")
         return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,8 @@ def read_saved(path: Path) -> Graph:
     A list `names` of texts, if there is one, says what the nodes are called; otherwise they are by their number.
 
     Raises:
-        InputError: damaged, or something else in it; tensors that do not fit, an edge that names a node that is not
-            there, no edge between two different nodes.
+        InputError: damaged, or something else in it; tensors or names that do not fit, a name of two nodes, an edge
+            that names a node that is not there, no edge between two different nodes.
     """
     parts = _parts(path)
     features, edges, labels = (parts.get(name) for name in ("x", "edge_index", "y"))
@@ -54,9 +55,7 @@ def read_saved(path: Path) -> Graph:
         raise InputError(f"{path}: holds no tensor {missing}. {_REMEDY}.")
     features = _features(features, path)
     n = len(features)
-    names = parts.get("names")
-    if not isinstance(names, list) or len(names) != n or not all(isinstance(name, str) for name in names):
-        names = [str(row) for row in range(n)]
+    names = _names(parts.get("names"), n, path)
     return make_graph(str(path), names, features, _edges(edges, n, path), _labels(labels, n, path))
 
 
@@ -89,11 +88,24 @@ def _shells_only() -> Iterator[None]:
         serialization.add_safe_globals(allowed)
 
 
+def _names(names: Any, n: int, path: Path) -> list[str]:
+    if names is None:
+        return [str(row) for row in range(n)]
+    if not isinstance(names, list) or len(names) != n or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: names must be a list of {n} texts, one for each node. Correct or remove it.")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(f"{path}: the node {twice[0]!r} stands there twice. Rename one of the two.")
+    return names
+
+
 def _features(features: Tensor, path: Path) -> Float[Tensor, "n d"]:
     if features.layout != torch.strided:
         features = features.to_sparse_coo().coalesce()
     if features.ndim != 2 or 0 in features.shape:
         raise InputError(f"{path}: x has shape {tuple(features.shape)}. It must be (nodes, features).")
+    if features.is_complex():
+        raise InputError(f"{path}: x has type {features.dtype}. It must hold real numbers.")
     features = features.float()
     values = features.values() if features.is_sparse else features
     if not bool(values.isfinite().all()):
@@ -102,8 +114,10 @@ def _features(features: Tensor, path: Path) -> Float[Tensor, "n d"]:
 
 
 def _edges(edges: Tensor, n: int, path: Path) -> Int[Tensor, "2 e"]:
-    if edges.ndim != 2 or len(edges) != 2 or edges.is_floating_point() or edges.layout != torch.strided:
-        raise InputError(f"{path}: edge_index has shape {tuple(edges.shape)}. It must be (2, edges), of integers.")
+    if edges.ndim != 2 or len(edges) != 2 or edges.layout != torch.strided:
+        raise InputError(f"{path}: edge_index has shape {tuple(edges.shape)}. It must be (2, edges), and dense.")
+    if edges.is_floating_point() or edges.is_complex() or edges.dtype == torch.bool:
+        raise InputError(f"{path}: edge_index has type {edges.dtype}. It must hold integers.")
     outside = ((edges < 0) | (edges >= n)).any(dim=0)
     if bool(outside.any()):
         column = int(outside.nonzero()[0, 0])
@@ -116,6 +130,7 @@ def _labels(labels: Any, n: int, path: Path) -> list[str] | None:
     if labels is None:
         return None
     shape = tuple(labels.shape) if isinstance(labels, torch.Tensor) else type(labels).__name__
-    if not isinstance(labels, torch.Tensor) or labels.numel() != n or labels.is_floating_point():
+    is_one_each = isinstance(labels, torch.Tensor) and labels.numel() == n
+    if not is_one_each or labels.is_floating_point() or labels.is_complex():
         raise InputError(f"{path}: y has shape {shape}. It must be one integer for each of the {n} nodes, −1 for none.")
     return ["" if label < 0 else str(label) for label in labels.flatten().tolist()]
