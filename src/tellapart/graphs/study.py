@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,30 +18,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tellapart.graphs.network import Network
+    from tellapart.graphs.options import GraphOptions
     from tellapart.run import Run
 
 
 _MOST_LABELLED = 20_000
-
-
-class GraphOptions(Protocol):
-    """What is asked of a system's options."""
-
-    @property
-    def data(self) -> str:
-        """Where the graph is."""
-
-    @property
-    def words(self) -> int:
-        """Buckets into which the words of nodes described by a text are hashed."""
-
-    @property
-    def held_out(self) -> float:
-        """Share of the edges that training never sees."""
-
-    @property
-    def seed(self) -> int:
-        """Decides which."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +82,11 @@ class Study:
         for name, network in (("untrained", untrained), ("trained", trained)):
             models[name] = network.embed(graph), network.embed(self.known)
         title = f"{len(graph)} nodes with {graph.n_features} features, and {graph.n_edges()} edges"
-        table = nodes(models, self._questions(), title)
+        table = nodes(models, self.questions(), title)
         return replace(table, notes=[*table.notes, *graph.notes])
 
-    def _questions(self) -> Questions:
+    def questions(self) -> Questions:
+        """Up to 20,000 nodes whose labels are asked for, the same for every seed, and the pairs."""
         labels = torch.full((len(self.whole),), UNKNOWN) if self.whole.labels is None else self.whole.labels
         labelled = (labels != UNKNOWN).nonzero().flatten()
         drawn = np.random.default_rng(0).permutation(len(labelled))[:_MOST_LABELLED]

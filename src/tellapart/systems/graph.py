@@ -22,7 +22,6 @@ https://arxiv.org/abs/2301.01404, neighbours as counterparts):
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -30,7 +29,7 @@ from torch import nn
 
 from tellapart.data.graphs import Part, Sampler
 from tellapart.errors import require_option
-from tellapart.graphs import Network, Study, Uses
+from tellapart.graphs import GraphOptions, Network, Study, Uses
 from tellapart.objective import info_nce_terms
 from tellapart.partition import Terms
 from tellapart.relations import Relation, edges, other_views, paired
@@ -47,27 +46,9 @@ OWN_DATA = "graph, as tables of nodes and edges, GraphML or a saved Data"
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(GraphOptions):
     """Train a graph network to know a node and its neighbours in another view of the graph."""
 
-    data: str
-    """A folder with nodes.csv and edges.csv (or .tsv, .parquet), a .graphml file, or a .pt file with a saved Data."""
-    held_out: float = 0.1
-    """Share of the edges that training never sees, to be told from pairs that no edge joins."""
-    seed: int = 0
-    """Decides which edges are held out, the first weights, the order of the nodes, their parts and all views."""
-    epochs: int = 100
-    """How often every node is asked."""
-    batch_size: int = 2048
-    """Nodes asked at a time; a graph of so many or fewer is taken whole."""
-    company: int = 1
-    """Neighbours of each that enter the line-up with it, at most, if the graph is not taken whole."""
-    fan_out: int = 10
-    """Neighbours of each node that are drawn for every layer to see, at most, if the graph is not taken whole."""
-    learning_rate: float = 5e-3
-    """Step size of AdamW at its peak."""
-    weight_decay: float = 1e-4
-    """Pull of the weights towards zero."""
     temperature: float = 0.3
     """By what similarities are divided: the lower, the more the hardest negatives count."""
     counterparts: Literal["neighbours", "itself"] = "neighbours"
@@ -76,41 +57,10 @@ class Config:
     """Of several counterparts, "out" averages the losses, "in" the probabilities."""
     line_up: Literal["other", "both"] = "other"
     """Whether only the other view's nodes stand in the line-up, or those of the node's own view, too."""
-    drop_edges: float = 0.3
-    """Probability that an edge is not in a view."""
-    drop_features: float = 0.3
-    """Probability that a feature is not in a view."""
-    network: Literal["gcn", "gat"] = "gcn"
-    """Graph convolutions, or graph attention."""
-    layers: int = 2
-    """How many edges away a node sees."""
-    width: int = 256
-    """Length of the vectors between the layers."""
-    dim: int = 256
-    """Length of the embeddings, and of the vectors that are compared in training."""
-    words: int = 4096
-    """Buckets into which the words of nodes described by a text are hashed."""
 
     def __post_init__(self) -> None:
-        for name, least, most in (
-            *(("epochs", 1, 10**6), ("company", 0, 10**4), ("fan_out", 1, 10**4), ("layers", 1, 10)),
-            *(("width", 4, 2**14), ("dim", 4, 2**14), ("words", 1, 2**20), ("seed", 0, 2**63 - 1)),
-        ):
-            value = getattr(self, name)
-            require_option(name, least <= value <= most, f"lie between {least} and {most}", value)
-        for name in ("width", "dim"):
-            value = getattr(self, name)
-            require_option(name, self.network == "gcn" or value % 4 == 0, "be a multiple of 4, for gat's heads", value)
-        for name in ("drop_edges", "drop_features"):
-            require_option(name, 0 <= getattr(self, name) < 1, "lie in [0, 1)", getattr(self, name))
-        must = "be at least 2: a line-up needs somebody else"
-        require_option("batch_size", self.batch_size >= 2, must, self.batch_size)
-        require_option("held_out", 0 < self.held_out < 1, "lie between 0 and 1", self.held_out)
-        require_option("learning_rate", self.learning_rate > 0, "be positive", self.learning_rate)
-        require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
+        super().__post_init__()
         require_option("temperature", self.temperature >= 0.01, "be at least 0.01", self.temperature)
-        if Path(self.data).exists():  # so that the run can be used from any folder
-            object.__setattr__(self, "data", str(Path(self.data).resolve()))
 
 
 class Model(nn.Module):
