@@ -7,14 +7,10 @@ from tests.tiny import graph_arguments, write_graph
 
 
 @pytest.mark.parametrize("labelled", [True, False])
-def test_it_names_nodes_where_it_cannot_show_them(browser, tmp_path, labelled):
+def test_it_names_nodes_where_it_cannot_show_them(visit, tmp_path, labelled):
     words = graph_arguments(data=write_graph(tmp_path / "data", labelled=labelled), epochs=2)
     assert main(["train", "graph", "--run", str(tmp_path / "run"), *words]) == 0
-    context = browser.new_context(viewport={"width": 1200, "height": 900}, offline=True)
-    page, trouble = context.new_page(), []
-    page.on("pageerror", lambda error: trouble.append(str(error)))
-    page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
-    page.goto(f"file://{tmp_path}/run/report.html")
+    page = visit(tmp_path / "run" / "report.html")
     page.wait_for_selector("#map .scatterlayer .point, #map .scatterlayer path")
     text = page.locator("main").inner_text()
     assert "For 9 nodes, drawn at random, those most like it of 60 nodes." in text
@@ -28,5 +24,4 @@ def test_it_names_nodes_where_it_cannot_show_them(browser, tmp_path, labelled):
     assert not page.locator("#card img").is_visible()
     assert "n" in page.locator("#card p").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") <= 1200
-    assert trouble == []
-    context.close()
+    assert page.trouble == []
