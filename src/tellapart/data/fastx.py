@@ -79,6 +79,9 @@ def read_records(file: Path) -> Iterator[Record]:
         where = "" if error.line is None else f" line {error.line + 1}"
         what = error.message.split(". ")[0].rstrip(".")
         raise InputError(f"{file}{where}: {what}. Repair it or fetch it anew.") from error
+    except UnicodeDecodeError as error:
+        what = f"byte 0x{error.object[error.start]:02x} is no UTF-8 text. Write headers in ASCII"
+        raise InputError(f"{file}, after record {count}: {what}.") from error
     except Exception as error:  # a damaged file fails in as many ways as there are ways to compress it
         raise InputError(f"{file}, after record {count}: truncated or damaged. Fetch or write it anew.") from error
     if not count:
@@ -122,9 +125,17 @@ def _check(bases: UInt8[np.ndarray, " n"], letters: str, place: str) -> None:
         raise InputError(f"{place}: has no bases. Remove the record.")
     if (bases == UNKNOWN).any():
         at = int((bases == UNKNOWN).argmax())
-        what = "a gap. Remove the gaps" if letters[at] in "-." else "no base. Give DNA or RNA, not protein"
-        raise InputError(f"{place}: {letters[at]!r}, its letter {at + 1}, is {what}.")
+        raise InputError(f"{place}: {letters[at]!r}, its letter {at + 1}, is {_remedy(letters[at])}.")
     share = _IS_AMBIGUOUS[bases].mean()
     if share > _MOST_AMBIGUOUS:
         what = f"{share:.0%} of its letters are ambiguous bases other than N"
         raise InputError(f"{place}: {what}. Give DNA or RNA, not protein.")
+
+
+def _remedy(letter: str) -> str:
+    if letter in "-.":
+        return "a gap. Remove the gaps"
+    if letter.isspace():
+        return "white space. Remove it"
+    # Protein has letters that bases have not, and * where it ends.
+    return "no base. " + ("Give DNA or RNA, not protein" if letter.isalpha() or letter == "*" else "Remove it")
