@@ -185,6 +185,20 @@ def check_temperature(temperature: object, n_queries: int) -> None:
             raise (ValueError if math.isfinite(value) else NotFiniteError)(requirement("temperature", must, value))
 
 
+def exists(name: str) -> bool:
+    """Whether there is a file or folder of this name; what is too long to be a name is none.
+
+    >>> exists("."), exists(100 * "ACGT")
+    (True, False)
+    """
+    try:
+        return Path(name).exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
+
+
 def existing(source: str) -> Path:
     """The path of a file or folder that a person named.
 
@@ -195,10 +209,9 @@ def existing(source: str) -> Path:
     Traceback (most recent call last):
     tellapart.errors.InputError: nowhere: there is no such file or folder.
     """
-    path = Path(source)
-    if not path.exists():
+    if not exists(source):
         raise InputError(f"{source}: there is no such file or folder.")
-    return path
+    return Path(source)
 
 
 _DISK = {

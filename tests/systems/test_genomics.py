@@ -264,6 +264,12 @@ def test_search_by_a_file_or_by_letters_finds_where_a_read_is_from(capsys, seque
         assert len(others) == 2
 
 
+def test_search_by_more_letters_than_a_name_can_have(capsys, sequenced):
+    code, out, err = run(capsys, "search", sequenced, 100 * "ACGGT", "-k", "3")
+    assert code == 0, err
+    assert sum(line.startswith("genome") for line in out.splitlines()) == 3
+
+
 def test_reads_alone_are_enough_and_are_told_by_their_own_pieces(capsys, tmp_path):
     """A FASTQ file of short reads of several lengths and one label: pieces of a read are counterparts."""
     rng = random.Random(0)
@@ -334,6 +340,7 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, tmp_path, sequenced):
     (tmp_path / "unequal.fq").write_text("@a\nACGT\n+\nIII\n")
     for options, message in [
         ({"data": tmp_path / "nowhere"}, "there is no such file or folder"),
+        ({"data": 100 * "nowhere"}, "there is no such file or folder"),
         ({"data": tmp_path / "empty.fa"}, "empty.fa: holds no sequences"),
         ({"data": tmp_path / "protein.fa"}, "protein.fa record 1 (p): 'L', its letter 4, is no base"),
         ({"data": tmp_path / "one.fa"}, "1 sequence of 8 bases, too little to hold a part out"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tellapart.errors import require_option
+from tellapart.errors import exists, require_option
 
 
 @dataclass(frozen=True)
@@ -48,5 +48,5 @@ class GenomeOptions:
         require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
         must = "be at least 2: a line-up needs somebody else"
         require_option("batch_size", self.batch_size >= 2, must, self.batch_size)
-        if Path(self.data).exists():  # so that the run can be used from any folder
+        if exists(self.data):  # so that the run can be used from any folder
             object.__setattr__(self, "data", str(Path(self.data).resolve()))

@@ -11,7 +11,7 @@ from torch import nn
 
 from tellapart.data import Record, find_files, read_letters, read_records
 from tellapart.data.gallery import Embeddings, Gallery, Hit
-from tellapart.errors import InputError
+from tellapart.errors import InputError, exists
 from tellapart.genomes.buckets import Encode, embed_records
 from tellapart.genomes.study import Study
 
@@ -67,7 +67,8 @@ class Uses:
             InputError: the run is not trained, or the query is no sequence, or many.
         """
         _, encode = self.encoders(config, run)
-        asked = list(read_records(Path(query))) if Path(query).is_file() else [Record("", read_letters(query))]
+        is_file = exists(query) and Path(query).is_file()
+        asked = list(read_records(Path(query))) if is_file else [Record("", read_letters(query))]
         if len(asked) != 1:
             raise InputError(f"{query}: holds {len(asked)} sequences. Name a file of a single one.")
         return Gallery.load(run.gallery).best(encode(torch.from_numpy(asked[0].bases)[None])[0], k)
