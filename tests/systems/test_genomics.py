@@ -163,16 +163,29 @@ def test_training_reduces_the_loss_and_leaves_what_every_run_holds(sequenced):
 
 def test_its_table_holds_composition_and_networks_against_chance(sequenced):
     table = json.loads((sequenced / "results.json").read_text())
-    assert [row[:2] for row in table["rows"]] == [
-        ["150 bases", "chance"],
-        *(["", name] for name in ("canonical 4-mers", "their square roots", "untrained", "trained")),
-    ]
+    compositions = ["canonical 4-mers", "their square roots", "4-mers, standardised"]
+    assert [row[0] for row in table["rows"]] == ["150 bases", *[""] * 5]
+    assert [row[1] for row in table["rows"]] == ["chance", *compositions, "untrained", "trained"]
     assert table["header"][2:] == ["15-NN", "k-means ARI", "HDBSCAN ARI", "clustered", "strands"]
     chance, composition, *_, trained = table["rows"]
     assert chance[2] == pytest.approx(1 / 3)
     assert trained[2] > 0.8
     assert composition[6] == pytest.approx(0, abs=1e-6)
     assert trained[6] == pytest.approx(0, abs=1e-5)
+
+
+def test_standardised_words_have_mean_0_and_deviation_1_among_known_reads_and_stay_finite_among_others():
+    generator = torch.Generator().manual_seed(0)
+    known, others = (1 << torch.randint(0, n, (300, 60), generator=generator) for n in (2, 4))
+    encode = measure._standardised(known.to(torch.uint8))
+    vectors = encode(known.to(torch.uint8)).double()
+    occurs = vectors.abs().sum(0) > 0
+    assert 5 < occurs.sum() < 100
+    torch.testing.assert_close(vectors.mean(0), torch.zeros(136).double(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(vectors[:, occurs].std(0, correction=0), torch.ones(int(occurs.sum())).double())
+    # Words that no known read has keep their frequencies.
+    profile = kmer_profile(others.to(torch.uint8))
+    assert torch.equal(encode(others.to(torch.uint8))[:, ~occurs], profile[:, ~occurs])
 
 
 def test_evaluate_says_the_same_again_and_more_of_other_genomes(capsys, sequenced, tmp_path, monkeypatch):

@@ -45,7 +45,6 @@ def species_told(known: Regions, asked: Regions, encoders: dict[str, Encode], op
         encoders: for each one's name, a function of reads.
         options: errors and seed.
     """
-    encoders = {"canonical 4-mers": kmer_profile, "their square roots": _square_roots} | encoders
     n_labels = len(known.classes)
     limits = torch.tensor([min(_n50(part, label) for part in (known, asked)) for label in range(n_labels)])
     longest = int(limits.sort(descending=True).values[1])  # of two labels at the least
@@ -55,7 +54,8 @@ def species_told(known: Regions, asked: Regions, encoders: dict[str, Encode], op
         n = min(_OF_A_LABEL, -(-_MOST_READS // len(labels)))
         train, test = (_labelled(part, labels, n, length, options, i) for i, part in enumerate((known, asked)))
         rows.append([f"{length} bases", "chance", 1 / len(labels), 0.0, 0.0, "", ""])
-        rows += [["", name, *_figures(encode, train, test)] for name, encode in encoders.items()]
+        compared = _compositions(train[0]) | encoders
+        rows += [["", name, *_figures(encode, train, test)] for name, encode in compared.items()]
     title = f"Which of {n_labels} labels a read has that training never saw, of {_OF_A_LABEL} reads of each at most"
     header = ["", "", f"{_K}-NN", "k-means ARI", "HDBSCAN ARI", "clustered", "strands"]
     return Table(title, header, rows, ["", "", *(".3f" for _ in header[2:])], _NOTES)
@@ -117,6 +117,22 @@ def _figures(encode: Encode, train: Labelled, test: Labelled) -> list[str | floa
     return [(near == labels).double().mean().item(), groups.ari, dense.ari, dense.clustered, strands]
 
 
+def _compositions(known: UInt8[Tensor, "n length"]) -> dict[str, Encode]:
+    return {
+        "canonical 4-mers": kmer_profile,
+        "their square roots": _square_roots,
+        "4-mers, standardised": _standardised(known),
+    }
+
+
+def _standardised(known: UInt8[Tensor, "n length"]) -> Encode:
+    """Frequencies less their means among the known reads, divided by their deviations where they have any."""
+    profile = kmer_profile(known)
+    mean, deviation = profile.mean(dim=0), profile.std(dim=0, correction=0)
+    deviation = deviation.where(deviation > 0, 1)
+    return lambda reads: (kmer_profile(reads) - mean) / deviation
+
+
 def _square_roots(reads: UInt8[Tensor, "n length"]) -> Float[Tensor, "n words"]:
     # Their distance is Hellinger's: rare words count for more than in that of the frequencies.
     return kmer_profile(reads).sqrt()
@@ -128,6 +144,8 @@ _NOTES = [
     "ARI: agreement with the labels of groups formed without them, by k-means, which is told their number, and by "
     "HDBSCAN, which is not. 1: the groups are the labels; 0: as by chance. What HDBSCAN leaves out stands alone; "
     "clustered: the share that it does not leave out.",
+    "4-mers, standardised: each frequency less its mean among the reads of known label, divided by its deviation "
+    "there. Untrained: the network before training, whose batch norm has seen no reads and takes nothing away.",
     "Strands: how far a read's embedding lies from that of its reverse complement, in units of the mean distance "
     "between reads.",
 ]
