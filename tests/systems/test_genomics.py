@@ -13,10 +13,10 @@ from tellapart.data import read_letters
 from tellapart.data.gallery import Gallery
 from tellapart.dna import decode, reverse_complement
 from tellapart.encoders import kmer_profile
-from tellapart.genomes import Loci, Study, measure
+from tellapart.genomes import Loci, Reads, Study, measure
 from tellapart.run import Run
 from tellapart.systems import genomics as system
-from tellapart.systems.genomics import Config, Genomics, Reads, ask, counterparts, terms
+from tellapart.systems.genomics import Config, Genomics, ask, counterparts, terms
 from tests import oracle
 from tests.test_cli import fails, run
 from tests.tiny import GENOME_OPTIONS, genome_arguments, write_genomes

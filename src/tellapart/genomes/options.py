@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tellapart.errors import exists, require_option
 
@@ -34,6 +35,9 @@ class GenomeOptions:
     """Probability that a base is read wrongly, in training and in the evaluation's reads."""
     indels: float = 0.0
     """Share of these errors that are insertions and deletions, and not substitutions."""
+    counterpart: Literal["both", "strand", "locus"] = "both"
+    """A read is paired with its reverse complement ("strand"), with one nearby on its strand ("locus"), or with one
+    nearby on either ("both"). Whichever it is, all reads of the batch from within the window are its counterparts."""
 
     def __post_init__(self) -> None:
         for name, most in (("epochs", 10**6), ("read_length", 10**6)):

@@ -20,26 +20,24 @@ Chen et al. 2020, https://arxiv.org/abs/2002.05709, eq. 1):
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from tellapart.distributed import world
-from tellapart.dna import reverse_complement
 from tellapart.encoders import DilatedConv, share_batch_norm
 from tellapart.errors import require_option
-from tellapart.genomes import GenomeOptions, Loci, Study, Uses
+from tellapart.genomes import GenomeOptions, Loci, Reads, Study, Uses, read_twice
 from tellapart.objective import info_nce_terms
 from tellapart.partition import Terms
 from tellapart.relations import Relation, paired, same, within
 from tellapart.run import Run, is_first_process
 from tellapart.scores import unit
 from tellapart.training import TrainerOptions, timed
-from tellapart.views import from_either_strand, neighbours, sequenced
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Float, UInt8
 
 QUERY = "READ.fasta"
 OWN_DATA = "genomes, contigs or reads, a file or a folder"
@@ -50,8 +48,6 @@ _POSITIONS = 2**14
 class Config(GenomeOptions):
     """Train an encoder of DNA to know the reads of a neighbourhood by one another."""
 
-    counterpart: Literal["both", "strand", "locus"] = "both"
-    """Of a read: its reverse complement ("strand"), another read of its locus ("locus"), or either of that ("both")."""
     strands: Literal["exact", "learned"] = "exact"
     """Whether embeddings are the same for both strands by construction, or only as far as training makes them."""
     temperature: float = 0.1
@@ -97,31 +93,10 @@ class Genomics(nn.Module):
         return unit(torch.cat([self(part) for part in reads.split(chunk)]).float())
 
 
-class Reads(NamedTuple):
-    """Reads, which sequence they are of, and where in all bases they begin."""
-
-    bases: UInt8[Tensor, "n length"]
-    sequence: Int[Tensor, " n"]
-    begin: Int[Tensor, " n"]
-
-
-@torch.no_grad()
 def ask(model: Genomics, loci: Loci) -> Reads:
-    """Two reads of each locus: of all a first one, then of all a second."""
-    asked = model.config
+    """Two reads of each locus."""
     with timed("views"):
-        places = neighbours(loci.start, loci.stop, loci.shares(), asked.read_length, asked.window)
-        if asked.counterpart == "strand":
-            places = places[0], places[0]
-        errors = {"error_rate": asked.error_rate, "indels": asked.indels}
-        first, second = (sequenced(loci.bases, place, loci.stop, **errors) for place in places)
-        if asked.counterpart == "strand":
-            second = reverse_complement(second)
-        elif asked.counterpart == "both":
-            first, second = from_either_strand(first), from_either_strand(second)
-    begin = torch.cat([place.begin for place in places])
-    reads = Reads(torch.cat([first, second]), loci.sequence.repeat(2), begin)
-    return Reads(*(column.to(device=loci.device) for column in reads))
+        return read_twice(loci, model.config)
 
 
 def counterparts(reads: Reads, window: int) -> Relation:
