@@ -35,8 +35,8 @@ SHORT = {"epochs": 1}
 CHOICES: dict[str, dict[str, Any]] = {
     "as above, but shorter": {},
     "strands learned": {"strands": "learned"},
-    "counterpart: the other strand alone": {"strands": "learned", "counterpart": "strand"},
-    "counterpart: the locus alone": {"strands": "learned", "counterpart": "locus"},
+    "paired with the reverse complement": {"strands": "learned", "counterpart": "strand"},
+    "paired on the same strand": {"strands": "learned", "counterpart": "locus"},
     "window 0: counterparts overlap": {"window": 0},
     "window 500": {"window": 500},
     "window 20000": {"window": 20_000},
