@@ -88,7 +88,8 @@ def sequenced(
         stop: where what is read ends: a read with deletions that comes so far has fewer bases.
         error_rate: the probability that a base is wrong.
         indels: the share of errors that are insertions of any base, or deletions, as many of either; the others are
-            substitutions by one of the other three. An ambiguous base becomes another as ambiguous.
+            substitutions by one of the other three. An ambiguous base becomes another as ambiguous. An insertion at a
+            read's very beginning takes the place of its first base, as a substitution would.
 
     >>> genome = torch.tensor([1, 2, 4, 8, 8], dtype=torch.uint8)
     >>> sequenced(genome, Places(torch.tensor([0, 3]), torch.tensor([3, 2])), torch.tensor([5, 5])).tolist()
