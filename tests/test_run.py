@@ -11,7 +11,8 @@ def another_process(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
 
 
-def test_another_process_does_not_need_a_folder_that_the_first_has_yet_to_make(tmp_path, another_process):
+@pytest.mark.usefixtures("another_process")
+def test_another_process_does_not_need_a_folder_that_the_first_has_yet_to_make(tmp_path):
     run = Run(tmp_path / "run")
     run.check_data("abc")
     run.note(side=28)

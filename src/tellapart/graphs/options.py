@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tellapart.errors import require_option
+from tellapart.errors import exists, require_option
 
 
 @dataclass(frozen=True)
@@ -63,5 +63,5 @@ class GraphOptions:
         require_option("held_out", 0 < self.held_out < 1, "lie between 0 and 1", self.held_out)
         require_option("learning_rate", self.learning_rate > 0, "be positive", self.learning_rate)
         require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
-        if Path(self.data).exists():  # so that the run can be used from any folder
+        if exists(self.data):  # so that the run can be used from any folder
             object.__setattr__(self, "data", str(Path(self.data).resolve()))

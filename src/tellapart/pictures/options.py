@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tellapart.errors import require_option
+from tellapart.errors import exists, require_option
 
 if TYPE_CHECKING:
     from tellapart.data import PictureSet
@@ -83,7 +83,7 @@ class PictureOptions:
         must = "be left out with the convnet, whose one option is width"
         require_option("encoder_options", is_foreign or not self.encoder_options, must, self.encoder_options)
         for name in ("data", "encoder")[: 1 + is_foreign]:  # so that the run can be used from any folder
-            if Path(getattr(self, name)).exists():
+            if exists(getattr(self, name)):
                 object.__setattr__(self, name, str(Path(getattr(self, name)).resolve()))
 
     def has_convnet(self) -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from tellapart.data import load_pictures
 from tellapart.data.gallery import Embeddings, Gallery, Hit
-from tellapart.errors import InputError
+from tellapart.errors import InputError, exists
 from tellapart.pictures.network import Network
 from tellapart.pictures.options import Form
 from tellapart.pictures.study import Study
@@ -73,7 +72,7 @@ class Uses:
         """
         _, network = self.networks(config, run)
         gallery = Gallery.load(run.gallery)
-        if query in gallery.names and not Path(query).exists():
+        if query in gallery.names and not exists(query):
             return gallery.best(gallery.vectors[gallery.names.index(query)], k)
         found = load_pictures(query, *Form.noted(run))
         if len(found) != 1:

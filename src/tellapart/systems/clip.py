@@ -27,7 +27,7 @@ from tellapart.data import Pairs, load_items, load_pairs, split
 from tellapart.data.gallery import Embeddings, Gallery, Hit, thumbnails
 from tellapart.distributed import world
 from tellapart.encoders import ConvNet, NgramBag
-from tellapart.errors import require_option
+from tellapart.errors import exists, require_option
 from tellapart.evaluation import Table, both_ways
 from tellapart.objective import info_nce_terms
 from tellapart.partition import Terms
@@ -93,7 +93,7 @@ class Config:
         )
         require_option("picture_size", 8 <= self.picture_size <= 1024, "lie between 8 and 1024", self.picture_size)
         require_option("seed", 0 <= self.seed < 2**63, "lie between 0 and 2^63 - 1", self.seed)
-        if Path(self.data).exists():  # so that the run can be used from any folder
+        if exists(self.data):  # so that the run can be used from any folder
             object.__setattr__(self, "data", str(Path(self.data).resolve()))
         require_option("held_out", 0 < self.held_out < 1, "lie between 0 and 1", self.held_out)
         require_option("learning_rate", self.learning_rate > 0, "be positive", self.learning_rate)
