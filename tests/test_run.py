@@ -31,6 +31,15 @@ def test_another_process_does_not_undo_what_the_first_noted(tmp_path, monkeypatc
     assert run.noted("side") == 28
 
 
+def test_a_run_begins_without_the_tokeniser_of_an_attempt_that_failed(tmp_path):
+    run = Run(tmp_path / "run")
+    run.begin("bilingual", {})
+    run.save_tokeniser("{}")
+    run.check_free()
+    run.begin("bilingual", {})
+    assert not run.tokeniser.exists()
+
+
 def test_the_first_refuses_data_that_changed(tmp_path):
     run = Run(tmp_path / "run")
     run.begin("simclr", {})

@@ -56,11 +56,12 @@ class Run:
             raise InputError(f"{self.folder}: exists and is not an empty folder. Choose another --run.")
 
     def begin(self, system: str, options: dict[str, Any]) -> None:
-        """Write what the run is to be.
+        """Write what the run is to be, and drop the tokeniser of an attempt that a mistake stopped.
 
         Raises:
             InputError: a file cannot be written.
         """
+        self.tokeniser.unlink(missing_ok=True)
         again = f"tellapart train {system} --config THIS_FILE --run FOLDER"
         content = f"# tellapart {__version__}; to run it again: {again}\n"
         content += yaml.safe_dump(options, sort_keys=False, allow_unicode=True)

@@ -107,6 +107,16 @@ def test_files_of_unequal_length_are_one_line_and_no_run_has_begun(capsys, tmp_p
     assert say(capsys, "train", "bilingual", "--run", tmp_path / "run", *fixed)[0] == 0
 
 
+def test_an_attempt_that_failed_leaves_no_tokeniser_to_the_next(tmp_path, capsys):
+    data = write_translations(tmp_path / "data")
+    train = ["train", "bilingual", "--run", tmp_path / "run"]
+    wrong = sentence_arguments("transformer", data=data, vocabulary=60, **{"trainer.devices": 99})
+    assert say(capsys, *train, *wrong)[0] == 2
+    assert (tmp_path / "run" / "tokenizer.json").is_file()
+    assert say(capsys, *train, *sentence_arguments("transformer", data=data, epochs=1))[0] == 0
+    assert len(json.loads((tmp_path / "run" / "tokenizer.json").read_text())["model"]["vocab"]) > 60
+
+
 @pytest.mark.parametrize("run", ["transformer"], indirect=True)
 def test_a_run_without_its_tokeniser_says_so(capsys, run):
     kept = run / "tokenizer.json"
