@@ -135,6 +135,26 @@ def test_a_sentence_of_one_token_can_be_guessed(definition):
     assert all(model.guess(model.read(["x"])).isfinite() for _ in range(10))
 
 
+def test_tokens_that_the_tokeniser_adds_are_neither_hidden_nor_guessed(definition, monkeypatch):
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+
+    tokenizer = Tokenizer.from_str(definition)
+    ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    model = transformer(tokenizer.to_str())
+    asked = []
+    cross_entropy = torch.nn.functional.cross_entropy
+    monkeypatch.setattr(
+        torch.nn.functional, "cross_entropy", lambda logits, y: asked.append(y) or cross_entropy(logits, y)
+    )
+    sentences = model.read(["x"])
+    assert len(sentences.columns[0]) == 3
+    assert all(model.guess(sentences).isfinite() for _ in range(60))
+    assert set(torch.cat(asked).tolist()) == {sentences.columns[0][1].item()}
+    assert model.guess(model.read([""])).isfinite()
+
+
 def test_a_transformer_that_was_saved_is_taken_with_its_tokeniser(definition, tmp_path):
     from transformers import BertConfig, BertForMaskedLM
 
@@ -152,8 +172,34 @@ def test_a_transformer_that_was_saved_is_taken_with_its_tokeniser(definition, tm
         transformer(definition, longest=32, folder=str(tmp_path))
 
 
+def test_a_model_that_is_no_whole_bert_is_refused(definition, tmp_path, capfd):
+    from safetensors.torch import load_file, save_file
+    from transformers import BertConfig, BertModel, RobertaConfig, RobertaForMaskedLM
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes |= {"vocab_size": len(WordPieces(definition, 8)), "max_position_embeddings": 16}
+    other, own = str(tmp_path / "other"), str(tmp_path / "own")
+    RobertaForMaskedLM(RobertaConfig(**sizes)).save_pretrained(other)
+    with pytest.raises(InputError, match="other: a model of type roberta. Take a BERT"):
+        transformer(definition, longest=8, folder=other)
+    saved = BertModel(BertConfig(**sizes), add_pooling_layer=False)
+    saved.save_pretrained(own)
+    capfd.readouterr()
+    model = transformer(definition, longest=8, folder=own)  # the head alone is new
+    assert capfd.readouterr() == ("", "")
+    assert all(torch.equal(a, b) for a, b in zip(model.bert.parameters(), saved.parameters(), strict=True))
+    weights = load_file(f"{own}/model.safetensors")
+    kept = {name: value for name, value in weights.items() if "attention" not in name}
+    save_file(kept, f"{own}/model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"own: no whole BERT, 10 of its weights are missing, such as bert\.encoder"):
+        transformer(definition, longest=8, folder=own)
+
+
 def test_a_folder_without_a_model_is_refused(definition, tmp_path):
     with pytest.raises(InputError, match=r"no config.json"):
+        transformer(definition, folder=str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match="config.json: damaged, it names no model_type"):
         transformer(definition, folder=str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(InputError, match="no BERT that can be read"):

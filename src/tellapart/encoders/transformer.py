@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +80,8 @@ class Transformer(nn.Module):
     def guess(self, sentences: Ragged) -> Float[Tensor, ""]:
         """The mean cross-entropy, in nats, of guessing the tokens of which 15 % were chosen at random.
 
-        Of these, 80 % are masked, 10 % replaced by any other token, and 10 % stand there as they are.
+        Of these, 80 % are masked, 10 % replaced by any other token, and 10 % stand there as they are. Tokens that no
+        text has, such as [CLS], are not chosen.
 
         Source: Devlin et al. 2019, §3.1, task 1.
         """
@@ -85,9 +89,11 @@ class Transformer(nn.Module):
         assert self.bias is not None
         tokens, real = sentences.padded(self.pieces.pad)
         tokens, chance = tokens.long(), torch.rand(tokens.shape, device=tokens.device)
-        chosen = (chance < _MASKED) & real
-        if not chosen.any():
-            chosen[0, 0] = True  # of very few and short sentences there may be none
+        added = torch.tensor(self.pieces.added, device=tokens.device)
+        open_to_choice = real & ~torch.isin(tokens, added)
+        chosen = (chance < _MASKED) & open_to_choice
+        if not chosen.any():  # of very few and short sentences there may be none: then the first
+            chosen.view(-1)[open_to_choice.flatten().int().argmax()] = True
         fate = chance / _MASKED
         shown = tokens.masked_fill(chosen & (fate >= _KEPT + _SWAPPED), self.pieces.mask)
         swapped = chosen & (fate < _SWAPPED)
@@ -131,13 +137,47 @@ def _new(vocabulary: int, width: int, layers: int, longest: int) -> Any:
 
 def _load(folder: str) -> Any:
     _, model = _transformers()
-    if not (Path(folder) / "config.json").is_file():
-        raise InputError(f"{folder}: no folder of a model, it has no config.json.")
+    if (kind := _kind(folder)) != "bert":
+        raise InputError(f"{folder}: a model of type {kind}. Take a BERT, of type bert.")
     try:
-        loaded = model.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        with _quiet():
+            loaded, found = model.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise InputError(f"{folder}: no BERT that can be read, {' '.join(str(error).split())[:200]}.") from error
+    # The head that guesses tokens may be new; weights of the BERT itself would be random.
+    missing = sorted(name for name in found["missing_keys"] if name.startswith("bert."))
+    if missing:
+        raise InputError(f"{folder}: no whole BERT, {len(missing)} of its weights are missing, such as {missing[0]}.")
     return loaded.train()
+
+
+def _kind(folder: str) -> str:
+    """What a folder's config.json says the model is."""
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise InputError(f"{folder}: no folder of a model, it has no config.json.")
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["model_type"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged, it names no model_type.") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the bars and reports of transformers off the terminal: what matters of them is said as an error."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _transformers() -> tuple[Any, Any]:

@@ -46,6 +46,7 @@ class WordPieces:
                 raise InputError(f"tokenizer.json: has no token {name}. Take one of BERT's kind.")
         self.pad, self.unknown, self.mask = ids["[PAD]"], ids["[UNK]"], ids["[MASK]"]
         self.special = sorted(ids.values())
+        self.added = [number for number in self.special if number != self.unknown]
 
     def __len__(self) -> int:
         return int(self._tokenizer.get_vocab_size())
