@@ -110,8 +110,8 @@ class Run:
             raise InputError(f"{self.config_file}: damaged, so the run cannot be used.")
         return options
 
-    def check_data(self, fingerprint: str) -> None:
-        """Note the data's fingerprint at first sight; later, refuse data that changed since.
+    def check_data(self, fingerprint: str, what: str = "data") -> None:
+        """Note the data's fingerprint at first sight, under what they are; later, refuse data that changed since.
 
         Of processes that train together the first alone does: others may be here before it has made the folder.
 
@@ -121,10 +121,10 @@ class Run:
         if not is_first_process():
             return
         info = self._read_json(self._info_file)
-        if info.get("data", fingerprint) != fingerprint:
-            raise InputError(f"{self.folder}: the data changed since the run began. Restore it, or start a new run.")
-        if "data" not in info:
-            self._write_json(self._info_file, info | {"data": fingerprint})
+        if info.get(what, fingerprint) != fingerprint:
+            raise InputError(f"{self.folder}: the {what} changed since the run began. Restore it, or start a new run.")
+        if what not in info:
+            self._write_json(self._info_file, info | {what: fingerprint})
 
     def note(self, **facts: int) -> None:
         """Keep what the data turned out to be, so that the run can be used without them; the first process does."""

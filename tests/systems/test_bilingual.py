@@ -7,6 +7,7 @@ import torch
 from tellapart import InputError
 from tellapart.data.translations import Translations
 from tellapart.encoders import Ragged, WordPieces
+from tellapart.run import Run
 from tellapart.sentences import Batch, Reading, Study
 from tellapart.sentences.encoder import embed
 from tellapart.systems.bilingual import Bilingual, Config, masked, terms
@@ -109,15 +110,16 @@ def test_the_seed_decides_the_first_weights(options):
 class Seen:
     """A run that takes whatever data there are."""
 
-    def check_data(self, fingerprint):
-        self.fingerprint = fingerprint
+    def check_data(self, fingerprint, what="data"):
+        setattr(self, what, fingerprint)
 
 
 def test_of_fewer_pairs_the_others_are_read_without_their_alignment_and_nothing_held_out_is(tmp_path):
     data = str(write_translations(tmp_path))
     more = tmp_path / "more.txt"
     more.write_text("one more\n")
-    whole, some = (Study.of_run(config(data=data, pairs=n, unaligned=str(more)), Seen()) for n in (0, 20))
+    asked = [config(**TRANSFORMER_OPTIONS | {"data": data, "pairs": n, "unaligned": str(more)}) for n in (0, 20)]
+    whole, some = (Study.of_run(options, Seen()).with_unaligned(options, Seen()) for options in asked)
     assert len(some.training) == 20
     assert some.held_out.sources == whole.held_out.sources
     assert set(some.training.sources) < set(whole.training.sources)
@@ -126,6 +128,56 @@ def test_of_fewer_pairs_the_others_are_read_without_their_alignment_and_nothing_
     kept = {*some.held_out.sources, *some.held_out.targets}
     assert kept.isdisjoint(some.to_read(unaligned=True))
     assert {row[0] for row in translations()} == {*whole.training.sources, *whole.held_out.sources}
+
+
+def test_unaligned_text_is_read_but_for_sentences_of_held_out_pairs_on_either_side(tmp_path):
+    data, more = str(write_translations(tmp_path)), tmp_path / "more.txt"
+    held_out = Study.of_run(config(data=data), Seen()).held_out
+    more.write_text(f"one more\n {held_out.sources[0].upper()}\n{held_out.targets[1]}\n")
+    options = config(**TRANSFORMER_OPTIONS | {"data": data, "unaligned": str(more)})
+    study = Study.of_run(options, Seen())
+    assert study.unaligned == []
+    assert study.with_unaligned(options, Seen()).unaligned == ["one more"]
+
+
+def test_unaligned_text_that_changed_is_refused(tmp_path):
+    data, more = str(write_translations(tmp_path)), tmp_path / "more.txt"
+    more.write_text("one more\n")
+    options = config(**TRANSFORMER_OPTIONS | {"data": data, "unaligned": str(more)})
+    run = Run(tmp_path / "run")
+    run.begin("bilingual", {})
+    Study.of_run(options, run).with_unaligned(options, run)
+    more.write_text("another\n")
+    with pytest.raises(InputError, match="the unaligned text changed since the run began"):
+        Study.of_run(options, run).with_unaligned(options, run)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"pretrained": "x"}, "`pretrained` must be left out with --encoder bag"),
+        ({"unaligned": "x"}, "`unaligned` must be left out with --encoder bag"),
+        (
+            TRANSFORMER_OPTIONS | {"unaligned": "x", "masked_weight": 0},
+            "`unaligned` must be left out with --masked_weight 0",
+        ),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(options, found):
+    with pytest.raises(InputError, match=found):
+        config(**options)
+
+
+def test_files_in_a_folder_with_a_comma_can_be_read_again_or_are_refused(tmp_path, monkeypatch):
+    folder = tmp_path / "a,b"
+    write_translations(folder)
+    monkeypatch.chdir(folder)
+    once = config(data="pairs.tsv").data
+    assert config(data=once).data == once == str(folder / "pairs.tsv")
+    for name in ("x.en", "x.fr"):
+        (folder / name).write_text("one\n")
+    with pytest.raises(InputError, match="`data` must name several files without commas in their folders' names"):
+        config(data="x.en,x.fr")
 
 
 @pytest.mark.parametrize(

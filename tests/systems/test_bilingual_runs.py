@@ -62,6 +62,22 @@ def test_evaluate_repeats_what_training_found_and_takes_other_files(capsys, run,
     assert "1 pairs of the data are left out" in out
 
 
+def test_a_single_pair_is_not_evaluated(capsys, run, tmp_path):
+    (tmp_path / "x.tsv").write_text("one\tun\n")
+    code, _, err = say(capsys, "evaluate", run, "--data", tmp_path / "x.tsv")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "x.tsv: a single pair of sentences" in err
+
+
+def test_unaligned_text_is_needed_to_train_only(capsys, tmp_path):
+    data, more = write_translations(tmp_path / "data"), tmp_path / "more.txt"
+    more.write_text("one more\n")
+    words = sentence_arguments("transformer", data=data, unaligned=more, epochs=1)
+    assert say(capsys, "train", "bilingual", "--run", tmp_path / "run", *words)[0] == 0
+    more.unlink()
+    assert say(capsys, "evaluate", tmp_path / "run")[0] == 0
+
+
 def test_embed_gives_a_unit_vector_for_every_sentence(capsys, run, tmp_path):
     (tmp_path / "x.txt").write_text("one sentence\n\nune phrase\n")
     code, out, _ = say(capsys, "embed", run, tmp_path / "x.txt", "-o", tmp_path / "x.npz")

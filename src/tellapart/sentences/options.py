@@ -34,13 +34,13 @@ class SentenceOptions:
     encoder: Literal["bag", "transformer"] = "bag"
     """A bag of hashed words and n-grams, fast; or a small BERT. Either reads both languages."""
     dim: int = 256
-    """Length of the embeddings."""
+    """Length of the embeddings; a pretrained transformer has its own."""
     buckets: int = 2**18
     """Vectors for the bag's hashed words and n-grams."""
     dropout: float = 0.0
     """Share of a sentence's words and n-grams that the bag leaves out at each step."""
     pretrained: str = ""
-    """A folder with a BERT and its tokeniser, as save_pretrained writes them; otherwise a new one is made."""
+    """Of the transformer: a folder with a BERT and its tokeniser, as save_pretrained writes them; or a new one."""
     layers: int = 1
     """Layers of a new transformer."""
     vocabulary: int = 8000
@@ -66,11 +66,17 @@ class SentenceOptions:
         require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
         is_even = self.encoder == "bag" or self.dim < 128 or self.dim % 64 == 0
         require_option("dim", is_even, "be a multiple of 64, for the transformer's heads", self.dim)
+        for name in ("unaligned", "pretrained"):
+            given = getattr(self, name)
+            require_option(name, self.encoder != "bag" or not given, "be left out with --encoder bag", given)
         for name in ("data", "unaligned", "pretrained"):  # so that the run can be used from any folder
-            object.__setattr__(self, name, _absolute(getattr(self, name)))
+            object.__setattr__(self, name, _absolute(name, getattr(self, name)))
 
 
-def _absolute(source: str) -> str:
+def _absolute(name: str, source: str) -> str:
     """The same file, or files joined by commas, named from the root; what does not exist is left as it is."""
     parts = [source] if not source or Path(source).exists() else [part.strip() for part in source.split(",")]
-    return ",".join(str(Path(part).resolve()) if part and Path(part).exists() else part for part in parts)
+    parts = [str(Path(part).resolve()) if part and Path(part).exists() else part for part in parts]
+    for part in parts if len(parts) > 1 else []:
+        require_option(name, "," not in part, "name several files without commas in their folders' names", part)
+    return ",".join(parts)

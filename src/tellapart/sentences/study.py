@@ -9,8 +9,10 @@ import numpy as np
 import torch
 
 from tellapart.data.gallery import Gallery
-from tellapart.data.translations import Translations, load_sentences, load_translations
+from tellapart.data.pairs import text_id
+from tellapart.data.translations import Translations, fingerprint_of, load_sentences, load_translations
 from tellapart.encoders import WordPieces
+from tellapart.errors import InputError
 from tellapart.evaluation import Table, character_tfidf, in_pools
 
 if TYPE_CHECKING:
@@ -27,24 +29,37 @@ class Study:
     held_out: Translations
     unaligned: list[str]
     left_out: int = 0
-    """Pairs of the data that were not taken, because one side is empty."""
+    """Pairs of the data that were not taken, because one side is empty or missing."""
 
     @classmethod
     def of_run(cls, options: SentenceOptions, run: Run) -> Study:
-        """A run's own data.
+        """A run's own data, but for the unaligned text that its options name: training alone needs that.
 
         Raises:
             InputError: they are missing, broken, too few, or changed since the run began.
         """
         whole = load_translations(options.data)
-        unaligned = load_sentences(options.unaligned) if options.unaligned else []
+        unaligned: list[str] = []
         run.check_data(whole.fingerprint())
         rows, held_out = whole.split(options.held_out, options.seed)
         if 0 < options.pairs < len(rows):
             rows = rows[torch.from_numpy(np.random.default_rng(options.seed).permutation(len(rows)))]
             rows, rest = rows[: options.pairs], whole.rows(rows[options.pairs :])
-            unaligned = [*unaligned, *rest.sources, *rest.targets]
+            unaligned = [*rest.sources, *rest.targets]
         return cls(whole.rows(rows), whole.rows(held_out), unaligned, whole.left_out)
+
+    def with_unaligned(self, options: SentenceOptions, run: Run) -> Study:
+        """The same, with the unaligned text that the options name, but for sentences of the held-out pairs.
+
+        Raises:
+            InputError: it is missing, or changed since the run began.
+        """
+        if not options.unaligned:
+            return self
+        texts = load_sentences(options.unaligned)
+        run.check_data(fingerprint_of(texts), "unaligned text")
+        kept = {text_id(text) for side in (self.held_out.sources, self.held_out.targets) for text in side}
+        return replace(self, unaligned=[*(text for text in texts if text_id(text) not in kept), *self.unaligned])
 
     def to_read(self, *, unaligned: bool) -> list[str]:
         """The sentences that training sees; the unaligned ones, too, if it is to."""
@@ -82,9 +97,11 @@ def recall_of_others(source: str, untrained: Embed, trained: Embed) -> Table:
     """Recall among all pairs of other data.
 
     Raises:
-        InputError: they are missing or broken.
+        InputError: they are missing or broken, or a single pair, which everybody would find.
     """
     pairs = load_translations(source)
+    if len(pairs) < 2:
+        raise InputError(f"{source}: a single pair of sentences. At least 2 are needed, to tell them apart.")
     table = recall(pairs, untrained, trained, f"R@1 among {len(pairs)} pairs of {source}")
     return replace(table, notes=[*table.notes, *_on_what_was_left_out(pairs.left_out)])
 
@@ -98,4 +115,4 @@ def recall(pairs: Translations, untrained: Embed, trained: Embed, title: str) ->
 
 
 def _on_what_was_left_out(n: int) -> list[str]:
-    return [f"{n} pairs of the data are left out: one side is empty."] if n else []
+    return [f"{n} pairs of the data are left out: one side is empty or missing."] if n else []

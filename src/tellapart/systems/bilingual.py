@@ -60,6 +60,8 @@ class Config(SentenceOptions):
         require_option("temperature", self.temperature >= 0.01, "be at least 0.01", self.temperature)
         require_option("margin", 0 <= self.margin < 2, "lie in [0, 2)", self.margin)
         require_option("masked_weight", self.masked_weight >= 0, "be at least 0", self.masked_weight)
+        is_read = self.guesses() or not self.unaligned
+        require_option("unaligned", is_read, "be left out with --masked_weight 0: nothing reads it", self.unaligned)
 
     def guesses(self) -> bool:
         """Whether masked tokens are guessed."""
@@ -110,7 +112,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
         InputError: what is wrong with data, options or disk.
         Interrupted: the run was asked to stop; its state is saved.
     """
-    study, guesses = Study.of_run(config, run), config.guesses()
+    study, guesses = Study.of_run(config, run).with_unaligned(config, run), config.guesses()
     model = Bilingual(config, study.tokeniser(config, run, unaligned=guesses))
     if not run.is_trained():
         from tellapart.training.fit import Another, Recipe, fit

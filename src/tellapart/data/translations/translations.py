@@ -26,7 +26,7 @@ class Translations:
     groups: list[str]
     languages: tuple[str, str] = ("source", "target")
     left_out: int = 0
-    """Pairs that were not taken, because one side is empty."""
+    """Pairs that were not taken, because one side is empty or missing."""
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -48,8 +48,7 @@ class Translations:
 
     def fingerprint(self) -> str:
         """A hash of all that is in here, to tell whether data changed between two commands."""
-        content = "\0".join([*self.sources, *self.targets, *self.groups])
-        return hashlib.sha256(content.encode()).hexdigest()
+        return fingerprint_of([*self.sources, *self.targets, *self.groups])
 
     def split(self, held_out: float, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:
         """Rows for training and rows held out, such that no group and no sentence stands on both sides.
@@ -77,6 +76,15 @@ class Translations:
             what = f"{len(rows)} pairs to train on, and {len(unseen)} held out with sentences that these have not"
             raise InputError(f"data: {what}. At least 2 of each are needed.")
         return rows, unseen
+
+
+def fingerprint_of(texts: list[str]) -> str:
+    """A hash of texts in their order.
+
+    >>> fingerprint_of(["a", "b"]) == fingerprint_of(["b", "a"])
+    False
+    """
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
 def _pairs(ids: tuple[Tensor, Tensor], rows: Tensor) -> list[tuple[int, int]]:
