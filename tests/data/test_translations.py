@@ -94,6 +94,17 @@ def test_a_translation_memory_is_read_with_entities_markup_and_groups(tmp_path, 
     assert pairs.languages == ("en", "fr")
 
 
+@pytest.mark.parametrize("encoding", ["shift_jis", "nonsense"])
+def test_a_translation_memory_in_an_encoding_that_is_not_read_is_refused(tmp_path, encoding):
+    text = TMX.format(units=unit("a", "b"), encoding=encoding)
+    with pytest.raises(InputError, match=r"m.tmx: .*encoding.*\. Save it as UTF-8\."):
+        load_translations(write(tmp_path / "m.tmx", text))
+
+
+def test_an_entity_from_elsewhere_divides_words(tmp_path):
+    assert load_translations(tmx(tmp_path / "m.tmx", unit("a&nbsp;b", "c"))).sources == ["a b"]
+
+
 def test_units_without_one_of_the_two_languages_are_left_out(tmp_path):
     third = '<tu><tuv xml:lang="fr"><seg>b</seg></tuv><tuv xml:lang="de"><seg>x</seg></tuv></tu>'
     lonely = '<tu><tuv xml:lang="en"><seg>a</seg></tuv></tu>'

@@ -19,7 +19,8 @@ def read_tmx(path: Path) -> Translations:
     are left out, and counted.
 
     Raises:
-        InputError: not XML, not TMX, a variant without a language; it names the line.
+        InputError: not XML, not TMX, a variant without a language, for which it names the line; or an encoding that
+            is not read.
     """
     units = _Units(path)
     parser = expat.ParserCreate()
@@ -28,6 +29,7 @@ def read_tmx(path: Path) -> Translations:
     units.line = lambda: parser.CurrentLineNumber
     # Nothing outside the file is read, and entities of the file's own could grow without end.
     parser.EntityDeclHandler = units.refuse_entity
+    parser.SkippedEntityHandler = units.skip_entity
     try:
         with path.open("rb") as file:
             parser.ParseFile(file)
@@ -35,6 +37,10 @@ def read_tmx(path: Path) -> Translations:
         raise InputError(
             f"{path} line {error.lineno}: {expat.ErrorString(error.code)}. Is the TMX file whole?"
         ) from error
+    except InputError:
+        raise
+    except (ValueError, LookupError) as error:  # an encoding of several bytes, or an unknown one
+        raise InputError(f"{path}: {error}. Save it as UTF-8.") from error
     return Translations(
         units.sources, units.targets, units.groups, units.languages or ("source", "target"), units.left_out
     )
@@ -82,6 +88,11 @@ class _Units:
     def text(self, content: str) -> None:
         if self.pieces is not None and self.open[-1] in ("seg", "prop", "hi", "sub"):
             self.pieces.append(content)
+
+    def skip_entity(self, name: str, is_parameter: bool) -> None:  # noqa: ARG002
+        """An entity of a DTD outside the file, most often a space of some kind; it divides words."""
+        if not is_parameter:
+            self.text(" ")
 
     def refuse_entity(self, name: str, *_: object) -> None:
         raise self._wrong(f"declares the entity {name}, which is not read")
