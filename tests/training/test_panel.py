@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from tellapart import LearnedTemperature, info_nce_terms
+from tellapart import InputError, LearnedTemperature, info_nce_terms
 from tellapart.diagnostics import effective_margin, training_warnings
 from tellapart.relations import listed, other_views, paired, same
 from tellapart.run import Run
 from tellapart.training import Batches, TrainerOptions, panel
-from tellapart.training.fit import Recipe, fit
+from tellapart.training.fit import Another, Recipe, fit
 
 COSTLY = {"effective_negatives", "alignment", "uniformity", "effective_rank", "rank_limit", "gradient_norm"}
 CHEAP = {"n_candidates", "mi_bound", "mi_ceiling", "accuracy", "temperature", "effective_margin", "hardest_share"}
@@ -247,3 +247,14 @@ def test_what_the_terms_cannot_tell_is_not_a_number_and_a_temperature_per_query_
     each = info_nce_terms(queries, keys[:9], positives=listed(torch.arange(12) % 9), temperature=tau, symmetric=True)
     margin = panel.readings(nn.Identity(), each, costly=False)["effective_margin"]
     torch.testing.assert_close(margin, effective_margin(each, tau).nanmean())
+
+
+def test_a_second_objective_that_is_not_finite_at_the_last_step_ends_the_run_unsaved(tmp_path):
+    steps = iter([1.0, math.nan])
+
+    def loss(model, batch):
+        return next(steps) * model(batch.values).square().mean()
+
+    with pytest.raises(InputError, match="step 2: the loss_other became nan"):
+        train(tmp_path / "run", epochs=1, another=Another("other", 1.0, loss))
+    assert not Run(tmp_path / "run").checkpoint.is_file()

@@ -234,8 +234,9 @@ class _Keeper(Callback):
     ) -> None:
         step, n_steps = trainer.global_step, int(trainer.num_training_batches)
         entry: dict[str, float] = outputs["log"]
-        if not math.isfinite(entry["loss"]):
-            raise _diverged(step, f"the loss became {entry['loss']}.")
+        for name, value in entry.items():
+            if name.startswith("loss") and not math.isfinite(value):
+                raise _diverged(step, f"the {name} became {value}.")
         self._write(entry | {"step": step, **self._state(trainer)})
         stop = trainer.strategy.reduce_boolean_decision(bool(self.stop_signal), all=False)
         if stop or step % self.checkpoint_every == 0 or step == n_steps:
