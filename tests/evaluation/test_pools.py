@@ -6,6 +6,7 @@ import torch
 from scipy.sparse import csr_array
 
 from tellapart.evaluation import character_tfidf, found_first, in_pools
+from tellapart.evaluation.pools import _Translations
 from tellapart.relations import same
 from tellapart.scores import unit
 
@@ -88,6 +89,33 @@ def test_either_of_two_sentences_that_say_the_same_will_do():
     queries, sources = keys[[1, 0, 2, 3]], torch.tensor([5, 5, 6, 7])
     for ids in ((sources, torch.arange(4)), (torch.arange(4), sources)):
         assert in_pools(("a", "b"), ids, {"x": (queries, keys)}, "").rows[1][2] == 1
+
+
+def test_what_a_translation_says_will_do_in_another_row_too():
+    """Pairs (A, t1), (A, t2), (B, t2): t2 in the third row is as good a translation of A as in the second."""
+    ids = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1])
+    a, t1, t2, b = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.8, 0.6]]).double()
+    vectors = torch.stack([a, a, b]), torch.stack([t1, t2, t2])
+    there, back = (in_pools(("a", "b"), ids, {"x": vectors}, "").rows[row][2] for row in (1, 3))
+    assert there == 1
+    assert back == pytest.approx(2 / 3)  # t1 finds B, which is none of its translations
+
+
+def test_who_is_whose_translation_is_what_a_loop_finds():
+    random = np.random.default_rng(0)
+    for n in (1, 7, 40):
+        ids = tuple(torch.from_numpy(random.integers(0, 9, 60)) for _ in range(2))
+        rows = random.permutation(60)[:n]
+        known = {(int(ids[0][i]), int(ids[1][i])) for i in rows}
+        wanted = torch.tensor([[(int(ids[0][i]), int(ids[1][j])) in known for j in rows] for i in rows])
+        relation = _Translations(ids, rows)
+        for part in (slice(0, n), slice(n // 3, n // 2 + 1)):
+            assert torch.equal(relation.tile(part, slice(0, n)), wanted[part])
+            places = torch.arange(n)
+            assert torch.equal(relation.at(places[part][:, None], places), wanted[part])
+        relation.check("relevant", n, n)
+        with pytest.raises(ValueError, match="`relevant` must relate as many keys"):
+            relation.check("relevant", n, n + 1)
 
 
 @pytest.mark.parametrize(("option", "value"), [("scoring", "dot"), ("k", 0)])

@@ -11,12 +11,13 @@ from torch import Tensor
 from tellapart.errors import check_choice, requirement
 from tellapart.evaluation.retrieval import chance
 from tellapart.evaluation.table import Table
-from tellapart.relations import Relation, same
+from tellapart.relations import Relation, edges
+from tellapart.relations.kinds import check_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
     Vectors = Tensor | Any
     """Unit vectors as rows: a tensor, or a sparse array of SciPy."""
@@ -28,7 +29,8 @@ POOL = 1000
 _CHUNK = 1024
 _SCORINGS = ("cosine", "margin")
 _NOTE = (
-    "R@1: the share of sentences whose translation scores above all others of the pool; a tie counts as a miss. "
+    "R@1: the share of sentences whose translation scores above all others of the pool; a tie counts as a miss, "
+    "unless it is with a sentence that says the same. "
     "Margin: the cosine, divided by the mean cosine of the two sentences with their 4 nearest each."
 )
 
@@ -92,8 +94,8 @@ def in_pools(
 
     Args:
         sides: what the two sides are called.
-        ids: of the sentences of each side: those that share one are each other's counterparts, and so are the
-            other sides of these.
+        ids: of the sentences of each side: those that share one say the same. A candidate is a translation of a
+            query if some pair of the pool has both texts, in whichever row they stand.
         models: for each model's name, the unit vectors of both sides.
         title: the table's title.
         pool: pairs in a pool.
@@ -105,10 +107,11 @@ def in_pools(
     rows: list[list[str | float]] = []
     for query, key in ((0, 1), (1, 0)):
         direction = f"{sides[query]} → {sides[key]}"
-        rows.append([direction, "chance", *(_chance(ids, pools) for pools in kinds.values() for _ in _SCORINGS)])
+        texts = ids[query], ids[key]
+        rows.append([direction, "chance", *(_chance(texts, pools) for pools in kinds.values() for _ in _SCORINGS)])
         for name, pair in models.items():
             both = pair[query], pair[key]
-            found = (_mean_over(both, ids, pools, by) for pools in kinds.values() for by in _SCORINGS)
+            found = (_mean_over(both, texts, pools, by) for pools in kinds.values() for by in _SCORINGS)
             rows.append(["", name, *found])
     header = ["", "", *(f"{kind}, {scoring}" for kind in kinds for scoring in _SCORINGS)]
     return Table(title, header, rows, ["", "", *(".3f" for _ in header[2:])], [_NOTE])
@@ -116,18 +119,35 @@ def in_pools(
 
 def _mean_over(both: tuple[Vectors, Vectors], ids: Ids, pools: Pools, scoring: str) -> float:
     queries, keys = both
-    found = [found_first(queries[rows], keys[rows], _related(ids, rows), scoring=scoring) for rows in pools]
+    found = [found_first(queries[rows], keys[rows], _Translations(ids, rows), scoring=scoring) for rows in pools]
     return float(np.mean(found))
 
 
 def _chance(ids: Ids, pools: Pools) -> float:
-    return float(np.mean([chance(_related(ids, rows), len(rows), len(rows), ks=(1,)).recall[1] for rows in pools]))
+    return float(np.mean([chance(_Translations(ids, rows), len(rows), len(rows), ks=(1,)).recall[1] for rows in pools]))
 
 
-def _related(ids: Ids, rows: Int[np.ndarray, " p"]) -> Relation:
-    """Who is whose counterpart among these: the same on either side."""
-    first, second = (side[torch.from_numpy(rows)] for side in ids)
-    return same(first) | same(second)
+class _Translations(Relation):
+    """Among these rows, which keys say what some pair has as a translation of what the query says."""
+
+    def __init__(self, ids: Ids, rows: Int[np.ndarray, " p"]) -> None:
+        self.queries, self.keys = (side[torch.from_numpy(rows)] for side in ids)
+        self.known = edges(torch.stack([self.queries, self.keys]))
+
+    def at(self, rows: Int[Tensor, "*shape"], cols: Int[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
+        return self.known.at(self.queries[rows], self.keys[cols])
+
+    def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Bool[Tensor, "r c"]:
+        # Each text of the queries is looked at once, and no pair is searched for: there are many.
+        texts, place = self.queries[rows].unique(return_inverse=True)
+        asked = torch.isin(self.queries, texts)
+        found = torch.zeros(len(texts), int(self.keys.max()) + 1, dtype=torch.bool)
+        found[torch.searchsorted(texts, self.queries[asked]), self.keys[asked]] = True
+        return found[:, self.keys[cols]][place].to(device)
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        check_size(parameter, "queries", len(self.queries), n_queries)
+        check_size(parameter, "keys", len(self.keys), n_keys)
 
 
 def _tiles(queries: Vectors, keys: Vectors) -> Iterator[tuple[slice, Float[Tensor, "r m"]]]:
