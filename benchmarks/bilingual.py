@@ -6,9 +6,9 @@
 `full`: the bag on all pairs of LibreOffice's help (held out by page) and of the verses (by book). `curve`: bag,
 transformer and transformer with masked tokens, on 500, 2,000, 8,000 and all pairs of LibreOffice's help; masked tokens
 are also guessed in the other training sentences, whose translations are not told. The data are those of
-`bilingual_data.py`, fetched into a cache. Each training is an ordinary `tellapart train bilingual` in a process of its
-own, on one core; runs/bilingual keeps them, and what is complete is not trained again. The seed decides what is held
-out, which pairs are used, the first weights and the order of the batches.
+`bilingual_data.py`, in a cache; the verses need `pip install pysword`. Each training is an ordinary `tellapart
+train bilingual` in a process of its own, on one core; runs/bilingual keeps them, and what is complete is not trained
+again. The seed decides what is held out, which pairs are used, the first weights and the order of the batches.
 """
 
 from __future__ import annotations

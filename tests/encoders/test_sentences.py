@@ -180,7 +180,7 @@ def test_a_model_that_is_no_whole_bert_is_refused(definition, tmp_path, capfd):
     sizes |= {"vocab_size": len(WordPieces(definition, 8)), "max_position_embeddings": 16}
     other, own = str(tmp_path / "other"), str(tmp_path / "own")
     RobertaForMaskedLM(RobertaConfig(**sizes)).save_pretrained(other)
-    with pytest.raises(InputError, match="other: a model of type roberta. Take a BERT"):
+    with pytest.raises(InputError, match=r"other: a model of type roberta. Take a BERT"):
         transformer(definition, longest=8, folder=other)
     saved = BertModel(BertConfig(**sizes), add_pooling_layer=False)
     saved.save_pretrained(own)
@@ -199,7 +199,7 @@ def test_a_folder_without_a_model_is_refused(definition, tmp_path):
     with pytest.raises(InputError, match=r"no config.json"):
         transformer(definition, folder=str(tmp_path))
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="config.json: damaged, it names no model_type"):
+    with pytest.raises(InputError, match=r"config.json: damaged, it names no model_type"):
         transformer(definition, folder=str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(InputError, match="no BERT that can be read"):

@@ -44,7 +44,7 @@ class Transformer(nn.Module):
         guesses: whether there is a head to guess masked tokens.
 
     Raises:
-        InputError: `transformers` is missing; no BERT in the folder, or one for another tokeniser.
+        InputError: `transformers` is missing; no whole BERT in the folder, or one for another tokeniser.
 
     Source: Devlin et al. 2019 (BERT), §3; mean pooling: Reimers & Gurevych 2019, §3.
     """

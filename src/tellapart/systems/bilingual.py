@@ -6,12 +6,13 @@ win by a margin m. Beside this a transformer learns to guess masked tokens of ei
     L = (L_sources + L_targets) / 2 + w · L_masked
     L_sources = mean_i [ log Σ_j exp(s_ij / τ) − mean over p of s_ip / τ ],    s_ij = u_i·v_j − m·[j is one of p]
 
-with u and v the embeddings of sources and targets at length 1, τ learned, and p the source's own targets; L_targets
-the same with the roles exchanged. L_masked is the cross-entropy of the tokens.
+with u and v the embeddings of sources and targets at length 1, τ learned, and p the targets of the rows that share with
+row i the source or the target; L_targets the same with the roles exchanged. L_masked is the tokens' cross-entropy.
 
 Departs from the papers (Yang et al. 2019, https://arxiv.org/abs/1902.08564, eq. 6; Feng et al. 2022, LaBSE,
 https://arxiv.org/abs/2007.01852, §3):
- 1. Sentences that occur more than once, on either side, are counterparts of all their translations.
+ 1. Rows that share their source or their target, but for case and spacing, are each other's counterparts. This goes by
+    rows: of (A, t1), (A, t2), (B, t2), the first has the second row's t2 as a counterpart, the third's as a negative.
  2. The temperature is learned, where the papers scale by a constant.
  3. Masked tokens are guessed at every step, not before; no pairs are joined to be masked together.
  4. One encoder reads both languages: a bag of hashed n-grams, or a BERT that is small and new, by the mean over tokens.
@@ -81,7 +82,7 @@ class Bilingual(nn.Module):
 
 
 def counterparts(batch: Batch) -> Relation:
-    """Who is whose counterpart: pairs with the same source, or with the same target."""
+    """Who is whose counterpart: rows with the same source, or with the same target."""
     return same(batch.source_ids) | same(batch.target_ids)
 
 
