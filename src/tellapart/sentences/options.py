@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tellapart.errors import require_option
+from tellapart.errors import exists, require_option
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class SentenceOptions:
 
 def _absolute(name: str, source: str) -> str:
     """The same file, or files joined by commas, named from the root; what does not exist is left as it is."""
-    parts = [source] if not source or Path(source).exists() else [part.strip() for part in source.split(",")]
-    parts = [str(Path(part).resolve()) if part and Path(part).exists() else part for part in parts]
+    parts = [source] if not source or exists(source) else [part.strip() for part in source.split(",")]
+    parts = [str(Path(part).resolve()) if part and exists(part) else part for part in parts]
     for part in parts if len(parts) > 1 else []:
         require_option(name, "," not in part, "name several files without commas in their folders' names", part)
     return ",".join(parts)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tellapart.data.translations.lines import read_lines, read_table, read_together
 from tellapart.data.translations.tmx import read_tmx
 from tellapart.data.translations.translations import Translations
-from tellapart.errors import InputError, existing
+from tellapart.errors import InputError, existing, exists
 
 _FORMS = "two text files joined by a comma, a .tsv or a .tmx"
 
@@ -22,7 +20,7 @@ def load_translations(source: str) -> Translations:
     Raises:
         InputError: a file is missing, empty or broken, or files differ in length; it names file and line.
     """
-    parts = [source] if Path(source).exists() else source.split(",")
+    parts = [source] if exists(source) else source.split(",")
     paths = [existing(part.strip()) for part in parts]
     for path in paths:
         if path.is_dir():
@@ -49,7 +47,7 @@ def load_sentences(source: str) -> list[str]:
     Raises:
         InputError: a file is missing, empty or broken.
     """
-    parts = [source] if Path(source).exists() else source.split(",")
+    parts = [source] if exists(source) else source.split(",")
     paths = [existing(part.strip()) for part in parts]
     if any(path.suffix.lower() in (".tsv", ".tmx") for path in paths):
         both = load_translations(source)
