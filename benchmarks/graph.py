@@ -1,7 +1,7 @@
 """Nodes of two real graphs: raw features, an untrained network, GRACE and neighbours as counterparts, side by side.
 
     python benchmarks/graph.py                                  everything; results/graph.md and docs/graph.md
-    python benchmarks/graph.py --data debian --seeds 0          some of it; prints its table
+    python benchmarks/graph.py --data debian --seeds 0          some of it
 
 The graphs are those of `graph_data.py`, fetched into a cache. Each training is an ordinary `tellapart train graph` in a
 process of its own (`graph_run.py`, by `trainings.py`); runs/graph keeps them, and what is complete is not trained
@@ -117,11 +117,7 @@ def main() -> None:
         graph_tables(name)
     chosen = trials(given.data, given.seeds)
     train_all({given.runs / trial.name: trial.command(given.runs) for trial in chosen}, given.at_once)
-    text = table(given.data, given.seeds, given.runs)
-    if (given.data, given.seeds) == (list(EPOCHS), [0, 1, 2]):
-        publish("graph", text)
-    else:
-        print(text, end="")
+    publish("graph", table(given.data, given.seeds, given.runs))
 
 
 if __name__ == "__main__":

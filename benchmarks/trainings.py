@@ -59,7 +59,7 @@ def took(folder: Path) -> dict[str, float]:
 
 
 def minutes_of_steps(folder: Path) -> float:
-    """How long a run's steps take on a core of their own: the few during which it was paused must not count."""
+    """The median step times the steps: what others did on the machine, or a pause, must not count."""
     lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
     seconds = [json.loads(line)["seconds"] for line in lines]
     return statistics.median(seconds) * len(seconds) / 60
