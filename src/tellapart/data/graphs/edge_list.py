@@ -52,7 +52,8 @@ def _find(folder: Path, stem: str) -> Path:
     found = [path for suffix in SUFFIXES if (path := folder / f"{stem}{suffix}").is_file()]
     if len(found) != 1:
         listed = " and ".join(path.name for path in found) or "none"
-        must = f"A graph's folder holds one table of nodes and one of edges, nodes.csv and edges.csv, or {SUFFIXES[1:]}"
+        others = " or ".join(SUFFIXES[1:])
+        must = f"A graph's folder holds one table of nodes and one of edges, nodes.csv and edges.csv, or {others}"
         raise InputError(f"{folder}: which table holds the {stem}? Found: {listed}. {must}.")
     return found[0]
 
