@@ -25,20 +25,18 @@ from pages import publish
 from trainings import as_words, minutes_of_steps, results, row, spread, train_all
 
 COLLECTIONS = ("libreoffice", "verses")
-SIZES = (500, 2000, 8000, 0)
 SEEDS_OF_SIZE = {8000: 1, 0: 1}
 """How many seeds the transformers have on the larger sizes, for they take long; on the others all."""
 
 BAG, PLAIN, READING = "bag", "transformer", "transformer + masked tokens"
-_TRANSFORMER = {"encoder": "transformer", "dim": 192, "layers": 1, "learning_rate": 2e-3, "batch_size": 64}
+_TRANSFORMER = {"encoder": "transformer", "dim": 192, "layers": 1}
 ENCODERS: dict[str, dict[str, Any]] = {
     BAG: {"encoder": "bag"},
     PLAIN: _TRANSFORMER | {"masked_weight": 0},
-    READING: _TRANSFORMER | {"masked_weight": 1, "reading": 256},
+    READING: _TRANSFORMER | {"masked_weight": 0.1, "reading": 256},
 }
-# Of few pairs, many epochs of small line-ups: about as many steps for all.
-EPOCHS = {BAG: {500: 16, 2000: 8, 8000: 4, 0: 4}, PLAIN: {500: 40, 2000: 10, 8000: 3, 0: 2}}
-EPOCHS[READING] = EPOCHS[PLAIN]
+SIZES = {500: (32, 250), 2000: (16, 250), 8000: (6, 512), 0: (4, 512)}
+"""Epochs and the size of a batch for so many pairs, or for all: of few pairs, many epochs of small line-ups."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +55,8 @@ class Trial:
 
     def command(self, runs: Path) -> list[str]:
         """The arguments of python."""
-        options: dict[str, Any] = {"pairs": self.pairs, "seed": self.seed, "epochs": EPOCHS[self.encoder][self.pairs]}
-        if self.encoder == BAG and self.pairs in (500, 2000):
-            options["batch_size"] = 250
+        epochs, batch_size = SIZES[self.pairs]
+        options = {"pairs": self.pairs, "seed": self.seed, "epochs": epochs, "batch_size": batch_size}
         options = ENCODERS[self.encoder] | options
         where = {"data": translations(self.data), "run": self.folder(runs)}
         return ["-m", "tellapart", "train", "bilingual", "--resume", *as_words(where | options)]
@@ -94,7 +91,7 @@ def full_table(seeds: list[int], runs: Path) -> str:
         sizes = "; ".join(table["title"].removeprefix("R@1 among ") for table in found)
         minutes = spread([table["minutes"] for table in found], ".1f")
         lines.append(f"\n{data}: {sizes}. Training took {minutes} minutes on one core, by the median step.")
-    lines.append(f"\nSeeds {', '.join(map(str, seeds))}; {_said(ENCODERS[BAG] | {'epochs': EPOCHS[BAG][0]})}.")
+    lines.append(f"\nSeeds {', '.join(map(str, seeds))}; {_said(ENCODERS[BAG] | {'epochs': SIZES[0][0]})}.")
     return "\n".join(lines) + "\n"
 
 
@@ -118,9 +115,10 @@ def curve_table(seeds: list[int], sizes: list[int], runs: Path) -> str:
     fewer = ", ".join(f"{size or 'all'} pairs {n}" for size, n in SEEDS_OF_SIZE.items() if size in sizes)
     rest = f"; of the transformers on {fewer}" if fewer else ""
     lines.append(f"\nMean of both directions; seeds {', '.join(map(str, seeds))}{rest}.")
-    for encoder, options in ENCODERS.items():
-        epochs = ", ".join(str(EPOCHS[encoder][size]) for size in sizes)
-        lines.append(f"{encoder}: {_said({k: v for k, v in options.items() if k != 'encoder'} | {'epochs': epochs})}.")
+    shapes = ", ".join(" × ".join(map(str, SIZES[size])) for size in sizes)
+    lines.append(f"Epochs, and pairs in a batch: {shapes}. In the same order:")
+    for encoder in (PLAIN, READING):
+        lines.append(f"{encoder}: {_said({k: v for k, v in ENCODERS[encoder].items() if k != 'encoder'})}.")
     return "\n".join(lines) + "\n"
 
 

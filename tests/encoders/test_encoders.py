@@ -18,11 +18,19 @@ def test_a_text_is_embedded_on_its_own_whatever_stands_beside_it():
         torch.testing.assert_close(model([text])[0], row)
 
 
-def test_a_word_is_the_mean_of_its_ngrams_and_a_text_that_of_its_words():
+def test_a_word_is_the_sum_of_its_ngrams_by_the_root_of_their_number_and_a_text_the_mean_of_its_words():
     model = NgramBag(8, buckets=32, width=8).double().eval()
     rows = [[zlib.crc32(piece.encode()) % 32 for piece in word] for word in ngrams("red goldfish")]
-    words = torch.stack([model.bag.weight[word].mean(dim=0) for word in rows])
-    torch.testing.assert_close(model(["red goldfish", "x"])[0], model.head(words.mean(dim=0)))
+    words = torch.stack([model.bag.weight[word].sum(dim=0) / len(word) ** 0.5 for word in rows])
+    torch.testing.assert_close(model(["red goldfish", "x"])[0], model.head(words.mean(dim=0)), rtol=1e-6, atol=1e-6)
+
+
+def test_long_words_count_as_much_as_short_ones_before_anything_is_learned():
+    torch.manual_seed(0)
+    model = NgramBag(64, buckets=2**16, width=64, head=False)
+    lengths = model(["a", "tree", "straightforward", "internationalisation"]).norm(dim=1)
+    assert lengths.min() > 0.6
+    assert lengths.max() < 1.5
 
 
 def test_dropped_ngrams_change_training_but_not_evaluation():

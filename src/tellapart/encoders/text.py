@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 import zlib
 from array import array
@@ -46,35 +47,36 @@ def _pieces(word: str) -> list[str]:
 
 
 def hashed(texts: Iterable[str], buckets: int) -> Ragged:
-    """The buckets of all n-grams of each text (CRC-32 modulo `buckets`), and of how many parts of it each is one.
+    """The buckets of all n-grams of each text (CRC-32 modulo `buckets`), and by how much each counts.
 
-    Words are equal parts of a text, however long they are, and n-grams equal parts of a word.
+    That is 1 / (w·√n) for one of n n-grams in one of w words.
 
     >>> bags = hashed(["a cat", "a"], 100)
-    >>> bags.lengths.tolist(), bags.columns[1].tolist()
-    ([7, 1], [2, 12, 12, 12, 12, 12, 12, 1])
+    >>> bags.lengths.tolist(), [round(weight, 2) for weight in bags.columns[1].tolist()]
+    ([7, 1], [0.5, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 1.0])
     """
 
     @lru_cache(2**16)
     def of_word(word: str) -> array[int]:
         return array("i", [zlib.crc32(piece.encode()) % buckets for piece in _pieces(word)])
 
-    ids, parts, lengths = array("i"), array("i"), array("q")
+    ids, weights, lengths = array("i"), array("f"), array("q")
     for text in texts:
         words = [of_word(word) for word in unicodedata.normalize("NFKC", text).casefold().split() or [""]]
         for pieces in words:
             ids += pieces
-            parts.extend([len(words) * len(pieces)] * len(pieces))
+            weights.extend([1 / (len(words) * math.sqrt(len(pieces)))] * len(pieces))
         lengths.append(sum(map(len, words)))
-    columns = [torch.from_numpy(np.array(column)) for column in (ids, parts, lengths)]
+    columns = [torch.from_numpy(np.array(column)) for column in (ids, weights, lengths)]
     return Ragged((columns[0], columns[1]), columns[2])
 
 
 class NgramBag(nn.Module):
-    """Texts to embeddings: the mean of a text's words, each the mean of its n-grams' vectors, then a linear layer.
+    """Texts to embeddings: the mean of a text's words, each the sum of n n-grams' vectors by √n, then a linear layer.
 
-    Two n-grams share a vector if their hashes agree: see `hashed`. In training a share `dropout` of a text's n-grams
-    is left out at random, so that no single word has to be there.
+    So words are vectors of length about 1 at first, however long they are written: their means would be the shorter, the
+    longer the word, and long words tell texts apart. Two n-grams share a vector if their hashes agree: see `hashed`. In
+    training a share `dropout` of a text's n-grams is left out at random, so that no single word has to be there.
 
     Args:
         dim: length of the embeddings.
@@ -102,11 +104,11 @@ class NgramBag(nn.Module):
         weight = self.bag.weight
         bags = texts if isinstance(texts, Ragged) else hashed(texts, self.bag.num_embeddings)
         bags = bags.to(weight.device)
-        ids, share = bags.columns[0].long(), 1 / bags.columns[1].to(weight.dtype)
+        ids, share = bags.columns[0].long(), bags.columns[1].to(weight.dtype)
         if self.training and self.dropout:
-            owner = bags.owners()
-            share = share * (torch.rand_like(share) >= self.dropout)
-            total = torch.zeros(len(bags), dtype=weight.dtype, device=weight.device).index_add(0, owner, share)
-            share = share / torch.where(total > 0, total, 1)[owner]
+            kept = share * (torch.rand_like(share) >= self.dropout)
+            of_text = torch.zeros(len(bags), dtype=weight.dtype, device=weight.device)
+            before, after = (of_text.index_add(0, bags.owners(), weights) for weights in (share, kept))
+            share = kept * (before / torch.where(after > 0, after, 1))[bags.owners()]
         embeddings: Tensor = self.head(self.bag(ids, bags.starts(), per_sample_weights=share))
         return embeddings

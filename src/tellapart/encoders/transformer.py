@@ -24,15 +24,19 @@ if TYPE_CHECKING:
 
 _HEAD_WIDTH = 64  # of an attention head, as in BERT
 _BUCKETS = 2**15  # vectors for the n-grams of spellings
+_CONTEXT = 0.3  # how much the last layer says at first, beside a token's own vector
 _MASKED, _KEPT, _SWAPPED = 0.15, 0.1, 0.1
 """The share of the tokens that are to be guessed and, of these, how many stand there as they are, or another one."""
 
 
 class Transformer(nn.Module):
-    """BERT, and the mean over a sentence's tokens of what goes into its first layer and what its last one says.
+    """BERT, and the mean over a sentence's tokens of their vectors x and of what its last layer says, h:
 
-    What goes in tells words apart before anything is learned: without it a small BERT that has seen little would have
-    to learn to let them through. In a new one it also tells how words are spelled (see `Spelling`), so that what two
+        embedding = mean over t of x_t + c · h_t / √dim,    c learned
+
+    The vectors tell words apart before anything is learned: without them a small BERT that has seen little would have to
+    learn to let them through. They are taken as they are, before BERT makes all of them equally long, so that a word
+    can learn how much it counts. In a new BERT they also tell how words are spelled (see `Spelling`), so that what two
     languages write alike has something in common from the beginning.
 
     Args:
@@ -64,6 +68,7 @@ class Transformer(nn.Module):
         self.transform: nn.Module | None = head.transform if guesses else None
         self.bias: nn.Parameter | None = head.bias if guesses else None
         self.dim = int(model.config.hidden_size)
+        self.context = nn.Parameter(torch.tensor(_CONTEXT))
 
     def read(self, texts: Sequence[str]) -> Ragged:
         """Sentences as tokens."""
@@ -72,8 +77,8 @@ class Transformer(nn.Module):
     def forward(self, sentences: Ragged) -> Float[Tensor, "n dim"]:
         """Embed sentences."""
         tokens, real = sentences.padded(self.pieces.pad)
-        every = self._states(tokens.long(), real)
-        states = every[0] + every[-1]
+        vectors = self._vectors_of(tokens.long())
+        states = vectors + self.context * self._says(vectors, real) / math.sqrt(self.dim)
         mean: Tensor = (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
         return mean
 
@@ -98,19 +103,20 @@ class Transformer(nn.Module):
         shown = tokens.masked_fill(chosen & (fate >= _KEPT + _SWAPPED), self.pieces.mask)
         swapped = chosen & (fate < _SWAPPED)
         shown = torch.where(swapped, torch.randint_like(tokens, len(self.pieces)), shown)
-        states = self._states(shown, real)[-1]
+        states = self._says(self._vectors_of(shown), real)
         vocabulary = self._vectors(torch.arange(len(self.pieces), device=tokens.device))
         logits = nn.functional.linear(self.transform(states[chosen]), vocabulary, self.bias[: len(vocabulary)])
         return nn.functional.cross_entropy(logits.float(), tokens[chosen])
 
-    def _states(self, tokens: Int[Tensor, "n longest"], real: Bool[Tensor, "n longest"]) -> tuple[Tensor, ...]:
-        """What goes into the first layer, and what comes out of each."""
-        different, places = tokens.unique(return_inverse=True)
-        vectors = nn.functional.embedding(places, self._vectors(different))
-        states: tuple[Tensor, ...] = self.bert(
-            inputs_embeds=vectors, attention_mask=real.long(), output_hidden_states=True
-        ).hidden_states
+    def _says(self, vectors: Float[Tensor, "n longest dim"], real: Bool[Tensor, "n longest"]) -> Tensor:
+        """What comes out of the last layer."""
+        states: Tensor = self.bert(inputs_embeds=vectors, attention_mask=real.long()).last_hidden_state
         return states
+
+    def _vectors_of(self, tokens: Int[Tensor, "n longest"]) -> Float[Tensor, "n longest dim"]:
+        """The vectors of sentences' tokens; of each that occurs, made once."""
+        different, places = tokens.unique(return_inverse=True)
+        return nn.functional.embedding(places, self._vectors(different))
 
     def _vectors(self, numbers: Int[Tensor, " k"]) -> Float[Tensor, "k dim"]:
         """The vectors of the pieces of these numbers: each its own and, in a new BERT, that of its spelling."""
