@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from torch import nn
@@ -26,6 +26,8 @@ from torch import nn
 from tellapart import __version__
 from tellapart.errors import InputError, cannot_write
 from tellapart.files import atomic_write
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class Run:
@@ -171,6 +173,20 @@ class Run:
         except (SafetensorError, RuntimeError, OSError) as error:
             raise InputError(f"{self.weights}: damaged or of another model. Train again.") from error
         model.eval()
+
+    def before_and_after(self, make: Callable[[], M]) -> tuple[M, M]:
+        """The model as it was before training and as it is now, both for use and in the usual precision.
+
+        Args:
+            make: makes the model with the first weights that the run's seed decides.
+
+        Raises:
+            InputError: training is not complete, or the file is damaged or of another model.
+        """
+        before, after = make(), make()
+        self.load_weights(after)
+        before.eval()
+        return before, after
 
     def save_tokeniser(self, definition: str) -> None:
         """Keep how sentences become tokens; the first process does."""

@@ -74,9 +74,10 @@ def hashed(texts: Iterable[str], buckets: int) -> Ragged:
 class NgramBag(nn.Module):
     """Texts to embeddings: the mean of a text's words, each the sum of n n-grams' vectors by √n, then a linear layer.
 
-    So words are vectors of length about 1 at first, however long they are written: their means would be the shorter, the
-    longer the word, and long words tell texts apart. Two n-grams share a vector if their hashes agree: see `hashed`. In
-    training a share `dropout` of a text's n-grams is left out at random, so that no single word has to be there.
+    So words are vectors of length about 1 at first, however many letters they have: the mean of n-grams would be the
+    shorter, the longer the word, though long words tell texts apart. Two n-grams share a vector if their hashes agree:
+    see `hashed`. In training a share `dropout` of a text's n-grams is left out at random, so that no single word has to
+    be there.
 
     Args:
         dim: length of the embeddings.

@@ -34,8 +34,8 @@ class Transformer(nn.Module):
 
         embedding = mean over t of x_t + c · h_t / √dim,    c learned
 
-    The vectors tell words apart before anything is learned: without them a small BERT that has seen little would have to
-    learn to let them through. They are taken as they are, before BERT makes all of them equally long, so that a word
+    The vectors tell words apart before anything is learned: without them a small BERT that has seen little would have
+    to learn to let them through. They are taken as they are, before BERT makes all of them equally long, so that a word
     can learn how much it counts. In a new BERT they also tell how words are spelled (see `Spelling`), so that what two
     languages write alike has something in common from the beginning.
 

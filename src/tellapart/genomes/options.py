@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from tellapart.errors import exists, require_option
+from tellapart.errors import require_option
+from tellapart.training import check_training, name_from_root
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,10 @@ class GenomeOptions:
     nearby on either ("both"). Whichever it is, all reads of the batch from within the window are its counterparts."""
 
     def __post_init__(self) -> None:
-        for name, most in (("epochs", 10**6), ("read_length", 10**6)):
-            value = getattr(self, name)
-            require_option(name, 1 <= value <= most, f"lie between 1 and {most}", value)
+        check_training(self)
+        require_option("read_length", 1 <= self.read_length <= 10**6, "lie between 1 and 1000000", self.read_length)
         for name in ("error_rate", "indels"):
             require_option(name, 0 <= getattr(self, name) <= 1, "lie in [0, 1]", getattr(self, name))
         require_option("window", 0 <= self.window <= 10**9, "lie between 0 and 10^9", self.window)
-        require_option("held_out", 0 < self.held_out < 1, "lie between 0 and 1", self.held_out)
-        require_option("seed", 0 <= self.seed < 2**32, "lie between 0 and 2^32 - 1", self.seed)
-        require_option("learning_rate", self.learning_rate > 0, "be positive", self.learning_rate)
-        require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
-        must = "be at least 2: a line-up needs somebody else"
-        require_option("batch_size", self.batch_size >= 2, must, self.batch_size)
-        if exists(self.data):  # so that the run can be used from any folder
-            object.__setattr__(self, "data", str(Path(self.data).resolve()))
+        require_option("seed", self.seed < 2**32, "lie between 0 and 2^32 - 1", self.seed)
+        name_from_root(self, "data")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from tellapart.data import Record, find_files, read_letters, read_records
 from tellapart.data.gallery import Embeddings, Gallery, Hit
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 class Uses:
     """The commands for runs of one system, whose model is `make(config)` and has a method `embed`."""
 
-    def __init__(self, make: Callable[[Any], nn.Module]) -> None:
+    def __init__(self, make: Callable[[Any], Any]) -> None:
         self.make = make
 
     def encoders(self, config: Any, run: Run) -> tuple[Encode, Encode]:
@@ -32,9 +31,8 @@ class Uses:
         Raises:
             InputError: the run is not trained, or damaged.
         """
-        before, after = self.make(config).eval(), self.make(config)
-        run.load_weights(after)
-        return before.embed, after.embed  # type: ignore[return-value]
+        before, after = run.before_and_after(lambda: self.make(config))
+        return before.embed, after.embed
 
     def evaluate(self, config: Any, run: Run, data: str | None) -> Table:
         """How well reads of regions never seen tell labels, or find their neighbours: of the run's, or other data.

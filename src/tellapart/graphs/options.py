@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from tellapart.errors import exists, require_option
+from tellapart.errors import require_option
+from tellapart.training import check_training, name_from_root
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,10 @@ class GraphOptions:
     """Buckets into which the words of nodes described by a text are hashed."""
 
     def __post_init__(self) -> None:
+        check_training(self)
         for name, least, most in (
-            *(("epochs", 1, 10**6), ("company", 0, 10**4), ("fan_out", 1, 10**4), ("layers", 1, 10)),
-            *(("width", 4, 2**14), ("dim", 4, 2**14), ("words", 1, 2**20), ("seed", 0, 2**63 - 1)),
+            *(("company", 0, 10**4), ("fan_out", 1, 10**4), ("layers", 1, 10)),
+            *(("width", 4, 2**14), ("dim", 4, 2**14), ("words", 1, 2**20)),
         ):
             value = getattr(self, name)
             require_option(name, least <= value <= most, f"lie between {least} and {most}", value)
@@ -58,10 +59,4 @@ class GraphOptions:
             require_option(name, self.network == "gcn" or value % 4 == 0, "be a multiple of 4, for gat's heads", value)
         for name in ("drop_edges", "drop_features"):
             require_option(name, 0 <= getattr(self, name) < 1, "lie in [0, 1)", getattr(self, name))
-        must = "be at least 2: a line-up needs somebody else"
-        require_option("batch_size", self.batch_size >= 2, must, self.batch_size)
-        require_option("held_out", 0 < self.held_out < 1, "lie between 0 and 1", self.held_out)
-        require_option("learning_rate", self.learning_rate > 0, "be positive", self.learning_rate)
-        require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
-        if exists(self.data):  # so that the run can be used from any folder
-            object.__setattr__(self, "data", str(Path(self.data).resolve()))
+        name_from_root(self, "data")

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from tellapart.data.gallery import Embeddings, Gallery, Hit
 from tellapart.errors import InputError
-from tellapart.graphs.network import Network
 from tellapart.graphs.study import Study, fitting
 
 if TYPE_CHECKING:
     from tellapart.evaluation import Table
+    from tellapart.graphs.network import Network
     from tellapart.run import Run
 
 
 class Uses:
     """The commands for runs of one system, whose model is `make(config, n_features)`, with a `Network` as `network`."""
 
-    def __init__(self, make: Callable[[Any, int], nn.Module]) -> None:
+    def __init__(self, make: Callable[[Any, int], Any]) -> None:
         self.make = make
 
     def networks(self, config: Any, run: Run) -> tuple[Network, Network]:
@@ -30,12 +28,8 @@ class Uses:
             InputError: the run is not trained, or damaged.
         """
         run.check_trained()
-        before, after = (self.make(config, run.noted("features")) for _ in range(2))
-        run.load_weights(after)
-        found = before.eval().network, after.network
-        assert isinstance(found[0], Network)
-        assert isinstance(found[1], Network)
-        return found[0], found[1]
+        before, after = run.before_and_after(lambda: self.make(config, run.noted("features")))
+        return before.network, after.network
 
     def evaluate(self, config: Any, run: Run, data: str | None) -> Table:
         """How well labels and held-out edges are told from embeddings, of the run's graph or of another one.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tellapart.errors import exists, require_option
+from tellapart.errors import require_option
+from tellapart.training import check_training, name_from_root
 
 if TYPE_CHECKING:
     from tellapart.data import PictureSet
@@ -62,7 +62,8 @@ class PictureOptions:
     """Views that the encoder takes at a time, for batches larger than the memory; 0 for all of them."""
 
     def __post_init__(self) -> None:
-        for name, most in (("epochs", 10**6), ("dim", 2**14), ("hidden", 2**16), ("width", 2**10)):
+        check_training(self)
+        for name, most in (("dim", 2**14), ("hidden", 2**16), ("width", 2**10)):
             value = getattr(self, name)
             require_option(name, 1 <= value <= most, f"lie between 1 and {most}", value)
         size, is_size = self.picture_size, _LEAST <= self.picture_size <= _MOST
@@ -71,20 +72,12 @@ class PictureOptions:
             require_option(name, 0 <= getattr(self, name) <= 1, "lie in [0, 1]", getattr(self, name))
         require_option("jitter", 0 <= self.jitter <= 1.25, "lie in [0, 1.25]", self.jitter)
         require_option("crop", 0 < self.crop <= 1, "be positive and at most 1", self.crop)
-        require_option("held_out", 0 < self.held_out < 1, "lie between 0 and 1", self.held_out)
-        require_option("seed", 0 <= self.seed < 2**63, "lie between 0 and 2^63 - 1", self.seed)
-        require_option("learning_rate", self.learning_rate > 0, "be positive", self.learning_rate)
-        require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
         require_option("temperature", self.temperature >= 0.01, "be at least 0.01", self.temperature)
-        must = "be at least 2: a line-up needs somebody else"
-        require_option("batch_size", self.batch_size >= 2, must, self.batch_size)
         require_option("chunk", self.chunk == 0 or self.chunk >= 2, "be 0, or at least 2", self.chunk)
         is_foreign = self.encoder != _CONVNET
         must = "be left out with the convnet, whose one option is width"
         require_option("encoder_options", is_foreign or not self.encoder_options, must, self.encoder_options)
-        for name in ("data", "encoder")[: 1 + is_foreign]:  # so that the run can be used from any folder
-            if exists(getattr(self, name)):
-                object.__setattr__(self, name, str(Path(getattr(self, name)).resolve()))
+        name_from_root(self, *("data", "encoder")[: 1 + is_foreign])
 
     def has_convnet(self) -> bool:
         """Whether the encoder is the house's own, and not one of transformers."""

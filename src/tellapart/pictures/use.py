@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from tellapart.data import load_pictures
 from tellapart.data.gallery import Embeddings, Gallery, Hit
 from tellapart.errors import InputError, exists
-from tellapart.pictures.network import Network
 from tellapart.pictures.options import Form
 from tellapart.pictures.study import Study
 
 if TYPE_CHECKING:
     from tellapart.evaluation import Table
+    from tellapart.pictures.network import Network
     from tellapart.run import Run
 
 
 class Uses:
     """The commands for runs of one system, whose model is `make(config, form)` and has a `Network` as `network`."""
 
-    def __init__(self, make: Callable[[Any, Form], nn.Module]) -> None:
+    def __init__(self, make: Callable[[Any, Form], Any]) -> None:
         self.make = make
 
     def networks(self, config: Any, run: Run) -> tuple[Network, Network]:
@@ -32,12 +30,8 @@ class Uses:
             InputError: the run is not trained, or damaged.
         """
         run.check_trained()
-        before, after = (self.make(config, Form.noted(run)) for _ in range(2))
-        run.load_weights(after)
-        found = before.eval().network, after.network
-        assert isinstance(found[0], Network)
-        assert isinstance(found[1], Network)
-        return found[0], found[1]
+        before, after = run.before_and_after(lambda: self.make(config, Form.noted(run)))
+        return before.network, after.network
 
     def evaluate(self, config: Any, run: Run, data: str | None) -> Table:
         """How well features tell labels, or find a picture by a view of it: on held-out pictures, or on other data.

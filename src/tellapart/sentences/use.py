@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from tellapart.data.gallery import Embeddings, Gallery, Hit
 from tellapart.data.translations import load_sentences
 from tellapart.sentences.encoder import embed
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 class Uses:
     """The commands for runs of one system, whose model is `make(config, tokeniser)`, with an `encoder`."""
 
-    def __init__(self, make: Callable[[Any, str], nn.Module]) -> None:
+    def __init__(self, make: Callable[[Any, str], Any]) -> None:
         self.make = make
 
     def encoders(self, config: Any, run: Run) -> tuple[Embed, Embed]:
@@ -33,9 +31,8 @@ class Uses:
         """
         run.check_trained()
         tokeniser = "" if config.encoder == "bag" else run.read_tokeniser()
-        before, after = self.make(config, tokeniser).eval(), self.make(config, tokeniser)
-        run.load_weights(after)
-        return partial(embed, before.encoder), partial(embed, after.encoder)  # type: ignore[arg-type]
+        before, after = run.before_and_after(lambda: self.make(config, tokeniser))
+        return partial(embed, before.encoder), partial(embed, after.encoder)
 
     def evaluate(self, config: Any, run: Run, data: str | None) -> Table:
         """How often a translation is found first: of the run's held-out pairs, or of all pairs of other data.

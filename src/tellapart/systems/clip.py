@@ -17,7 +17,6 @@ Departs from the paper (Radford et al. 2021, https://arxiv.org/abs/2103.00020, Â
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,7 +26,7 @@ from tellapart.data import Pairs, load_items, load_pairs, split
 from tellapart.data.gallery import Embeddings, Gallery, Hit, thumbnails
 from tellapart.distributed import world
 from tellapart.encoders import ConvNet, NgramBag
-from tellapart.errors import exists, require_option
+from tellapart.errors import require_option
 from tellapart.evaluation import Table, both_ways
 from tellapart.objective import info_nce_terms
 from tellapart.partition import Terms
@@ -35,7 +34,7 @@ from tellapart.relations import Relation, same
 from tellapart.run import Run, is_first_process
 from tellapart.scores import unit
 from tellapart.temperature import LearnedTemperature
-from tellapart.training import Batches, TrainerOptions, timed
+from tellapart.training import Batches, TrainerOptions, check_training, name_from_root, timed
 from tellapart.views import jitter
 
 if TYPE_CHECKING:
@@ -84,23 +83,16 @@ class Config:
     """How far pictures are moved, turned (radians), scaled and faded at random, as a share; 0 for not at all."""
 
     def __post_init__(self) -> None:
-        for name, most in (("epochs", 10**6), ("dim", 2**14), ("picture_width", 2**10), ("text_width", 2**14)):
+        check_training(self)
+        for name, most in (("dim", 2**14), ("picture_width", 2**10), ("text_width", 2**14)):
             value = getattr(self, name)
             require_option(name, 1 <= value <= most, f"lie between 1 and {most}", value)
         require_option("text_buckets", 1 <= self.text_buckets <= 2**24, f"lie between 1 and {2**24}", self.text_buckets)
-        require_option(
-            "batch_size", self.batch_size >= 2, "be at least 2: a line-up needs somebody else", self.batch_size
-        )
         require_option("picture_size", 8 <= self.picture_size <= 1024, "lie between 8 and 1024", self.picture_size)
-        require_option("seed", 0 <= self.seed < 2**63, "lie between 0 and 2^63 - 1", self.seed)
-        if exists(self.data):  # so that the run can be used from any folder
-            object.__setattr__(self, "data", str(Path(self.data).resolve()))
-        require_option("held_out", 0 < self.held_out < 1, "lie between 0 and 1", self.held_out)
-        require_option("learning_rate", self.learning_rate > 0, "be positive", self.learning_rate)
-        require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
         require_option("temperature", self.temperature >= 0.01, "be at least 0.01", self.temperature)
         require_option("picture_jitter", 0 <= self.picture_jitter < 1, "lie between 0 and 1", self.picture_jitter)
         require_option("text_dropout", 0 <= self.text_dropout < 1, "lie between 0 and 1", self.text_dropout)
+        name_from_root(self, "data")
 
 
 class CLIP(nn.Module):

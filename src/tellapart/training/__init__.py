@@ -4,7 +4,7 @@
 """
 
 from tellapart.training.batches import Batches
-from tellapart.training.options import Interrupted, TrainerOptions
+from tellapart.training.options import Interrupted, TrainerOptions, check_training, name_from_root
 from tellapart.training.stopwatch import spent, timed
 
-__all__ = ["Batches", "Interrupted", "TrainerOptions", "spent", "timed"]
+__all__ = ["Batches", "Interrupted", "TrainerOptions", "check_training", "name_from_root", "spent", "timed"]

@@ -1,11 +1,54 @@
-"""How to train, whatever the system: the options under `--trainer`, and being asked to stop."""
+"""How to train, whatever the system: the options that all have, those under `--trainer`, and being asked to stop."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Protocol
 
-from tellapart.errors import require_option
+from tellapart.errors import exists, require_option
+
+
+class Trainable(Protocol):
+    """The options that every system has, with docstrings and defaults of its own."""
+
+    @property
+    def held_out(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+
+
+def check_training(options: Trainable) -> None:
+    """Refuse what no system can train with.
+
+    Raises:
+        InputError: an option is out of its range.
+    """
+    require_option("held_out", 0 < options.held_out < 1, "lie between 0 and 1", options.held_out)
+    require_option("seed", 0 <= options.seed < 2**63, "lie between 0 and 2^63 - 1", options.seed)
+    require_option("epochs", 1 <= options.epochs <= 10**6, "lie between 1 and 1000000", options.epochs)
+    must = "be at least 2: a line-up needs somebody else"
+    require_option("batch_size", options.batch_size >= 2, must, options.batch_size)
+    require_option("learning_rate", options.learning_rate > 0, "be positive", options.learning_rate)
+    require_option("weight_decay", options.weight_decay >= 0, "be at least 0", options.weight_decay)
+
+
+def name_from_root(options: object, *names: str) -> None:
+    """Name the files that these options name from the root, so that the run can be used from any folder.
+
+    What does not exist is left as it is.
+    """
+    for name in names:
+        if exists(given := getattr(options, name)):
+            object.__setattr__(options, name, str(Path(given).resolve()))
 
 
 @dataclass(frozen=True)
