@@ -6,9 +6,9 @@
 The graphs are those of `graph_data.py`, fetched into a cache. Each training is an ordinary `tellapart train graph` in a
 process of its own (`graph_run.py`, by `trainings.py`); runs/graph keeps them, and what is complete is not trained
 again. GRACE and we have the same network, views and steps, and each the temperature that did best for it on seed 0: on
-debian of 0.2 and 0.3 in 20 epochs, which had been the best of 0.1, 0.3 and 0.5 in 4; on wordnet-15k, which decided for
-wordnet, too, of 0.05, 0.1 and 0.3 in 4. The 20 splits of the linear probe are the same for all; the seed decides the
-first weights, the views and which edges are held out.
+wordnet-15k, which decided for wordnet, too, of 0.05, 0.1 and 0.3 in 4 epochs; on debian of 0.1, 0.3 and 0.5 in 4, and
+then, since that was 0.3 for both, of 0.2 and 0.3 in 20. The 20 splits of the linear probe are the same for all; the
+seed decides the first weights, the views and which edges are held out.
 """
 
 from __future__ import annotations

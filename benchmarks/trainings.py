@@ -25,8 +25,14 @@ def train_all(commands: Mapping[Path, list[str]], at_once: int) -> None:
 
 
 def train(folder: Path, arguments: list[str]) -> None:
-    """Run one command unless that is done, and note what it took."""
+    """Run one command unless that is done, and note what it took.
+
+    Raises:
+        SystemExit: it was done with another command.
+    """
     if (folder / _TOOK).is_file():
+        if took(folder).get("command") != arguments:
+            raise SystemExit(f"{folder}: trained by another command. Remove it, or name another folder with --runs.")
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     print(folder.name, flush=True)
@@ -37,8 +43,9 @@ def train(folder: Path, arguments: list[str]) -> None:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    took = {"minutes": (used.ru_utime + used.ru_stime) / 60, "peak": used.ru_maxrss / 2**20}
-    (folder / _TOOK).write_text(json.dumps(took), encoding="utf-8")
+    minutes = (used.ru_utime + used.ru_stime) / 60
+    note = {"command": arguments, "minutes": minutes, "peak": used.ru_maxrss / 2**20}
+    (folder / _TOOK).write_text(json.dumps(note), encoding="utf-8")
 
 
 def as_words(options: Mapping[str, Any]) -> list[str]:
@@ -52,9 +59,9 @@ def results(folder: Path) -> dict[str, Any]:
     return table
 
 
-def took(folder: Path) -> dict[str, float]:
+def took(folder: Path) -> dict[str, Any]:
     """What a run took in all: `minutes` of a core, whoever else used the machine, and at its `peak` GiB of memory."""
-    found: dict[str, float] = json.loads((folder / _TOOK).read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((folder / _TOOK).read_text(encoding="utf-8"))
     return found
 
 

@@ -1,6 +1,7 @@
 """Run folders when several processes train together: the first alone reads and writes what is said of the run."""
 
 import pytest
+import torch
 
 from tellapart.errors import InputError
 from tellapart.run import Run
@@ -38,6 +39,26 @@ def test_a_run_begins_without_the_tokeniser_of_an_attempt_that_failed(tmp_path):
     run.check_free()
     run.begin("bilingual", {})
     assert not run.tokeniser.exists()
+
+
+def test_a_model_is_had_as_it_was_before_training_and_as_it_is_now(tmp_path):
+    run = Run(tmp_path / "run")
+    run.begin("simclr", {})
+
+    def make():
+        torch.manual_seed(0)
+        return torch.nn.Sequential(torch.nn.Linear(2, 2))
+
+    with pytest.raises(InputError, match="not trained"):
+        run.before_and_after(lambda: pytest.fail("made for nothing"))
+    trained = make()
+    torch.nn.init.ones_(trained[0].weight)
+    run.save_weights(trained)
+    before, after = run.before_and_after(make)
+    assert torch.equal(before[0].weight, make()[0].weight)
+    assert torch.equal(after[0].weight, trained[0].weight)
+    assert not before.training
+    assert not after.training
 
 
 def test_the_first_refuses_data_that_changed(tmp_path):

@@ -27,7 +27,7 @@ from tellapart import __version__
 from tellapart.errors import InputError, cannot_write
 from tellapart.files import atomic_write
 
-M = TypeVar("M", bound=nn.Module)
+_Model = TypeVar("_Model", bound=nn.Module)
 
 
 class Run:
@@ -174,15 +174,16 @@ class Run:
             raise InputError(f"{self.weights}: damaged or of another model. Train again.") from error
         model.eval()
 
-    def before_and_after(self, make: Callable[[], M]) -> tuple[M, M]:
-        """The model as it was before training and as it is now, both for use and in the usual precision.
+    def before_and_after(self, make: Callable[[], _Model]) -> tuple[_Model, _Model]:
+        """The model as it was before training and as it is now, both for use and not for training.
 
         Args:
-            make: makes the model with the first weights that the run's seed decides.
+            make: makes the model with the first weights that the run's seed decides; called if the run is trained.
 
         Raises:
             InputError: training is not complete, or the file is damaged or of another model.
         """
+        self.check_trained()
         before, after = make(), make()
         self.load_weights(after)
         before.eval()

@@ -21,16 +21,28 @@ def test_a_text_is_embedded_on_its_own_whatever_stands_beside_it():
 def test_a_word_is_the_sum_of_its_ngrams_by_the_root_of_their_number_and_a_text_the_mean_of_its_words():
     model = NgramBag(8, buckets=32, width=8).double().eval()
     rows = [[zlib.crc32(piece.encode()) % 32 for piece in word] for word in ngrams("red goldfish")]
-    words = torch.stack([model.bag.weight[word].sum(dim=0) / len(word) ** 0.5 for word in rows])
-    torch.testing.assert_close(model(["red goldfish", "x"])[0], model.head(words.mean(dim=0)), rtol=1e-6, atol=1e-6)
+    words = torch.stack([model.ngrams.weight[word].sum(dim=0) / len(word) ** 0.5 for word in rows])
+    torch.testing.assert_close(model(["red goldfish", "x"])[0], model.head(words.mean(dim=0)))
 
 
-def test_long_words_count_as_much_as_short_ones_before_anything_is_learned():
+def test_words_of_different_ngrams_count_alike_at_first_however_long_they_are():
     torch.manual_seed(0)
     model = NgramBag(64, buckets=2**16, width=64, head=False)
     lengths = model(["a", "tree", "straightforward", "internationalisation"]).norm(dim=1)
     assert lengths.min() > 0.6
     assert lengths.max() < 1.5
+
+
+def test_what_is_left_of_a_text_counts_for_all_of_it_and_nothing_for_nothing():
+    torch.manual_seed(0)
+    model = NgramBag(1, buckets=64, width=1, dropout=0.6, head=False)
+    torch.nn.init.ones_(model.ngrams.weight)
+    texts = ["x"] * 40 + ["red fish"] * 20 + ["a much longer text " * 300]
+    whole, dropped = model.eval()(texts), model.train()(texts)
+    is_left = dropped[:, 0] != 0
+    assert 0 < is_left[:40].sum() < 40
+    torch.testing.assert_close(dropped[is_left], whole[is_left], rtol=1e-4, atol=0)
+    torch.testing.assert_close(model.bfloat16()(texts[-1:]).float(), whole[-1:], rtol=0.02, atol=0)
 
 
 def test_dropped_ngrams_change_training_but_not_evaluation():

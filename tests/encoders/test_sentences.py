@@ -51,8 +51,8 @@ def test_sparse_gradients_are_those_that_are_dense():
         torch.manual_seed(0)
         model = NgramBag(8, buckets=64, width=8, head=False, sparse=sparse)
         model(TEXTS).sin().sum().backward()
-        assert model.bag.weight.grad.is_sparse == sparse
-        found.append(model.bag.weight.grad.to_dense())
+        assert model.ngrams.weight.grad.is_sparse == sparse
+        found.append(model.ngrams.weight.grad.to_dense())
     torch.testing.assert_close(*found)
 
 
@@ -88,6 +88,17 @@ def test_a_sentence_is_embedded_on_its_own_however_it_is_padded(definition):
         torch.testing.assert_close(model(model.read([text]))[0], row, rtol=1e-4, atol=1e-5)
 
 
+def test_a_sentence_is_the_mean_of_its_pieces_and_of_a_share_of_what_the_last_layer_says(definition):
+    model = transformer(definition).eval()
+    tokens = model.read(["a cat and a dog"])
+    vectors = model._of_pieces(tokens.columns[0].long())
+    said = model.bert(inputs_embeds=vectors[None]).last_hidden_state[0]
+    wanted = (vectors + 0.3 * said / 8).mean(dim=0)
+    torch.testing.assert_close(model(tokens)[0], wanted, rtol=1e-4, atol=1e-5)
+    (model(tokens) * torch.randn(64)).sum().backward()
+    assert model.context.grad.abs() > 1e-4
+
+
 def test_guessing_costs_as_much_as_guessing_among_all_tokens_at_first_and_less_when_learned(definition):
     model = transformer(definition)
     sentences = model.read(["the cat sits . the cat sits ."] * 20)
@@ -109,7 +120,7 @@ def test_only_chosen_tokens_are_hidden_and_only_these_are_asked_for(definition, 
     with pytest.raises(StopIteration):
         model.guess(sentences)
     tokens = sentences.padded(model.pieces.pad)[0].long()
-    vectors = model._vectors(torch.arange(len(model.pieces)))
+    vectors = model._of_pieces(torch.arange(len(model.pieces)))
     shown = torch.cdist(seen["inputs_embeds"].flatten(0, 1), vectors).argmin(dim=1).view_as(tokens)
     hidden = (shown == model.pieces.mask).float().mean().item()
     swapped = ((shown != tokens) & (shown != model.pieces.mask)).float().mean().item()
@@ -168,6 +179,9 @@ def test_a_transformer_that_was_saved_is_taken_with_its_tokeniser(definition, tm
     model = transformer(definition, longest=16, folder=str(tmp_path))
     assert model.dim == 32
     assert all(torch.equal(a, b) for a, b in zip(model.bert.parameters(), saved.bert.parameters(), strict=True))
+    tokens, saved = model.read(["a cat and a dog"]), saved.eval()
+    wanted = saved.bert(tokens.columns[0].long()[None]).last_hidden_state.mean(dim=1)
+    torch.testing.assert_close(model.eval()(tokens), wanted, rtol=1e-4, atol=1e-5)
     with pytest.raises(InputError, match=r"sentences of 16, where there are \d+ and 32"):
         transformer(definition, longest=32, folder=str(tmp_path))
 

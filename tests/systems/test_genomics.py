@@ -361,6 +361,7 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, tmp_path, sequenced):
         ({"data": tmp_path / "unequal.fq"}, "unequal.fq line 4: Length of sequence and qualities differ"),
         ({"batch_size": 5000}, "`batch_size` must be at most the "),
         ({"read_length": 0}, "`read_length` must lie between 1 and 1000000. Got 0."),
+        ({"seed": 2**40}, f"`seed` must lie between 0 and 2^32 - 1. Got {2**40}."),
     ]:
         words = genome_arguments(**{"data": data} | options)
         assert message in fails(capsys, "train", "genomics", "--run", tmp_path / "run", *words)

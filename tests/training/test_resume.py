@@ -203,6 +203,20 @@ def test_a_damaged_checkpoint_is_named(data, tmp_path):
     assert "checkpoint.ckpt: damaged checkpoint" in err.splitlines()[-1]
 
 
+def test_a_checkpoint_of_another_model_is_named(data, tmp_path):
+    run = tmp_path / "run"
+    process = start(data, run)
+    wait_for_step(run, 20, process)
+    process.kill()
+    process.communicate()
+    checkpoint = torch.load(run / "checkpoint.ckpt", weights_only=True)
+    checkpoint["state_dict"].popitem()
+    torch.save(checkpoint, run / "checkpoint.ckpt")
+    code, _, err = finish(start(data, run, "--resume"))
+    assert code == 2
+    assert "checkpoint.ckpt: of another model. Delete it" in err.splitlines()[-1]
+
+
 def test_a_log_line_torn_by_a_kill_is_left_out(tmp_path):
     run = Run(tmp_path / "run")
     run.begin("clip", {})

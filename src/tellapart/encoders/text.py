@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 import zlib
 from array import array
@@ -18,7 +17,7 @@ from tellapart.encoders.ragged import Ragged
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 _LENGTHS = (3, 4, 5)
 
@@ -47,37 +46,41 @@ def _pieces(word: str) -> list[str]:
 
 
 def hashed(texts: Iterable[str], buckets: int) -> Ragged:
-    """The buckets of all n-grams of each text (CRC-32 modulo `buckets`), and by how much each counts.
+    """The buckets of all n-grams of each text (CRC-32 modulo `buckets`), and how little each counts.
 
-    That is 1 / (w·√n) for one of n n-grams in one of w words.
+    That is w²·n for one of n n-grams in one of w words: its vector counts 1 / (w·√n) times.
 
     >>> bags = hashed(["a cat", "a"], 100)
-    >>> bags.lengths.tolist(), [round(weight, 2) for weight in bags.columns[1].tolist()]
-    ([7, 1], [0.5, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 1.0])
+    >>> bags.lengths.tolist(), bags.columns[1].tolist()
+    ([7, 1], [4, 24, 24, 24, 24, 24, 24, 1])
     """
 
     @lru_cache(2**16)
     def of_word(word: str) -> array[int]:
         return array("i", [zlib.crc32(piece.encode()) % buckets for piece in _pieces(word)])
 
-    ids, weights, lengths = array("i"), array("f"), array("q")
+    ids, squares, lengths = array("i"), array("q"), array("q")
     for text in texts:
         words = [of_word(word) for word in unicodedata.normalize("NFKC", text).casefold().split() or [""]]
         for pieces in words:
             ids += pieces
-            weights.extend([1 / (len(words) * math.sqrt(len(pieces)))] * len(pieces))
+            squares.extend([len(words) ** 2 * len(pieces)] * len(pieces))
         lengths.append(sum(map(len, words)))
-    columns = [torch.from_numpy(np.array(column)) for column in (ids, weights, lengths)]
+    columns = [torch.from_numpy(np.array(column)) for column in (ids, squares, lengths)]
     return Ragged((columns[0], columns[1]), columns[2])
 
 
 class NgramBag(nn.Module):
-    """Texts to embeddings: the mean of a text's words, each the sum of n n-grams' vectors by √n, then a linear layer.
+    """Texts to embeddings through the vectors v of hashed n-grams, then a linear layer:
 
-    So words are vectors of length about 1 at first, however many letters they have: the mean of n-grams would be the
-    shorter, the longer the word, though long words tell texts apart. Two n-grams share a vector if their hashes agree:
-    see `hashed`. In training a share `dropout` of a text's n-grams is left out at random, so that no single word has to
-    be there.
+        embedding = head( mean over words of Σ over the word's n n-grams of v / √n )
+
+    The vectors of n-grams begin at random and about as long as each other, so that a word whose n-grams differ begins
+    with a vector of length about 1. By the mean of its n-grams it would be the shorter, the more letters the word has,
+    and it is long words that tell texts apart. Two n-grams share a vector if their hashes agree: see `hashed`.
+
+    In training a share `dropout` of a text's n-grams is left out at random, so that no single word has to be there;
+    what is left counts for all. Where nothing is left, the sum is zero.
 
     Args:
         dim: length of the embeddings.
@@ -95,21 +98,30 @@ class NgramBag(nn.Module):
         self, dim: int, buckets: int, width: int, dropout: float = 0.0, *, head: bool = True, sparse: bool = False
     ) -> None:
         super().__init__()
-        self.bag = nn.EmbeddingBag(buckets, width, mode="sum", sparse=sparse)
-        nn.init.normal_(self.bag.weight, std=width**-0.5)
+        self.ngrams = nn.EmbeddingBag(buckets, width, mode="sum", sparse=sparse)
+        nn.init.normal_(self.ngrams.weight, std=width**-0.5)
         self.head = nn.Linear(width, dim) if head else nn.Identity()
         self.dropout = dropout
 
     def forward(self, texts: Sequence[str] | Ragged) -> Float[Tensor, "n dim"]:
         """Embed texts, or what `hashed` makes of them, each on its own: the result does not depend on the others."""
-        weight = self.bag.weight
-        bags = texts if isinstance(texts, Ragged) else hashed(texts, self.bag.num_embeddings)
+        weight = self.ngrams.weight
+        bags = texts if isinstance(texts, Ragged) else hashed(texts, self.ngrams.num_embeddings)
         bags = bags.to(weight.device)
-        ids, share = bags.columns[0].long(), bags.columns[1].to(weight.dtype)
+        # Summed up in bfloat16 the many of a long text would be lost.
+        exact = torch.promote_types(weight.dtype, torch.float32)
+        ids, counts = bags.columns[0].long(), bags.columns[1].to(exact).rsqrt()
         if self.training and self.dropout:
-            kept = share * (torch.rand_like(share) >= self.dropout)
-            of_text = torch.zeros(len(bags), dtype=weight.dtype, device=weight.device)
-            before, after = (of_text.index_add(0, bags.owners(), weights) for weights in (share, kept))
-            share = kept * (before / torch.where(after > 0, after, 1))[bags.owners()]
-        embeddings: Tensor = self.head(self.bag(ids, bags.starts(), per_sample_weights=share))
+            counts = self._without_some(counts, bags.owners(), len(bags))
+        summed = self.ngrams(ids, bags.starts(), per_sample_weights=counts.to(weight.dtype))
+        embeddings: Tensor = self.head(summed)
         return embeddings
+
+    def _without_some(
+        self, counts: Float[Tensor, " total"], owner: Int[Tensor, " total"], n: int
+    ) -> Float[Tensor, " total"]:
+        """By how much n-grams count if some are left out, and the others of the same text count the more."""
+        kept = counts * (torch.rand_like(counts) >= self.dropout)
+        before = counts.new_zeros(n).index_add(0, owner, counts)
+        after = counts.new_zeros(n).index_add(0, owner, kept)
+        return kept * (before / torch.where(after > 0, after, 1))[owner]

@@ -30,14 +30,17 @@ _MASKED, _KEPT, _SWAPPED = 0.15, 0.1, 0.1
 
 
 class Transformer(nn.Module):
-    """BERT, and the mean over a sentence's tokens of their vectors x and of what its last layer says, h:
+    """A small BERT: sentences to the mean over their tokens.
 
-        embedding = mean over t of x_t + c · h_t / √dim,    c learned
+        of a BERT from a folder    embedding = mean over tokens of h
+        of a new one               embedding = mean over tokens of x + c · h / √dim
+
+    with h what the last layer says of a token, x the token's own vector, and c a learned number, at first 0.3.
 
     The vectors tell words apart before anything is learned: without them a small BERT that has seen little would have
     to learn to let them through. They are taken as they are, before BERT makes all of them equally long, so that a word
-    can learn how much it counts. In a new BERT they also tell how words are spelled (see `Spelling`), so that what two
-    languages write alike has something in common from the beginning.
+    can learn how much it counts. And they tell how words are spelled (see `Spelling`), so that what two languages write
+    alike has something in common from the beginning.
 
     Args:
         pieces: the tokeniser.
@@ -68,7 +71,7 @@ class Transformer(nn.Module):
         self.transform: nn.Module | None = head.transform if guesses else None
         self.bias: nn.Parameter | None = head.bias if guesses else None
         self.dim = int(model.config.hidden_size)
-        self.context = nn.Parameter(torch.tensor(_CONTEXT))
+        self.context = None if folder else nn.Parameter(torch.tensor(_CONTEXT))
 
     def read(self, texts: Sequence[str]) -> Ragged:
         """Sentences as tokens."""
@@ -77,8 +80,10 @@ class Transformer(nn.Module):
     def forward(self, sentences: Ragged) -> Float[Tensor, "n dim"]:
         """Embed sentences."""
         tokens, real = sentences.padded(self.pieces.pad)
-        vectors = self._vectors_of(tokens.long())
-        states = vectors + self.context * self._says(vectors, real) / math.sqrt(self.dim)
+        vectors = self._of_tokens(tokens.long())
+        states = self._last_layer(vectors, real)
+        if self.context is not None:
+            states = vectors + self.context * states / math.sqrt(self.dim)
         mean: Tensor = (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
         return mean
 
@@ -103,22 +108,22 @@ class Transformer(nn.Module):
         shown = tokens.masked_fill(chosen & (fate >= _KEPT + _SWAPPED), self.pieces.mask)
         swapped = chosen & (fate < _SWAPPED)
         shown = torch.where(swapped, torch.randint_like(tokens, len(self.pieces)), shown)
-        states = self._says(self._vectors_of(shown), real)
-        vocabulary = self._vectors(torch.arange(len(self.pieces), device=tokens.device))
+        states = self._last_layer(self._of_tokens(shown), real)
+        vocabulary = self._of_pieces(torch.arange(len(self.pieces), device=tokens.device))
         logits = nn.functional.linear(self.transform(states[chosen]), vocabulary, self.bias[: len(vocabulary)])
         return nn.functional.cross_entropy(logits.float(), tokens[chosen])
 
-    def _says(self, vectors: Float[Tensor, "n longest dim"], real: Bool[Tensor, "n longest"]) -> Tensor:
+    def _last_layer(self, vectors: Float[Tensor, "n longest dim"], real: Bool[Tensor, "n longest"]) -> Tensor:
         """What comes out of the last layer."""
         states: Tensor = self.bert(inputs_embeds=vectors, attention_mask=real.long()).last_hidden_state
         return states
 
-    def _vectors_of(self, tokens: Int[Tensor, "n longest"]) -> Float[Tensor, "n longest dim"]:
+    def _of_tokens(self, tokens: Int[Tensor, "n longest"]) -> Float[Tensor, "n longest dim"]:
         """The vectors of sentences' tokens; of each that occurs, made once."""
         different, places = tokens.unique(return_inverse=True)
-        return nn.functional.embedding(places, self._vectors(different))
+        return nn.functional.embedding(places, self._of_pieces(different))
 
-    def _vectors(self, numbers: Int[Tensor, " k"]) -> Float[Tensor, "k dim"]:
+    def _of_pieces(self, numbers: Int[Tensor, " k"]) -> Float[Tensor, "k dim"]:
         """The vectors of the pieces of these numbers: each its own and, in a new BERT, that of its spelling."""
         own: Tensor = self.bert.embeddings.word_embeddings.weight[numbers]
         return own if self.spelling is None else (own + self.spelling(numbers)) / math.sqrt(2)

@@ -40,10 +40,9 @@ class GenomeOptions:
     nearby on either ("both"). Whichever it is, all reads of the batch from within the window are its counterparts."""
 
     def __post_init__(self) -> None:
-        check_training(self)
+        check_training(self, seed_bits=32)
         require_option("read_length", 1 <= self.read_length <= 10**6, "lie between 1 and 1000000", self.read_length)
         for name in ("error_rate", "indels"):
             require_option(name, 0 <= getattr(self, name) <= 1, "lie in [0, 1]", getattr(self, name))
         require_option("window", 0 <= self.window <= 10**9, "lie between 0 and 10^9", self.window)
-        require_option("seed", self.seed < 2**32, "lie between 0 and 2^32 - 1", self.seed)
         name_from_root(self, "data")

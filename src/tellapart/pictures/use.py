@@ -29,7 +29,6 @@ class Uses:
         Raises:
             InputError: the run is not trained, or damaged.
         """
-        run.check_trained()
         before, after = run.before_and_after(lambda: self.make(config, Form.noted(run)))
         return before.network, after.network
 

@@ -40,7 +40,7 @@ class Bag(NgramBag):
 
     def read(self, texts: Sequence[str]) -> Ragged:
         """Sentences as hashed n-grams."""
-        return hashed(texts, self.bag.num_embeddings)
+        return hashed(texts, self.ngrams.num_embeddings)
 
 
 def make_encoder(options: SentenceOptions, tokeniser: str, *, guesses: bool) -> Bag | Transformer:

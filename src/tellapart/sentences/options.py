@@ -29,7 +29,7 @@ class SentenceOptions:
     batch_size: int = 512
     """Pairs in one line-up at most, on each device."""
     learning_rate: float = 1e-2
-    """Step size of AdamW at its peak; a pretrained transformer wants a far smaller one, such as 1e-4."""
+    """Step size of AdamW at its peak, for what begins at random; a pretrained transformer wants far less, as 1e-4."""
     weight_decay: float = 1e-2
     """Pull of the transformer's weights towards zero; the bag's vectors are left alone."""
     encoder: Literal["bag", "transformer"] = "bag"

@@ -29,9 +29,11 @@ class Uses:
         Raises:
             InputError: the run is not trained, or damaged.
         """
-        run.check_trained()
-        tokeniser = "" if config.encoder == "bag" else run.read_tokeniser()
-        before, after = run.before_and_after(lambda: self.make(config, tokeniser))
+
+        def make() -> Any:
+            return self.make(config, "" if config.encoder == "bag" else run.read_tokeniser())
+
+        before, after = run.before_and_after(make)
         return partial(embed, before.encoder), partial(embed, after.encoder)
 
     def evaluate(self, config: Any, run: Run, data: str | None) -> Table:

@@ -15,7 +15,8 @@ https://arxiv.org/abs/2007.01852, §3):
     rows: of (A, t1), (A, t2), (B, t2), the first has the second row's t2 as a counterpart, the third's as a negative.
  2. The temperature is learned, where the papers scale by a constant.
  3. Masked tokens are guessed at every step, not before; no pairs are joined to be masked together.
- 4. One encoder reads both languages: a bag of hashed n-grams, or a BERT that is small and new, by the mean over tokens.
+ 4. One encoder reads both languages: a bag of hashed n-grams, or the mean over a BERT's tokens. The BERT is from a
+    folder, or small and new, and then adds the tokens' own vectors to what its last layer says.
  5. AdamW with a warm-up and half a cosine; even batches; vectors of n-grams that a step does not see stay as they are.
 """
 
@@ -53,7 +54,7 @@ class Config(SentenceOptions):
     """Where the learned temperature starts; it stays at 0.01 or above."""
     margin: float = 0.3
     """By how much a translation's cosine has to exceed those of others."""
-    masked_weight: float = 1.0
+    masked_weight: float = 0.1
     """Weight of guessing masked tokens beside finding translations, for the transformer; 0 for not at all."""
 
     def __post_init__(self) -> None:

@@ -175,6 +175,11 @@ class _Learner(LightningModule):
     def train_dataloader(self) -> Steps:
         return Steps(self.batches, self.collate, self.trainer.global_rank, self.trainer.world_size)
 
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        kept, own = checkpoint["state_dict"], self.state_dict()
+        if {name: value.shape for name, value in kept.items()} != {name: value.shape for name, value in own.items()}:
+            raise InputError("checkpoint.ckpt: of another model. Delete it to train this run from its start.")
+
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         # Decay is for the weights of sums; biases, norms and temperatures are left alone.
         parameters = [p for p in self.model.parameters() if p.requires_grad]

@@ -9,8 +9,8 @@ from typing import Literal, Protocol
 from tellapart.errors import exists, require_option
 
 
-class Trainable(Protocol):
-    """The options that every system has, with docstrings and defaults of its own."""
+class TrainingOptions(Protocol):
+    """The options that every system has, each with its own words and defaults."""
 
     @property
     def held_out(self) -> float: ...
@@ -26,14 +26,19 @@ class Trainable(Protocol):
     def weight_decay(self) -> float: ...
 
 
-def check_training(options: Trainable) -> None:
+def check_training(options: TrainingOptions, *, seed_bits: int = 63) -> None:
     """Refuse what no system can train with.
+
+    Args:
+        options: those of a system.
+        seed_bits: of the largest seed.
 
     Raises:
         InputError: an option is out of its range.
     """
     require_option("held_out", 0 < options.held_out < 1, "lie between 0 and 1", options.held_out)
-    require_option("seed", 0 <= options.seed < 2**63, "lie between 0 and 2^63 - 1", options.seed)
+    is_seed = 0 <= options.seed < 2**seed_bits
+    require_option("seed", is_seed, f"lie between 0 and 2^{seed_bits} - 1", options.seed)
     require_option("epochs", 1 <= options.epochs <= 10**6, "lie between 1 and 1000000", options.epochs)
     must = "be at least 2: a line-up needs somebody else"
     require_option("batch_size", options.batch_size >= 2, must, options.batch_size)
@@ -42,13 +47,13 @@ def check_training(options: Trainable) -> None:
 
 
 def name_from_root(options: object, *names: str) -> None:
-    """Name the files that these options name from the root, so that the run can be used from any folder.
+    """Change options that name files so that they name them from the root: then the run can be used from any folder.
 
     What does not exist is left as it is.
     """
     for name in names:
         if exists(given := getattr(options, name)):
-            object.__setattr__(options, name, str(Path(given).resolve()))
+            object.__setattr__(options, name, str(Path(given).resolve()))  # the options' class is frozen
 
 
 @dataclass(frozen=True)
