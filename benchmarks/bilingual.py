@@ -25,8 +25,8 @@ from pages import publish
 from trainings import as_words, minutes_of_steps, results, row, spread, train_all
 
 COLLECTIONS = ("libreoffice", "verses")
-SEEDS_OF_SIZE = {8000: 1, 0: 1}
-"""How many seeds the transformers have on the larger sizes, for they take long; on the others all."""
+ONE_SEED = (8000, 0)
+"""The sizes on which the transformers have the first seed alone, for they take long."""
 
 BAG, PLAIN, READING = "bag", "transformer", "transformer + masked tokens"
 _TRANSFORMER = {"encoder": "transformer", "dim": 192, "layers": 1}
@@ -73,7 +73,7 @@ def curve(seeds: list[int], sizes: list[int]) -> list[Trial]:
         Trial("libreoffice", encoder, size, seed)
         for size in sizes
         for encoder in ENCODERS
-        for seed in (seeds if encoder == BAG else seeds[: SEEDS_OF_SIZE.get(size)])
+        for seed in (seeds[:1] if encoder != BAG and size in ONE_SEED else seeds)
     ]
 
 
@@ -91,7 +91,7 @@ def full_table(seeds: list[int], runs: Path) -> str:
         sizes = "; ".join(table["title"].removeprefix("R@1 among ") for table in found)
         minutes = spread([table["minutes"] for table in found], ".1f")
         lines.append(f"\n{data}: {sizes}. Training took {minutes} minutes on one core, by the median step.")
-    lines.append(f"\nSeeds {', '.join(map(str, seeds))}; {_said(ENCODERS[BAG] | {'epochs': SIZES[0][0]})}.")
+    lines.append(f"\nSeeds {', '.join(map(str, seeds))}; {_length(0)}, all else by default.")
     return "\n".join(lines) + "\n"
 
 
@@ -112,13 +112,15 @@ def curve_table(seeds: list[int], sizes: list[int], runs: Path) -> str:
     for encoder in ENCODERS:
         cells = [spread([table["minutes"] for table in groups[encoder, size]], ".1f") for size in sizes]
         lines.append(row(["minutes, by the median step" if encoder == BAG else "", encoder, *cells]))
-    fewer = ", ".join(f"{size or 'all'} pairs {n}" for size, n in SEEDS_OF_SIZE.items() if size in sizes)
-    rest = f"; of the transformers on {fewer}" if fewer else ""
+    fewer = " and ".join(title for title, size in zip(titles, sizes, strict=True) if size in ONE_SEED)
+    rest = f", of the transformers on {fewer} the first alone" if fewer else ""
     lines.append(f"\nMean of both directions; seeds {', '.join(map(str, seeds))}{rest}.")
-    shapes = ", ".join(" × ".join(map(str, SIZES[size])) for size in sizes)
-    lines.append(f"Epochs, and pairs in a batch: {shapes}. In the same order:")
+    lengths = (f"{title} {_length(size)}" for title, size in zip(titles, sizes, strict=True))
+    lines[-1] += f" Trained for {'; '.join(lengths)}"
     for encoder in (PLAIN, READING):
-        lines.append(f"{encoder}: {_said({k: v for k, v in ENCODERS[encoder].items() if k != 'encoder'})}.")
+        options = ", ".join(f"{name} {value}" for name, value in ENCODERS[encoder].items() if name != "encoder")
+        lines[-1] += f". {encoder.capitalize()}: {options}"
+    lines[-1] += "; all else by default."
     return "\n".join(lines) + "\n"
 
 
@@ -140,8 +142,9 @@ def _direction(data: str, direction: str) -> str:
     return direction.replace("source", "English").replace("target", target)
 
 
-def _said(options: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in options.items())
+def _length(size: int) -> str:
+    epochs, batch_size = SIZES[size]
+    return f"{epochs} epochs, {batch_size} in a batch"
 
 
 def main() -> None:
