@@ -29,6 +29,9 @@ MODULES = [
     "tellapart.systems.clip",
     "tellapart.systems.simclr",
     "tellapart.systems.moco",
+    "tellapart.systems.graph",
+    "tellapart.systems.genomics",
+    "tellapart.systems.bilingual",
 ]
 REPORT = HERE.parent / "runs" / "demo" / "report.html"
 
