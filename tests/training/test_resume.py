@@ -55,6 +55,15 @@ def wait_for_step(run, step, process):
         time.sleep(0.01)
 
 
+def killed(data, run):
+    """A run that was killed after its first checkpoint."""
+    process = start(data, run)
+    wait_for_step(run, 20, process)
+    process.kill()
+    process.communicate()
+    return run
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_pairs(tmp_path_factory.mktemp("data"))
@@ -141,11 +150,7 @@ def test_a_second_ctrl_c_does_not_wait_and_loses_only_what_no_checkpoint_holds(d
 
 def test_a_disk_that_fills_during_a_checkpoint_loses_nothing(data, uninterrupted, tmp_path):
     """The limit on file sizes lets the log grow but no checkpoint be written, as a full disk would."""
-    run = tmp_path / "run"
-    process = start(data, run)
-    wait_for_step(run, 20, process)
-    process.kill()
-    process.communicate()
+    run = killed(data, tmp_path / "run")
     before = (run / "checkpoint.ckpt").read_bytes()
 
     def limit():
@@ -192,11 +197,7 @@ def test_two_devices_train_together_and_resume(data, tmp_path):
 
 
 def test_a_damaged_checkpoint_is_named(data, tmp_path):
-    run = tmp_path / "run"
-    process = start(data, run)
-    wait_for_step(run, 20, process)
-    process.kill()
-    process.communicate()
+    run = killed(data, tmp_path / "run")
     (run / "checkpoint.ckpt").write_bytes(b"nonsense")
     code, _, err = finish(start(data, run, "--resume"))
     assert code == 2
@@ -204,11 +205,7 @@ def test_a_damaged_checkpoint_is_named(data, tmp_path):
 
 
 def test_a_checkpoint_of_another_model_is_named(data, tmp_path):
-    run = tmp_path / "run"
-    process = start(data, run)
-    wait_for_step(run, 20, process)
-    process.kill()
-    process.communicate()
+    run = killed(data, tmp_path / "run")
     checkpoint = torch.load(run / "checkpoint.ckpt", weights_only=True)
     checkpoint["state_dict"].popitem()
     torch.save(checkpoint, run / "checkpoint.ckpt")
