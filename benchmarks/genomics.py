@@ -27,7 +27,7 @@ import torch
 
 from genomes import genomes
 from pages import publish
-from tellapart.run import Run
+from tellapart.runs import Run
 from tellapart.systems import genomics
 from trainings import as_words, results, row, spread, took, train_all
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from memory import resident
 from tellapart import nt_xent
-from tellapart.encoders import ConvNet
+from tellapart.domains.pictures import ConvNet
 from tellapart.gradient_cache import chunked
 
 RESULT = Path(__file__).parent / "results" / "gradient_cache.md"

@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from tellapart import cli
-from tellapart.evaluation import Table, nodes
-from tellapart.graphs import study
+from tellapart.cli import main as cli
+from tellapart.domains.graphs import nodes, study
+from tellapart.evaluation import Table
 
 MEASURED = {
     "all": ("raw features", "untrained", "trained"),

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from formulas import blocks_without_diagonals
-from tellapart import cli
+from tellapart._engine import Terms
+from tellapart.cli import main as cli
+from tellapart.domains.pictures import Network, Study
 from tellapart.evaluation import Table, frozen
-from tellapart.partition import Terms
-from tellapart.pictures import Network, Study
 from tellapart.relations import same
 from tellapart.systems import moco, simclr
 

@@ -22,8 +22,7 @@ from torch import Tensor
 
 import fetch
 from formulas import blocks_without_diagonals
-from tellapart.data import PictureSet, load_pictures
-from tellapart.pictures import Form
+from tellapart.domains.pictures import Form, PictureSet, load_pictures
 from tellapart.systems import moco, simclr
 from vision import OPTIONS
 from vision_run import Projected

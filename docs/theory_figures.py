@@ -12,8 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from tellapart.theory import curves
-from tellapart.theory.curve import Curve, Line
+from tellapart.theory import Curve, Line, curves
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 

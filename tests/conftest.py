@@ -84,7 +84,7 @@ def visit(browser):
 def sequenced(tmp_path_factory):
     """A run on three tiny genomes, trained by the command line; few reads are measured and shown."""
     from tellapart.cli import main
-    from tellapart.genomes import measure, study
+    from tellapart.domains.genomes import measure, study
 
     folder = tmp_path_factory.mktemp("sequenced")
     with pytest.MonkeyPatch.context() as patch:

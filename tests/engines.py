@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from unittest.mock import patch
 
 import tellapart
-from tellapart.partition import stream
+from tellapart._engine import stream
 
 ENGINES = ("dense", "tiled", "tiled, keeping one tile", "tiled, keeping none")
 _BYTES = {"tiled": 2**30, "tiled, keeping one tile": 50, "tiled, keeping none": 0}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from tellapart import compat
+from tellapart._engine import engine
 from tellapart.compat import (
     InfoNCEPytorch,
     LightlyNTXentLoss,
@@ -23,7 +24,6 @@ from tellapart.compat import (
     OpenClipLoss,
     SentenceTransformersMNRL,
 )
-from tellapart.partition import engine
 from tellapart.relations import pairs
 from tests.engines import playing
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tellapart import InfoNCE, LearnedTemperature, info_nce, listed, nt_xent, other_views, paired, same
+from tellapart.domains.graphs import drop_features
 from tellapart.negatives import KeyQueue
 from tellapart.variants import debiased, hard_negatives, mil_nce
-from tellapart.views.features import drop_features
 from tests import oracle
 from tests.engines import ENGINES, playing
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tellapart.parser import build
+from tellapart.cli.parser import build
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

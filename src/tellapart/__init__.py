@@ -5,10 +5,10 @@ report live in subpackages that are imported when they are used.
 """
 
 from tellapart import variants
+from tellapart._engine import Terms
 from tellapart.distributed import check_distributed
 from tellapart.errors import InputError, options
 from tellapart.objective import InfoNCE, info_nce, info_nce_terms, nt_xent
-from tellapart.partition import Terms
 from tellapart.relations import Relation, dense, edges, everyone, gaussian, listed, other_views, paired, same, within
 from tellapart.scores import Bilinear
 from tellapart.temperature import LearnedTemperature

@@ -16,12 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
-from tellapart.errors import (
-    check_choice,
-    check_temperature,
-    requirement,
-)
-from tellapart.partition import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, evaluate_loss, state
+from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, evaluate_loss, state
+from tellapart.errors import check_choice, check_temperature, requirement
 from tellapart.relations import Relation, other_views, paired
 
 if TYPE_CHECKING:
@@ -30,6 +26,8 @@ if TYPE_CHECKING:
 
     from tellapart.scores import Score
     from tellapart.temperature import LearnedTemperature
+
+__all__ = ["Given", "InfoNCE", "Terms", "info_nce", "info_nce_terms", "nt_xent"]
 
 _MULTI_POSITIVE = ("out", "in")
 
@@ -252,7 +250,7 @@ def _together(group: ProcessGroup | None, check: Callable[..., None], *arguments
     if group is None:
         check(*arguments)
         return
-    from tellapart.partition.travel import Ring  # here, for a torch without distribution
+    from tellapart._engine.travel import Ring  # here, for a torch without distribution
 
     with Ring(group).together():
         check(*arguments)
@@ -271,6 +269,6 @@ def _check_views(views: tuple[Tensor, ...]) -> None:
 
 
 def _share_of(group: ProcessGroup, queries: Tensor, keys: Tensor, given: dict[str, Any]) -> LineUp:
-    from tellapart.partition import ring  # here, for a torch without distribution
+    from tellapart._engine import ring  # here, for a torch without distribution
 
     return ring.state_together(group, queries, keys, **given)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tellapart.diagnostics import batch_leakage
-from tellapart.encoders import SharedBatchNorm, share_batch_norm
+from tellapart.distributed import SharedBatchNorm, share_batch_norm
 
 GROUPS = torch.arange(60) % 3
 

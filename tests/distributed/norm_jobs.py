@@ -10,7 +10,7 @@ from torch import nn
 
 from tellapart import info_nce
 from tellapart.diagnostics import batch_leakage
-from tellapart.encoders import share_batch_norm
+from tellapart.distributed import share_batch_norm
 from tests.distributed.jobs import made, rows_of
 
 

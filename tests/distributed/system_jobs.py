@@ -9,11 +9,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from tellapart.data import Pairs, PictureSet
-from tellapart.data.translations import Translations
 from tellapart.distributed import gather, share
-from tellapart.pictures import Form
-from tellapart.sentences import Batch
+from tellapart.domains.pictures import Form, Pairs, PictureSet
+from tellapart.domains.text import Batch, Translations
 from tellapart.systems import bilingual, clip, genomics, moco, simclr
 from tests.distributed.jobs import rows_of
 from tests.tiny import (

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from tellapart import options
+from tellapart.domains.pictures import Form
 from tellapart.errors import memory_budget
-from tellapart.pictures import Form
 from tellapart.planning import LineUp, measure_encoder, measure_loss
 
 

@@ -9,13 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tellapart import InputError, info_nce, listed
-from tellapart.data import Pairs, PictureSet
-from tellapart.partition import memory
-from tellapart.partition.crowd import Crowd
-from tellapart.partition.engine import choose
-from tellapart.partition.line_up import state
-from tellapart.partition.stream import grid_for
-from tellapart.pictures import Form
+from tellapart._engine import memory, state
+from tellapart._engine.crowd import Crowd
+from tellapart._engine.engine import choose
+from tellapart._engine.stream import grid_for
+from tellapart.domains.pictures import Form, Pairs, PictureSet
 from tellapart.planning import EncoderSpeed, LineUp, LossSpeed, plan
 from tellapart.systems import clip, moco, simclr
 from tests.planning.peak import Peak

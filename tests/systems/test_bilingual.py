@@ -5,11 +5,9 @@ import pytest
 import torch
 
 from tellapart import InputError
-from tellapart.data.translations import Translations
-from tellapart.encoders import Ragged, WordPieces
-from tellapart.run import Run
-from tellapart.sentences import Batch, Reading, Study
-from tellapart.sentences.encoder import embed
+from tellapart.domains.text import Batch, Ragged, Reading, Study, Translations, WordPieces
+from tellapart.domains.text.encoder import embed
+from tellapart.runs import Run
 from tellapart.systems.bilingual import Bilingual, Config, masked, terms
 from tests import oracle
 from tests.tiny import SENTENCE_OPTIONS, TRANSFORMER_OPTIONS, translations, write_translations
@@ -91,7 +89,7 @@ def test_what_is_read_at_once_is_of_similar_lengths_and_all_is_read():
 
 @pytest.mark.parametrize("options", [SENTENCE_OPTIONS, TRANSFORMER_OPTIONS])
 def test_embeddings_are_of_length_one_and_each_sentences_own_in_any_order(options, monkeypatch):
-    monkeypatch.setattr("tellapart.sentences.encoder._TOKENS", 12)
+    monkeypatch.setattr("tellapart.domains.text.encoder._TOKENS", 12)
     encoder = make(**options).eval().encoder
     texts = [*SOURCES, "", "a bird and a cat and a dog and so on " * 3, *TARGETS]
     vectors = embed(encoder, texts)

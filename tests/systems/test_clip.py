@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tellapart import InputError
-from tellapart.data import Pairs, load_pairs
+from tellapart.domains.pictures import Pairs, load_pairs
 from tellapart.systems.clip import CLIP, Config, counterparts, terms
 from tests import oracle
 from tests.tiny import OPTIONS, write_pairs

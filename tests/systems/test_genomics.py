@@ -9,16 +9,13 @@ import pytest
 import torch
 
 from tellapart import InputError
-from tellapart.data import read_letters
-from tellapart.data.gallery import Gallery
-from tellapart.dna import decode, reverse_complement
-from tellapart.encoders import kmer_profile
-from tellapart.genomes import Loci, Reads, Study, measure
-from tellapart.run import Run
+from tellapart.domains.genomes import Loci, Reads, Study, kmer_profile, measure, read_letters
+from tellapart.domains.genomes.bases import decode, reverse_complement
+from tellapart.runs import Gallery, Run
 from tellapart.systems import genomics as system
 from tellapart.systems.genomics import Config, Genomics, ask, counterparts, terms
 from tests import oracle
-from tests.test_cli import fails, run
+from tests.cli.test_cli import fails, run
 from tests.tiny import GENOME_OPTIONS, genome_arguments, write_genomes
 
 

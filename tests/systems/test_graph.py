@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tellapart import InputError, nt_xent, options
-from tellapart.data.graphs import Part, Sampler, load_graph
+from tellapart.domains.graphs import Part, Sampler, load_graph
 from tellapart.systems.graph import Config, Model, counterparts, terms
 from tests import oracle
 from tests.planning.peak import Peak
@@ -66,7 +66,7 @@ def test_itself_among_both_views_is_graces_objective():
     torch.manual_seed(3)
     found = terms(model, part).loss().item()
     torch.manual_seed(3)
-    from tellapart.views import drop_from_graph
+    from tellapart.domains.graphs import drop_from_graph
 
     views = [drop_from_graph(part.features, part.edge_index, edge_rate=0.4, feature_rate=0.4) for _ in range(2)]
     u, v = (model.network(*view, 5).detach().double() for view in views)

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from tellapart import InputError
-from tellapart.data import load_pictures
-from tellapart.pictures import Form
+from tellapart.domains.pictures import Form, load_pictures
 from tellapart.systems.moco import Asked, Batch, Config, MoCo, after_step, ask, line_up, momentum_at, terms
 from tests import oracle
 from tests.tiny import MOCO_OPTIONS, write_patterns

@@ -10,9 +10,9 @@ from PIL import Image
 
 from tellapart import InputError
 from tellapart.cli import main
-from tellapart.data.gallery import Gallery
-from tellapart.pictures import Form, Network, PictureOptions
-from tests.test_cli import fails, run
+from tellapart.domains.pictures import Form, Network, PictureOptions
+from tellapart.runs import Gallery
+from tests.cli.test_cli import fails, run
 from tests.tiny import OPTIONS_OF, draw, patterns, picture_arguments, write_patterns
 
 SYSTEMS = sorted(OPTIONS_OF)
@@ -141,7 +141,7 @@ def test_a_backbone_and_chunks_train_too(capsys, tmp_path, system):
 
 
 def test_an_encoder_that_fails_with_pictures_of_that_size_is_named(monkeypatch):
-    from tellapart.encoders import Backbone
+    from tellapart.domains.pictures import Backbone
 
     def forward(_, pictures):
         if pictures.shape[-1] < 32:

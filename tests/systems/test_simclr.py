@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from tellapart import InputError
-from tellapart.data import load_pictures
-from tellapart.pictures import Form
+from tellapart.domains.pictures import Form, load_pictures
 from tellapart.systems.simclr import Config, SimCLR, terms
 from tests import oracle
 from tests.tiny import PICTURE_OPTIONS, write_patterns

@@ -12,7 +12,7 @@ from torch import nn
 from tellapart import InputError, LearnedTemperature, info_nce_terms
 from tellapart.diagnostics import effective_margin, training_warnings
 from tellapart.relations import listed, other_views, paired, same
-from tellapart.run import Run
+from tellapart.runs import Run
 from tellapart.training import Batches, TrainerOptions, panel
 from tellapart.training.fit import Another, Recipe, fit
 

@@ -14,7 +14,7 @@ import torch
 
 from tellapart import InputError
 from tellapart.files import atomic_write
-from tellapart.run import Run
+from tellapart.runs import Run
 from tests.tiny import arguments, write_pairs
 
 # Long enough to be hit in the middle, with checkpoints between which a kill loses steps.

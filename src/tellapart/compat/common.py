@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tellapart._engine import evaluate_binary, state
 from tellapart.errors import requirement
-from tellapart.partition import evaluate_binary, state
 from tellapart.relations import Relation
 from tellapart.scores import InnerProduct, cosine
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from tellapart._engine import REDUCTIONS, evaluate, state
 from tellapart.compat.common import pair_losses
 from tellapart.errors import check_choice, check_embeddings, check_temperature, requirement
 from tellapart.objective import info_nce
-from tellapart.partition import REDUCTIONS, evaluate, state
 from tellapart.relations import everyone, paired
 from tellapart.variants.options import reduced
 

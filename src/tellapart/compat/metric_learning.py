@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from tellapart._engine import evaluate, state
 from tellapart.compat.common import pair_losses
 from tellapart.errors import check_temperature, requirement
 from tellapart.objective import info_nce
-from tellapart.partition import evaluate, state
 from tellapart.relations import Relation, check_relation, paired, same
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from tellapart.relations.kinds import Ids
+    from tellapart.relations import Ids
 
 
 class MetricLearningNTXentLoss(nn.Module):

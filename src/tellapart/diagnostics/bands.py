@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tellapart.partition.precision import full_precision
+from tellapart._engine import full_precision
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tellapart._engine import dense, state
 from tellapart.objective import info_nce_terms
-from tellapart.partition import dense, state
 
 if TYPE_CHECKING:
     from typing import Unpack

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from tellapart.partition import evaluate, state
+from tellapart._engine import evaluate, state
 from tellapart.variants.options import negatives_only
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch.distributed import ProcessGroup
 
-    from tellapart.partition import LineUp, Terms
+    from tellapart._engine import LineUp, Terms
     from tellapart.variants.options import LineUpOptions
 
 
@@ -76,7 +76,7 @@ def effective_negatives(
 def _state(group: ProcessGroup | None, queries: Tensor, keys: Tensor, options: LineUpOptions) -> LineUp:
     if group is None:
         return state(queries, keys, **options)
-    from tellapart.partition import ring  # here, for a torch without distribution
+    from tellapart._engine import ring  # here, for a torch without distribution
 
     given: dict[str, Any] = {"score": "cosine", **options}
     return ring.state_together(group, queries, keys, **given)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tellapart._engine import state
 from tellapart.diagnostics.bands import bands
 from tellapart.diagnostics.hardness import log_negatives
 from tellapart.errors import requirement
 from tellapart.objective import info_nce_terms
-from tellapart.partition import state
 from tellapart.relations import Relation, listed, paired
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Bool, Float
 
-    from tellapart.partition import Terms
+    from tellapart.objective import Terms
     from tellapart.variants.options import LineUpOptions
 
 

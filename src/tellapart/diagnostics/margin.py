@@ -14,7 +14,7 @@ from tellapart.errors import requirement
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from tellapart.partition import Terms
+    from tellapart.objective import Terms
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ from tellapart.scores import unit
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
-    from tellapart.partition import Terms
-    from tellapart.relations.kinds import Ids
+    from tellapart.objective import Terms
+    from tellapart.relations import Ids
 
 
 class FalseNegatives(NamedTuple):

@@ -12,7 +12,17 @@ for embeddings and temperature alike, however unevenly the rows are divided. Nob
 what all have, and `check_distributed` says whether a loss keeps the promise.
 """
 
+from tellapart.distributed.batch_norm import SharedBatchNorm, share_batch_norm
 from tellapart.distributed.check import Verdict, check_distributed
 from tellapart.distributed.gather import gather, share, sum_over, world
 
-__all__ = ["Verdict", "check_distributed", "gather", "share", "sum_over", "world"]
+__all__ = [
+    "SharedBatchNorm",
+    "Verdict",
+    "check_distributed",
+    "gather",
+    "share",
+    "share_batch_norm",
+    "sum_over",
+    "world",
+]

@@ -10,9 +10,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from tellapart._engine.travel import Ring
 from tellapart.distributed.gather import world
 from tellapart.errors import requirement
-from tellapart.partition.travel import Ring
 
 
 class Verdict(NamedTuple):

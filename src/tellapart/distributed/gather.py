@@ -9,8 +9,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from tellapart._engine.travel import Ring
 from tellapart.errors import requirement
-from tellapart.partition.travel import Ring
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tellapart._engine import counterparts, evaluate, state
 from tellapart.errors import check_embeddings, requirement
-from tellapart.partition import evaluate, state
-from tellapart.partition.line_up import counterparts
-from tellapart.relations import Relation
-from tellapart.relations.kinds import check_size
+from tellapart.relations import Relation, check_size
 from tellapart.scores import unit
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from tellapart.relations.ranks import Ranks
+    from tellapart.relations import Ranks
 
 
 def alike(

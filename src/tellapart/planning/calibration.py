@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tellapart.errors import memory_budget, options
 
 if TYPE_CHECKING:
-    from tellapart.pictures import Form
+    from tellapart.domains.pictures import Form
     from tellapart.planning.line_ups import LineUp
 
 Clock = Callable[[], float]

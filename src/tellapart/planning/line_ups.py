@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from tellapart.errors import require_option
-from tellapart.objective import info_nce_terms
-from tellapart.partition import Terms
+from tellapart.objective import Terms, info_nce_terms
 from tellapart.relations import other_views, paired, same
 
 SYSTEMS = ("clip", "simclr", "moco")

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
+from tellapart.domains.pictures import Form, Network, PictureOptions
 from tellapart.errors import require_option
-from tellapart.pictures import Form, Network, PictureOptions
 from tellapart.planning.calibration import SECONDS, measure_encoder, measure_loss
 from tellapart.planning.line_ups import LineUp
 from tellapart.planning.plan import Plan, check, plan

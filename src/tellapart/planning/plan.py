@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tellapart._engine import memory
 from tellapart.diagnostics import planned_margin
 from tellapart.errors import require_option
-from tellapart.partition import memory
 from tellapart.planning.calibration import EncoderSpeed, LossSpeed
 from tellapart.planning.line_ups import LineUp
 

@@ -5,23 +5,33 @@ never from where a row happens to stand, and it is evaluated tile by tile or lis
 no n×m matrix exists unless somebody hands one in. Relations compose: `same(a) & ~paired()`.
 """
 
+from typing import TYPE_CHECKING
+
 from tellapart.relations.given import dense, edges
-from tellapart.relations.kinds import everyone, listed, other_views, paired, same
+from tellapart.relations.kinds import check_size, everyone, listed, other_views, paired, same, stretches
 from tellapart.relations.pairs import Pairs
-from tellapart.relations.relation import Relation, check_relation
+from tellapart.relations.ranks import Ranks
+from tellapart.relations.relation import Relation, check_relation, is_boolean
 from tellapart.relations.times import gaussian, within
+
+if TYPE_CHECKING:
+    from tellapart.relations.kinds import Ids as Ids
 
 __all__ = [
     "Pairs",
+    "Ranks",
     "Relation",
     "check_relation",
+    "check_size",
     "dense",
     "edges",
     "everyone",
     "gaussian",
+    "is_boolean",
     "listed",
     "other_views",
     "paired",
     "same",
+    "stretches",
     "within",
 ]

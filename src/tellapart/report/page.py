@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from plotly.offline import get_plotlyjs
 
-from tellapart.data.gallery import Gallery
 from tellapart.diagnostics import training_warnings
 from tellapart.evaluation import Table
 from tellapart.pages import write_page
 from tellapart.report import figures
 from tellapart.report.panel import gauges
 from tellapart.report.shown import Shown
+from tellapart.runs import Gallery
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from tellapart.run import Run
+    from tellapart.runs import Run
 
 _N_QUERIES, _N_FOUND = 9, 5
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tellapart.data import text_id
+from tellapart.domains.held_out import text_id
 from tellapart.relations import everyone, paired, same
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
-    from tellapart.data.gallery import Gallery
     from tellapart.relations import Relation
+    from tellapart.runs import Gallery
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from tellapart.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tellapart.data.gallery import Embeddings, Hit
     from tellapart.evaluation import Table
-    from tellapart.run import Run
+    from tellapart.runs import Embeddings, Hit, Run
     from tellapart.training import TrainerOptions
 
 NAMES = ("clip", "simclr", "moco", "graph", "genomics", "bilingual")

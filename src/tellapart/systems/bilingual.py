@@ -28,13 +28,11 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from tellapart.distributed import world
-from tellapart.encoders import Transformer
+from tellapart.domains.text import Bag, Batch, Reading, SentenceOptions, Study, Transformer, Uses, make_encoder
 from tellapart.errors import require_option
-from tellapart.objective import info_nce_terms
-from tellapart.partition import Terms
+from tellapart.objective import Terms, info_nce_terms
 from tellapart.relations import Relation, same
-from tellapart.run import Run, is_first_process
-from tellapart.sentences import Bag, Batch, Reading, SentenceOptions, Study, Uses, make_encoder
+from tellapart.runs import Run, is_first_process
 from tellapart.temperature import LearnedTemperature
 from tellapart.training import Batches, TrainerOptions
 

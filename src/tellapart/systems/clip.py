@@ -22,20 +22,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from tellapart.data import Pairs, load_items, load_pairs, split
-from tellapart.data.gallery import Embeddings, Gallery, Hit, thumbnails
 from tellapart.distributed import world
-from tellapart.encoders import ConvNet, NgramBag
+from tellapart.domains.pictures import ConvNet, Pairs, jitter, load_items, load_pairs, split
+from tellapart.domains.text import NgramBag
 from tellapart.errors import require_option
 from tellapart.evaluation import Table, both_ways
-from tellapart.objective import info_nce_terms
-from tellapart.partition import Terms
+from tellapart.objective import Terms, info_nce_terms
 from tellapart.relations import Relation, same
-from tellapart.run import Run, is_first_process
+from tellapart.runs import Embeddings, Gallery, Hit, Run, is_first_process, thumbnails
 from tellapart.scores import unit
 from tellapart.temperature import LearnedTemperature
 from tellapart.training import Batches, TrainerOptions, check_training, name_from_root, timed
-from tellapart.views import jitter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,14 +25,12 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from tellapart.distributed import world
-from tellapart.encoders import DilatedConv, share_batch_norm
+from tellapart.distributed import share_batch_norm, world
+from tellapart.domains.genomes import DilatedConv, GenomeOptions, Loci, Reads, Study, Uses, read_twice
 from tellapart.errors import require_option
-from tellapart.genomes import GenomeOptions, Loci, Reads, Study, Uses, read_twice
-from tellapart.objective import info_nce_terms
-from tellapart.partition import Terms
+from tellapart.objective import Terms, info_nce_terms
 from tellapart.relations import Relation, paired, same, within
-from tellapart.run import Run, is_first_process
+from tellapart.runs import Run, is_first_process
 from tellapart.scores import unit
 from tellapart.training import TrainerOptions, timed
 

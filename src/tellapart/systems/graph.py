@@ -27,15 +27,12 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import nn
 
-from tellapart.data.graphs import Part, Sampler
+from tellapart.domains.graphs import GraphOptions, Network, Part, Sampler, Study, Uses, drop_from_graph
 from tellapart.errors import require_option
-from tellapart.graphs import GraphOptions, Network, Study, Uses
-from tellapart.objective import info_nce_terms
-from tellapart.partition import Terms
+from tellapart.objective import Terms, info_nce_terms
 from tellapart.relations import Relation, edges, other_views, paired
-from tellapart.run import Run, is_first_process
+from tellapart.runs import Run, is_first_process
 from tellapart.training import Batches, TrainerOptions, timed
-from tellapart.views import drop_from_graph
 
 if TYPE_CHECKING:
     from jaxtyping import Int

@@ -28,16 +28,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from tellapart import pictures
-from tellapart.data import PictureSet
 from tellapart.distributed import gather, share, world
+from tellapart.domains import pictures
+from tellapart.domains.pictures import Form, Network, PictureOptions, PictureSet, Study
 from tellapart.errors import require_option
 from tellapart.negatives import KeyQueue
-from tellapart.objective import info_nce_terms
-from tellapart.partition import Terms
-from tellapart.pictures import Form, Network, PictureOptions, Study
+from tellapart.objective import Terms, info_nce_terms
 from tellapart.relations import Relation, paired, same
-from tellapart.run import Run, is_first_process
+from tellapart.runs import Run, is_first_process
 from tellapart.training import TrainerOptions
 
 if TYPE_CHECKING:

@@ -24,15 +24,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from tellapart import pictures
-from tellapart.data import PictureSet
 from tellapart.distributed import world
+from tellapart.domains import pictures
+from tellapart.domains.pictures import Form, Network, PictureOptions, PictureSet, Study
 from tellapart.errors import require_option
-from tellapart.objective import info_nce_terms
-from tellapart.partition import Terms
-from tellapart.pictures import Form, Network, PictureOptions, Study
+from tellapart.objective import Terms, info_nce_terms
 from tellapart.relations import other_views, paired
-from tellapart.run import Run, is_first_process
+from tellapart.runs import Run, is_first_process
 from tellapart.training import TrainerOptions
 
 if TYPE_CHECKING:

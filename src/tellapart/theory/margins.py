@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from tellapart.diagnostics import effective_margin, hinge, hinge_error, planned_margin
-from tellapart.objective import info_nce_terms
-from tellapart.partition import Terms
+from tellapart.objective import Terms, info_nce_terms
 from tellapart.relations import paired
 from tellapart.theory.curve import Curve, measured, theory
 

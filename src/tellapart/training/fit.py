@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from tellapart.errors import InputError, NotFiniteError, cannot_write, requirement
-from tellapart.partition import Terms
-from tellapart.run import Run, is_first_process
+from tellapart.objective import Terms
+from tellapart.runs import Run, is_first_process
 from tellapart.training.batches import Batches
 from tellapart.training.checkpoints import AtomicCheckpoints
 from tellapart.training.loader import Opaque, Steps

@@ -50,7 +50,7 @@ from tellapart.temperature import LearnedTemperature
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-    from tellapart.partition import Given, Terms
+    from tellapart.objective import Given, Terms
     from tellapart.relations import Pairs
 
 _EVERY = 50

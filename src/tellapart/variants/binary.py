@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tellapart._engine import check_per_candidate, evaluate_binary, state
 from tellapart.errors import check_embeddings, requirement
-from tellapart.partition import evaluate_binary, state
-from tellapart.partition.line_up import check_per_candidate
 from tellapart.relations import Relation
 from tellapart.scores import Score
 from tellapart.variants.options import n_candidates, reduced

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tellapart._engine import TEMPERATURE, Terms, check_per_candidate, evaluate, state
 from tellapart.errors import check_temperature, requirement
 from tellapart.objective import info_nce
-from tellapart.partition import Terms, evaluate, state
-from tellapart.partition.line_up import TEMPERATURE, check_per_candidate
 from tellapart.relations import Relation
 from tellapart.variants.options import (
     LineUpOptions,

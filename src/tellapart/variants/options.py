@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 from torch import Tensor
 
+from tellapart._engine import REDUCTIONS, Terms, counterparts, evaluate, state
 from tellapart.errors import check_choice, requirement
-from tellapart.partition import REDUCTIONS, Terms, evaluate, state
-from tellapart.partition.line_up import counterparts
-from tellapart.relations import Relation, check_relation
-from tellapart.relations.relation import is_boolean
+from tellapart.relations import Relation, check_relation, is_boolean
 from tellapart.scores import Score
 
 if TYPE_CHECKING:

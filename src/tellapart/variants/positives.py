@@ -8,27 +8,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tellapart._engine import Terms, counterparts, evaluate, log_add, segment_logsumexp, state
 from tellapart.errors import requirement
 from tellapart.objective import info_nce
-from tellapart.partition import Terms, evaluate, state
-from tellapart.partition.line_up import counterparts
-from tellapart.partition.segments import log_add, segment_logsumexp
 from tellapart.relations import Relation, everyone, paired, same
-from tellapart.variants.options import (
-    LineUpOptions,
-    Options,
-    check_between,
-    counted_once,
-    decoupled_terms,
-    reduced,
-)
+from tellapart.variants.options import LineUpOptions, Options, check_between, counted_once, decoupled_terms, reduced
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from jaxtyping import Float
 
-    from tellapart.relations.kinds import Ids
+    from tellapart.relations import Ids
 
 
 def sup_con(

@@ -1,0 +1,223 @@
+"""The problem every engine solves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from tellapart import scores
+from tellapart._engine.precision import full_precision
+from tellapart.errors import check_embeddings, check_finite, check_temperature, check_vectors, requirement
+from tellapart.relations import Relation, check_relation, paired
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from tellapart._engine.travel import Ring
+    from tellapart.scores import InnerProduct, Score
+
+
+TEMPERATURE = 0.07
+_PRECISE = (torch.float32, torch.float64)
+
+
+@dataclass(eq=False, slots=True)
+class LineUp:
+    """Who asks, who stands in the line-up, and who is whose counterpart.
+
+    The logits are one product, `S = scale · queries keysᵀ`: biases, and temperatures of several queries, are
+    folded into the two.
+    The first `n_keys` keys can be positives and, in the symmetric loss, ask in turn; those behind them,
+    and those of `mined`, are negatives of queries only. A positive's logit is lowered by `penalty`.
+    """
+
+    queries: Float[Tensor, "n e"]
+    keys: Float[Tensor, "c e"]
+    scale: float | Float[Tensor, ""]
+    n_keys: int
+    positives: Relation
+    exclude: Relation | None
+    penalty: Float[Tensor, ""] | Float[Tensor, " n"] | None
+    mined: Float[Tensor, "n k"] | None
+    """Logits of negatives chosen for each query separately."""
+    mirrored: bool
+    """Whether `S_ij = S_ji`, and so are the relations: one half of the matrix tells all."""
+    ring: Ring | None = None
+    """The processes that share the line-up, if there are several; all else is this one's share."""
+
+    def scaled_queries(self) -> Float[Tensor, "n e"]:
+        """Queries whose products with the keys are the logits."""
+        return self.queries * self.scale
+
+    def logits(self) -> Float[Tensor, "n c"]:
+        """The whole matrix S, those mined not among it."""
+        return self.scaled_queries() @ self.keys.T
+
+
+@full_precision
+def state(
+    queries: Tensor,
+    keys: Tensor,
+    *,
+    positives: Relation | None = None,
+    exclude: Relation | None = None,
+    negatives: Tensor | None = None,
+    temperature: float | Tensor = TEMPERATURE,
+    score: str | Score = "cosine",
+    key_bias: Tensor | None = None,
+    margin: float = 0.0,
+    ring: Ring | None = None,
+) -> LineUp:
+    """Check the arguments of `info_nce` and state the line-up they describe, in float32 at least.
+
+    In a `ring` of processes they are one's own share, which may be empty.
+
+    Raises:
+        TypeError: embeddings that are not floating-point, or of different dtypes; no relation where one is due.
+        ValueError: shapes that do not fit, τ ≤ 0, values that are not finite.
+
+    >>> line_up = state(torch.eye(2), torch.eye(2), temperature=0.5)
+    >>> (line_up.scaled_queries() @ line_up.keys.T).tolist()
+    [[2.0, 0.0], [0.0, 2.0]]
+    """
+    score = scores.resolve(score)
+    # The cosine sees from the lengths whether the vectors are finite.
+    check = check_vectors if score is scores.cosine else check_embeddings
+    check("queries", queries, empty=ring is not None)
+    if keys is not queries:
+        check("keys", keys, empty=ring is not None)
+    check_temperature(temperature, n := queries.shape[0])
+    m = keys.shape[0]
+    if not 0 <= margin < float("inf"):
+        raise ValueError(requirement("margin", "be finite and at least 0", margin))
+    positives = counterparts(positives, n, m)
+    if exclude is not None:
+        check_relation("exclude", exclude, n, m)
+    alone = keys is queries
+    if queries.dtype != keys.dtype:
+        raise TypeError(requirement("keys", f"have the queries' dtype, {queries.dtype}", keys.dtype))
+    if queries.dtype not in _PRECISE:
+        queries, keys = queries.float(), keys.float()
+        keys = queries if alone else keys
+    scale = 1 / (temperature.to(queries) if isinstance(temperature, Tensor) else temperature)
+    mined = None
+    if negatives is not None:
+        keys, mined = _met(queries, keys, negatives, score)
+        mined = None if mined is None else mined * _column(scale)
+    if not alone and not isinstance(score, nn.Module):
+        _same_width("keys", keys, queries)
+    if key_bias is not None:
+        check_per_candidate("key_bias", key_bias, len(keys))
+        key_bias = key_bias.to(queries.dtype)
+    product = score(queries, keys)
+    folded = _folded(product, scale, key_bias)
+    return LineUp(
+        *folded,
+        n_keys=m,
+        positives=positives,
+        exclude=exclude,
+        penalty=_penalty(margin, scale, queries),
+        mined=mined,
+        mirrored=keys is queries
+        and scores.is_mirrored(score)
+        and not (isinstance(scale, Tensor) and scale.ndim)
+        and key_bias is None
+        and positives.symmetric
+        and (exclude is None or exclude.symmetric),
+        ring=ring,
+    )
+
+
+def _met(queries: Tensor, keys: Tensor, negatives: Tensor, score: Score) -> tuple[Tensor, Tensor | None]:
+    """The keys with the shared negatives behind them, and each query's scores with negatives of its own."""
+    check_embeddings("negatives", negatives, dims=(2, 3))
+    negatives = _same_width("negatives", negatives.to(keys.dtype), keys)
+    if negatives.ndim == 2:
+        return torch.cat([keys, negatives]), None
+    if len(negatives) != len(queries):
+        must = f"hold one set for each of the {len(queries)} queries"
+        raise ValueError(requirement("negatives", must, len(negatives)))
+    return keys, _mined_scores(score, queries, negatives)
+
+
+def counterparts(positives: Relation | None, n: int, m: int) -> Relation:
+    """The positives of n queries among m keys, by default each query's key of the same number.
+
+    Raises:
+        TypeError: not a relation.
+        ValueError: a relation of another size, or by default fewer keys than queries.
+
+    >>> counterparts(None, 2, 2).tile(slice(0, 1), slice(0, 2)).tolist()
+    [[True, False]]
+    """
+    if positives is not None:
+        check_relation("positives", positives, n, m)
+    elif m < n:
+        raise ValueError(requirement("keys", f"hold a counterpart for each of the {n} queries", f"{m} rows"))
+    return paired() if positives is None else positives
+
+
+def check_per_candidate(parameter: str, values: object, n_candidates: int) -> None:
+    """Raise unless `values` is a tensor with one finite number per key and shared negative.
+
+    >>> check_per_candidate("key_bias", torch.zeros(3), 3)
+    """
+    if not isinstance(values, torch.Tensor):
+        raise TypeError(requirement(parameter, "be a tensor", type(values).__name__))
+    if values.shape != (n_candidates,):
+        must = f"have one entry per key and shared negative, ({n_candidates},)"
+        raise ValueError(requirement(parameter, must, f"shape {tuple(values.shape)}"))
+    check_finite(parameter, values)
+
+
+def _folded(
+    product: InnerProduct, scale: float | Tensor, key_bias: Tensor | None
+) -> tuple[Tensor, Tensor, float | Tensor]:
+    """Vectors whose product, times one scale, is `scale_i (q_i·k_j + a_i + b_j) + key_bias_j`: each addend a column."""
+    if product.query_bias is None and product.key_bias is None and key_bias is None:
+        if isinstance(scale, Tensor) and scale.ndim:
+            return product.queries * scale[:, None], product.keys, 1.0
+        return product.queries, product.keys, scale
+    scale = _column(scale)
+    queries, keys = [product.queries * scale], [product.keys]
+    ones = torch.ones_like(product.queries[:, :1]), torch.ones_like(product.keys[:, :1])
+    if product.query_bias is not None:
+        queries.append(product.query_bias[:, None] * scale)
+        keys.append(ones[1])
+    if product.key_bias is not None:
+        queries.append(ones[0] * scale)
+        keys.append(product.key_bias[:, None])
+    if key_bias is not None:
+        queries.append(ones[0])
+        keys.append(key_bias[:, None])
+    return torch.cat(queries, dim=1), torch.cat(keys, dim=1), 1.0
+
+
+def _penalty(margin: float, scale: float | Tensor, like: Tensor) -> Tensor | None:
+    if not margin:
+        return None
+    return margin * scale if isinstance(scale, Tensor) else like.new_full((), margin * scale)
+
+
+def _column(scale: float | Tensor) -> float | Tensor:
+    """One number, or one number a row."""
+    return scale[:, None] if isinstance(scale, Tensor) and scale.ndim else scale
+
+
+def _same_width(parameter: str, value: Tensor, other: Tensor) -> Tensor:
+    if value.shape[-1] != other.shape[-1]:
+        raise ValueError(requirement(parameter, f"have {other.shape[-1]} columns, as what it meets", value.shape[-1]))
+    return value
+
+
+def _mined_scores(score: Score, queries: Tensor, negatives: Tensor) -> Tensor:
+    """Scores `(n, k)` of each query with its own negatives `(n, k, d)`."""
+    n, k, _ = negatives.shape
+    form = score(queries, negatives.flatten(0, 1))
+    result = torch.einsum("nd,nkd->nk", form.queries, form.keys.unflatten(0, (n, k)))
+    if form.query_bias is not None:
+        result = result + form.query_bias[:, None]
+    return result if form.key_bias is None else result + form.key_bias.unflatten(0, (n, k))

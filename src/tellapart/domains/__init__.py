@@ -1,0 +1,1 @@
+"""What systems are about: one folder a domain, with its loaders, views, encoders, options and evaluation."""

@@ -1,0 +1,67 @@
+"""Sequences of any lengths, embedded as they are read: in batches of similar lengths, so that little is padded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from tellapart.domains.genomes.bases import padded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from jaxtyping import Float
+
+    from tellapart.domains.genomes.fastx import Record
+
+Encode = Callable[[Tensor], Tensor]
+"""Reads `UInt8[Tensor, "n length"]` to embeddings `Float[Tensor, "n d"]`."""
+
+_AT_ONCE, _BASES = 2**13, 2**16
+
+
+def embed_records(records: Iterable[Record], encode: Encode) -> tuple[list[str], Float[Tensor, "n d"]]:
+    """Names and embeddings of sequences, in their order; of the sequences a few thousand are held at a time."""
+    names: list[str] = []
+    vectors: list[Tensor] = []
+    for some in _groups(records):
+        names += [record.name for record in some]
+        made: list[tuple[list[int], Tensor]] = []
+        for rows in of_similar_length([len(record.bases) for record in some], _BASES):
+            made.append((rows, encode(padded([some[row].bases for row in rows]))))
+        order = torch.tensor([row for rows, _ in made for row in rows])
+        vectors.append(torch.cat([part for _, part in made])[order.argsort()])
+    return names, torch.cat(vectors)
+
+
+def of_similar_length(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """The rows in batches, the shortest first, of at most `most` bases each with their padding, or of a single row.
+
+    >>> list(of_similar_length([90, 30, 20, 31], most=70))
+    [[2, 1], [3], [0]]
+    """
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and (len(batch) + 1) * lengths[row] > most:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _groups(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """As many records at a time as fit into memory, and enough to find some of similar length."""
+    some: list[Record] = []
+    n_bases = 0
+    for record in records:
+        some.append(record)
+        n_bases += len(record.bases)
+        if len(some) == _AT_ONCE or n_bases >= _AT_ONCE * 2**10:
+            yield some
+            some, n_bases = [], 0
+    if some:
+        yield some

@@ -1,0 +1,145 @@
+"""How good embeddings of reads are: do they tell the species, and do they find another read of the neighbourhood?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from tellapart.domains.genomes.bases import reverse_complement
+from tellapart.domains.genomes.invariance import relative_distance
+from tellapart.domains.genomes.kmers import kmer_profile
+from tellapart.domains.genomes.views import from_either_strand, neighbours, sequenced, simulate
+from tellapart.evaluation import Table, clustering, density_clustering, found_by, nearest_neighbours
+from tellapart.relations import same, within
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, UInt8
+    from torch import Tensor
+
+    from tellapart.domains.genomes.buckets import Encode
+    from tellapart.domains.genomes.options import GenomeOptions
+    from tellapart.domains.genomes.sequences import Regions
+
+    Labelled = tuple[UInt8[Tensor, "n length"], Int[Tensor, " n"]]
+
+LENGTHS = (150, 500, 2000)
+_MOST_READS, _OF_A_LABEL, _K = 4000, 500, 15
+
+
+def species_told(known: Regions, asked: Regions, encoders: dict[str, Encode], options: GenomeOptions) -> Table:
+    """A table of how well labels can be told from reads of three lengths: guessing, composition, then each encoder.
+
+    As many reads of each label, with the options' errors and from either strand. Labels of which less than
+    half is in regions as long as a read are left out; if no length is left, the longest possible takes their place.
+
+    Args:
+        known: regions whose reads' labels are given.
+        asked: regions whose reads' labels are to be told.
+        encoders: for each one's name, a function of reads.
+        options: errors and seed.
+    """
+    n_labels = len(known.classes)
+    limits = torch.tensor([min(_n50(part, label) for part in (known, asked)) for label in range(n_labels)])
+    longest = int(limits.sort(descending=True).values[1])  # of two labels at the least
+    rows: list[list[str | float]] = []
+    for length in [length for length in LENGTHS if length <= longest] or [longest]:
+        labels = (limits >= length).nonzero().flatten()
+        n = min(_OF_A_LABEL, -(-_MOST_READS // len(labels)))
+        train, test = (_labelled(part, labels, n, length, options, i) for i, part in enumerate((known, asked)))
+        rows.append([f"{length} bases", "chance", 1 / len(labels), 0.0, 0.0, "", ""])
+        compared = _compositions(train[0]) | encoders
+        rows += [["", name, *_figures(encode, train, test)] for name, encode in compared.items()]
+    title = f"Which of {n_labels} labels a read has that training never saw, of {_OF_A_LABEL} reads of each at most"
+    header = ["", "", f"{_K}-NN", "k-means ARI", "HDBSCAN ARI", "clustered", "strands"]
+    return Table(title, header, rows, ["", "", *(".3f" for _ in header[2:])], _NOTES)
+
+
+def places_found(asked: Regions, encoders: dict[str, Encode], options: GenomeOptions) -> Table:
+    """A table of whether a read finds another of its neighbourhood, as training has it, among those of all places.
+
+    Args:
+        asked: the regions that reads are taken from.
+        encoders: for each one's name, a function of reads.
+        options: the reads' length and errors, the window of a neighbourhood, and the seed.
+    """
+    n = min(_MOST_READS // 4, len(asked) * 50)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        row = torch.multinomial(asked.lengths().double(), n, replacement=True)
+        start, stop, sequence = asked.start[row], asked.stop[row], asked.sequence[row]
+        both = neighbours(start, stop, torch.rand(n, dtype=torch.float64), options.read_length, options.window)
+        errors = {"error_rate": options.error_rate, "indels": options.indels}
+        queries, keys = (from_either_strand(sequenced(asked.bases, places, stop, **errors)) for places in both)
+    near = within(both[0].begin, both[1].begin, max(options.window, options.read_length // 2))
+    encoders = {"canonical 4-mers": kmer_profile} | encoders
+    models = {name: (encode(queries), encode(keys)) for name, encode in encoders.items()}
+    title = f"Retrieval of {n} held-out reads by others of the same neighbourhoods"
+    return found_by(same(sequence) & near, models, title)
+
+
+def _n50(regions: Regions, label: int) -> int:
+    """Half of a label's bases are in regions of this length at least: there are enough to take reads from."""
+    lengths = regions.lengths()[regions.label == label].sort(descending=True).values
+    return int(lengths[(2 * lengths.cumsum(0) < lengths.sum()).sum()]) if len(lengths) else 0
+
+
+def _labelled(part: Regions, labels: Tensor, n: int, length: int, options: GenomeOptions, salt: int) -> Labelled:
+    made = []
+    for label in labels:
+        regions = part.rows(part.label == label)
+        simulated = simulate(
+            part.bases,
+            regions.start,
+            regions.stop,
+            n,
+            length,
+            error_rate=options.error_rate,
+            indels=options.indels,
+            seed=2 * options.seed + salt,
+        )
+        made.append(simulated.reads)
+    return torch.cat(made), labels.repeat_interleave(n)
+
+
+def _figures(encode: Encode, train: Labelled, test: Labelled) -> list[str | float]:
+    (known, known_labels), (reads, labels) = train, test
+    vectors = encode(reads)
+    near = nearest_neighbours(encode(known), known_labels, vectors, k=min(_K, len(known)))
+    groups, dense = clustering(vectors, labels), density_clustering(vectors, labels)
+    strands = relative_distance(vectors, encode(reverse_complement(reads)))
+    return [(near == labels).double().mean().item(), groups.ari, dense.ari, dense.clustered, strands]
+
+
+def _compositions(known: UInt8[Tensor, "n length"]) -> dict[str, Encode]:
+    return {
+        "canonical 4-mers": kmer_profile,
+        "their square roots": _square_roots,
+        "4-mers, standardised": _standardised(known),
+    }
+
+
+def _standardised(known: UInt8[Tensor, "n length"]) -> Encode:
+    """Frequencies less their means among the known reads, divided by their deviations where they have any."""
+    profile = kmer_profile(known)
+    mean, deviation = profile.mean(dim=0), profile.std(dim=0, correction=0)
+    deviation = deviation.where(deviation > 0, 1)
+    return lambda reads: (kmer_profile(reads) - mean) / deviation
+
+
+def _square_roots(reads: UInt8[Tensor, "n length"]) -> Float[Tensor, "n words"]:
+    # Their distance is Hellinger's: rare words count for more than in that of the frequencies.
+    return kmer_profile(reads).sqrt()
+
+
+_NOTES = [
+    f"{_K}-NN: the share of the reads whose label is the one that the {_K} most similar reads of known label vote for, "
+    "the more similar the louder. In `evaluate` on the run's own data those are of the regions that were trained on.",
+    "ARI: agreement with the labels of groups formed without them, by k-means, which is told their number, and by "
+    "HDBSCAN, which is not. 1: the groups are the labels; 0: as by chance. What HDBSCAN leaves out stands alone; "
+    "clustered: the share that it does not leave out.",
+    "4-mers, standardised: each frequency less its mean among the reads of known label, divided by its deviation "
+    "there. Untrained: the network before training, whose batch norm has seen no reads and takes nothing away.",
+    "Strands: how far a read's embedding lies from that of its reverse complement, in units of the mean distance "
+    "between reads.",
+]

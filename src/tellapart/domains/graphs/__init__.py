@@ -1,0 +1,32 @@
+"""Graphs: edge lists, GraphML and saved Data, edge-dropped views, graph networks, node and link evaluation."""
+
+from tellapart.domains.graphs.graph import UNKNOWN, Graph
+from tellapart.domains.graphs.graph_net import GraphNet
+from tellapart.domains.graphs.links import link_auc, unlinked_pairs
+from tellapart.domains.graphs.load import load_graph
+from tellapart.domains.graphs.measure import Questions, nodes
+from tellapart.domains.graphs.network import Network
+from tellapart.domains.graphs.options import GraphOptions
+from tellapart.domains.graphs.sample import Part, Sampler
+from tellapart.domains.graphs.study import Study
+from tellapart.domains.graphs.use import Uses
+from tellapart.domains.graphs.views import drop_features, drop_from_graph
+
+__all__ = [
+    "UNKNOWN",
+    "Graph",
+    "GraphNet",
+    "GraphOptions",
+    "Network",
+    "Part",
+    "Questions",
+    "Sampler",
+    "Study",
+    "Uses",
+    "drop_features",
+    "drop_from_graph",
+    "link_auc",
+    "load_graph",
+    "nodes",
+    "unlinked_pairs",
+]

@@ -1,0 +1,32 @@
+"""From what a person names on the command line to a graph."""
+
+from __future__ import annotations
+
+from tellapart.domains.graphs.edge_list import read_edge_list
+from tellapart.domains.graphs.graph import Graph
+from tellapart.domains.graphs.graphml import read_graphml
+from tellapart.domains.graphs.saved import read_saved
+from tellapart.errors import InputError, existing
+
+_SAVED = (".pt", ".pth")
+
+
+def load_graph(source: str, words: int) -> Graph:
+    """Load a graph.
+
+    Args:
+        source: a folder with the tables `nodes` and `edges`, a GraphML file, or a saved `Data` of torch_geometric.
+        words: the features that the words of nodes' texts become.
+
+    Raises:
+        InputError: the source is missing or broken; it names the place.
+    """
+    path = existing(source)
+    if path.is_dir():
+        return read_edge_list(path, words)
+    if path.suffix.lower() == ".graphml":
+        return read_graphml(path, words)
+    if path.suffix.lower() in _SAVED:
+        return read_saved(path)
+    kinds = "a folder with nodes.csv and edges.csv, a .graphml file, or a .pt file with a Data of torch_geometric"
+    raise InputError(f"{source}: no graph that can be read. Give {kinds}.")

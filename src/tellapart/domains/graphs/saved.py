@@ -1,0 +1,136 @@
+"""Graphs that torch_geometric's users saved with `torch.save`: read without running anything in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import serialization
+
+from tellapart.domains.graphs.graph import Graph, make_graph
+from tellapart.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+# What a saved `Data` is made of. None of it is imported: each is read as a `_Shell`.
+_CLASSES = (
+    "torch_geometric.data.data.Data",
+    "torch_geometric.data.data.DataEdgeAttr",
+    "torch_geometric.data.data.DataTensorAttr",
+    "torch_geometric.data.storage.GlobalStorage",
+)
+_REMEDY = "Save a torch_geometric Data, or a dict, with x, edge_index and y"
+
+
+class _Shell:
+    """Stands for an object of a saved file: keeps its state, and does nothing."""
+
+    def __init__(self, *_: object) -> None:
+        self.state: Any = {}
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+def read_saved(path: Path) -> Graph:
+    """The graph of a saved `Data`, or of a dict, of the tensors `x`, `edge_index` and perhaps `y`.
+
+    A list `names` of texts, if there is one, says what the nodes are called; otherwise they are by their number.
+
+    Raises:
+        InputError: damaged, or something else in it; tensors or names that do not fit, a name of two nodes, an edge
+            that names a node that is not there, no edge between two different nodes.
+    """
+    parts = _parts(path)
+    features, edges, labels = (parts.get(name) for name in ("x", "edge_index", "y"))
+    if not isinstance(features, torch.Tensor) or not isinstance(edges, torch.Tensor):
+        missing = "x" if not isinstance(features, torch.Tensor) else "edge_index"
+        raise InputError(f"{path}: holds no tensor {missing}. {_REMEDY}.")
+    features = _features(features, path)
+    n = len(features)
+    names = _names(parts.get("names"), n, path)
+    return make_graph(str(path), names, features, _edges(edges, n, path), _labels(labels, n, path))
+
+
+def _parts(path: Path) -> dict[str, Any]:
+    try:
+        with _shells_only():
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+        raise InputError(f"{path}: damaged, or holds more than tensors and plain data. {_REMEDY}.") from error
+    if isinstance(content, tuple) and content:  # what an InMemoryDataset saves: its content and where graphs begin
+        content = content[0]
+    if isinstance(content, _Shell):
+        store = content.state.get("_store") if isinstance(content.state, dict) else None
+        content = store.state.get("_mapping") if isinstance(store, _Shell) and isinstance(store.state, dict) else None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no graph. {_REMEDY}.")
+    return content
+
+
+@contextmanager
+def _shells_only() -> Iterator[None]:
+    """Let a saved file name these classes and no others; importing torch_geometric allows its own, which would run."""
+    allowed = serialization.get_safe_globals()
+    serialization.clear_safe_globals()
+    shells: list[Any] = [(type(name.rsplit(".")[-1], (_Shell,), {}), name) for name in _CLASSES]
+    try:
+        with serialization.safe_globals(shells):
+            yield
+    finally:
+        serialization.add_safe_globals(allowed)
+
+
+def _names(names: Any, n: int, path: Path) -> list[str]:
+    if names is None:
+        return [str(row) for row in range(n)]
+    if not isinstance(names, list) or len(names) != n or not all(isinstance(name, str) for name in names):
+        raise InputError(f"{path}: names must be a list of {n} texts, one for each node. Correct or remove it.")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InputError(f"{path}: the node {twice[0]!r} stands there twice. Rename one of the two.")
+    return names
+
+
+def _features(features: Tensor, path: Path) -> Float[Tensor, "n d"]:
+    if features.layout != torch.strided:
+        features = features.to_sparse_coo().coalesce()
+    if features.ndim != 2 or 0 in features.shape:
+        raise InputError(f"{path}: x has shape {tuple(features.shape)}. It must be (nodes, features).")
+    if features.is_complex():
+        raise InputError(f"{path}: x has type {features.dtype}. It must hold real numbers.")
+    features = features.float()
+    values = features.values() if features.is_sparse else features
+    if not bool(values.isfinite().all()):
+        raise InputError(f"{path}: x holds numbers that are not finite. Correct or remove them.")
+    return features
+
+
+def _edges(edges: Tensor, n: int, path: Path) -> Int[Tensor, "2 e"]:
+    if edges.ndim != 2 or len(edges) != 2 or edges.layout != torch.strided:
+        raise InputError(f"{path}: edge_index has shape {tuple(edges.shape)}. It must be (2, edges), and dense.")
+    if edges.is_floating_point() or edges.is_complex() or edges.dtype == torch.bool:
+        raise InputError(f"{path}: edge_index has type {edges.dtype}. It must hold integers.")
+    outside = ((edges < 0) | (edges >= n)).any(dim=0)
+    if bool(outside.any()):
+        column = int(outside.nonzero()[0, 0])
+        ends = " and ".join(map(str, edges[:, column].tolist()))
+        raise InputError(f"{path}: edge {column} joins {ends}, but x has the nodes 0 to {n - 1}. Correct or remove it.")
+    return edges.long()
+
+
+def _labels(labels: Any, n: int, path: Path) -> list[str] | None:
+    if labels is None:
+        return None
+    shape = tuple(labels.shape) if isinstance(labels, torch.Tensor) else type(labels).__name__
+    is_one_each = isinstance(labels, torch.Tensor) and labels.numel() == n
+    if not is_one_each or labels.is_floating_point() or labels.is_complex():
+        raise InputError(f"{path}: y has shape {shape}. It must be one integer for each of the {n} nodes, −1 for none.")
+    return ["" if label < 0 else str(label) for label in labels.flatten().tolist()]

@@ -1,0 +1,36 @@
+"""Rows held out from training, such that nothing equal stands on both sides."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+    from torch import Tensor
+
+
+def text_id(text: str) -> str:
+    """What two texts share if they say the same: compatible characters unified, no case, single spaces.
+
+    >>> text_id(" Red  ﬁsh") == text_id("red fish")
+    True
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def divide(group: np.ndarray, share: float, seed: int) -> tuple[Int[Tensor, " t"], Int[Tensor, " h"]]:
+    """Rows to train on and rows held out: whole groups, numbered from 0, drawn until their share is reached.
+
+    >>> divide(np.array([0, 0, 1, 2, 3, 3]), 0.3, seed=0)
+    (tensor([2, 4, 5]), tensor([0, 1, 3]))
+    """
+    sizes = np.bincount(group)
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    before = np.cumsum(sizes[order]) - sizes[order]
+    n_out = int(np.clip((before < share * len(group)).sum(), 2, len(sizes) - 2))
+    out = np.isin(group, order[:n_out])
+    return torch.from_numpy(np.flatnonzero(~out)), torch.from_numpy(np.flatnonzero(out))

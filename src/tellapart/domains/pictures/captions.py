@@ -1,0 +1,103 @@
+"""Pictures with their texts: the one form that every source of such pairs is brought to."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from tellapart.domains.held_out import divide, text_id
+from tellapart.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Int, UInt8
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Pictures and their texts, row by row. A picture or a text may stand in several rows."""
+
+    pictures: UInt8[Tensor, "n 3 size size"]
+    texts: list[str]
+    names: list[str]
+    """What a person calls the picture: its file, or the emoji itself."""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def rows(self, index: Int[Tensor, " k"]) -> Pairs:
+        """The pairs at these rows, in this order."""
+        picked = index.tolist()
+        return Pairs(self.pictures[index], [self.texts[i] for i in picked], [self.names[i] for i in picked])
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Pairs:
+        """The same pairs with the pictures on `device`."""
+        return Pairs(self.pictures.to(device, non_blocking=non_blocking), self.texts, self.names)
+
+    def text_ids(self) -> list[str]:
+        """One id per row: rows whose texts say the same, but for case and spacing, share it."""
+        return [text_id(text) for text in self.texts]
+
+    def picture_ids(self) -> list[bytes]:
+        """One id per row: rows whose pictures are alike in every pixel share it, whatever their names."""
+        return pixel_ids(self.pictures)
+
+    def fingerprint(self) -> str:
+        """A hash of all that is in here, to tell whether data changed between two commands."""
+        digest = hashlib.sha256(self.pictures.numpy().tobytes())
+        digest.update("\0".join([*self.texts, *self.names]).encode())
+        return digest.hexdigest()
+
+
+def pixel_ids(pictures: UInt8[Tensor, "n c h w"]) -> list[bytes]:
+    """One id per picture; pictures that are alike in every pixel share it.
+
+    >>> len(set(pixel_ids(torch.tensor([[[[1]]], [[[2]]], [[[1]]]], dtype=torch.uint8))))
+    2
+    """
+    return [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures.cpu().numpy()]
+
+
+def split(pairs: Pairs, held_out: float, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:
+    """Rows for training and rows held out, such that no picture and no text stands on both sides.
+
+    Rows that share a picture or a text, directly or through others, stay together; whole groups are
+    drawn at random until the share `held_out` of the rows is reached.
+
+    Raises:
+        InputError: too few groups to train (2) and to evaluate (2).
+
+    >>> pictures = torch.arange(24, dtype=torch.uint8).reshape(8, 3, 1, 1)
+    >>> pairs = Pairs(pictures, list("aabbccdd"), list("12345678"))
+    >>> train, test = split(pairs, 0.5, seed=0)
+    >>> sorted(len(set(pairs.rows(rows).texts)) for rows in (train, test))
+    [2, 2]
+    """
+    group = _groups(pairs.text_ids(), pairs.picture_ids())
+    sizes = np.bincount(group)
+    if len(sizes) < 4:
+        raise InputError(
+            f"data: {len(pairs)} pairs, of which {len(sizes)} share neither picture nor text with another. "
+            "At least 4 are needed: 2 to train on and 2 to hold out."
+        )
+    return divide(group, held_out, seed)
+
+
+def _groups(*ids: Sequence[str | bytes]) -> np.ndarray:
+    """Number the connected components of rows that share an id of any kind."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(ids[0])
+    nodes: dict[tuple[int, str | bytes], int] = {}
+    links = [nodes.setdefault((kind, x), n + len(nodes)) for kind, column in enumerate(ids) for x in column]
+    rows = np.tile(np.arange(n), len(ids))
+    graph = coo_array((np.ones(len(rows), dtype=bool), (rows, links)), shape=(n + len(nodes), n + len(nodes)))
+    labels = connected_components(graph, directed=False)[1][:n]
+    return np.unique(labels, return_inverse=True)[1]

@@ -1,0 +1,115 @@
+"""The options that every system of pictures without texts has. The docstrings are the command line's help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from tellapart.errors import require_option
+from tellapart.training import check_training, name_from_root
+
+if TYPE_CHECKING:
+    from tellapart.domains.pictures.picture_sets import PictureSet
+    from tellapart.runs import Run
+
+_CONVNET = "convnet"
+_LEAST, _MOST = 8, 1024
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """Data, network, views and training."""
+
+    data: str = "openmoji"
+    """A folder of pictures (its subfolders are labels), a .npy, .npz or idx file, a folder of idx, or "openmoji"."""
+    held_out: float = 0.2
+    """Share of the pictures that training never sees, if the data have no test set of their own."""
+    seed: int = 0
+    """Decides which pictures are held out, the first weights, the order of the batches and all views."""
+    epochs: int = 100
+    """How often every training picture is seen."""
+    batch_size: int = 256
+    """Pictures in a batch at most, on each device."""
+    learning_rate: float = 1e-3
+    """Step size of AdamW at its peak."""
+    weight_decay: float = 1e-4
+    """Pull of the weights towards zero."""
+    temperature: float = 0.2
+    """By what similarities are divided: the lower, the more the hardest negatives count."""
+    dim: int = 128
+    """Length of the projections that are compared in training."""
+    hidden: int = 512
+    """Width of the projection head between its two layers."""
+    encoder: str = _CONVNET
+    """"convnet", or an image model of transformers: its type, such as vit, or a local folder that holds one."""
+    encoder_options: str = ""
+    """Options of such a type as JSON, for example {"hidden_size": 192, "num_hidden_layers": 6}."""
+    width: int = 24
+    """Channels of the convnet's first layer; its features are eight times as many."""
+    picture_size: int = 0
+    """Side of the square to which pictures are brought, in pixels; 0 for as they come."""
+    crop: float = 0.08
+    """Area of the smallest rectangle that is a view, as a share of the picture."""
+    flip: float = 0.5
+    """Probability that a view is mirrored."""
+    jitter: float = 0.5
+    """Strength of the change of a view's brightness, contrast and colours; 0 for none."""
+    grey: float = 0.2
+    """Probability that a view loses its colours."""
+    blur: float = 0.0
+    """Probability that a view is blurred."""
+    chunk: int = 0
+    """Views that the encoder takes at a time, for batches larger than the memory; 0 for all of them."""
+
+    def __post_init__(self) -> None:
+        check_training(self)
+        for name, most in (("dim", 2**14), ("hidden", 2**16), ("width", 2**10)):
+            value = getattr(self, name)
+            require_option(name, 1 <= value <= most, f"lie between 1 and {most}", value)
+        size, is_size = self.picture_size, _LEAST <= self.picture_size <= _MOST
+        require_option("picture_size", is_size or size == 0, f"be 0 or lie between {_LEAST} and {_MOST}", size)
+        for name in ("flip", "grey", "blur"):
+            require_option(name, 0 <= getattr(self, name) <= 1, "lie in [0, 1]", getattr(self, name))
+        require_option("jitter", 0 <= self.jitter <= 1.25, "lie in [0, 1.25]", self.jitter)
+        require_option("crop", 0 < self.crop <= 1, "be positive and at most 1", self.crop)
+        require_option("temperature", self.temperature >= 0.01, "be at least 0.01", self.temperature)
+        require_option("chunk", self.chunk == 0 or self.chunk >= 2, "be 0, or at least 2", self.chunk)
+        is_foreign = self.encoder != _CONVNET
+        must = "be left out with the convnet, whose one option is width"
+        require_option("encoder_options", is_foreign or not self.encoder_options, must, self.encoder_options)
+        name_from_root(self, *("data", "encoder")[: 1 + is_foreign])
+
+    def has_convnet(self) -> bool:
+        """Whether the encoder is the house's own, and not one of transformers."""
+        return self.encoder == _CONVNET
+
+
+class Form(NamedTuple):
+    """What pictures a network takes: their side in pixels, and their channels."""
+
+    side: int
+    channels: int
+
+    @classmethod
+    def of(cls, pictures: PictureSet) -> Form:
+        """The form that pictures have.
+
+        Raises:
+            InputError: they are too small or too large.
+        """
+        form = cls(pictures.pictures.shape[-1], pictures.pictures.shape[1])
+        require_option("picture_size", _LEAST <= form.side <= _MOST, f"lie between {_LEAST} and {_MOST}", form.side)
+        return form
+
+    @classmethod
+    def noted(cls, run: Run) -> Form:
+        """The form of the pictures that a run was trained on.
+
+        Raises:
+            InputError: the run is damaged.
+        """
+        return cls(run.noted("side"), run.noted("channels"))
+
+    def note(self, run: Run) -> None:
+        """Keep it with the run."""
+        run.note(side=self.side, channels=self.channels)

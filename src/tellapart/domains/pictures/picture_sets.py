@@ -1,0 +1,188 @@
+"""Pictures without texts, with labels where there are any: the one form that folders and arrays are brought to."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tellapart.domains.pictures import arrays, idx, images
+from tellapart.domains.pictures.arrays import Part
+from tellapart.domains.pictures.openmoji import load_openmoji
+from tellapart.errors import InputError, existing, require_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jaxtyping import Int, UInt8
+    from torch import Tensor
+
+_OPENMOJI_SIZE = 32
+_TRAIN, _TEST = "train", ("test", "val")
+
+
+@dataclass(frozen=True, eq=False)
+class PictureSet:
+    """Square pictures, grey or in colour, row by row, and what they are labelled if they are."""
+
+    pictures: UInt8[Tensor, "n c size size"]
+    labels: Int[Tensor, " n"] | None
+    classes: list[str] | None
+    """What label i is called; `None` if labels are only numbers, or missing."""
+    names: list[str]
+    """What a person calls the picture: its file, or its row."""
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def rows(self, index: Int[Tensor, " k"]) -> PictureSet:
+        """The pictures at these rows, in this order."""
+        labels = None if self.labels is None else self.labels[index]
+        return PictureSet(self.pictures[index], labels, self.classes, [self.names[i] for i in index.tolist()])
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> PictureSet:
+        """The same with pictures and labels on `device`."""
+        pictures = self.pictures.to(device, non_blocking=non_blocking)
+        labels = None if self.labels is None else self.labels.to(device, non_blocking=non_blocking)
+        return PictureSet(pictures, labels, self.classes, self.names)
+
+    def fingerprint(self) -> str:
+        """A hash of all that is in here, to tell whether data changed between two commands."""
+        digest = hashlib.sha256(str(tuple(self.pictures.shape)).encode())
+        digest.update(self.pictures.cpu().numpy().tobytes())
+        if self.labels is not None:
+            digest.update(self.labels.cpu().numpy().tobytes())
+        digest.update("\0".join([*(self.classes or ()), *self.names]).encode())
+        return digest.hexdigest()
+
+
+def load_pictures(source: str, size: int | None = None, channels: int | None = None) -> PictureSet:
+    """Load all pictures of a source, those for training first. Labels are kept if all of it has them.
+
+    Args:
+        source: as for `load_splits`.
+        size: the pictures' side, in pixels; `None` for the size they have.
+        channels: 1 for grey, 3 for colour; `None` for what they have (picture files have 3).
+
+    Raises:
+        InputError: as for `load_splits`.
+    """
+    training, test = load_splits(source, size, channels)
+    if test is None:
+        return training
+    labels = None if training.labels is None or test.labels is None else torch.cat([training.labels, test.labels])
+    pictures = torch.cat([training.pictures, test.pictures])
+    return PictureSet(pictures, labels, training.classes, training.names + test.names)
+
+
+def load_splits(
+    source: str, size: int | None = None, channels: int | None = None
+) -> tuple[PictureSet, PictureSet | None]:
+    """Load pictures for training, and those that the source itself sets apart for testing, or `None`.
+
+    Picture files that are not square are centred on white, arrays on zeros.
+
+    Args:
+        source:
+            - a folder of picture files at any depth, whose labels are the names of its subfolders if all pictures
+              lie in two or more of them; if these are `train/` and `test/` (or `val/`), they are the two sets, and
+              their own subfolders the labels;
+            - a picture file, or "openmoji" (without labels);
+            - a `.npy` file of `(n, h, w)`, `(n, h, w, c)` or `(n, c, h, w)`, uint8 or floating-point in [0, 1];
+            - a `.npz` file with such an array `images` (or `x`, or the only one) and perhaps `labels` (or `y`),
+              or with `x_train`, `x_test` and perhaps `y_train`, `y_test`, which are the two sets;
+            - an idx file `…-images-idx3-ubyte` (or `.gz`), with `…-labels-idx1-ubyte` beside it or not, or a folder
+              of these, where `train-…` and `t10k-…` are the two sets.
+        size: the pictures' side, in pixels; `None` for the size they have, which must be one.
+        channels: 1 for grey, 3 for colour; `None` for what they have (picture files have 3).
+
+    Raises:
+        InputError: something missing, broken or ambiguous; it names the file.
+    """
+    require_option("size", size is None or 1 <= size <= 4096, "lie between 1 and 4096", size)
+    require_option("channels", channels in (None, 1, 3), "be 1 or 3", channels)
+    parts = [
+        part._replace(pictures=arrays.to_channels(arrays.to_squares(part.pictures, size), channels))
+        for part in _parts(source, size)
+    ]
+    shapes = {tuple(part.pictures.shape[1:]) for part in parts}
+    if len(shapes) > 1:
+        listed = " and ".join("×".join(map(str, shape)) for shape in sorted(shapes))
+        raise InputError(f"{source}: training and test pictures of {listed}. Give one size and number of channels.")
+    training, *test = _numbered(parts, source)
+    return training, test[0] if test else None
+
+
+def _parts(source: str, size: int | None) -> list[Part]:
+    if source == "openmoji":
+        pairs = load_openmoji(size or _OPENMOJI_SIZE)
+        return [Part(pairs.pictures, None, pairs.names)]
+    path = existing(source)
+    if path.is_dir():
+        return idx.read_folder(path) or _read_folder(path, size)
+    if path.suffix.lower() in arrays.SUFFIXES:
+        return arrays.read_numpy(path)
+    if idx.is_images(path):
+        return [idx.read_images(path)]
+    if path.suffix.lower() in images.SUFFIXES:
+        return [Part(images.read_pictures([path], [""], size or images.common_side([path])), None, [path.name])]
+    remedy = "Give a folder, a picture, a .npy or .npz file, or an idx file called …-images-idx3-ubyte (or .gz)"
+    raise InputError(f"{path}: not a file of pictures. {remedy}.")
+
+
+def _read_folder(path: Path, size: int | None) -> list[Part]:
+    folders = _split_folders(path)
+    found = [images.find_pictures(folder) for folder in folders]
+    for folder, files in zip(folders, found, strict=True):
+        if not files:
+            remedy = "Name another one, or a .npy or .npz file itself"
+            raise InputError(f"{folder}: the folder holds no pictures and no idx files. {remedy}.")
+    files = [file for part in found for file in part]
+    pictures = images.read_pictures(files, [""] * len(files), size or images.common_side(files))
+    return [
+        Part(chunk, _folder_labels(folder, part), [file.relative_to(path).as_posix() for file in part])
+        for folder, part, chunk in zip(folders, found, pictures.split([len(part) for part in found]), strict=True)
+    ]
+
+
+def _split_folders(path: Path) -> list[Path]:
+    """`train/` and `test/` (or `val/`) if the folder has no other subfolders and no pictures beside them."""
+    inside = {entry.name for entry in path.iterdir() if entry.is_dir() or entry.suffix.lower() in images.SUFFIXES}
+    inside = {name for name in inside if not name.startswith((".", "__"))}
+    test = next((name for name in _TEST if name in inside), None)
+    if test is None or _TRAIN not in inside or not inside <= {_TRAIN, *_TEST}:
+        return [path]
+    return [path / _TRAIN, path / test]
+
+
+def _folder_labels(folder: Path, files: Sequence[Path]) -> np.ndarray[Any, Any] | None:
+    places = [file.relative_to(folder).parts for file in files]
+    return None if any(len(place) == 1 for place in places) else np.array([place[0] for place in places])
+
+
+def _numbered(parts: Sequence[Part], source: str) -> list[PictureSet]:
+    """Names of labels become numbers, the same in all parts."""
+    classes = _classes(parts, source)
+    return [PictureSet(part.pictures, _numbers(part.labels, classes), classes, part.names) for part in parts]
+
+
+def _classes(parts: Sequence[Part], source: str) -> list[str] | None:
+    """All names that label anything; `None` if there are none, or a single one, which says nothing."""
+    given = [part.labels for part in parts if part.labels is not None]
+    kinds = {labels.dtype.kind for labels in given}
+    if len(kinds) > 1:
+        raise InputError(f"{source}: labels are names in one part and numbers in the other. Make them alike.")
+    names = sorted({str(name) for labels in given for name in labels}) if kinds == {"U"} else []
+    return names if len(names) > 1 else None
+
+
+def _numbers(labels: np.ndarray[Any, Any] | None, classes: list[str] | None) -> Int[Tensor, " n"] | None:
+    if labels is None:
+        return None
+    if labels.dtype.kind != "U":
+        return torch.from_numpy(labels)
+    return None if classes is None else torch.from_numpy(np.searchsorted(classes, labels))

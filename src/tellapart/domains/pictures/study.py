@@ -1,0 +1,150 @@
+"""The data of a run and what is made of them when it is trained: figures and a gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from tellapart.domains.pictures.captions import pixel_ids
+from tellapart.domains.pictures.held_out import load_held_out
+from tellapart.domains.pictures.network import Network, make_views
+from tellapart.domains.pictures.options import Form, PictureOptions
+from tellapart.domains.pictures.picture_sets import PictureSet
+from tellapart.errors import require_option
+from tellapart.evaluation import Table, found_by, frozen
+from tellapart.relations import same
+from tellapart.runs import MAX_SHOWN, Gallery, thumbnails
+from tellapart.training import Batches, TrainerOptions
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from tellapart.runs import Run
+
+    Encode = Callable[[Tensor], Float[Tensor, "n d"]]
+
+_MOST_LABELLED = 60_000
+_CHUNK = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Pictures to train on, pictures that training never sees, and where both come from."""
+
+    options: PictureOptions
+    source: str
+    training: PictureSet
+    test: PictureSet
+    form: Form
+
+    @classmethod
+    def of_run(cls, options: PictureOptions, run: Run) -> Study:
+        """A run's own data.
+
+        Raises:
+            InputError: they are missing, broken, too few, or changed since the run began.
+        """
+        study = cls._load(options, options.data, options.picture_size or None, None)
+        run.check_data(f"{study.training.fingerprint()} {study.test.fingerprint()}")
+        study.form.note(run)
+        return study
+
+    @classmethod
+    def of_others(cls, options: PictureOptions, run: Run, source: str) -> Study:
+        """Other data, brought to the form that the run's network takes.
+
+        Raises:
+            InputError: they are missing, broken or too few.
+        """
+        form = Form.noted(run)
+        return cls._load(options, source, form.side, form.channels)
+
+    @classmethod
+    def _load(cls, options: PictureOptions, source: str, side: int | None, channels: int | None) -> Study:
+        training, test = load_held_out(source, side, channels, options.held_out, options.seed)
+        return cls(options, source, training, test, Form.of(training))
+
+    def batches(self, trainer: TrainerOptions) -> Batches:
+        """The batches of a training.
+
+        Raises:
+            InputError: a batch would be larger than all there is to train on.
+        """
+        n, per_device = len(self.training), self.options.batch_size
+        must = f"be at most the {n} pictures to train on, divided by the devices"
+        require_option("batch_size", per_device * trainer.devices <= n, must, per_device)
+        return Batches(n, per_device, self.options.epochs, self.options.seed)
+
+    def finish(self, run: Run, untrained: Network, trained: Network) -> None:
+        """Fill the gallery of a trained run, and measure it on what was held out."""
+        self.gallery(trained).save(run.gallery)
+        run.save_results(self.measure(untrained, trained).as_dict())
+
+    def measure(self, untrained: Network, trained: Network) -> Table:
+        """Guessing, raw pixels, the untrained and the trained network, on the pictures held out.
+
+        With labels in both parts: how well they can be told from the features, by what the training part's labels
+        teach. Without: whether a random view of a picture finds it among all.
+        """
+        encoders: dict[str, Encode] = {
+            "raw pixels": _pixels,
+            "untrained": untrained.embed,
+            "trained": trained.embed,
+        }
+        return self._labels_told(encoders) if self.has_labels() else self._views_found(encoders)
+
+    def has_labels(self) -> bool:
+        """Whether both parts are labelled, and more than one label occurs in each."""
+        return all(part.labels is not None and len(part.labels.unique()) > 1 for part in (self.training, self.test))
+
+    def gallery(self, network: Network) -> Gallery:
+        """All pictures with their features, those for training first."""
+        parts = (self.training, self.test)
+        is_out = torch.arange(sum(map(len, parts))) >= len(self.training)
+        # Not the first ones: files come sorted by their labels.
+        drawn = np.random.default_rng(self.options.seed).permutation(len(self.test))[:MAX_SHOWN]
+        shown = torch.zeros_like(is_out).index_fill(0, len(self.training) + torch.from_numpy(drawn), True)
+        return Gallery(
+            names=[name for part in parts for name in part.names],
+            texts=None,
+            held_out=is_out,
+            vectors=torch.cat([network.embed(part.pictures) for part in parts]),
+            captions=None,
+            thumbnails=thumbnails(torch.cat([part.pictures for part in parts]), shown),
+            labels=[name for part in parts for name in _label_names(part)] if self.has_labels() else None,
+        )
+
+    def _labels_told(self, encoders: dict[str, Encode]) -> Table:
+        assert self.training.labels is not None
+        assert self.test.labels is not None
+        drawn = np.random.default_rng(self.options.seed).permutation(len(self.training))[:_MOST_LABELLED]
+        labelled = self.training.rows(torch.from_numpy(np.sort(drawn)))
+        assert labelled.labels is not None
+        models = {name: (encode(labelled.pictures), encode(self.test.pictures)) for name, encode in encoders.items()}
+        title = f"Labels of {len(self.test)} held-out pictures, told from features that were learned without labels"
+        table = frozen(models, labelled.labels, self.test.labels, title)
+        known = f"The labels of {len(labelled)} of the {len(self.training)} pictures to train on are shown to each."
+        return replace(table, notes=[known, *table.notes])
+
+    def _views_found(self, encoders: dict[str, Encode]) -> Table:
+        make, pictures = make_views(self.options, self.form), self.test.pictures
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.options.seed)
+            views = torch.cat([make(chunk, 1)[0] for chunk in pictures.split(_CHUNK)])
+        models = {name: (encode(views), encode(pictures)) for name, encode in encoders.items()}
+        title = f"Retrieval of {len(pictures)} held-out pictures by a random view of each"
+        return found_by(same(pixel_ids(pictures)), models, title)
+
+
+def _pixels(pictures: Tensor) -> Float[Tensor, "n d"]:
+    return (pictures if pictures.is_floating_point() else pictures.float() / 255).flatten(1)
+
+
+def _label_names(part: PictureSet) -> list[str]:
+    assert part.labels is not None
+    return [str(label) if part.classes is None else part.classes[label] for label in part.labels.tolist()]

@@ -1,0 +1,90 @@
+"""Translations in text files, line by line, and in tables, one pair a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tellapart.domains.text.translations import Translations
+from tellapart.errors import InputError
+
+_ASK = "The lines of all files must correspond"
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """The lines of a text file, without the spaces around them; only a line feed ends a line.
+
+    Raises:
+        InputError: no such file, not UTF-8, or a zero byte; it names the line.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file.")
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise InputError(f"{path} line {number}: not UTF-8. Save the file as UTF-8.") from error
+            if "\0" in text:
+                raise InputError(f"{path} line {number}: holds a zero byte, so it is no text.")
+            yield text.rstrip("\r\n") if "\t" in text else text.strip()
+
+
+def read_together(paths: list[Path]) -> Translations:
+    """Two text files whose lines correspond, and perhaps a third with the groups.
+
+    The languages are the ends of the names, as in corpus.en, if these differ.
+
+    Raises:
+        InputError: another number of files, or files of different lengths; it names the line after the shorter one.
+    """
+    if len(paths) > 3:
+        raise InputError(f"data: {len(paths)} files. Give two, and perhaps a third with the group of each pair.")
+    pairs, left_out = [], 0
+    sides = [read_lines(path) for path in paths]
+    number = 0
+    while True:
+        lines = [next(side, None) for side in sides]
+        if all(line is None for line in lines):
+            break
+        number += 1
+        for path, line in zip(paths, lines, strict=True):
+            if line is None:
+                other = next(p for p, found in zip(paths, lines, strict=True) if found is not None)
+                raise InputError(f"{path}: ends before line {number}, which {other} has. {_ASK}.")
+        row = [line.strip() for line in lines if line is not None]
+        if row[0] and row[1]:
+            pairs.append((*row[:2], row[2] if len(row) == 3 else str(number)))
+        else:
+            left_out += 1
+    suffixes = paths[0].suffix[1:], paths[1].suffix[1:]
+    languages = suffixes if all(suffixes) and suffixes[0] != suffixes[1] else ("source", "target")
+    return _gathered(pairs, languages, left_out)
+
+
+def read_table(path: Path) -> Translations:
+    """A table without a header: source, target and perhaps group, by tabs; quotes are as they stand.
+
+    Raises:
+        InputError: a line of another number of columns; it names it.
+    """
+    pairs, left_out, n_cells = [], 0, 0
+    for number, line in enumerate(read_lines(path), 1):
+        cells = [cell.strip() for cell in line.split("\t")]
+        if cells == [""]:
+            left_out += 1
+            continue
+        n_cells = n_cells or len(cells)
+        if len(cells) != n_cells or n_cells not in (2, 3):
+            must = f"{n_cells} as above" if n_cells in (2, 3) else "2, or 3 with the group"
+            raise InputError(f"{path} line {number}: {len(cells)} cells by tabs. There must be {must}.")
+        if cells[0] and cells[1]:
+            pairs.append((*cells[:2], cells[2] if n_cells == 3 else str(number)))
+        else:
+            left_out += 1
+    return _gathered(pairs, ("source", "target"), left_out)
+
+
+def _gathered(pairs: list[tuple[str, ...]], languages: tuple[str, str], left_out: int) -> Translations:
+    sources, targets, groups = (list(side) for side in zip(*pairs, strict=True)) if pairs else ([], [], [])
+    return Translations(sources, targets, groups, languages, left_out)

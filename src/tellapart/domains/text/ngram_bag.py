@@ -1,0 +1,127 @@
+"""Texts to embeddings through hashed words and character n-grams: any script, no vocabulary, no tokeniser."""
+
+from __future__ import annotations
+
+import unicodedata
+import zlib
+from array import array
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from tellapart.domains.text.ragged import Ragged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from jaxtyping import Float, Int
+
+_LENGTHS = (3, 4, 5)
+
+
+def ngrams(text: str) -> list[list[str]]:
+    """The words of a text, each as itself, with its ends marked, and its character n-grams (3 to 5).
+
+    Letters of scripts without case, many of which put no space between words, also stand alone. A text
+    without a word is the empty word.
+
+    Source: Bojanowski et al. 2017 (fastText), §3.2.
+
+    >>> ngrams("a Cat")
+    [['<a>'], ['<cat>', '<ca', 'cat', 'at>', '<cat', 'cat>']]
+    >>> ngrams("猫")
+    [['<猫>', '猫']]
+    """
+    words = unicodedata.normalize("NFKC", text).casefold().split() or [""]
+    return [_pieces(word) for word in words]
+
+
+def _pieces(word: str) -> list[str]:
+    marked = f"<{word}>"
+    pieces = [marked[i : i + n] for n in _LENGTHS if n < len(marked) for i in range(len(marked) - n + 1)]
+    return [marked, *pieces, *(letter for letter in word if unicodedata.category(letter) == "Lo")]
+
+
+def hashed(texts: Iterable[str], buckets: int) -> Ragged:
+    """The buckets of all n-grams of each text (CRC-32 modulo `buckets`), and how little each counts.
+
+    That is w²·n for one of n n-grams in one of w words: its vector counts 1 / (w·√n) times.
+
+    >>> bags = hashed(["a cat", "a"], 100)
+    >>> bags.lengths.tolist(), bags.columns[1].tolist()
+    ([7, 1], [4, 24, 24, 24, 24, 24, 24, 1])
+    """
+
+    @lru_cache(2**16)
+    def of_word(word: str) -> array[int]:
+        return array("i", [zlib.crc32(piece.encode()) % buckets for piece in _pieces(word)])
+
+    ids, squares, lengths = array("i"), array("q"), array("q")
+    for text in texts:
+        words = [of_word(word) for word in unicodedata.normalize("NFKC", text).casefold().split() or [""]]
+        for pieces in words:
+            ids += pieces
+            squares.extend([len(words) ** 2 * len(pieces)] * len(pieces))
+        lengths.append(sum(map(len, words)))
+    columns = [torch.from_numpy(np.array(column)) for column in (ids, squares, lengths)]
+    return Ragged((columns[0], columns[1]), columns[2])
+
+
+class NgramBag(nn.Module):
+    """Texts to embeddings through the vectors v of hashed n-grams, then a linear layer:
+
+        embedding = head( mean over words of Σ over the word's n n-grams of v / √n )
+
+    The vectors of n-grams begin at random and about as long as each other, so that a word whose n-grams differ begins
+    with a vector of length about 1. By the mean of its n-grams it would be the shorter, the more letters the word has,
+    and it is long words that tell texts apart. Two n-grams share a vector if their hashes agree: see `hashed`.
+
+    In training a share `dropout` of a text's n-grams is left out at random, so that no single word has to be there;
+    what is left counts for all. Where nothing is left, the sum is zero.
+
+    Args:
+        dim: length of the embeddings.
+        buckets: how many vectors there are.
+        width: their length.
+        dropout: share of the n-grams that are left out.
+        head: whether there is a linear layer; without it `width` has to be `dim`.
+        sparse: whether gradients hold the vectors only that were looked at; not every optimizer takes them.
+
+    >>> NgramBag(dim=16, buckets=100, width=8)(["red fish", "", "小猫"]).shape
+    torch.Size([3, 16])
+    """
+
+    def __init__(
+        self, dim: int, buckets: int, width: int, dropout: float = 0.0, *, head: bool = True, sparse: bool = False
+    ) -> None:
+        super().__init__()
+        self.ngrams = nn.EmbeddingBag(buckets, width, mode="sum", sparse=sparse)
+        nn.init.normal_(self.ngrams.weight, std=width**-0.5)
+        self.head = nn.Linear(width, dim) if head else nn.Identity()
+        self.dropout = dropout
+
+    def forward(self, texts: Sequence[str] | Ragged) -> Float[Tensor, "n dim"]:
+        """Embed texts, or what `hashed` makes of them, each on its own: the result does not depend on the others."""
+        weight = self.ngrams.weight
+        bags = texts if isinstance(texts, Ragged) else hashed(texts, self.ngrams.num_embeddings)
+        bags = bags.to(weight.device)
+        # Summed up in bfloat16 the many of a long text would be lost.
+        exact = torch.promote_types(weight.dtype, torch.float32)
+        ids, counts = bags.columns[0].long(), bags.columns[1].to(exact).rsqrt()
+        if self.training and self.dropout:
+            counts = self._without_some(counts, bags.owners(), len(bags))
+        summed = self.ngrams(ids, bags.starts(), per_sample_weights=counts.to(weight.dtype))
+        embeddings: Tensor = self.head(summed)
+        return embeddings
+
+    def _without_some(
+        self, counts: Float[Tensor, " total"], owner: Int[Tensor, " total"], n: int
+    ) -> Float[Tensor, " total"]:
+        """By how much n-grams count if some are left out, and the others of the same text count the more."""
+        kept = counts * (torch.rand_like(counts) >= self.dropout)
+        before = counts.new_zeros(n).index_add(0, owner, counts)
+        after = counts.new_zeros(n).index_add(0, owner, kept)
+        return kept * (before / torch.where(after > 0, after, 1))[owner]

@@ -1,0 +1,121 @@
+"""The sentences of a run and what is made of them when it is trained: figures and a gallery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from tellapart.domains.held_out import text_id
+from tellapart.domains.text.load import load_sentences, load_translations
+from tellapart.domains.text.pools import in_pools
+from tellapart.domains.text.tfidf import character_tfidf
+from tellapart.domains.text.translations import Translations, fingerprint_of
+from tellapart.domains.text.wordpieces import WordPieces
+from tellapart.errors import InputError
+from tellapart.evaluation import Table
+from tellapart.runs import Gallery
+
+if TYPE_CHECKING:
+    from tellapart.domains.text.encoder import Embed
+    from tellapart.domains.text.options import SentenceOptions
+    from tellapart.runs import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Pairs to train on, pairs that training never sees, and sentences without their translations."""
+
+    training: Translations
+    held_out: Translations
+    unaligned: list[str]
+    left_out: int = 0
+    """Pairs of the data that were not taken, because one side is empty or missing."""
+
+    @classmethod
+    def of_run(cls, options: SentenceOptions, run: Run) -> Study:
+        """A run's own data, but for the unaligned text that its options name: training alone needs that.
+
+        Raises:
+            InputError: they are missing, broken, too few, or changed since the run began.
+        """
+        whole = load_translations(options.data)
+        unaligned: list[str] = []
+        run.check_data(whole.fingerprint())
+        rows, held_out = whole.split(options.held_out, options.seed)
+        if 0 < options.pairs < len(rows):
+            rows = rows[torch.from_numpy(np.random.default_rng(options.seed).permutation(len(rows)))]
+            rows, rest = rows[: options.pairs], whole.rows(rows[options.pairs :])
+            unaligned = [*rest.sources, *rest.targets]
+        return cls(whole.rows(rows), whole.rows(held_out), unaligned, whole.left_out)
+
+    def with_unaligned(self, options: SentenceOptions, run: Run) -> Study:
+        """The same, with the unaligned text that the options name, but for sentences of the held-out pairs.
+
+        Raises:
+            InputError: it is missing, or changed since the run began.
+        """
+        if not options.unaligned:
+            return self
+        texts = load_sentences(options.unaligned)
+        run.check_data(fingerprint_of(texts), "unaligned text")
+        kept = {text_id(text) for side in (self.held_out.sources, self.held_out.targets) for text in side}
+        return replace(self, unaligned=[*(text for text in texts if text_id(text) not in kept), *self.unaligned])
+
+    def to_read(self, *, unaligned: bool) -> list[str]:
+        """The sentences that training sees; the unaligned ones, too, if it is to."""
+        return [*self.training.sources, *self.training.targets, *(self.unaligned if unaligned else [])]
+
+    def tokeniser(self, options: SentenceOptions, run: Run, *, unaligned: bool) -> str:
+        """The tokeniser of a run, as JSON, which its folder keeps; "" if the encoder has none."""
+        if options.encoder == "bag":
+            return ""
+        if run.tokeniser.is_file():
+            return run.read_tokeniser()
+        known = WordPieces.file_of(options.pretrained) if options.pretrained else ""
+        definition = known or WordPieces.learn(self.to_read(unaligned=unaligned), options.vocabulary)
+        run.save_tokeniser(definition)
+        return definition
+
+    def finish(self, run: Run, untrained: Embed, trained: Embed) -> None:
+        """Fill the gallery of a trained run, and measure it."""
+        parts = self.training, self.held_out
+        sources, targets = ([text for part in parts for text in getattr(part, side)] for side in ("sources", "targets"))
+        is_out = torch.arange(len(sources)) >= len(self.training)
+        vectors = trained(targets), trained(sources)
+        Gallery(targets, sources, is_out, *vectors, None, kind="translation").save(run.gallery)
+        run.save_results(self.measure(untrained, trained).as_dict())
+
+    def measure(self, untrained: Embed, trained: Embed) -> Table:
+        """Recall among the held-out pairs."""
+        n, known = len(self.held_out), len(self.training)
+        title = f"R@1 among {n} held-out pairs, after training on {known} others"
+        table = recall(self.held_out, untrained, trained, title)
+        return replace(table, notes=[*table.notes, *_on_what_was_left_out(self.left_out)])
+
+
+def recall_of_others(source: str, untrained: Embed, trained: Embed) -> Table:
+    """Recall among all pairs of other data.
+
+    Raises:
+        InputError: they are missing or broken, or a single pair, which everybody would find.
+    """
+    pairs = load_translations(source)
+    if len(pairs) < 2:
+        raise InputError(f"{source}: a single pair of sentences. At least 2 are needed, to tell them apart.")
+    table = recall(pairs, untrained, trained, f"R@1 among {len(pairs)} pairs of {source}")
+    return replace(table, notes=[*table.notes, *_on_what_was_left_out(pairs.left_out)])
+
+
+def recall(pairs: Translations, untrained: Embed, trained: Embed, title: str) -> Table:
+    """Guessing, character n-grams, the untrained and the trained encoder, in pools and among all, both ways."""
+    models = {"TF-IDF of characters": character_tfidf(pairs.sources, pairs.targets)}
+    for name, embed in (("untrained", untrained), ("trained", trained)):
+        models[name] = embed(pairs.sources), embed(pairs.targets)
+    return in_pools(pairs.languages, pairs.ids(), models, title)
+
+
+def _on_what_was_left_out(n: int) -> list[str]:
+    return [f"{n} pairs of the data are left out: one side is empty or missing."] if n else []
