@@ -16,7 +16,7 @@ from tests.distributed.jobs import made, rows_of
 
 def in_group(group):
     """Let the library take the group for the world."""
-    names = ("distributed.gather", "encoders.batch_norm", "diagnostics.leakage")
+    names = ("distributed.gather", "distributed.batch_norm", "diagnostics.leakage")
     return [patch(f"tellapart.{name}.world", lambda: group) for name in names]
 
 

@@ -33,7 +33,7 @@ def in_the_world_of(group, system):
         for name, function in stead.items():
             if hasattr(system, name) and (group is not None or name == "world"):
                 stack.enter_context(patch.object(system, name, function))
-        for module in ("distributed.gather", "encoders.batch_norm"):
+        for module in ("distributed.gather", "distributed.batch_norm"):
             stack.enter_context(patch(f"tellapart.{module}.world", lambda: group))
         yield
 
