@@ -346,7 +346,7 @@ def test_a_learned_temperature_that_is_not_finite_is_told_from_one_that_is_wrong
         ({"queries": EYE[0]}, r"`queries` must have 2 dimensions. Got shape \(3,\)"),
         ({"queries": EYE[:0]}, "`queries` must not be empty"),
         ({"queries": EYE * torch.tensor([1, 1, float("nan")])}, "`queries` must be finite. Got nan in row 0"),
-        ({"keys": EYE[:2]}, "`keys` must hold a counterpart for each of the 3 queries. Got 2 rows"),
+        ({"keys": EYE[:2]}, "`keys` must hold a positive for each of the 3 queries. Got 2 rows"),
         ({"keys": torch.ones(3, 4)}, "`keys` must have 3 columns"),
         ({"negatives": torch.ones(2, 4)}, "`negatives` must have 3 columns"),
         ({"negatives": torch.ones(2, 4, 3)}, "`negatives` must hold one set for each of the 3 queries. Got 2"),

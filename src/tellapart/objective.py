@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
-from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, evaluate_loss, state
+from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate
 from tellapart.errors import check_choice, check_temperature, requirement
 from tellapart.relations import Relation, other_views, paired
 
@@ -63,9 +63,10 @@ def info_nce_terms(
         "score": score,
         "key_bias": key_bias,
     }
-    asked = given | {"margin": margin}
-    line_up = state(queries, keys, **asked) if group is None else _share_of(group, queries, keys, asked)
-    terms = evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, detailed=True)
+    line_up = _line_up(group, queries, keys, given | {"margin": margin})
+    terms = evaluate(
+        line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, detailed=True, fuse=True
+    )
     return replace(terms, given=Given.of(queries, keys, given, group))
 
 
@@ -132,10 +133,10 @@ def info_nce(
         "key_bias": key_bias,
         "margin": margin,
     }
-    line_up = state(queries, keys, **given) if group is None else _share_of(group, queries, keys, given)
-    return evaluate_loss(
-        line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, reduction=reduction
-    )
+    line_up = _line_up(group, queries, keys, given)
+    fuse = reduction != "none"
+    terms = evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, fuse=fuse)
+    return terms.loss(reduction)
 
 
 def nt_xent(
@@ -250,7 +251,7 @@ def _together(group: ProcessGroup | None, check: Callable[..., None], *arguments
     if group is None:
         check(*arguments)
         return
-    from tellapart._engine.travel import Ring  # here, for a torch without distribution
+    from tellapart._engine.ring import Ring  # here, for a torch without distribution
 
     with Ring(group).together():
         check(*arguments)
@@ -268,7 +269,9 @@ def _check_views(views: tuple[Tensor, ...]) -> None:
         raise ValueError(requirement("views", "all have the same shape", [tuple(view.shape) for view in views]))
 
 
-def _share_of(group: ProcessGroup, queries: Tensor, keys: Tensor, given: dict[str, Any]) -> LineUp:
+def _line_up(group: ProcessGroup | None, queries: Tensor, keys: Tensor, given: dict[str, Any]) -> LineUp:
+    if group is None:
+        return LineUp.build(queries, keys, **given)
     from tellapart._engine import ring  # here, for a torch without distribution
 
-    return ring.state_together(group, queries, keys, **given)
+    return ring.build_together(group, queries, keys, **given)

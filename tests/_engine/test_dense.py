@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tellapart import info_nce, nt_xent, paired, variants
-from tellapart._engine import classify, dense, engine, shared, state
+from tellapart._engine import LineUp, dense, dispatch
 from tellapart.relations import listed
 from tests.test_relations import M, N, relations
 
@@ -50,7 +50,7 @@ def test_the_short_ways_give_the_value_both_derivatives_and_the_mistakes_of_the_
     q, k = vectors(1, N), vectors(2, M)
 
     def long():
-        terms = dense.evaluate(state(q, k, **given_), "out", symmetric, detailed=False)
+        terms = dense.evaluate(LineUp.build(q, k, **given_), "out", symmetric)
         terms.check()
         return terms.loss(reduction)
 
@@ -65,17 +65,17 @@ def test_the_short_ways_give_the_value_both_derivatives_and_the_mistakes_of_the_
 @pytest.mark.parametrize(
     ("loss", "way"),
     [
-        (lambda x: info_nce(x, x.flip(0)), classify),
-        (lambda x: nt_xent(x, x.flip(0)), classify),
-        (lambda x: variants.sup_con(x, [0, 0, 1, 1, 1]), shared),
-        (lambda x: nt_xent(x, x.flip(0), x.roll(1)), shared),
+        (lambda x: info_nce(x, x.flip(0)), "of_one_positive"),
+        (lambda x: nt_xent(x, x.flip(0)), "of_one_positive"),
+        (lambda x: variants.sup_con(x, [0, 0, 1, 1, 1]), "of_shared_target"),
+        (lambda x: nt_xent(x, x.flip(0), x.roll(1)), "of_shared_target"),
     ],
 )
 def test_the_usual_losses_go_a_short_way(loss, way, monkeypatch):
     taken = []
-    for module, name in ((classify, "classification_loss"), (shared, "shared_loss")):
-        usual = getattr(module, name)
-        monkeypatch.setattr(engine, name, lambda *a, m=module, f=usual: (taken.append(m), f(*a))[1])
+    for name in ("of_one_positive", "of_shared_target"):
+        usual = getattr(dispatch, name)
+        monkeypatch.setattr(dispatch, name, lambda *a, n=name, f=usual: (taken.append(n), f(*a))[1])
     loss(vectors(1, 5))
     assert taken == [way]
 

@@ -7,7 +7,10 @@ from torch.utils._pytree import tree_leaves
 
 import tellapart
 from tellapart import dense, info_nce, info_nce_terms, nt_xent, options, other_views, paired, same, within
-from tellapart._engine import stream
+from tellapart._engine import LineUp
+from tellapart._engine.dispatch import choose
+from tellapart._engine.kernels.grid import tiled
+from tellapart._engine.schedule import Schedule
 
 N, D = 2300, 24
 
@@ -95,8 +98,8 @@ def test_in_float32_tiles_err_at_most_twice_as_much_as_the_whole_matrix(case):
     plain = losses_and_gradients(case, "dense", torch.float32)
     for budget in (0, 2**30):
         with options(memory_budget=budget):
-            tiled = losses_and_gradients(case, "tiled", torch.float32)
-        for a, b, c in zip(tiled, plain, exact, strict=True):
+            found = losses_and_gradients(case, "tiled", torch.float32)
+        for a, b, c in zip(found, plain, exact, strict=True):
             ulp = torch.finfo(torch.float32).eps * c.abs().max()
             assert (a - c).abs().max() <= 2 * (b - c).abs().max() + ulp
 
@@ -118,8 +121,8 @@ def test_triangular_tiles_give_nt_xent_of_the_whole_matrix(views, temperature):
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_the_bounded_and_the_running_shift_agree(symmetric, monkeypatch):
     found = []
-    for bounded in (True, False):
-        monkeypatch.setattr(stream, "_is_bounded", lambda *_, bounded=bounded: bounded)
+    for form in ("exp", "logits"):
+        monkeypatch.setattr(Schedule, "form", lambda *_, form=form: form)
         q, k = vectors(1).requires_grad_(), vectors(2).requires_grad_()
         info_nce(q, k, symmetric=symmetric, engine="tiled").backward()
         found.append((q.grad, k.grad))
@@ -174,10 +177,9 @@ class Products(TorchDispatchMode):
         ({}, (False, False), 2**30, 1),
     ],
 )
-def test_no_product_is_computed_that_nobody_needs(given, needs, kept, products, monkeypatch):
-    monkeypatch.setattr(stream, "_LONG", 0)
+def test_no_product_is_computed_that_nothing_needs(given, needs, kept, products):
     q, k = (x.requires_grad_(need) for x, need in zip((vectors(1), vectors(2)), needs, strict=True))
-    with Products() as seen, options(memory_budget=kept):
+    with Products() as seen, options(memory_budget=kept), tiled(keep_from=0):
         loss = info_nce(q, k, engine="tiled", **given).sum()
         if loss.requires_grad:
             loss.backward()
@@ -263,10 +265,7 @@ def test_in_a_compiled_function_it_is_a_graph_break(loss):
 
 
 def test_the_engine_is_chosen_from_the_shapes_alone():
-    from tellapart._engine import state
-    from tellapart._engine.engine import choose
-
-    small, large = (state(torch.ones(n, 2), torch.ones(n, 2)) for n in (1024, 1025))
+    small, large = (LineUp.build(torch.ones(n, 2), torch.ones(n, 2)) for n in (1024, 1025))
     assert [choose(small, "auto"), choose(large, "auto")] == ["dense", "tiled"]
     assert [choose(small, "tiled"), choose(large, "dense")] == ["tiled", "dense"]
     with pytest.raises(ValueError, match=r"`engine` must be one of 'auto', 'dense', 'tiled'\. Got 'fast'"):

@@ -197,12 +197,10 @@ class _Largest(TorchDispatchMode):
 
 def largest_tensor(group):
     """Of 300 rows each, 8 wide, with tiles of at most 64 scores."""
-    from unittest.mock import patch
-
-    from tellapart._engine import stream
+    from tellapart._engine.kernels.grid import tiled
 
     q, k = (torch.randn(300, 8, requires_grad=True) for _ in range(2))
-    with patch.multiple(stream, _AREA={"cpu": 64}, _HEIGHT=8), _Largest() as largest:
+    with tiled(height=8, width=8), _Largest() as largest:
         info_nce(q, k, symmetric=True, group=group).backward()
     return largest.size
 

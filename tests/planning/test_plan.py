@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tellapart import InputError, info_nce, listed
-from tellapart._engine import memory, state
-from tellapart._engine.crowd import Crowd
-from tellapart._engine.engine import choose
-from tellapart._engine.stream import grid_for
+from tellapart._engine import LineUp as Problem
+from tellapart._engine import memory
+from tellapart._engine.candidates import Candidates
+from tellapart._engine.dispatch import choose
+from tellapart._engine.kernels.grid import Grid, tiling
 from tellapart.domains.pictures import Form, Pairs, PictureSet
 from tellapart.planning import EncoderSpeed, LineUp, LossSpeed, plan
 from tellapart.systems import clip, moco, simclr
@@ -84,13 +85,15 @@ def test_the_negatives_are_those_in_the_systems_own_line_ups():
 
 @given(n=st.integers(2, 3000), c=st.integers(2, 3000))
 def test_it_knows_which_engine_will_compute_it(n, c):
-    line_up = state(torch.ones(n, 1), torch.ones(c, 1), positives=listed(torch.zeros(n, dtype=torch.long)))
+    line_up = Problem.build(torch.ones(n, 1), torch.ones(c, 1), positives=listed(torch.zeros(n, dtype=torch.long)))
     assert memory.is_streamed(n, c) == (choose(line_up, "auto") == "tiled")
 
 
 @given(n=st.integers(2, 20000))
 def test_the_half_of_a_mirrored_matrix_is_counted_as_it_is_walked(n):
-    walked = sum(t.shape[0] * t.shape[1] for t in grid_for(Crowd(n, n, n, mirrored=True), torch.empty(0)).tiles())
+    walked = sum(
+        t.shape[0] * t.shape[1] for t in Grid(Candidates(n, n, n, mirrored=True), torch.device("cpu"), tiling()).tiles()
+    )
     whole, none = (memory.streamed_bytes(n, n, d, mirrored=True) for d in (192, 191))
     units = 4 * n * 192
     # Scores are kept of vectors of 192 numbers and more: what is more than the gradients' place is theirs.

@@ -175,7 +175,7 @@ def test_the_optimum_of_info_nce_is_the_log_density_ratio_up_to_a_constant_per_q
         (nce, {"temperature": 0.0}, "`temperature` must be positive and finite. Got 0.0"),
         (sgns, {"negatives": torch.ones(2, 4, 3)}, "`negatives` must hold one set for each of the 3 queries. Got 2"),
         (sgns, {"negatives": torch.ones(2, 4)}, "`negatives` must have 3 columns"),
-        (sgns, {"keys": EYE[:2]}, "`keys` must hold a counterpart for each of the 3 queries. Got 2 rows"),
+        (sgns, {"keys": EYE[:2]}, "`keys` must hold a positive for each of the 3 queries. Got 2 rows"),
         (sgns, {"reduction": "avg"}, "`reduction` must be one of 'mean', 'sum', 'none'. Got 'avg'"),
         (sigmoid, {"bias": torch.zeros(2)}, r"`bias` must be a number or a 0-d tensor. Got shape \(2,\)"),
         (sigmoid, {"bias": math.nan}, "must be finite. Got nan"),

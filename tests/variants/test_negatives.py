@@ -305,7 +305,7 @@ def test_variants_of_negatives_refuse_what_info_nce_refuses(variant):
         variant(EYE, EYE, positives=EYE)
     with pytest.raises(TypeError, match=r"`exclude` must be a relation, such as .* Got Tensor"):
         variant(EYE, EYE, exclude=EYE > 0)
-    with pytest.raises(ValueError, match=r"`keys` must hold a counterpart for each of the 3 queries. Got 2 rows"):
+    with pytest.raises(ValueError, match=r"`keys` must hold a positive for each of the 3 queries. Got 2 rows"):
         variant(EYE, EYE[:2])
     with pytest.raises(ValueError, match=r"`temperature` must be positive and finite. Got -1"):
         variant(EYE, EYE, temperature=-1.0)

@@ -227,7 +227,7 @@ def test_label_smoothing_refuses_exclude():
 def test_variants_of_positives_refuse_what_info_nce_refuses(variant):
     with pytest.raises(TypeError, match=r"`positives` must be a relation, such as .* Got Tensor"):
         variant(EYE, EYE, positives=EYE)
-    with pytest.raises(ValueError, match=r"`keys` must hold a counterpart for each of the 3 queries. Got 2 rows"):
+    with pytest.raises(ValueError, match=r"`keys` must hold a positive for each of the 3 queries. Got 2 rows"):
         variant(EYE, EYE[:2])
     with pytest.raises(ValueError, match=r"`temperature` must be positive and finite. Got -1"):
         variant(EYE, EYE, temperature=-1.0)

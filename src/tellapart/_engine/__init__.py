@@ -1,15 +1,15 @@
-"""The partition function `log Z` and what else a line-up tells, computed by an engine.
+"""The engine: `log Z` and what else a line-up tells, with exact gradients. It is private to the core.
 
-`line_up` states the problem as one product of vectors, `engine` has it evaluated to `Terms`. The `dense`
-engine holds all scores (`classify` where that is plain cross-entropy); it is the reference. The `tiled`
-engine adds up what the positives say (`sides`) and a `stream` of tiles over everyone else (`crowd`, `walk`).
+`problem` states a line-up as one product of vectors, `dispatch` decides which way it goes. Small ones are whole
+matrices (`cross_entropy`, `dense`). Large ones, and those of several processes, are `streamed`: a `schedule` brings
+blocks of keys, a kernel computes each block, and `assemble` adds what the positives contribute.
 """
 
-from tellapart._engine.engine import ENGINES, evaluate, evaluate_loss
-from tellapart._engine.line_up import TEMPERATURE, LineUp, check_per_candidate, counterparts, state
+from tellapart._engine.binary import evaluate_binary
+from tellapart._engine.dispatch import ENGINES, evaluate
+from tellapart._engine.pairs import log_add, segment_logsumexp
 from tellapart._engine.precision import full_precision
-from tellapart._engine.segments import log_add, segment_logsumexp
-from tellapart._engine.softplus import evaluate_binary
+from tellapart._engine.problem import TEMPERATURE, LineUp, check_per_candidate, default_positives
 from tellapart._engine.terms import REDUCTIONS, Given, Terms
 
 __all__ = [
@@ -20,12 +20,10 @@ __all__ = [
     "LineUp",
     "Terms",
     "check_per_candidate",
-    "counterparts",
+    "default_positives",
     "evaluate",
     "evaluate_binary",
-    "evaluate_loss",
     "full_precision",
     "log_add",
     "segment_logsumexp",
-    "state",
 ]

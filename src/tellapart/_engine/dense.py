@@ -1,46 +1,37 @@
-"""The dense engine in general: all scores at once and plain autograd. The reference the others agree with."""
+"""The whole matrix of scores, in general, by plain autograd: the reference that the other ways agree with."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from tellapart._engine.line_up import LineUp
+from tellapart._engine.kernels.masks import MASKED
+from tellapart._engine.problem import LineUp
+from tellapart._engine.share import Share
 from tellapart._engine.terms import Details, Terms
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Shaped
-
-_NEVER = float("-inf")
+    from jaxtyping import Bool, Float, Int, Shaped
 
 
-def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bool) -> Terms:
-    """What the line-up tells each query and, if `symmetric`, each key in turn; details only if they are asked for.
+def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool) -> Terms:
+    """What the line-up tells each query and, if `symmetric`, each key.
 
-    Formula: `log Z_i = logsumexp_j S_ij` over the candidates j, with S as in `LineUp`. The keys'
-    direction reads the same S down its columns.
+    Formula: `log Z_i = logsumexp_j S_ij` over the candidates j, with S as in `LineUp`. The keys' direction reads the
+    same S down its columns.
     """
-    m = line_up.n_keys
-    logits = line_up.logits()
+    m, logits = line_up.n_keys, line_up.logits()
     if line_up.mined is not None:
         logits = torch.cat([logits, line_up.mined], dim=1)
-    rows, cols = slice(0, len(logits)), slice(0, m)
-    weights = line_up.positives.tile(rows, cols, logits.device)
-    excluded = None
-    if line_up.exclude is not None:
-        excluded = line_up.exclude.tile(rows, cols, logits.device)
-        excluded = excluded if excluded.dtype == torch.bool else excluded > 0
-    shift = None if line_up.penalty is None else line_up.penalty.unsqueeze(-1) * (weights > 0)
+    weights = line_up.positives.tile(slice(0, len(logits)), slice(0, m), logits.device)
     reverse = None
     if symmetric:
-        turned = [None if x is None else x.T for x in (shift, excluded)]
-        reverse = _terms(logits[:, :m].T, turned[0], weights.T, turned[1], multi_positive, detailed)
-    if more := logits.shape[1] - m:
-        weights = torch.nn.functional.pad(weights, (0, more))
-        shift, excluded = (None if x is None else torch.nn.functional.pad(x, (0, more)) for x in (shift, excluded))
-    return _terms(logits, shift, weights, excluded, multi_positive, detailed, reverse)
+        reverse = WholeFacts(line_up, 1, logits[:, :m].T, weights.T, multi_positive).terms()
+    return WholeFacts(line_up, 0, logits, weights, multi_positive).terms(reverse)
 
 
 def shares(line_up: LineUp) -> Float[Tensor, "n c"]:
@@ -48,76 +39,133 @@ def shares(line_up: LineUp) -> Float[Tensor, "n c"]:
 
     Those mined for each query stand behind the others.
 
-    >>> from tellapart._engine.line_up import state
-    >>> shares(state(torch.eye(2), torch.eye(2), temperature=1.0))
+    >>> shares(LineUp.build(torch.eye(2), torch.eye(2), temperature=1.0))
     tensor([[0.7311, 0.2689],
             [0.2689, 0.7311]])
     """
     logits = line_up.logits()
-    rows, keys = slice(0, len(logits)), slice(0, line_up.n_keys)
-    if line_up.penalty is not None:
-        related = line_up.positives.tile(rows, keys, logits.device) > 0
-        lowered = logits[:, keys] - line_up.penalty.unsqueeze(-1) * related
-        logits = torch.cat([lowered, logits[:, line_up.n_keys :]], dim=1)
-    if line_up.exclude is not None:
-        excluded = line_up.exclude.tile(rows, keys, logits.device) > 0
-        logits = torch.cat([logits[:, keys].masked_fill(excluded, _NEVER), logits[:, line_up.n_keys :]], dim=1)
     if line_up.mined is not None:
         logits = torch.cat([logits, line_up.mined], dim=1)
-    nobody = logits.detach().amax(dim=1, keepdim=True) == _NEVER
-    return logits.masked_fill(nobody, 0).softmax(dim=1).masked_fill(nobody, 0)
+    weights = line_up.positives.tile(slice(0, len(logits)), slice(0, line_up.n_keys), logits.device)
+    logits = WholeFacts(line_up, 0, logits, weights, "out").candidates
+    empty = logits.detach().amax(dim=1, keepdim=True) == MASKED
+    return logits.masked_fill(empty, 0).softmax(dim=1).masked_fill(empty, 0)
 
 
-def _terms(
-    logits: Float[Tensor, "n c"],
-    shift: Float[Tensor, "n c"] | None,
-    weights: Shaped[Tensor, "n c"],
-    excluded: Bool[Tensor, "n c"] | None,
-    multi_positive: str,
-    detailed: bool,
-    reverse: Terms | None = None,
-) -> Terms:
-    related = weights if weights.dtype == torch.bool else weights > 0
-    n_positives = related.sum(dim=1)
-    details = _details(logits.detach(), related, excluded) if detailed else None
-    logits = logits if shift is None else logits - shift
-    # Measured from the best candidate, both terms of a small loss are small, and their difference exact.
-    candidates = logits.detach() if excluded is None else logits.detach().masked_fill(excluded, _NEVER)
-    top = candidates.amax(dim=1)
-    nobody = top == _NEVER
-    top = top.masked_fill(nobody, 0)
-    logits = logits - top[:, None]
-    positive = _positive(logits, weights.to(logits.dtype), n_positives, multi_positive)
-    log_partition = _logsum(logits if excluded is None else logits.masked_fill(excluded, _NEVER), nobody)
-    width = torch.full_like(n_positives, logits.shape[1])
-    return Terms(
-        positive=positive + top,
-        log_partition=log_partition + top,
-        cross_entropy=(log_partition - positive).masked_fill(n_positives == 0, 0),
-        n_candidates=width if excluded is None else width - excluded.sum(dim=1),
-        n_positives=n_positives,
-        details=details,
-        reverse=reverse,
-    )
+class WholeFacts:
+    """One direction of a line-up with all its logits at hand; each term is computed when it is first read.
+
+    Args:
+        line_up: the problem.
+        direction: 0 for queries, 1 for keys.
+        logits: `(n, c)`, before the margin; where they are excluded they may hold anything finite.
+        weights: `(n, m)`, of the positives.
+        multi_positive: "out" or "in".
+    """
+
+    def __init__(
+        self,
+        line_up: LineUp,
+        direction: int,
+        logits: Float[Tensor, "n c"],
+        weights: Shaped[Tensor, "n m"],
+        multi_positive: str,
+    ) -> None:
+        self.line_up, self.direction, self.logits = line_up, direction, logits
+        self.key_weights, self.multi_positive = weights, multi_positive
+
+    def terms(self, reverse: Terms | None = None) -> Terms:
+        """The terms of this direction."""
+        # Measured from the best candidate, both terms of a small loss are small, and their difference exact.
+        loss = (self._shifted_partition - self._shifted_positive).masked_fill(self.n_positives == 0, 0)
+        return Terms(loss, self, (self.n_positives > 0).sum(), reverse)
+
+    @cached_property
+    def n_positives(self) -> Int[Tensor, " n"]:
+        return self.related.sum(dim=1)
+
+    @cached_property
+    def n_candidates(self) -> Int[Tensor, " n"]:
+        return Share(self.line_up, "out", bool(self.direction)).n_candidates(self.direction)
+
+    @cached_property
+    def positive(self) -> Float[Tensor, " n"]:
+        return self._shifted_positive + self._top
+
+    @cached_property
+    def log_partition(self) -> Float[Tensor, " n"]:
+        return self._shifted_partition + self._top
+
+    @cached_property
+    def details(self) -> Details:
+        logits, related, excluded = self.logits.detach(), self.related, self.excluded
+        inside, others = (related, related) if excluded is None else (related & ~excluded, related | excluded)
+        best, hardest = logits.masked_fill(~related, MASKED), logits.masked_fill(others, MASKED)
+        return Details(inside.sum(dim=1), best.amax(dim=1), hardest.amax(dim=1), hardest.logsumexp(dim=1))
+
+    @cached_property
+    def related(self) -> Bool[Tensor, "n c"]:
+        """Where positives are."""
+        return self.weights if self.weights.dtype == torch.bool else self.weights > 0
+
+    @cached_property
+    def weights(self) -> Shaped[Tensor, "n c"]:
+        """The positives' weights, 0 for negatives behind the keys."""
+        return self._as_wide_as_logits(self.key_weights)
+
+    @cached_property
+    def excluded(self) -> Bool[Tensor, "n c"] | None:
+        """What is excluded, if anything can be."""
+        if self.line_up.exclude is None:
+            return None
+        n, m = len(self.line_up.queries), self.line_up.n_keys
+        tile = self.line_up.exclude.tile(slice(0, n), slice(0, m), self.logits.device)
+        tile = tile if tile.dtype == torch.bool else tile > 0
+        return self._as_wide_as_logits(tile.T if self.direction else tile)
+
+    @cached_property
+    def lowered(self) -> Float[Tensor, "n c"]:
+        """The logits with the margin taken off the positives."""
+        penalty = self.line_up.penalty
+        if penalty is None:
+            return self.logits
+        # A margin of its own for each query lowers a row of the queries' matrix, and a column of the keys'.
+        return self.logits - penalty.unsqueeze(0 if self.direction and penalty.ndim else -1) * self.related
+
+    @cached_property
+    def candidates(self) -> Float[Tensor, "n c"]:
+        """The logits of what counts in log Z; −∞ elsewhere."""
+        return self.lowered if self.excluded is None else self.lowered.masked_fill(self.excluded, MASKED)
+
+    @cached_property
+    def _has_none(self) -> Bool[Tensor, " n"]:
+        return self.candidates.detach().amax(dim=1) == MASKED
+
+    @cached_property
+    def _top(self) -> Float[Tensor, " n"]:
+        return self.candidates.detach().amax(dim=1).masked_fill(self._has_none, 0)
+
+    @cached_property
+    def _shifted_partition(self) -> Float[Tensor, " n"]:
+        return _logsumexp(self.candidates - self._top[:, None], self._has_none)
+
+    @cached_property
+    def _shifted_positive(self) -> Float[Tensor, " n"]:
+        """The positives' logits, averaged by weight as they are ("out") or as exponentials ("in")."""
+        logits, weights = self.lowered - self._top[:, None], self.weights.to(self.logits.dtype)
+        none = self.n_positives == 0
+        total = weights.sum(dim=1).masked_fill(none, 1)
+        if self.multi_positive == "out":
+            return (logits * weights).sum(dim=1) / total
+        chosen = (logits + weights.log()).masked_fill(weights == 0, MASKED)
+        top = chosen.detach().amax(dim=1).masked_fill(none, 0)
+        return (_logsumexp(chosen - top[:, None], none) + top).masked_fill(none, 0) - total.log()
+
+    def _as_wide_as_logits(self, matrix: Shaped[Tensor, "n m"]) -> Shaped[Tensor, "n c"]:
+        more = self.logits.shape[1] - matrix.shape[1]
+        return pad(matrix, (0, more)) if more else matrix
 
 
-def _positive(logits: Tensor, weights: Tensor, n_positives: Tensor, multi_positive: str) -> Tensor:
-    """The positives' logits, averaged by weight as they are ("out") or as exponentials ("in")."""
-    none = n_positives == 0
-    total = weights.sum(dim=1).masked_fill(none, 1)
-    if multi_positive == "out":
-        return (logits * weights).sum(dim=1) / total
-    chosen = (logits + weights.log()).masked_fill(weights == 0, _NEVER)
-    top = chosen.detach().amax(dim=1).masked_fill(none, 0)
-    return (_logsum(chosen - top[:, None], none) + top).masked_fill(none, 0) - total.log()
-
-
-def _logsum(logits: Tensor, none: Tensor) -> Tensor:
+def _logsumexp(shifted: Tensor, none: Tensor) -> Tensor:
     """`log Σ exp` of each row, shifted already; −∞, and a gradient of zero, where there is `none`."""
-    return logits.exp().sum(dim=1).masked_fill(none, 1).log().masked_fill(none, _NEVER)
-
-
-def _details(logits: Tensor, related: Tensor, excluded: Tensor | None) -> Details:
-    inside, others = (related, related) if excluded is None else (related & ~excluded, related | excluded)
-    best, hardest = logits.masked_fill(~related, _NEVER), logits.masked_fill(others, _NEVER)
-    return Details(inside.sum(dim=1), best.amax(dim=1), hardest.amax(dim=1), hardest.logsumexp(dim=1))
+    return shifted.exp().sum(dim=1).masked_fill(none, 1).log().masked_fill(none, MASKED)

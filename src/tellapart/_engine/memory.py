@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from tellapart._engine.crowd import Crowd
-from tellapart._engine.engine import CROSSOVER
-from tellapart._engine.stream import band_height, grid_for, room_for_scores
+from tellapart._engine.candidates import Candidates
+from tellapart._engine.dispatch import CROSSOVER
+from tellapart._engine.kernels.fused import band_height
+from tellapart._engine.kernels.grid import Grid, tiling
+from tellapart._engine.kernels.interface import Block
+from tellapart._engine.streamed import room_for_scores
 
 
 def is_streamed(n: int, c: int) -> bool:
@@ -34,20 +37,21 @@ def streamed_bytes(n: int, c: int, d: int, *, one_way: bool = False, mirrored: b
     """Bytes that the streamed loss holds beyond its inputs and their gradients, in float32 on a processor.
 
     Unit vectors; then tiles of scores, kept for the backward pass as far as the budget goes, or the gradients
-    of the unit vectors; two tiles to work in. `one_way`: the keys need no gradient, so that the queries' is
-    formed in the forward pass, band by band. `mirrored`: the queries are the keys.
+    of the unit vectors; for each thread, two tiles to work in. `one_way`: the keys need no gradient, so that the
+    queries' is formed in the forward pass, a band of rows per thread. `mirrored`: the queries are the keys.
 
-    >>> streamed_bytes(32768, 32768, 512) / 2**20
-    1156.0
+    >>> streamed_bytes(32768, 32768, 512) / 2**20 < 1200
+    True
     """
-    crowd, like = Crowd(n, c, c, mirrored=mirrored), torch.empty(0, d)
-    grid, vector = grid_for(crowd, like), 4 * d
+    candidates, like = Candidates(n, c, c, mirrored=mirrored), torch.empty(0, d)
+    grid, vector, threads = Grid(candidates, like.device, tiling()), 4 * d, torch.get_num_threads()
     units = vector * (n if mirrored else n + c)
-    work = 2 * 4 * grid.height * grid.width
-    if one_way and (height := band_height(crowd, like)):
-        return units + work + 4 * height * c + vector * n
+    work = 4 * grid.height * grid.width
+    block = Block(like, like, 1.0, candidates, "exp", tiling())
+    if one_way and (height := band_height(block)):
+        return units + threads * (work + 4 * height * c) + vector * n
     scores = n * c
     if mirrored:  # the tiles on and above the diagonal
         whole, rest = divmod(n, grid.width)
         scores = (scores + whole * grid.width**2 + rest**2) // 2
-    return units + work + max(4 * min(scores, room_for_scores(like)), units)
+    return units + 2 * threads * work + max(4 * min(scores, room_for_scores(like)), units)

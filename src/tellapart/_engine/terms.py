@@ -1,9 +1,9 @@
-"""The answer of every engine: what a line-up tells, not just a number."""
+"""What a line-up tells each query: the terms of its loss, and what diagnostics read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -17,34 +17,51 @@ if TYPE_CHECKING:
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def nobody_has_a_positive(who: str, other: str) -> ValueError:
-    """What is raised when there is nothing to find: a mean over nobody would be NaN.
+def no_positive_anywhere(own: str, other: str) -> ValueError:
+    """The error of a loss without a single positive: its mean would be NaN.
 
-    >>> print(nobody_has_a_positive("query", "key"))
+    >>> print(no_positive_anywhere("query", "key"))
     `positives` must relate at least one query to a key. Got no related pair.
     """
-    return ValueError(requirement("positives", f"relate at least one {who} to a {other}", "no related pair"))
+    return ValueError(requirement("positives", f"relate at least one {own} to a {other}", "no related pair"))
 
 
 class Details(NamedTuple):
-    """What a diagnostic wants to know and a loss does not: one entry per query, without gradient."""
+    """What diagnostics need and a loss does not: one entry per query, without gradient."""
 
     n_positive_candidates: Int[Tensor, " n"]
     top_positive: Float[Tensor, " n"]
     top_negative: Float[Tensor, " n"]
     log_negatives: Float[Tensor, " n"] | None = None
-    """`log Z⁻`, over the negatives alone, where the engine holds all logits: a loss that rounds to 0 cannot tell it."""
+    """`log Z⁻`, over the negatives alone, where all logits are at hand: a loss that rounds to 0 cannot tell it."""
 
 
-class Whole(NamedTuple):
-    """The group of processes of whose queries these are one's own: how many processes, how many queries ask."""
+class Facts(Protocol):
+    """Where the terms beside the cross-entropy come from; each is computed when it is read for the first time."""
 
-    n_processes: int
-    n_asking: Int[Tensor, ""]
+    @property
+    def positive(self) -> Float[Tensor, " n"]:
+        """`S⁺` of each query."""
+
+    @property
+    def log_partition(self) -> Float[Tensor, " n"]:
+        """`log Z` of each query."""
+
+    @property
+    def n_candidates(self) -> Int[Tensor, " n"]:
+        """The number of candidates of each query."""
+
+    @property
+    def n_positives(self) -> Int[Tensor, " n"]:
+        """The number of positives of each query."""
+
+    @property
+    def details(self) -> Details | None:
+        """What diagnostics need, if it was asked for."""
 
 
 class Given(NamedTuple):
-    """What a line-up was made of, without gradient: for diagnostics that ask more of it than its terms tell."""
+    """The arguments that a line-up was made of, without gradient, for diagnostics that ask more than its terms tell."""
 
     queries: Float[Tensor, "n d"]
     keys: Float[Tensor, "m d"]
@@ -56,53 +73,76 @@ class Given(NamedTuple):
     def of(cls, queries: Tensor, keys: Tensor, options: dict[str, Any], group: ProcessGroup | None) -> Given:
         """A record of these arguments, which holds on to no graph."""
         plain = {name: value.detach() if isinstance(value, Tensor) else value for name, value in options.items()}
-        alone = queries.detach()
-        return cls(alone, alone if keys is queries else keys.detach(), plain, group)
+        queries_alone = queries.detach()
+        return cls(queries_alone, queries_alone if keys is queries else keys.detach(), plain, group)
 
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """What the line-up says of each query, one entry per query; logits in nats.
+    """The terms of the loss, one entry per query; logits in nats.
 
-    `positive` S⁺ (several positives: their weighted mean for "out", the log of the mean of their
-    exponentials for "in"), `log_partition` log Z, `cross_entropy` their difference (0 without a positive),
-    `n_candidates` who stands in the line-up, `n_positives` and how many of them stand in it,
-    `n_positive_candidates`, `top_positive` the best positive's logit and `top_negative` the hardest
-    negative's, both before the margin and without gradient, −∞ where there is none. `reverse` holds the
-    keys' terms if the loss is symmetric. `whole` tells of the others in a group of processes, over whom the
-    mean of `loss` and of `accuracy` is that of one process with everybody's rows. `given` is what
-    `info_nce_terms` was asked.
+    `cross_entropy` is `log Z − S⁺`, 0 without a positive. `positive` is S⁺: of several positives the weighted mean
+    for "out", the log of the mean of their exponentials for "in". `log_partition` is log Z, `n_candidates` and
+    `n_positives` are counts, and `n_positive_candidates` counts the positives among the candidates. `top_positive`
+    and `top_negative` are the largest logits of positives and negatives, before the margin, without gradient, and −∞
+    where there is none. `reverse` holds the keys' terms of a symmetric loss. In a group of processes, `loss` and
+    `accuracy` are shares whose mean over processes is the value of one process with all rows. `given` holds the
+    arguments of `info_nce_terms`.
     """
 
-    positive: Float[Tensor, " n"]
-    log_partition: Float[Tensor, " n"]
     cross_entropy: Float[Tensor, " n"]
-    n_candidates: Int[Tensor, " n"]
-    n_positives: Int[Tensor, " n"]
-    details: Details | None = None
+    facts: Facts
+    n_with_positive: int | Int[Tensor, ""]
+    """How many queries have a positive, of all processes of a group."""
     reverse: Terms | None = None
-    whole: Whole | None = None
+    n_processes: int = 1
     given: Given | None = None
 
     @property
+    def positive(self) -> Float[Tensor, " n"]:
+        """`S⁺` of each query."""
+        return self.facts.positive
+
+    @property
+    def log_partition(self) -> Float[Tensor, " n"]:
+        """`log Z` of each query."""
+        return self.facts.log_partition
+
+    @property
+    def n_candidates(self) -> Int[Tensor, " n"]:
+        """The number of candidates of each query."""
+        return self.facts.n_candidates
+
+    @property
+    def n_positives(self) -> Int[Tensor, " n"]:
+        """The number of positives of each query."""
+        return self.facts.n_positives
+
+    @property
     def n_positive_candidates(self) -> Int[Tensor, " n"]:
-        """How many of a query's positives stand in its line-up."""
-        return self._detailed().n_positive_candidates
+        """The number of positives among each query's candidates."""
+        return self.details.n_positive_candidates
 
     @property
     def top_positive(self) -> Float[Tensor, " n"]:
-        """The best positive's logit."""
-        return self._detailed().top_positive
+        """The largest logit of each query's positives."""
+        return self.details.top_positive
 
     @property
     def top_negative(self) -> Float[Tensor, " n"]:
-        """The hardest negative's logit."""
-        return self._detailed().top_negative
+        """The largest logit of each query's negatives."""
+        return self.details.top_negative
 
-    def _detailed(self) -> Details:
-        if self.details is None:
-            raise ValueError(requirement("details", "have been looked for, as info_nce_terms does", "None"))
-        return self.details
+    @property
+    def details(self) -> Details:
+        """What diagnostics read.
+
+        Raises:
+            ValueError: the terms are not those of `info_nce_terms`.
+        """
+        if (details := self.facts.details) is None:
+            raise ValueError(requirement("terms", "hold details, as those of info_nce_terms do", "none"))
+        return details
 
     def per_query(self) -> Float[Tensor, " n"]:
         """`L_i = log Z_i − S_i⁺`, in nats, without the rounding of the two; 0 for a query without a positive."""
@@ -126,35 +166,33 @@ class Terms:
         other = self.reverse.loss(reduction)
         return torch.cat([own, other]) if reduction == "none" else (own + other) / 2
 
-    def _share(self, total: Float[Tensor, ""], mean: bool) -> Float[Tensor, ""]:
-        """A sum over queries, or their mean; in a group, what this process contributes to that of all."""
-        if self.whole is not None:
-            total = total * self.whole.n_processes
-        if not mean:
-            return total
-        return total / ((self.n_positives > 0).sum() if self.whole is None else self.whole.n_asking)
-
-    def check(self) -> None:
-        """Raise `ValueError` if nobody has a positive, or if somebody has one but no candidate."""
-        if not values_are_checked(self.positive):
-            return
-        for who, other, side in (("query", "key", self), ("key", "query", self.reverse)):
-            if side is None:
-                continue
-            asked = side.n_positives > 0
-            if not bool(asked.any() if side.whole is None else side.whole.n_asking > 0):
-                raise nobody_has_a_positive(who, other)
-            lonely = asked & (side.n_candidates == 0)
-            if bool(lonely.any()):
-                row = int(lonely.nonzero()[0, 0])
-                raise ValueError(requirement("exclude", f"leave every {who} a candidate", f"none for {who} {row}"))
-
     def accuracy(self) -> Float[Tensor, ""]:
-        """How often the best positive beats every negative, in [0, 1]; a tie counts as a miss.
+        """The share of queries with a positive whose best one beats every negative, in [0, 1]; a tie is a miss.
 
-        Among the queries with a positive; the mean of both directions if symmetric. In a group it is the mean over
-        processes that lies in [0, 1].
+        The mean of both directions of a symmetric loss. In a group it is the mean over processes that lies in [0, 1].
         """
         wins = (self.top_positive > self.top_negative) & (self.n_positives > 0)
         own = self._share(wins.sum(), mean=True)
         return own if self.reverse is None else (own + self.reverse.accuracy()) / 2
+
+    def _share(self, total: Float[Tensor, ""], mean: bool) -> Float[Tensor, ""]:
+        """A sum over queries, or their mean; in a group, what this process contributes to that of all."""
+        if self.n_processes > 1:
+            total = total * self.n_processes
+        return total / self.n_with_positive if mean else total
+
+    def check(self) -> None:
+        """Raise `ValueError` if there is no positive at all, or a query that has one but no candidate."""
+        if not values_are_checked(self.cross_entropy):
+            return
+        for own, other, side in (("query", "key", self), ("key", "query", self.reverse)):
+            if side is None:
+                continue
+            if not bool(side.n_with_positive > 0):
+                raise no_positive_anywhere(own, other)
+            # log Z = −∞; the sum finds it quickly.
+            if side.cross_entropy.sum().detach().item() != -torch.inf:
+                continue
+            lonely = (side.n_positives > 0) & side.log_partition.isneginf()
+            row = int(lonely.nonzero()[0, 0])
+            raise ValueError(requirement("exclude", f"leave every {own} a candidate", f"none for {own} {row}"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart._engine import evaluate_binary, state
+from tellapart._engine import LineUp, evaluate_binary
 from tellapart.errors import requirement
 from tellapart.relations import Relation
 from tellapart.scores import InnerProduct, cosine
@@ -32,7 +32,7 @@ def pair_losses(
     def measured(queries: Tensor, keys: Tensor) -> InnerProduct:
         return cosine(queries, keys)._replace(query_bias=-temperature * log_negatives)
 
-    line_up = state(queries, keys, positives=positives, temperature=temperature, score=measured)
+    line_up = LineUp.build(queries, keys, positives=positives, temperature=temperature, score=measured)
     return evaluate_binary(line_up, only_negatives=True)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from tellapart._engine import REDUCTIONS, evaluate, state
+from tellapart._engine import REDUCTIONS, LineUp, evaluate
 from tellapart.compat.common import pair_losses
 from tellapart.errors import check_choice, check_embeddings, check_temperature, requirement
 from tellapart.objective import info_nce
@@ -62,7 +62,7 @@ class InfoNCEPytorch(nn.Module):
         # A line-up of negatives alone, for the price of one key whom nobody meets; excluding the others'
         # positives from a line-up of all would cost n² scores.
         nobody = everyone()
-        line_up = state(
+        line_up = LineUp.build(
             *(query, query[:1]),
             positives=nobody,
             exclude=nobody,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from tellapart._engine import evaluate, state
+from tellapart._engine import LineUp, evaluate
 from tellapart.compat.common import pair_losses
 from tellapart.errors import check_temperature, requirement
 from tellapart.objective import info_nce
@@ -59,7 +59,7 @@ class MetricLearningNTXentLoss(nn.Module):
         """The mean over all positive pairs, among the embeddings or, if it is given, of them with `ref_emb`."""
         keys, alike, positives = _labelled(embeddings, labels, ref_emb, ref_labels)
         check_relation("labels", alike, n := len(embeddings), m := len(keys))
-        line_up = state(embeddings, keys, positives=positives, exclude=alike, temperature=self.temperature)
+        line_up = LineUp.build(embeddings, keys, positives=positives, exclude=alike, temperature=self.temperature)
         n_positives = positives.counts(n, m, embeddings.device)[0]
         if not bool(n_positives.any()):
             raise ValueError(requirement("labels", "relate at least one embedding to another", "no positive pair"))

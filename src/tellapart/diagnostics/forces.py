@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart._engine import dense, state
+from tellapart._engine import LineUp, dense
 from tellapart.objective import info_nce_terms
 
 if TYPE_CHECKING:
@@ -99,4 +99,4 @@ def shares(
     >>> shares(torch.eye(3)[:1], torch.eye(3), temperature=1.0)
     tensor([[0.5761, 0.2119, 0.2119]])
     """
-    return dense.shares(state(queries, keys, margin=margin, **options))
+    return dense.shares(LineUp.build(queries, keys, margin=margin, **options))

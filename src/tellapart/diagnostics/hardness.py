@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from tellapart._engine import evaluate, state
+from tellapart._engine import LineUp, evaluate
 from tellapart.variants.options import negatives_only
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch.distributed import ProcessGroup
 
-    from tellapart._engine import LineUp, Terms
+    from tellapart._engine import Terms
     from tellapart.variants.options import LineUpOptions
 
 
@@ -50,7 +50,7 @@ def effective_negatives(
     tensor([7.0000, 7.0000, 7.0000, 7.0000, 7.0000, 7.0000, 7.0000, 7.0000])
     """
     with torch.no_grad():
-        line_up = _state(group, queries, keys, negatives_only(len(queries), len(keys), options))
+        line_up = _line_up(group, queries, keys, negatives_only(len(queries), len(keys), options))
     # With a column that adds 0 to every logit, the gradient there tells what the shares add up to after rounding.
     rows, cols = line_up.scaled_queries(), line_up.keys
     factors = [torch.cat([rows, torch.zeros_like(rows[:, :1])], dim=1)]
@@ -73,13 +73,13 @@ def effective_negatives(
     return (log_partition.detach() - mean).exp()
 
 
-def _state(group: ProcessGroup | None, queries: Tensor, keys: Tensor, options: LineUpOptions) -> LineUp:
+def _line_up(group: ProcessGroup | None, queries: Tensor, keys: Tensor, options: LineUpOptions) -> LineUp:
     if group is None:
-        return state(queries, keys, **options)
+        return LineUp.build(queries, keys, **options)
     from tellapart._engine import ring  # here, for a torch without distribution
 
-    given: dict[str, Any] = {"score": "cosine", **options}
-    return ring.state_together(group, queries, keys, **given)
+    given: dict[str, Any] = {**options}
+    return ring.build_together(group, queries, keys, **given)
 
 
 @torch.no_grad()
@@ -95,7 +95,7 @@ def log_negatives(terms: Terms) -> Float[Tensor, " n"]:
     tensor([1.0986, 1.0986, 1.0986, 1.0986])
     """
     several = terms.n_positive_candidates > 1
-    if terms.details is not None and terms.details.log_negatives is not None:
+    if terms.details.log_negatives is not None:
         return terms.details.log_negatives.masked_fill(several, torch.nan)
     n_negatives = terms.n_candidates - terms.n_positive_candidates
     rest = terms.log_partition + torch.log(-torch.expm1(-terms.per_query().clamp(min=0)))

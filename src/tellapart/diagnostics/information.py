@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart._engine import state
+from tellapart._engine import LineUp
 from tellapart.diagnostics.bands import bands
 from tellapart.diagnostics.hardness import log_negatives
 from tellapart.errors import requirement
@@ -155,7 +155,7 @@ def smile(
     if not clip > 0:
         raise ValueError(requirement("clip", "be positive", clip))
     n = _pairs(queries, keys, options, at_least=2)
-    line_up = state(queries, keys, **options)
+    line_up = LineUp.build(queries, keys, **options)
     positive, sums = [], []
     for rows, logits in bands(line_up.scaled_queries(), line_up.keys):
         positive.append(logits[:, rows].diagonal().clone())

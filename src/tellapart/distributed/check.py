@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from tellapart._engine.travel import Ring
+from tellapart._engine.ring import Ring
 from tellapart.distributed.gather import world
 from tellapart.errors import requirement
 

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from tellapart._engine.travel import Ring
+from tellapart._engine.ring import Ring
 from tellapart.errors import requirement
 
 if TYPE_CHECKING:

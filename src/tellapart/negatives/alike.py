@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart._engine import counterparts, evaluate, state
+from tellapart._engine import LineUp, default_positives, evaluate
 from tellapart.errors import check_embeddings, requirement
 from tellapart.relations import Relation, check_size
 from tellapart.scores import unit
@@ -84,10 +84,10 @@ def guided(
     """
     if not math.isfinite(margin):
         raise ValueError(requirement("margin", "be finite", margin))
-    positives = counterparts(positives, len(queries), len(keys))
+    positives = default_positives(positives, len(queries), len(keys))
     best = queries.new_empty(0)
     if len(queries):  # one of a group's processes may have none
-        line_up = state(queries, keys, positives=positives, temperature=1.0)
+        line_up = LineUp.build(queries, keys, positives=positives, temperature=1.0)
         best = evaluate(line_up, detailed=True).top_positive
     return alike(queries, keys, best.masked_fill(best.isinf(), math.inf) - margin) & ~positives
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart._engine import check_per_candidate, evaluate_binary, state
+from tellapart._engine import LineUp, check_per_candidate, evaluate_binary
 from tellapart.errors import check_embeddings, requirement
 from tellapart.relations import Relation
 from tellapart.scores import Score
@@ -61,7 +61,7 @@ def sigmoid(
     key_bias = torch.as_tensor(bias, dtype=dtype, device=queries.device)
     if key_bias.ndim:
         raise ValueError(requirement("bias", "be a number or a 0-d tensor", f"shape {tuple(key_bias.shape)}"))
-    line_up = state(
+    line_up = LineUp.build(
         *(queries, keys),
         positives=positives,
         exclude=exclude,
@@ -102,7 +102,9 @@ def sgns(
     >>> sgns(torch.zeros(1, 2), torch.zeros(1, 2), negatives=torch.zeros(3, 2))  # 4 log 2
     tensor(2.7726)
     """
-    line_up = state(*(queries, keys), positives=positives, negatives=negatives, temperature=temperature, score=score)
+    line_up = LineUp.build(
+        *(queries, keys), positives=positives, negatives=negatives, temperature=temperature, score=score
+    )
     losses = evaluate_binary(line_up, only_negatives=True)
     return reduced(losses, torch.ones_like(losses, dtype=torch.bool), reduction)
 
@@ -145,6 +147,8 @@ def nce(
     check_per_candidate("log_noise", log_noise, n_candidates(keys, negatives))
     dtype = torch.promote_types(log_noise.dtype, torch.float32)
     key_bias = -(log_noise.to(dtype) + math.log(len(negatives)))
-    line_up = state(*(queries, keys), negatives=negatives, temperature=temperature, score=score, key_bias=key_bias)
+    line_up = LineUp.build(
+        *(queries, keys), negatives=negatives, temperature=temperature, score=score, key_bias=key_bias
+    )
     losses = evaluate_binary(line_up, only_negatives=True)
     return reduced(losses, torch.ones_like(losses, dtype=torch.bool), reduction)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart._engine import TEMPERATURE, Terms, check_per_candidate, evaluate, state
+from tellapart._engine import TEMPERATURE, LineUp, Terms, check_per_candidate, evaluate
 from tellapart.errors import check_temperature, requirement
 from tellapart.objective import info_nce
 from tellapart.relations import Relation
@@ -294,7 +294,7 @@ def robust(
         raise ValueError(requirement("q", "lie in (0, 1]", q))
     if not 0 < density < 1:
         raise ValueError(requirement("density", "lie in (0, 1)", density))
-    terms = evaluate(state(queries, keys, **options), symmetric=symmetric, engine=engine)
+    terms = evaluate(LineUp.build(queries, keys, **options), symmetric=symmetric, engine=engine)
     sides = [terms] if terms.reverse is None else [terms, terms.reverse]
     # Both less 1, which keeps the digits of a small q.
     losses = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 from torch import Tensor
 
-from tellapart._engine import REDUCTIONS, Terms, counterparts, evaluate, state
+from tellapart._engine import REDUCTIONS, LineUp, Terms, default_positives, evaluate
 from tellapart.errors import check_choice, requirement
 from tellapart.relations import Relation, check_relation, is_boolean
 from tellapart.scores import Score
@@ -50,7 +50,7 @@ def decoupled_terms(
     >>> decoupled_terms(torch.eye(3), torch.eye(3), temperature=1.0).log_partition.exp()
     tensor([2., 2., 2.])
     """
-    line_up = state(queries, keys, **negatives_only(len(queries), len(keys), options))
+    line_up = LineUp.build(queries, keys, **negatives_only(len(queries), len(keys), options))
     return evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine)
 
 
@@ -60,7 +60,7 @@ def negatives_only(n: int, m: int, options: LineUpOptions) -> LineUpOptions:
     >>> negatives_only(2, 2, {"temperature": 1.0})["exclude"].tile(slice(0, 2), slice(0, 2)).tolist()
     [[True, False], [False, True]]
     """
-    positives, exclude = counterparts(options.get("positives"), n, m), options.get("exclude")
+    positives, exclude = default_positives(options.get("positives"), n, m), options.get("exclude")
     if exclude is not None:
         check_relation("exclude", exclude, n, m)
     return {**options, "exclude": positives if exclude is None else positives | exclude}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart._engine import Terms, counterparts, evaluate, log_add, segment_logsumexp, state
+from tellapart._engine import LineUp, Terms, default_positives, evaluate, log_add, segment_logsumexp
 from tellapart.errors import requirement
 from tellapart.objective import info_nce
 from tellapart.relations import Relation, everyone, paired, same
@@ -95,7 +95,7 @@ def mil_nce(
     tensor(0.3133)
     """
     if options.get("positives") is not None:
-        options["positives"] = counted_once(counterparts(options["positives"], len(queries), len(keys)))
+        options["positives"] = counted_once(default_positives(options["positives"], len(queries), len(keys)))
     terms = decoupled_terms(queries, keys, multi_positive="in", symmetric=symmetric, engine=engine, **options)
     own, others = _sum_of_positives(terms), terms.log_partition
     if terms.reverse is not None:
@@ -144,10 +144,10 @@ def ranking(
     active = torch.zeros(len(queries), dtype=torch.bool, device=queries.device)
     above = exclude
     for given, temperature in zip(levels, temperatures, strict=True):
-        level = counted_once(counterparts(given, len(queries), len(keys)))
+        level = counted_once(default_positives(given, len(queries), len(keys)))
         if not bool(level.counts(len(queries), len(keys), queries.device)[0].any()):
             continue
-        line_up = state(queries, keys, positives=level, exclude=above, temperature=temperature, score=score)
+        line_up = LineUp.build(queries, keys, positives=level, exclude=above, temperature=temperature, score=score)
         terms = evaluate(line_up, multi_positive="in", engine=engine)
         present = terms.n_positives > 0
         # Sums over the positives where "in" takes their mean.
@@ -187,7 +187,7 @@ def label_smoothing(
     check_between("smoothing", smoothing, 0, 1)
     if options.get("exclude") is not None:
         raise ValueError(requirement("exclude", "be None where the target is spread over everyone", "a relation"))
-    positives = counterparts(options.get("positives"), len(queries), len(keys))
+    positives = default_positives(options.get("positives"), len(queries), len(keys))
     options["positives"] = _Smoothed(positives, smoothing, len(queries), len(keys))
     return info_nce(queries, keys, **options)
 
@@ -208,7 +208,7 @@ def _logsumexp_over(relation: Relation, values: Float[Tensor, " m"], n: int, eng
     if pairs is not None:
         return segment_logsumexp(values[pairs.cols], pairs.rows, n)
     values = values.clamp(min=torch.finfo(values.dtype).min / 4)  # Nobody's −∞ is not finite.
-    line_up = state(values.new_ones(n, 1), values[:, None], positives=relation, score="dot", temperature=1.0)
+    line_up = LineUp.build(values.new_ones(n, 1), values[:, None], positives=relation, score="dot", temperature=1.0)
     return _sum_of_positives(evaluate(line_up, multi_positive="in", engine=engine))
 
 

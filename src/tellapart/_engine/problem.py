@@ -1,4 +1,4 @@
-"""The problem every engine solves."""
+"""The problem that every way of computing the loss solves: a matrix of logits, and what counts of it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from tellapart import scores
 from tellapart._engine.precision import full_precision
+from tellapart._engine.schedule import ALONE, Comm
 from tellapart.errors import check_embeddings, check_finite, check_temperature, check_vectors, requirement
 from tellapart.relations import Relation, check_relation, paired
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from tellapart._engine.travel import Ring
     from tellapart.scores import InnerProduct, Score
 
 
@@ -26,12 +26,11 @@ _PRECISE = (torch.float32, torch.float64)
 
 @dataclass(eq=False, slots=True)
 class LineUp:
-    """Who asks, who stands in the line-up, and who is whose counterpart.
+    """Queries, their candidates, and which of these are positives.
 
     The logits are one product, `S = scale · queries keysᵀ`: biases, and temperatures of several queries, are
-    folded into the two.
-    The first `n_keys` keys can be positives and, in the symmetric loss, ask in turn; those behind them,
-    and those of `mined`, are negatives of queries only. A positive's logit is lowered by `penalty`.
+    folded into the two. The first `n_keys` keys can be positives, and are queries in turn in the symmetric loss.
+    Those behind them, and those of `mined`, are negatives. A positive's logit is lowered by `penalty`.
     """
 
     queries: Float[Tensor, "n e"]
@@ -45,94 +44,110 @@ class LineUp:
     """Logits of negatives chosen for each query separately."""
     mirrored: bool
     """Whether `S_ij = S_ji`, and so are the relations: one half of the matrix tells all."""
-    ring: Ring | None = None
-    """The processes that share the line-up, if there are several; all else is this one's share."""
+    comm: Comm = ALONE
+    """The ring of processes that share the line-up; all else is this process's part of it."""
+
+    @classmethod
+    @full_precision
+    def build(
+        cls,
+        queries: Tensor,
+        keys: Tensor,
+        *,
+        positives: Relation | None = None,
+        exclude: Relation | None = None,
+        negatives: Tensor | None = None,
+        temperature: float | Tensor = TEMPERATURE,
+        score: str | Score = "cosine",
+        key_bias: Tensor | None = None,
+        margin: float = 0.0,
+        comm: Comm = ALONE,
+    ) -> LineUp:
+        """Check the arguments of `info_nce` and state the problem they describe, in float32 at least.
+
+        In a ring of processes they are this process's part, which may be empty.
+
+        Raises:
+            TypeError: embeddings that are not floating-point, or of different dtypes; no relation where one is due.
+            ValueError: shapes that do not fit, τ ≤ 0, values that are not finite.
+
+        >>> line_up = LineUp.build(torch.eye(2), torch.eye(2), temperature=0.5)
+        >>> line_up.logits().tolist()
+        [[2.0, 0.0], [0.0, 2.0]]
+        """
+        score = scores.resolve(score)
+        is_one = keys is queries
+        positives = _checked(queries, keys, positives, exclude, temperature, score, margin, comm)
+        n_keys = len(keys)
+        if queries.dtype not in _PRECISE:
+            queries, keys = queries.float(), keys.float()
+            keys = queries if is_one else keys
+        scale = 1 / (temperature.to(queries) if isinstance(temperature, Tensor) else temperature)
+        mined = None
+        if negatives is not None:
+            keys, mined = _with_negatives(queries, keys, negatives, score)
+            mined = None if mined is None else mined * _column(scale)
+        if not is_one and not isinstance(score, nn.Module):
+            _same_width("keys", keys, queries)
+        if key_bias is not None:
+            check_per_candidate("key_bias", key_bias, len(keys))
+            key_bias = key_bias.to(queries.dtype)
+        folded = _folded(score(queries, keys), scale, key_bias)
+        return cls(
+            *folded,
+            n_keys=n_keys,
+            positives=positives,
+            exclude=exclude,
+            penalty=_penalty(margin, scale, queries),
+            mined=mined,
+            mirrored=keys is queries
+            and scores.is_mirrored(score)
+            and not (isinstance(scale, Tensor) and scale.ndim)
+            and key_bias is None
+            and positives.symmetric
+            and (exclude is None or exclude.symmetric),
+            comm=comm,
+        )
 
     def scaled_queries(self) -> Float[Tensor, "n e"]:
         """Queries whose products with the keys are the logits."""
         return self.queries * self.scale
 
     def logits(self) -> Float[Tensor, "n c"]:
-        """The whole matrix S, those mined not among it."""
+        """The whole matrix S, without those of `mined`."""
         return self.scaled_queries() @ self.keys.T
 
 
-@full_precision
-def state(
+def _checked(
     queries: Tensor,
     keys: Tensor,
-    *,
-    positives: Relation | None = None,
-    exclude: Relation | None = None,
-    negatives: Tensor | None = None,
-    temperature: float | Tensor = TEMPERATURE,
-    score: str | Score = "cosine",
-    key_bias: Tensor | None = None,
-    margin: float = 0.0,
-    ring: Ring | None = None,
-) -> LineUp:
-    """Check the arguments of `info_nce` and state the line-up they describe, in float32 at least.
-
-    In a `ring` of processes they are one's own share, which may be empty.
-
-    Raises:
-        TypeError: embeddings that are not floating-point, or of different dtypes; no relation where one is due.
-        ValueError: shapes that do not fit, τ ≤ 0, values that are not finite.
-
-    >>> line_up = state(torch.eye(2), torch.eye(2), temperature=0.5)
-    >>> (line_up.scaled_queries() @ line_up.keys.T).tolist()
-    [[2.0, 0.0], [0.0, 2.0]]
-    """
-    score = scores.resolve(score)
+    positives: Relation | None,
+    exclude: Relation | None,
+    temperature: float | Tensor,
+    score: Score,
+    margin: float,
+    comm: Comm,
+) -> Relation:
+    """The positives, once the arguments are checked as far as they concern the vectors as they came."""
     # The cosine sees from the lengths whether the vectors are finite.
-    check = check_vectors if score is scores.cosine else check_embeddings
-    check("queries", queries, empty=ring is not None)
+    check, in_ring = check_vectors if score is scores.cosine else check_embeddings, comm is not ALONE
+    check("queries", queries, empty=in_ring)
     if keys is not queries:
-        check("keys", keys, empty=ring is not None)
-    check_temperature(temperature, n := queries.shape[0])
-    m = keys.shape[0]
+        check("keys", keys, empty=in_ring)
+    n, m = len(queries), len(keys)
+    check_temperature(temperature, n)
     if not 0 <= margin < float("inf"):
         raise ValueError(requirement("margin", "be finite and at least 0", margin))
-    positives = counterparts(positives, n, m)
+    positives = default_positives(positives, n, m)
     if exclude is not None:
         check_relation("exclude", exclude, n, m)
-    alone = keys is queries
     if queries.dtype != keys.dtype:
         raise TypeError(requirement("keys", f"have the queries' dtype, {queries.dtype}", keys.dtype))
-    if queries.dtype not in _PRECISE:
-        queries, keys = queries.float(), keys.float()
-        keys = queries if alone else keys
-    scale = 1 / (temperature.to(queries) if isinstance(temperature, Tensor) else temperature)
-    mined = None
-    if negatives is not None:
-        keys, mined = _met(queries, keys, negatives, score)
-        mined = None if mined is None else mined * _column(scale)
-    if not alone and not isinstance(score, nn.Module):
-        _same_width("keys", keys, queries)
-    if key_bias is not None:
-        check_per_candidate("key_bias", key_bias, len(keys))
-        key_bias = key_bias.to(queries.dtype)
-    product = score(queries, keys)
-    folded = _folded(product, scale, key_bias)
-    return LineUp(
-        *folded,
-        n_keys=m,
-        positives=positives,
-        exclude=exclude,
-        penalty=_penalty(margin, scale, queries),
-        mined=mined,
-        mirrored=keys is queries
-        and scores.is_mirrored(score)
-        and not (isinstance(scale, Tensor) and scale.ndim)
-        and key_bias is None
-        and positives.symmetric
-        and (exclude is None or exclude.symmetric),
-        ring=ring,
-    )
+    return positives
 
 
-def _met(queries: Tensor, keys: Tensor, negatives: Tensor, score: Score) -> tuple[Tensor, Tensor | None]:
-    """The keys with the shared negatives behind them, and each query's scores with negatives of its own."""
+def _with_negatives(queries: Tensor, keys: Tensor, negatives: Tensor, score: Score) -> tuple[Tensor, Tensor | None]:
+    """The keys with the shared negatives behind them, and each query's scores with its mined negatives."""
     check_embeddings("negatives", negatives, dims=(2, 3))
     negatives = _same_width("negatives", negatives.to(keys.dtype), keys)
     if negatives.ndim == 2:
@@ -143,20 +158,20 @@ def _met(queries: Tensor, keys: Tensor, negatives: Tensor, score: Score) -> tupl
     return keys, _mined_scores(score, queries, negatives)
 
 
-def counterparts(positives: Relation | None, n: int, m: int) -> Relation:
+def default_positives(positives: Relation | None, n: int, m: int) -> Relation:
     """The positives of n queries among m keys, by default each query's key of the same number.
 
     Raises:
         TypeError: not a relation.
         ValueError: a relation of another size, or by default fewer keys than queries.
 
-    >>> counterparts(None, 2, 2).tile(slice(0, 1), slice(0, 2)).tolist()
+    >>> default_positives(None, 2, 2).tile(slice(0, 1), slice(0, 2)).tolist()
     [[True, False]]
     """
     if positives is not None:
         check_relation("positives", positives, n, m)
     elif m < n:
-        raise ValueError(requirement("keys", f"hold a counterpart for each of the {n} queries", f"{m} rows"))
+        raise ValueError(requirement("keys", f"hold a positive for each of the {n} queries", f"{m} rows"))
     return paired() if positives is None else positives
 
 
@@ -209,12 +224,14 @@ def _column(scale: float | Tensor) -> float | Tensor:
 
 def _same_width(parameter: str, value: Tensor, other: Tensor) -> Tensor:
     if value.shape[-1] != other.shape[-1]:
-        raise ValueError(requirement(parameter, f"have {other.shape[-1]} columns, as what it meets", value.shape[-1]))
+        raise ValueError(
+            requirement(parameter, f"have {other.shape[-1]} columns, as the queries or keys have", value.shape[-1])
+        )
     return value
 
 
 def _mined_scores(score: Score, queries: Tensor, negatives: Tensor) -> Tensor:
-    """Scores `(n, k)` of each query with its own negatives `(n, k, d)`."""
+    """Scores `(n, k)` of each query with its mined negatives `(n, k, d)`."""
     n, k, _ = negatives.shape
     form = score(queries, negatives.flatten(0, 1))
     result = torch.einsum("nd,nkd->nk", form.queries, form.keys.unflatten(0, (n, k)))

@@ -1,4 +1,4 @@
-"""Products of listed pairs, `v_p = q_{i(p)}·k_{j(p)}`, that need no memory besides."""
+"""Listed pairs of a query and a key: their products, and sums of exponentials over them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
     from tellapart.relations import Pairs
 
@@ -22,7 +22,7 @@ def pair_products(
 ) -> tuple[Float[Tensor, " p"], Float[Tensor, "n e"], Float[Tensor, "c e"]]:
     """Each pair's product, and the vectors again, to be used from there on.
 
-    The gradients of what is done with them come back this way, and the pairs' part is added in place.
+    The gradients of what is done with them come back this way, and that of the pairs is added in place.
 
     >>> from tellapart.relations import paired
     >>> pair_products(torch.eye(2), torch.eye(2), paired().pairs(2, 2))[0]
@@ -53,7 +53,7 @@ class _PairProducts(torch.autograd.Function):
             to_queries = torch.zeros_like(queries).index_add(0, rows, values_grad[:, None] * keys[cols])
             to_keys = torch.zeros_like(keys).index_add(0, cols, values_grad[:, None] * queries[rows])
             return _sum(to_queries, queries_grad), _sum(to_keys, keys_grad), None, None
-        # They come from the walk over the scores, which made them for this place.
+        # The streamed reduction made these gradients for this place: nothing else reads them.
         to = [
             (torch.zeros_like(x) if gradient is None else gradient) if needed else None
             for x, gradient, needed in zip(
@@ -76,3 +76,38 @@ def _parts(queries: Tensor, keys: Tensor, rows: Tensor, cols: Tensor) -> Iterato
 
 def _sum(gradient: Tensor, other: Tensor | None) -> Tensor:
     return gradient if other is None else gradient + other
+
+
+def segment_sum(values: Float[Tensor, " p"], rows: Int[Tensor, " p"], n: int) -> Float[Tensor, " n"]:
+    """`Σ_{p: rows_p = i} v_p`.
+
+    >>> segment_sum(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 2, 2]), 3)
+    tensor([1., 0., 5.])
+    """
+    return values.new_zeros(n).index_add(0, rows, values)
+
+
+def segment_logsumexp(values: Float[Tensor, " p"], rows: Int[Tensor, " p"], n: int) -> Float[Tensor, " n"]:
+    """`log Σ_{p: rows_p = i} exp v_p`; −∞, and a gradient of zero, where there is no p.
+
+    >>> segment_logsumexp(torch.tensor([0.0, 0.0]), torch.tensor([1, 1]), 2)
+    tensor([  -inf, 0.6931])
+    """
+    top = torch.full((n,), float("-inf"), dtype=values.dtype, device=values.device)
+    top = top.scatter_reduce(0, rows, values.detach(), "amax")
+    none = top == float("-inf")
+    top = top.masked_fill(none, 0)
+    total = segment_sum((values - top[rows]).exp(), rows, n)
+    return (total.masked_fill(none, 1).log() + top).masked_fill(none, float("-inf"))
+
+
+def log_add(a: Float[Tensor, " n"], b: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """`log(exp a + exp b)`, with derivatives of any order where one of them is −∞, too.
+
+    >>> log_add(torch.tensor([0.0, float("-inf")]), torch.tensor([0.0, 2.0]))
+    tensor([0.6931, 2.0000])
+    """
+    no_a, no_b = a == float("-inf"), b == float("-inf")
+    either = no_a | no_b
+    both = torch.logaddexp(a.masked_fill(either, 0), b.masked_fill(either, 0))
+    return torch.where(no_b, a, torch.where(no_a, b, both))

@@ -10,7 +10,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from tellapart._engine.ring.related_sum import related_sum
 from tellapart.errors import NotFiniteError, requirement
+from tellapart.relations import Relation
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -88,6 +90,18 @@ class Ring:
         everybodys: list[Any] = [None] * self.size
         dist.all_gather_object(everybodys, own, self.group)
         return everybodys
+
+    def relations(self, relation: Relation) -> list[Relation]:
+        """The relation of this rank's rows to those of each rank.
+
+        Raises:
+            ValueError: a kind of relation that says nothing of other ranks' rows.
+        """
+        return relation.towards(self)
+
+    def related_sum(self, keys: Tensor, relations: list[Relation], sizes: list[int], n: int) -> Tensor:
+        """Each of n queries' weighted sum of its related keys of all ranks, `Σ_r W_r K_r`."""
+        return related_sum(self, keys, relations, sizes, n)
 
     def home(self, parts: list[Tensor]) -> Tensor:
         """The sum over processes of the part that belongs to this one."""

@@ -1,0 +1,169 @@
+"""Whole matrices whose loss is a plain softmax cross-entropy: the fastest way when small.
+
+One positive each, `L_i = CE(S_i, its place)`, or several that share the target,
+`L_i = −Σ_j (w_ij / Σ_k w_ik) log p_ij`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, pad
+
+from tellapart._engine.dense import WholeFacts
+from tellapart._engine.kernels.masks import MASKED
+from tellapart._engine.problem import LineUp
+from tellapart._engine.share import Share
+from tellapart._engine.terms import Details, Terms
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, Shaped
+
+    from tellapart.relations import Pairs, Relation
+
+
+def one_positive_each(line_up: LineUp, symmetric: bool) -> Pairs | None:
+    """The pairs of a line-up in which each query has one positive, as it is, and each key if the loss is symmetric.
+
+    `None` if it is another, or if it would take time to tell.
+
+    >>> one_positive_each(LineUp.build(torch.eye(2), torch.eye(2)), symmetric=True).cols.tolist()
+    [0, 1]
+    """
+    positives, exclude = line_up.positives, line_up.exclude
+    if not positives.listed or line_up.penalty is not None or line_up.mined is not None:
+        return None
+    n, m = line_up.queries.shape[0], line_up.n_keys
+    if symmetric and not (positives.diagonal and n == m):
+        return None
+    pairs = positives.pairs(n, m, line_up.queries.device)
+    if pairs is None or not pairs.one_each:
+        return None
+    is_inside = exclude is None or positives.avoids(exclude) or not bool(exclude.at(pairs.rows, pairs.cols).any())
+    return pairs if is_inside else None
+
+
+def of_one_positive(line_up: LineUp, pairs: Pairs, symmetric: bool) -> Terms:
+    """The terms of such a line-up.
+
+    >>> from tellapart.relations import paired
+    >>> line_up = LineUp.build(torch.eye(2), torch.eye(2), temperature=1.0)
+    >>> of_one_positive(line_up, paired().pairs(2, 2), symmetric=False).cross_entropy
+    tensor([0.3133, 0.3133])
+    """
+    logits = line_up.logits()
+    if line_up.exclude is not None:
+        logits = masked(logits, line_up.exclude, line_up.n_keys, MASKED)
+    terms = None
+    for direction, seen in reversed(list(enumerate(_directions(logits, line_up.n_keys, symmetric)))):
+        loss = cross_entropy(seen, pairs.cols, reduction="none")
+        terms = Terms(loss, _OnePositive(line_up, direction, seen, pairs, loss), len(loss), terms)
+    assert terms is not None
+    return terms
+
+
+def share_the_target(line_up: LineUp, multi_positive: str) -> bool:
+    """Whether the loss is a cross-entropy against shares, and no positive is excluded for certain.
+
+    >>> share_the_target(LineUp.build(torch.eye(2), torch.eye(2)), "out")
+    True
+    """
+    if multi_positive != "out" or line_up.penalty is not None or line_up.mined is not None:
+        return False
+    return line_up.exclude is None or line_up.positives.avoids(line_up.exclude)
+
+
+def of_shared_target(line_up: LineUp, symmetric: bool) -> Terms:
+    """The terms of such a line-up; the loss of a query without a positive is 0.
+
+    >>> from tellapart.relations import everyone
+    >>> line_up = LineUp.build(torch.eye(2), torch.eye(2), temperature=1.0, positives=everyone())
+    >>> of_shared_target(line_up, symmetric=False).loss()
+    tensor(0.8133)
+    """
+    logits, m = line_up.logits(), line_up.n_keys
+    weights = line_up.positives.tile(slice(0, len(logits)), slice(0, m), logits.device)
+    if line_up.exclude is not None:
+        # Not −∞, for its product with a share of 0 has to be 0.
+        logits = masked(logits, line_up.exclude, m, torch.finfo(logits.dtype).min / 2)
+    terms = None
+    for direction, seen in reversed(list(enumerate(_directions(logits, m, symmetric)))):
+        target = weights.T if direction else weights
+        loss, n_with_positive = _against_shares(seen, target)
+        facts = WholeFacts(line_up, direction, seen, target, "out")
+        terms = Terms(loss, facts, n_with_positive, terms)
+    assert terms is not None
+    return terms
+
+
+def _directions(logits: Tensor, m: int, symmetric: bool) -> list[Tensor]:
+    return [logits, logits[:, :m].T] if symmetric else [logits]
+
+
+def _against_shares(
+    logits: Float[Tensor, "n c"], weights: Shaped[Tensor, "n m"]
+) -> tuple[Float[Tensor, " n"], Int[Tensor, ""]]:
+    """Each row's cross-entropy against its weights' shares, and the number of rows that have a weight."""
+    weights = weights.to(torch.promote_types(weights.dtype, logits.dtype))
+    total = weights.sum(dim=1, keepdim=True)
+    n_with_positive = torch.count_nonzero(total)
+    shares = weights.div(total.clamp_(min=torch.finfo(total.dtype).tiny)).to(logits.dtype)
+    if more := logits.shape[1] - shares.shape[1]:
+        shares = pad(shares, (0, more))
+    return -(shares * logits.log_softmax(dim=1)).sum(dim=1), n_with_positive
+
+
+def masked(logits: Float[Tensor, "n c"], exclude: Relation, m: int, value: float) -> Float[Tensor, "n c"]:
+    """The same logits with `value` where they are excluded, written in place and unknown to autograd.
+
+    A softmax that has 0 there has no gradient there, whatever the logit's history.
+
+    >>> from tellapart.relations import paired
+    >>> masked(torch.ones(2, 2), paired(), 2, -9.0)
+    tensor([[-9.,  1.],
+            [ 1., -9.]])
+    """
+    keys = logits.detach()
+    keys = keys if m == keys.shape[1] else keys[:, :m]
+    if exclude.diagonal:
+        keys.fill_diagonal_(value)
+    else:
+        keys.masked_fill_(exclude.tile(slice(0, keys.shape[0]), slice(0, m), keys.device) > 0, value)
+    return logits
+
+
+@dataclass(eq=False)
+class _OnePositive:
+    """The terms beside the cross-entropy, of one positive each."""
+
+    line_up: LineUp
+    direction: int
+    logits: Float[Tensor, "n c"]
+    pairs: Pairs
+    loss: Float[Tensor, " n"]
+
+    @cached_property
+    def positive(self) -> Float[Tensor, " n"]:
+        return self.logits[self.pairs.rows, self.pairs.cols]
+
+    @cached_property
+    def log_partition(self) -> Float[Tensor, " n"]:
+        return self.positive + self.loss
+
+    @cached_property
+    def n_candidates(self) -> Int[Tensor, " n"]:
+        return Share(self.line_up, "out", bool(self.direction)).n_candidates(self.direction)
+
+    @cached_property
+    def n_positives(self) -> Int[Tensor, " n"]:
+        return torch.ones_like(self.pairs.rows)
+
+    @cached_property
+    def details(self) -> Details:
+        logits = self.logits.detach()
+        negatives = logits.index_put((self.pairs.rows, self.pairs.cols), logits.new_tensor(MASKED))
+        return Details(self.n_positives, self.positive.detach(), negatives.amax(dim=1), negatives.logsumexp(dim=1))

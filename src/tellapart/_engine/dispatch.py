@@ -1,0 +1,68 @@
+"""Which way a line-up goes: whole matrices below the crossover, a streamed reduction beyond it and in a ring."""
+
+from __future__ import annotations
+
+from tellapart._engine import assemble, dense
+from tellapart._engine.cross_entropy import of_one_positive, of_shared_target, one_positive_each, share_the_target
+from tellapart._engine.precision import full_precision
+from tellapart._engine.problem import LineUp
+from tellapart._engine.schedule import ALONE
+from tellapart._engine.terms import Terms
+from tellapart.errors import check_choice, requirement
+
+ENGINES = ("auto", "dense", "tiled")
+# Up to here the whole matrix stays in cache, and plain matrix operations are faster than tiles.
+CROSSOVER = 2**20
+
+
+@full_precision
+def evaluate(
+    line_up: LineUp,
+    *,
+    multi_positive: str = "out",
+    symmetric: bool = False,
+    engine: str = "auto",
+    detailed: bool = False,
+    fuse: bool = False,
+) -> Terms:
+    """What the line-up tells each query and, if `symmetric`, each key in turn.
+
+    Args:
+        line_up: the problem.
+        multi_positive: how several positives count, "out" or "in".
+        symmetric: whether keys are queries in turn.
+        engine: "dense", "tiled", or "auto" for the faster of the two, chosen from the shapes.
+        detailed: find what `Terms.accuracy` and other diagnostics need, too.
+        fuse: form gradients in the forward pass where that is faster if all queries' losses get the same gradient.
+
+    Raises:
+        ValueError: there is no positive at all, or a query that has one but no candidate.
+    """
+    in_ring = line_up.comm is not ALONE
+    with line_up.comm.together():
+        if in_ring and engine != "auto":
+            raise ValueError(requirement("engine", "be 'auto' in a group, where keys travel between processes", engine))
+        way = choose(line_up, engine)
+    if in_ring or way == "tiled":
+        return assemble.evaluate(line_up, multi_positive, symmetric, detailed, fuse)
+    if (pairs := one_positive_each(line_up, symmetric)) is not None:
+        return of_one_positive(line_up, pairs, symmetric)
+    if share_the_target(line_up, multi_positive):
+        terms = of_shared_target(line_up, symmetric)
+    else:
+        terms = dense.evaluate(line_up, multi_positive, symmetric)
+    terms.check()
+    return terms
+
+
+def choose(line_up: LineUp, engine: str) -> str:
+    """The engine that "auto" stands for, from the shapes alone.
+
+    >>> import torch
+    >>> choose(LineUp.build(torch.eye(2), torch.eye(2)), "auto")
+    'dense'
+    """
+    check_choice("engine", engine, ENGINES)
+    if engine != "auto":
+        return engine
+    return "dense" if line_up.queries.shape[0] * line_up.keys.shape[0] <= CROSSOVER else "tiled"

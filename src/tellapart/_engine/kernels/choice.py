@@ -1,0 +1,28 @@
+"""The kernel of a block: the first that can compute it."""
+
+from __future__ import annotations
+
+import logging
+
+from tellapart._engine.kernels.interface import Block, Kernel
+from tellapart._engine.kernels.torch_tiles import TorchTiles
+
+KERNELS: list[Kernel] = [TorchTiles()]
+"""In the order in which they are tried; the last one can compute every block."""
+
+_log = logging.getLogger(__name__)
+
+
+def kernel_for(block: Block) -> Kernel:
+    """The first kernel that supports a block; why others do not is logged at debug level.
+
+    Raises:
+        TypeError: none does.
+    """
+    reasons = []
+    for kernel in KERNELS:
+        if (reason := kernel.supports(block)) is None:
+            return kernel
+        reasons.append(f"{kernel.name}: {reason}")
+        _log.debug(reasons[-1])
+    raise TypeError(f"No kernel computes these scores. {'; '.join(reasons)}.")

@@ -1,0 +1,137 @@
+"""The tiles of a score matrix, in an order in which neighbours in time add to different rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+
+    from tellapart._engine.candidates import Candidates
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How score matrices are cut, and what of them is kept; every number is of float32 scores on the CPU."""
+
+    height: int = 512
+    width: int = 512
+    """Together 1 MiB: between product, exponential and sums a tile stays in the cache of its core."""
+    band_height: int = 512
+    """Rows of a band, all of whose scores are kept while its gradient is formed."""
+    band_bytes: int = 2**25
+    """Of the scores of one band at most; a lower band than a sixteenth of `band_height` is not worth it."""
+    keep_from: int = 192
+    """Length of the shortest vectors whose scores are kept: shorter ones are multiplied again in less time."""
+    elsewhere: int = 2
+    """By what height and width are multiplied on other devices, which pay for launches and have no such cache."""
+
+
+_USUAL = Tiling()
+_tiling: ContextVar[Tiling] = ContextVar("tellapart_tiling", default=_USUAL)
+
+
+def tiling() -> Tiling:
+    """How score matrices are cut at present."""
+    return _tiling.get()
+
+
+@contextmanager
+def tiled(**changes: int) -> Iterator[None]:
+    """Cut score matrices otherwise inside the `with` block, as tests do that want many tiles of a small matrix.
+
+    >>> with tiled(height=2, width=3):
+    ...     tiling().height
+    2
+    """
+    token = _tiling.set(replace(_tiling.get(), **changes))
+    try:
+        yield
+    finally:
+        _tiling.reset(token)
+
+
+class Tile(NamedTuple):
+    """A rectangle of the score matrix; `mirrored` if it also stands for its mirror image."""
+
+    rows: slice
+    cols: slice
+    block: tuple[int, int]
+    is_keys: bool
+    """Whether its columns are keys, and not further negatives."""
+    mirrored: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.rows.stop - self.rows.start, self.cols.stop - self.cols.start
+
+    @property
+    def size(self) -> int:
+        """How many scores it has."""
+        return self.shape[0] * self.shape[1]
+
+
+class Grid:
+    """The tiles of a score matrix. None holds both keys (the first m columns) and further negatives.
+
+    Of a symmetric matrix, only the tiles on and above the diagonal, which are squares.
+    """
+
+    def __init__(self, candidates: Candidates, device: torch.device, sizes: Tiling, height: int = 0) -> None:
+        times = 1 if device.type == "cpu" else sizes.elsewhere
+        self.candidates = candidates
+        if candidates.mirrored:
+            self.height = self.width = times * sizes.width
+        else:
+            self.height = height or min(times * sizes.height, candidates.n)
+            self.width = times * sizes.width
+        self.row_spans = _cuts(0, candidates.n, self.height)
+        key_spans = _cuts(0, candidates.m, self.width)
+        self.key_blocks = len(key_spans)
+        self.col_spans = [*key_spans, *_cuts(candidates.m, candidates.c, self.width)]
+
+    def tile(self, i: int, j: int) -> Tile:
+        """The tile in the i-th band of rows and the j-th band of columns."""
+        mirrored = self.candidates.mirrored and i != j
+        return Tile(self.row_spans[i], self.col_spans[j], (i, j), j < self.key_blocks, mirrored)
+
+    def band(self, i: int) -> list[Tile]:
+        """All tiles of a band of rows."""
+        return [self.tile(i, j) for j in range(len(self.col_spans))]
+
+    def tiles(self) -> list[Tile]:
+        """All tiles, such that those of one step share neither rows nor columns.
+
+        In step s these are (i, i + s mod N); of a symmetric matrix they are the s-th round of a tournament, in which
+        every band of rows meets every other one once.
+        """
+        if self.candidates.mirrored:
+            return [self.tile(*sorted(pair)) for pair in _tournament(len(self.row_spans))]
+        n_rows, n_cols = len(self.row_spans), len(self.col_spans)
+        n = max(n_rows, n_cols)
+        places = ((i, (i + step) % n) for step in range(n) for i in range(n_rows))
+        return [self.tile(i, j) for i, j in places if j < n_cols]
+
+    def accumulators(self, tile: Tile) -> tuple[int, int]:
+        """Numbers for the band of rows and the band of columns that a tile adds to."""
+        i, j = tile.block
+        return i, j if self.candidates.mirrored else len(self.row_spans) + j
+
+
+def _cuts(start: int, stop: int, step: int) -> list[slice]:
+    return [slice(at, min(at + step, stop)) for at in range(start, stop, step)]
+
+
+def _tournament(n: int) -> Iterator[tuple[int, int]]:
+    """Each of n numbers with itself, then rounds in which it meets each other number once (the circle method)."""
+    yield from ((i, i) for i in range(n))
+    last = n - 1 + n % 2  # of an even number of players; with an odd n the last one pauses
+    for turn in range(last):
+        pairs = [(last, turn)] if last < n else []
+        pairs += [((turn + k) % last, (turn - k) % last) for k in range(1, (last + 1) // 2)]
+        yield from pairs

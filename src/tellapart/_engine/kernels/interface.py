@@ -1,0 +1,103 @@
+"""What computes a block of the score matrix, as the streaming reduction sees it.
+
+A block is the whole matrix in one process, or this process's queries against the keys of one rank in the ring. The
+reduction over blocks (`_engine/streamed.py`) knows nothing of devices; a kernel knows nothing of autograd.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from torch import Tensor
+
+from tellapart.relations import Pairs, Relation
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from tellapart._engine.candidates import Candidates
+    from tellapart._engine.kernels.accumulators import Form, LogitGrad, OnlineSum
+    from tellapart._engine.kernels.grid import Tiling
+
+
+class Block(NamedTuple):
+    """A part of the score matrix, `S = scale · queries keysᵀ`, and what counts of it."""
+
+    queries: Float[Tensor, "n e"]
+    keys: Float[Tensor, "c e"]
+    scale: float
+    candidates: Candidates
+    form: Form
+    """In which form scores are added up: it is the same for all blocks, and decided from all of them."""
+    tiling: Tiling
+    positives: tuple[Pairs, ...] | Relation | None = None
+    """The positives, if the largest logits of positives and negatives are asked for."""
+
+
+KeptTiles = dict[tuple[int, int], Tensor]
+"""Tiles that backward need not compute again, by their place in the grid."""
+
+
+@dataclass
+class Sums:
+    """What a block adds up to."""
+
+    rows: OnlineSum
+    cols: OnlineSum | None
+    """Of the keys, if their sums are asked for; of a symmetric matrix they are those of the rows."""
+    row_maxima: Float[Tensor, "n 2"] | None = None
+    """Largest logit of the positives and of the negatives of each row; −∞ where there is none."""
+    col_maxima: Float[Tensor, "m 2"] | None = None
+    kept: KeptTiles = field(default_factory=dict)
+
+
+class Kernel(Protocol):
+    """Computes blocks of the score matrix on some devices."""
+
+    name: str
+
+    def supports(self, block: Block) -> str | None:
+        """`None` if the kernel can compute the block, else the reason why not."""
+
+    def forward(self, block: Block, *, columns: bool, keep: int) -> Sums:
+        """The sums over a block; up to `keep` of its scores may be kept for `backward`."""
+
+    def backward(
+        self,
+        block: Block,
+        kept: KeptTiles,
+        row_grad: LogitGrad,
+        col_grad: LogitGrad | None,
+        into: tuple[Float[Tensor, "n e"] | None, Float[Tensor, "c e"] | None],
+    ) -> None:
+        """Add the gradients of queries and keys, `scale · G K` and `scale · Gᵀ Q`, to those that are given."""
+
+    def fuses(self, block: Block) -> bool:
+        """Whether `fused` can compute the block."""
+
+    def fused(self, block: Block, request: FusedRequest) -> FusedResult:
+        """Row sums and their gradient in one pass over the scores."""
+
+
+class FusedRequest(NamedTuple):
+    """What is wanted of a fused pass: `log Z − reference`, and gradients for `Σ_i log(Z_i + exp(rest_i))`."""
+
+    reference: Float[Tensor, " n"]
+    rest: Float[Tensor, " n"] | None
+    """Logarithm of what is added to Z afterwards; ∞ for a row that is not in the sum, `None` for nothing."""
+    needs_queries: bool
+    needs_keys: bool
+
+
+class FusedResult(NamedTuple):
+    """`log Z − reference`, and the gradients that were wanted."""
+
+    log_z: Float[Tensor, " n"]
+    rows: OnlineSum
+    expected: Float[Tensor, " n"]
+    """The upstream gradient by log Z for which the keys' gradient holds, up to a common factor."""
+    queries_grad: Float[Tensor, "n e"] | None
+    """Per unit of each row's upstream gradient."""
+    keys_grad: Float[Tensor, "c e"] | None
+    row_maxima: Float[Tensor, "n 2"] | None

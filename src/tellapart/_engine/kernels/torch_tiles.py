@@ -1,0 +1,98 @@
+"""The kernel of plain torch operations: tile by tile, on the CPU several tiles at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tellapart._engine.kernels.accumulators import LogitGrad, OnlineSum, write_logit_grad
+from tellapart._engine.kernels.fused import band_height, fused_pass
+from tellapart._engine.kernels.grid import Tile
+from tellapart._engine.kernels.interface import Block, FusedRequest, FusedResult, KeptTiles, Sums
+from tellapart._engine.kernels.passes import Pass, Scratch
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+
+class TorchTiles:
+    """Every block that torch can multiply. A tile is a product, a mask, exponentials and two sums, all in cache."""
+
+    name = "torch_tiles"
+
+    def supports(self, block: Block) -> str | None:
+        """`None`: there is no block that it cannot compute."""
+        return None if block.queries.is_floating_point() else f"{block.queries.dtype} has no exponential"
+
+    def forward(self, block: Block, *, columns: bool, keep: int) -> Sums:
+        """The sums over a block, each tile computed once for its rows and its columns."""
+        pass_ = Pass(block, columns)
+        candidates, like = block.candidates, block.queries
+        rows = OnlineSum(candidates.n, like, block.form)
+        cols = OnlineSum(candidates.m, like, block.form) if columns and not candidates.mirrored else None
+        sums = Sums(rows, cols)
+        tiles = pass_.grid.tiles()
+        is_kept = _that_fit(tiles, keep)
+
+        def work(tile: Tile, scratch: Scratch) -> None:
+            out = like.new_empty(tile.size) if tile.block in is_kept else scratch.first
+            values = pass_.values(tile, out)
+            rows.add(values, tile.rows, 1, scratch.second)
+            if tile.mirrored:
+                rows.add(values, tile.cols, 0, scratch.second)
+            elif cols is not None and tile.is_keys:
+                cols.add(values, tile.cols, 0, scratch.second)
+            if tile.block in is_kept:
+                sums.kept[tile.block] = values
+
+        pass_.run(tiles, work)
+        if pass_.maxima is not None:
+            sums.row_maxima, sums.col_maxima = pass_.maxima.rows, pass_.maxima.cols
+        return sums
+
+    def backward(
+        self,
+        block: Block,
+        kept: KeptTiles,
+        row_grad: LogitGrad,
+        col_grad: LogitGrad | None,
+        into: tuple[Float[Tensor, "n e"] | None, Float[Tensor, "c e"] | None],
+    ) -> None:
+        """Add `scale · G K` and `scale · Gᵀ Q`, from the tiles that were kept and others computed again."""
+        pass_ = Pass(block._replace(positives=None), columns=col_grad is not None)
+        queries, keys, scale = block.queries, block.keys, block.scale
+        queries_grad, keys_grad = into
+
+        def work(tile: Tile, scratch: Scratch) -> None:
+            values = kept.get(tile.block)
+            if values is None:
+                values = pass_.values(tile, scratch.first, backward=True)
+            # Of a symmetric matrix a tile's columns are rows again; further negatives have no sum of their own.
+            other = row_grad if tile.mirrored else col_grad if tile.is_keys else None
+            out = scratch.second[: tile.size].view(tile.shape)
+            write_logit_grad(values, row_grad.at(tile.rows, 1), None if other is None else other.at(tile.cols, 0), out)
+            if queries_grad is not None:
+                queries_grad[tile.rows].addmm_(out, keys[tile.cols], alpha=scale)
+            if keys_grad is not None:
+                keys_grad[tile.cols].addmm_(out.T, queries[tile.rows], alpha=scale)
+
+        pass_.run(pass_.grid.tiles(), work)
+
+    def fuses(self, block: Block) -> bool:
+        """Whether a band of rows worth its while fits into the room for its scores."""
+        return band_height(block) > 0
+
+    def fused(self, block: Block, request: FusedRequest) -> FusedResult:
+        """A band of rows at a time: its scores stay until its gradient is formed, which saves a product."""
+        return fused_pass(Pass(block, columns=False, height=band_height(block)), request)
+
+
+def _that_fit(tiles: list[Tile], room: int) -> set[tuple[int, int]]:
+    """The places of the first tiles that fit into so many scores."""
+    kept = set()
+    for tile in tiles:
+        room -= tile.size
+        if room < 0:
+            break
+        kept.add(tile.block)
+    return kept
