@@ -59,3 +59,18 @@ def concatenated_queue(q: Tensor, k: Tensor, queue: Tensor) -> Tensor:
     q, k, queue = normalize(q), normalize(k), normalize(queue)
     logits = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], 1) / TAU
     return cross_entropy(logits, torch.zeros(len(q), dtype=torch.long))
+
+
+def materialised_queue(q: Tensor, k: Tensor, queue: Tensor) -> Tensor:
+    """MoCo: one matrix of the batch's keys and the queue, the batch's other keys masked."""
+    logits = normalize(q) @ normalize(torch.cat([k, queue])).T / TAU
+    candidates = torch.cat([torch.eye(len(k), dtype=torch.bool), torch.ones(len(k), len(queue), dtype=torch.bool)], 1)
+    return cross_entropy(logits.masked_fill(~candidates, -torch.inf), torch.arange(len(q)))
+
+
+def materialised_edges(q: Tensor, k: Tensor, edge_index: Tensor, weight: Tensor) -> Tensor:
+    """Weighted positives ("in"): a matrix of their weights, log-sum-exp with it and without."""
+    logits = normalize(q) @ normalize(k).T / TAU
+    weights = torch.zeros(len(q), len(k), dtype=weight.dtype).index_put_(tuple(edge_index), weight)
+    found = (logits + weights.log()).logsumexp(1) - weights.sum(1).log()
+    return (logits.logsumexp(1) - found).mean()

@@ -1,4 +1,4 @@
-"""The tables and the plot of `loss.py`."""
+"""The tables and the plot of every size that `loss.py` writes."""
 
 from __future__ import annotations
 
@@ -10,72 +10,25 @@ from pathlib import Path
 import torch
 
 from drawing import SPOT_COLOURS, save_png
-from loss import KEEPING_NONE, RESULTS, UNIT_VECTORS, WORKS, Result, alone, measure, peak
+from loss_memory import KEEPING_NONE, peak
+from loss_required import Short
+from measuring import OURS, Result, measure
+from works import WORKS
 
-REQUIRED = [
-    ("NT-Xent", 4096, 128, "lightly's formula", 8.0),
-    ("NT-Xent", 4096, 128, "F.cross_entropy, masked", 4.0),
-    ("symmetric", 8192, 128, "open_clip's formula", 3.2),
-    ("symmetric", 8192, 512, "open_clip's formula", 2.3),
-    ("symmetric", 16384, 512, "open_clip's formula", 2.8),
-    ("one way", 8192, 128, "F.cross_entropy", 2.3),
-    ("SupCon, 10 labels", 8192, 128, "materialised mask", 4.0),
-]
-SMALL = [
-    (work, n, d)
-    for work in ("one way", "symmetric", "NT-Xent", "SupCon, 10 labels")
-    for n in (64, 256, 1000)
-    for d in (64, 128, 512)
-]
 SIZES, WIDTHS = (64, 256, 1024, 4096, 8192, 16384), (64, 128, 512)
-BUDGET = 10.0
-
-
-def required() -> str:
-    """Print the lines that have to hold, each with what it has to be; the first of them as a table."""
-    print("\nforward + backward, float32: how many times as long the other takes (median of rounds; of minima)")
-    done: dict[tuple[str, int, int], Result] = {}
-    rows = ["| forward + backward | against | times as fast (median) | tellapart (fastest) |", "|---|---|---|---|"]
-    for work, n, d, other, least in REQUIRED:
-        if (work, n, d) not in done:
-            done[work, n, d] = measure(work, n, d, BUDGET)
-        result = done[work, n, d]
-        ours, ratio = min(result.seconds["tellapart"]), result.ratio(other)
-        print(
-            f"  {work:18} {n:6} × {d:3}  {other:24} {ratio:5.2f}  {min(result.seconds[other]) / ours:5.2f}  at least "
-            f"{least}  {verdict(ratio >= least)}; {ours:.3f} s, {result.share:.0%} of the product's peak",
-            flush=True,
-        )
-        rows.append(f"| {work}, {n} × {d} | {other} | {ratio:.1f} | {ours:.2f} s |")
-    print("\nup to 10⁶ scores: our time over the plain formula's (median of rounds), at most 1.10")
-    for work, n, d in SMALL:
-        plain = next(iter(WORKS[work].others))
-        result = measure(work, n // 2 if work == "NT-Xent" else n, d, 1.0, only=(plain,))
-        print(f"  {work:18} {result.n:6} × {d:3}  {plain:24} {1 / result.ratio(plain):5.2f}  ", end="")
-        print(verdict(result.ratio(plain) >= 1 / 1.1), flush=True)
-    beyond = int(peak("symmetric", UNIT_VECTORS, 32768, 512))
-    print("\npeak beyond inputs and gradients, symmetric 32768 × 512, nothing kept: ", end="")
-    print(f"{beyond} MiB, at most 64  {verdict(beyond <= 64)}")
-    seconds, resident = alone("--whole", "65536", "512").split()
-    print(f"symmetric 65536 × 512: {seconds} s, {resident} MiB resident in all, at most 1536  ", end="")
-    print(verdict(int(resident) <= 1536))
-    return "\n".join(rows)
-
-
-def verdict(met: bool) -> str:
-    """How a line ends."""
-    return "met" if met else "NOT MET"
+BUDGET, SMALL_BUDGET = 4.0, 1.0
+RESULTS = Path(__file__).parent / "results"
 
 
 def everything() -> None:
     """Measure every size, and write the tables and the plot."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "loss_short.md").write_text(required() + "\n", encoding="utf-8")
+    (RESULTS / "loss_short.md").write_text(Short().run() + "\n", encoding="utf-8")
     results = []
     for work in WORKS:
         for n in SIZES:
             for d in WIDTHS:
-                results.append(measure(work, n, d, 0.4 * BUDGET if n >= 4096 else 1.0))
+                results.append(measure(work, n, d, BUDGET if n >= 4096 else SMALL_BUDGET, errors=True))
                 print(line(results[-1]), flush=True)
     rows = "\n".join(line(result) for result in results)
     heading = (
@@ -103,11 +56,11 @@ def line(result: Result) -> str:
     others = "; ".join(
         f"{label} {times(label)}, **{result.ratio(label):.2f}**, {result.errors[label]:.0e}"
         for label in result.seconds
-        if label != "tellapart"
+        if label != OURS
     )
     return (
-        f"| {result.work} | {result.n} × {result.d} | {times('tellapart')} | {result.share:.0%} "
-        f"| {result.errors['tellapart']:.0e} | {others or '–'} |"
+        f"| {result.work} | {result.n} × {result.d} | {times(OURS)} | {result.share:.0%} "
+        f"| {result.errors[OURS]:.0e} | {others or '–'} |"
     )
 
 
@@ -120,7 +73,7 @@ def peaks() -> str:
         ("NT-Xent", 4096, 128),
         ("SupCon, 10 labels", 8192, 128),
     ):
-        labels = ["tellapart", KEEPING_NONE, *(x for x in WORKS[work].others if x != "pytorch-metric-learning")]
+        labels = [OURS, KEEPING_NONE, *(x for x in WORKS[work].others if x != "pytorch-metric-learning")]
         rows += [f"| {work} | {n} × {d} | {label} | {peak(work, label, n, d)} MiB |" for label in labels]
     return "\n".join(rows)
 
