@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from tellapart.encoders import ConvNet, NgramBag
-from tellapart.encoders.image import _Residual
 from tellapart.encoders.text import ngrams
 
 
@@ -85,7 +84,7 @@ def test_pictures_of_either_number_of_channels_are_the_same_as_bytes_and_as_shar
 
 @pytest.mark.parametrize("size", [8, 9])
 def test_a_shortcut_is_a_convolution_of_every_second_place(size):
-    block = _Residual(3, 6).double()
+    block = ConvNet(None, width=3).stages[0].double()
     x = torch.randn(2, 3, size, size, dtype=torch.float64, requires_grad=True)
     strided = torch.nn.functional.conv2d(x, block.shortcut.weight, stride=2)
     expected = torch.relu(block.body(x) + strided)
@@ -98,9 +97,9 @@ def test_a_shortcut_is_a_convolution_of_every_second_place(size):
 
 def test_a_narrow_network_learns_from_large_pictures():
     """A 1×1 convolution of stride 2 ended the process here, hence a process of its own."""
-    program = """
+    program = f"""
 import torch
-from tellapart.encoders import ConvNet
+from {ConvNet.__module__} import ConvNet
 for width, size in ((4, 64), (8, 64), (12, 96)):
     model = ConvNet(None, width, channels=1)
     model(torch.rand(2, 1, size, size)).sum().backward()
