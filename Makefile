@@ -4,12 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
-.PHONY: demo test lint peers bench docs clean
+# The tests of the loss, and what runs them as a processor without its newest instructions would.
+LOSS_TESTS := $(addprefix tests/,diagnostics negatives partition theory variants test_gradient_cache.py \
+	test_objective.py test_peer_failures.py test_relations.py test_scores.py test_temperature.py)
+PORTABLE = HYPOTHESIS_PROFILE=few $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadgroup $(LOSS_TESTS)
+
+.PHONY: demo test test-portable lint peers bench docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo   train CLIP on OpenMoji and write runs/demo/report.html"
 	@echo "make test   lint, types and all tests"
+	@echo "make test-portable   the tests of the loss with older processors' instructions"
 	@echo "make lint   lint and types only"
 	@echo "make peers  compare tellapart.compat with the libraries it stands in for"
 	@echo "make bench  what importing costs beyond torch, and the loss against the plain formulas"
@@ -21,6 +27,12 @@ demo: $(VENV)/.demo
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
+
+# torch's kernels, MKL's and oneDNN's each choose by the processor; each is told what to leave out.
+test-portable: $(VENV)/.test
+	ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4_2 ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 $(PORTABLE)
+	@if $(BIN)/python -c 'import torch; print(torch.backends.cpu.get_cpu_capability())' | grep -q AVX512; then set -x; \
+		ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2 $(PORTABLE); fi
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

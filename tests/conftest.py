@@ -12,6 +12,8 @@ from tests.tiny import arguments, genome_arguments, picture_arguments, write_gen
 # CI derandomises, so that a red run means a changed program and not an unlucky draw.
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("random", deadline=None, print_blob=True)
+# make test-portable repeats what CI has run already, with other kernels.
+settings.register_profile("few", settings.get_profile("ci"), max_examples=20)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 # Tests run in parallel processes; threads inside each would fight over the cores.

@@ -248,8 +248,21 @@ def test_same_takes_texts_arrays_and_tensors_and_one_list_for_both_sides():
 
 
 def test_weights_carry_no_gradient():
-    weights = torch.rand(2, 2, requires_grad=True)
-    assert not dense(weights).tile(slice(0, 2), slice(0, 2)).requires_grad
+    given = torch.rand(2, requires_grad=True)
+    index = torch.tensor([[0, 1], [1, 0]])
+    for relation in (dense(given.diag()), edges(index, given), gaussian(given, given, 1.0), within(given, given, 1.0)):
+        assert not relation.tile(slice(0, 2), slice(0, 2)).requires_grad
+
+
+@pytest.mark.parametrize(("parameter", "make"), [("radius", within), ("sigma", gaussian)])
+def test_a_width_in_time_is_a_number_also_in_a_tensor_but_is_not_learned(parameter, make):
+    times, both = torch.arange(3.0), (slice(0, 3), slice(0, 3))
+    assert torch.equal(make(times, None, torch.tensor(1.0)).tile(*both), make(times, None, 1.0).tile(*both))
+    learned = rf"`{parameter}` must be a constant: pass `{parameter}.item\(\)`.* Got a tensor that requires grad\."
+    with pytest.raises(ValueError, match=learned):
+        make(times, None, torch.tensor(1.0, requires_grad=True))
+    with pytest.raises(ValueError, match=rf"`{parameter}` must be one number for all pairs. Got shape \(3,\)"):
+        make(times, None, torch.ones(3))
 
 
 @pytest.mark.parametrize(

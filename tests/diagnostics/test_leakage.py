@@ -15,7 +15,10 @@ def pictures(n=60):
 
 
 def test_rows_encoded_one_by_one_do_not_move_and_tell_nothing():
-    leakage = batch_leakage(nn.Linear(6, 4), pictures(), GROUPS)
+    # Eighths, so that sums are exact: a kernel may add a row up in another order where it stands elsewhere.
+    linear = nn.Linear(6, 4)
+    linear.load_state_dict({name: (8 * value).round() / 8 for name, value in linear.state_dict().items()})
+    leakage = batch_leakage(linear, (8 * pictures()).round() / 8, GROUPS)
     assert leakage.moved == 0.0
     assert leakage.chance == pytest.approx(1 / 3)
     assert leakage.named < 0.6
@@ -32,7 +35,8 @@ def test_an_encoder_that_marks_its_batch_is_found_out():
 def test_batch_norm_moves_embeddings_in_training_and_not_in_evaluation():
     norm = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4))
     assert batch_leakage(norm, pictures(), GROUPS).moved > 0.05
-    assert batch_leakage(norm.eval(), pictures(), GROUPS).moved == 0.0
+    # The same but for rounding, which differs with a row's place in the batch on some processors.
+    assert batch_leakage(norm.eval(), pictures(), GROUPS).moved < 1e-6
 
 
 def test_it_is_a_function_of_its_seed():

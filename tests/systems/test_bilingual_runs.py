@@ -1,17 +1,14 @@
 """The command line for translations: train, evaluate, embed, search, report, and resuming after a kill."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from tellapart.cli import main
+from tests.killed import whole_and_killed
 from tests.tiny import sentence_arguments, translations, write_translations
-from tests.training.test_resume import assert_same_end, finish, wait_for_step
+from tests.training.test_resume import assert_same_end
 
 
 @pytest.fixture(scope="module", params=["bag", "transformer"])
@@ -147,21 +144,6 @@ def test_a_run_without_its_tokeniser_says_so(capsys, run):
 @pytest.mark.parametrize("encoder", ["bag", "transformer"])
 def test_a_killed_run_that_is_resumed_ends_in_the_same_weights(tmp_path, encoder):
     data = write_translations(tmp_path / "data")
-    options = {"data": data, "epochs": 10, "trainer.checkpoint_every": 7}
-
-    def start(name):
-        command = [sys.executable, "-m", "tellapart", "train", "bilingual", "--run", str(tmp_path / name), "--resume"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        alone = os.environ | {"OMP_NUM_THREADS": "1"}
-        words = sentence_arguments(encoder, **options)
-        return subprocess.Popen([*command, *words], start_new_session=True, env=alone, **pipes)
-
-    for name in ("whole", "killed"):
-        if name == "killed":
-            process = start(name)
-            wait_for_step(tmp_path / name, 15, process)
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-        code, _, err = finish(start(name))
-        assert code == 0, err
-    assert_same_end(tmp_path / "killed", tmp_path / "whole")
+    words = sentence_arguments(encoder, **{"data": data, "epochs": 10, "trainer.checkpoint_every": 7})
+    whole, killed = whole_and_killed(tmp_path, "bilingual", words, step=15)
+    assert_same_end(killed, whole)

@@ -1,17 +1,14 @@
 """The command line for graphs: train, evaluate, embed, search, report, and resuming after a kill."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from tellapart.cli import main
+from tests.killed import whole_and_killed
 from tests.tiny import graph_arguments, write_graph
-from tests.training.test_resume import assert_same_end, finish, wait_for_step
+from tests.training.test_resume import assert_same_end
 
 
 @pytest.fixture(scope="module")
@@ -107,20 +104,6 @@ def test_a_graph_without_labels_of_which_all_are_joined_can_be_learned(tmp_path,
 
 def test_a_killed_run_that_is_resumed_ends_in_the_same_weights(tmp_path):
     data = write_graph(tmp_path / "data", labelled=False)  # no probes: they would take most of the time
-    options = {"data": data, "epochs": 60, "trainer.checkpoint_every": 7, "batch_size": 24}
-
-    def start(name):
-        command = [sys.executable, "-m", "tellapart", "train", "graph", "--run", str(tmp_path / name), "--resume"]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        alone = os.environ | {"OMP_NUM_THREADS": "1"}
-        return subprocess.Popen([*command, *graph_arguments(**options)], start_new_session=True, env=alone, **pipes)
-
-    for name in ("whole", "killed"):
-        if name == "killed":
-            process = start(name)
-            wait_for_step(tmp_path / name, 20, process)
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-        code, _, err = finish(start(name))
-        assert code == 0, err
-    assert_same_end(tmp_path / "killed", tmp_path / "whole")
+    words = graph_arguments(**{"data": data, "epochs": 30, "trainer.checkpoint_every": 7, "batch_size": 24})
+    whole, killed = whole_and_killed(tmp_path, "graph", words, step=20)
+    assert_same_end(killed, whole)

@@ -20,6 +20,7 @@ def edges(edge_index: Int[Tensor, "2 e"], weight: Float[Tensor, " e"] | None = N
     """Given pairs: query `edge_index[0, e]` with key `edge_index[1, e]`, with a weight ≥ 0 if there are weights.
 
     A pair that is given twice counts once, and its weights add up; a pair of weight 0 is not related.
+    Weights are constants: no gradient.
 
     Raises:
         TypeError: `edge_index` does not hold integers.

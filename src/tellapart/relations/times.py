@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 def within(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None, radius: float) -> Relation:
     """Pairs at most `radius` apart: `R_ij = [|t_i − u_j| ≤ radius]`; keys without times have the queries'.
 
+    Times and radius are constants: no gradient.
+
     Raises:
         TypeError: times that are not numbers.
-        ValueError: times that are not one-dimensional and finite, or `radius < 0`.
+        ValueError: times that are not one-dimensional and finite; `radius < 0`, or a tensor that requires grad.
 
     >>> within(torch.tensor([0.0, 5.0]), torch.tensor([1.0, 4.5]), 1.0).tile(slice(0, 2), slice(0, 2)).int().tolist()
     [[1, 0], [0, 1]]
     """
+    radius = _number("radius", radius)
     if not 0 <= radius < float("inf"):
         raise ValueError(requirement("radius", "be finite and at least 0", radius))
     return _Within(_clocks(query_times, key_times), radius)
@@ -36,18 +39,32 @@ def within(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None
 def gaussian(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None, sigma: float) -> Relation:
     """Soft pairs on clocks that are off by `sigma`: `W_ij = exp(−(t_i − u_j)²/2σ²)`, in (0, 1].
 
-    Far pairs, beyond some 13 σ, where float32 has no number for the weight, are not related.
+    Far pairs, beyond some 13 σ, where float32 has no number for the weight, are not related. Times and σ are
+    constants: no gradient.
 
     Raises:
         TypeError: times that are not numbers.
-        ValueError: times that are not one-dimensional and finite, or `sigma <= 0`.
+        ValueError: times that are not one-dimensional and finite; `sigma <= 0`, or a tensor that requires grad.
 
     >>> gaussian(torch.tensor([0.0]), torch.tensor([0.0, 2.0]), 2.0).tile(slice(0, 1), slice(0, 2))
     tensor([[1.0000, 0.6065]])
     """
+    sigma = _number("sigma", sigma)
     if not 0 < sigma < float("inf"):
         raise ValueError(requirement("sigma", "be positive and finite", sigma))
     return _Gaussian(_clocks(query_times, key_times), sigma)
+
+
+def _number(parameter: str, value: float | Tensor) -> float:
+    """The same number, also out of a 0-d tensor, unless it could expect a gradient."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.ndim:
+        raise ValueError(requirement(parameter, "be one number for all pairs", f"shape {tuple(value.shape)}"))
+    if value.requires_grad:
+        must = f"be a constant: pass `{parameter}.item()`; the weights of a relation have no gradient"
+        raise ValueError(requirement(parameter, must, "a tensor that requires grad"))
+    return value.item()
 
 
 def _clocks(query_times: Tensor, key_times: Tensor | None) -> _Clocks:

@@ -57,8 +57,11 @@ class _Residual(nn.Module):
             nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False),
             nn.BatchNorm2d(channels_out),
         )
-        self.shortcut = nn.Conv2d(channels_in, channels_out, 1, stride=2, bias=False)
+        self.shortcut = nn.Conv2d(channels_in, channels_out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = nn.functional.relu(self.body(x) + self.shortcut(x), inplace=True)
+        # Every second place, then a convolution of stride 1: one of stride 2 ends the process in its backward pass,
+        # on x86 at few channels and large sides. Slicing gives the same, but takes a fifth more of a training step.
+        places = nn.functional.avg_pool2d(x, kernel_size=1, stride=2)
+        result: Tensor = nn.functional.relu(self.body(x) + self.shortcut(places), inplace=True)
         return result

@@ -1,0 +1,45 @@
+"""A run that was killed and continued, beside one that never was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tellapart.cli import main
+from tests.training.test_resume import finish, wait_for_step
+
+
+def train_here(run: Path, system: str, words: list[str]) -> None:
+    """Train in this process, where torch and Lightning are loaded: that takes longer than most tiny runs."""
+    assert main(["train", system, "--run", str(run), "--resume", *words]) == 0
+
+
+def train_apart(run: Path, system: str, words: list[str]) -> None:
+    code, _, err = finish(start(run, system, words))
+    assert code == 0, err
+
+
+def whole_and_killed(
+    folder: Path, system: str, words: list[str], step: int, train: Callable[[Path, str, list[str]], None] = train_here
+) -> tuple[Path, Path]:
+    """Their folders; the one is killed, with all processes it started, once that step is in its log."""
+    whole, killed = folder / "whole", folder / "killed"
+    train(whole, system, words)
+    process = start(killed, system, words)
+    wait_for_step(killed, step, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (killed / "weights.safetensors").exists()
+    train(killed, system, words)
+    return whole, killed
+
+
+def start(run: Path, system: str, words: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tellapart", "train", system, "--run", str(run), "--resume", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # threads of tests side by side would wait for each other
+    return subprocess.Popen(command, start_new_session=True, env=alone, **pipes)
