@@ -118,7 +118,7 @@ def _number(cell: str, name: str, place: str) -> float:
     except ValueError:
         value = math.nan
     if not abs(value) < LARGEST:
-        raise InputError(f"{place}: the column {name} holds {cell!r}, which is not a finite number. Correct or remove it.")
+        raise InputError(f"{place}: the column {name} holds {cell!r}, not a finite number. Correct or remove it.")
     return value
 
 

@@ -110,7 +110,7 @@ def test_numbers_alone_are_dense_and_come_in_lists_too(tmp_path):
         (NODES, "source,target\na\n", r"edges.csv line 2: 1 cells where the header has 2"),
         (NODES, "from,to\na,b\n", r"edges.csv: no column source and no column target. Found: from, to"),
         (NODES + "b,x,more,1\n", EDGES, r"nodes.csv line 6: the node 'b' stands there twice"),
-        (NODES + "e,x,more,big\n", EDGES, r"nodes.csv line 6: the column size holds 'big', which is not a finite number"),
+        (NODES + "e,x,more,big\n", EDGES, r"nodes.csv line 6: the column size holds 'big', not a finite number"),
         (NODES + "e,x,more,nan\n", EDGES, r"nodes.csv line 6: the column size holds 'nan'"),
         (NODES + "e,x,more,1e99\n", EDGES, r"nodes.csv line 6: the column size holds '1e99'"),
         (NODES + "e,x,more,\n", EDGES, r"nodes.csv line 6: the column size holds ''"),
