@@ -246,7 +246,7 @@ X, EDGE = torch.eye(3), torch.tensor([[0, 1], [1, 2]])
         ({"x": X, "edge_index": EDGE - 1}, r"edge 0 joins -1 and 0"),
         ({"x": X, "edge_index": EDGE.T[:1]}, r"edge_index has shape \(1, 2\)"),
         ({"x": X, "edge_index": EDGE.float()}, r"edge_index has type torch.float32. It must hold integers"),
-        ({"x": X, "edge_index": EDGE[:, :0]}, r"x.pt: no edges. Neighbours are what is learned from"),
+        ({"x": X, "edge_index": EDGE[:, :0]}, r"x.pt: no edges. Learning needs neighbours"),
         ({"x": X, "edge_index": EDGE[[0, 0]]}, r"only edges of nodes with themselves"),
         ({"x": X, "edge_index": EDGE.bool()}, r"edge_index has type torch.bool. It must hold integers"),
         ({"x": X, "edge_index": EDGE, "names": ["a", "b"]}, r"names must be a list of 3 texts, one for each node"),
