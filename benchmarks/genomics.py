@@ -38,7 +38,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "strands learned": {"strands": "learned"},
     "paired with the reverse complement": {"strands": "learned", "counterpart": "strand"},
     "paired on the same strand": {"strands": "learned", "counterpart": "locus"},
-    "window 0: counterparts overlap": {"window": 0},
+    "window 0: positives overlap": {"window": 0},
     "window 500": {"window": 500},
     "window 20000": {"window": 20_000},
 }

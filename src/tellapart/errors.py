@@ -1,7 +1,7 @@
-"""One message format for every mistake, the argument checks, and the switch for the costly ones.
+"""The message format of all errors, the argument checks, and the switch for costly checks.
 
-Library calls raise `ValueError` or `TypeError`. What a person got wrong outside Python (a file, a
-folder, a full disk) is an `InputError`: the command line shows its one line and exits with code 2.
+Library calls raise `ValueError` or `TypeError`. A mistake outside Python (a file, a folder, a full disk) is an
+`InputError`: the command line shows its one line and exits with code 2.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _memory_budget: ContextVar[int] = ContextVar("tellapart_memory_budget", default=
 
 
 class InputError(ValueError):
-    """A mistake in what was handed in: the message names the thing, what is wrong and the remedy."""
+    """A user's mistake: the message names the file or option, what is wrong with it, and the remedy."""
 
 
 class NotFiniteError(ValueError):
-    """Embeddings or a temperature with a NaN or an infinity: data gone wrong, or a training that diverged."""
+    """A NaN or an infinity in embeddings or a temperature: broken data, or a training that diverged."""
 
 
 @contextmanager
 def options(*, debug: bool | None = None, memory_budget: int | None = None) -> Iterator[None]:
-    """Set library-wide options for the calls inside the `with` block; those not named stay as they are.
+    """Set library-wide options for the calls inside the `with` block; options not named are unchanged.
 
     Args:
-        debug: also run, on accelerators, the value checks that cost a synchronisation. On the CPU
-            they always run. At first off.
-        memory_budget: bytes of scores that the streamed loss may keep from its forward for its backward
-            pass, where computing them again would take longer. At first 1 GiB; 0 keeps none.
+        debug: run value checks on accelerators, too, where they cost a synchronisation. On the CPU they always run.
+            Off by default.
+        memory_budget: bytes of scores that the streamed loss may keep from its forward for its backward pass. It
+            keeps them where computing them again would take longer. 1 GiB by default; 0 keeps none.
 
     Raises:
         ValueError: a negative memory budget.
@@ -61,7 +61,7 @@ def options(*, debug: bool | None = None, memory_budget: int | None = None) -> I
 
 
 def memory_budget() -> int:
-    """Bytes of scores that may be kept from forward for backward: see `options`.
+    """Bytes of scores that may be kept from the forward for the backward pass: see `options`.
 
     >>> memory_budget() == 2**30
     True
@@ -70,7 +70,7 @@ def memory_budget() -> int:
 
 
 def values_are_checked(tensor: Tensor) -> bool:
-    """Whether checks may read this tensor's values: always on the CPU, elsewhere under `options(debug=True)`.
+    """Whether checks may read a tensor's values: always on the CPU, elsewhere under `options(debug=True)`.
 
     >>> values_are_checked(torch.zeros(2))
     True
@@ -79,7 +79,7 @@ def values_are_checked(tensor: Tensor) -> bool:
 
 
 def requirement(parameter: str, must: str, got: object) -> str:
-    """The one message format: parameter, requirement, value found.
+    """A message in the common format: parameter, requirement, value found.
 
     >>> requirement("temperature", "be positive", -0.1)
     '`temperature` must be positive. Got -0.1.'
@@ -88,7 +88,7 @@ def requirement(parameter: str, must: str, got: object) -> str:
 
 
 def require_option(option: str, holds: bool, must: str, got: object) -> None:
-    """Raise `InputError` in the one message format unless what an option must satisfy `holds`.
+    """Raise `InputError` in the common format unless the option's requirement `holds`.
 
     >>> require_option("epochs", 0 >= 1, "be at least 1", 0)
     Traceback (most recent call last):
@@ -108,13 +108,13 @@ def check_choice(parameter: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def check_embeddings(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,), *, empty: bool = False) -> None:
-    """Raise unless `value` is a floating-point tensor with one of the `dims`, all finite, and not empty.
+    """Raise unless `value` is a finite, non-empty floating-point tensor with a number of dimensions in `dims`.
 
-    If `empty`, it may have no rows.
+    With `empty`, it may have no rows.
 
     Raises:
         TypeError: not a floating-point tensor.
-        ValueError: wrong number of dimensions, nothing in it, or a row that is not finite.
+        ValueError: a wrong number of dimensions, an empty tensor, or a row that is not finite.
 
     >>> check_embeddings("queries", torch.ones(3, 2))
     """
@@ -123,7 +123,7 @@ def check_embeddings(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,)
 
 
 def check_vectors(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,), *, empty: bool = False) -> None:
-    """As `check_embeddings`, without a look at the numbers; if `empty`, there may be no rows.
+    """As `check_embeddings`, without reading the values; with `empty`, there may be no rows.
 
     >>> check_vectors("queries", torch.ones(3, 2))
     """
@@ -146,7 +146,7 @@ def check_finite(parameter: str, value: Tensor) -> None:
     """
     if not values_are_checked(value):
         return
-    # A NaN or an infinity anywhere survives in the sum. Finite numbers can overflow in it: hence the second look.
+    # A NaN or an infinity survives in the sum. Finite numbers can overflow in it, hence the second test.
     if math.isfinite(value.detach().sum().item()) or bool((value := value.to_dense()).isfinite().all()):
         return
     flat = value.detach().reshape(value.shape[0], -1) if value.ndim else value.detach().reshape(1, 1)
@@ -156,7 +156,7 @@ def check_finite(parameter: str, value: Tensor) -> None:
 
 
 def check_temperature(temperature: object, n_queries: int) -> None:
-    """Raise unless τ is a positive finite number, a 0-d tensor, or one per query.
+    """Raise unless τ is positive and finite: a number, a 0-d tensor, or a tensor with one entry per query.
 
     Raises:
         TypeError: neither a number nor a tensor.
@@ -181,12 +181,12 @@ def check_temperature(temperature: object, n_queries: int) -> None:
         bad = ~((temperature > 0) & temperature.isfinite())
         if bool(bad.any()):
             value = temperature[bad].flatten()[0].item()
-            # A learned one that is infinite is a training that diverged.
+            # An infinite learned temperature means that the training diverged.
             raise (ValueError if math.isfinite(value) else NotFiniteError)(requirement("temperature", must, value))
 
 
 def exists(name: str) -> bool:
-    """Whether there is a file or folder of this name; what is too long to be a name is none.
+    """Whether there is a file or folder of this name; False for text too long to be a name.
 
     >>> exists("."), exists(100 * "ACGT")
     (True, False)
@@ -200,7 +200,7 @@ def exists(name: str) -> bool:
 
 
 def existing(source: str) -> Path:
-    """The path of a file or folder that a person named.
+    """The path of a file or folder that a user named.
 
     Raises:
         InputError: there is none.
@@ -228,7 +228,7 @@ _DISK = {
 
 
 def cannot_write(path: Path, error: OSError) -> InputError:
-    """The `InputError` for a write that failed: which file, why, and what to do.
+    """The `InputError` for a failed write: the file, the cause, and the remedy.
 
     >>> print(cannot_write(Path("out.npz"), OSError(errno.ENOSPC, "No space left on device")))
     out.npz: cannot write, the disk is full. Make room or choose another place, and run the command again.

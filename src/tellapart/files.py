@@ -1,4 +1,4 @@
-"""Writing files so that nothing is ever half-written: to a temporary name, synced, then renamed."""
+"""Write files in one step: to a temporary name, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tellapart.errors import cannot_write
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[io.BytesIO]:
-    """Collect bytes in memory, and at the end of the block put them at `path` in one step.
+    """Collect bytes in memory, and write them to `path` in one step at the end of the block.
 
-    Whatever happens, `path` holds either its old content or all of the new: the bytes go to a
-    temporary file beside it, are synced to the disk, and take over its name.
+    Whatever happens, `path` holds either its old content or all of the new. The bytes go to a temporary file
+    beside it, which is synced to the disk and then renamed.
 
     Raises:
-        InputError: the file cannot be written (a full disk, a missing permission); `path` is as before.
+        InputError: the file cannot be written (a full disk, a missing permission); `path` is unchanged.
 
     >>> target = Path(tempfile.mkdtemp()) / "note.txt"
     >>> with atomic_write(target) as file:
@@ -29,7 +29,7 @@ def atomic_write(path: Path) -> Iterator[io.BytesIO]:
     >>> target.read_bytes()
     b'all or nothing'
     """
-    if path.is_dir():  # said now; and of ".", the rename would say that it is busy
+    if path.is_dir():  # checked first, because renaming to "." fails with "busy" instead
         raise cannot_write(path, IsADirectoryError(errno.EISDIR, "it is a folder"))
     buffer = io.BytesIO()
     yield buffer
@@ -42,7 +42,7 @@ def atomic_write(path: Path) -> Iterator[io.BytesIO]:
             file.write(buffer.getbuffer())
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes it readable by its owner only
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         temporary.replace(path)
     except OSError as error:
         if temporary is not None:

@@ -1,13 +1,13 @@
-"""A batch of any size through an encoder that has memory for a chunk of it.
+"""Encode a large batch with the activations of only one chunk in memory.
 
     queries = chunked(encoder, pictures, chunk=256)      # all 8192 embeddings, no activations
     info_nce(queries, keys).backward()                   # chunk by chunk once more, with gradients
 
-The loss sees the whole line-up, so the gradient is that of the whole batch at once. It costs a second
-forward pass. Gradients reach each parameter once a step, so that data-parallel training reduces them once.
+The loss sees the whole batch, so its gradient is exact. It costs a second forward pass. Each parameter gets its
+gradient once a step, so that data-parallel training reduces it once.
 
-Without an accelerator, on Linux, set `MALLOC_MMAP_THRESHOLD_=1048576` in the environment: otherwise the C
-library's heap keeps holes between what stays of each chunk (see benchmarks/gradient_cache.py).
+On Linux without an accelerator, set `MALLOC_MMAP_THRESHOLD_=1048576` in the environment. Otherwise the C
+library's heap fragments between chunks (see benchmarks/gradient_cache.py).
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 def chunked(
     encoder: Callable[[Any], Tensor], inputs: Shaped[Tensor, "n *shape"], *, chunk: int
 ) -> Float[Tensor, "n d"]:
-    """`encoder(inputs)`, of which one chunk's activations exist at a time, in the forward and in the backward pass.
+    """`encoder(inputs)`, with only one chunk's activations in memory at a time, forward and backward.
 
-    In the backward pass each chunk is encoded again, with the random numbers (dropout) of the first time and
-    inside the same autocast. The encoder has to treat rows one by one: what looks at the batch, such as batch
-    norm in training, sees a chunk; running statistics are updated once if the encoder is a module. One with
-    `SharedBatchNorm` needs as many chunks in every process.
+    In the backward pass each chunk is encoded again, with the same random numbers (dropout) and the same autocast.
+    The encoder has to treat rows independently: batch norm in training, for example, sees a chunk and not the batch.
+    Running statistics of a module are updated once. With `SharedBatchNorm` all processes need the same number of
+    chunks.
 
     Args:
         encoder: a module or function of a batch.
-        inputs: the whole batch, anything that can be split along its rows.
-        chunk: rows at a time.
+        inputs: the whole batch, split along its rows.
+        chunk: the number of rows encoded at a time.
 
     Raises:
-        ValueError: a chunk of fewer than one row; an encoder that does not return one row per row.
+        ValueError: a chunk below 1; an encoder that does not return one embedding per row.
 
     Source: Gao et al. 2021 (GradCache), §3; the memory, by Chen et al. 2016 (checkpointing).
 
@@ -67,10 +67,10 @@ def chunked(
 
 @contextmanager
 def _statistics_kept(encoder: object) -> Iterator[None]:
-    """Leave buffers such as running statistics as they are: they were updated when a chunk was encoded first."""
+    """Keep buffers such as running statistics unchanged: the first pass has updated them already."""
     modules = encoder.modules() if isinstance(encoder, nn.Module) else ()
     kept = [(module, dict(module.named_buffers(recurse=False))) for module in modules]
-    # Others take their place: autograd would notice a change of those that the first pass may have saved.
+    # Copies are swapped in, because autograd would reject a change of buffers that the first pass saved.
     for module, buffers in kept:
         for name, value in buffers.items():
             setattr(module, name, value.clone())

@@ -1,4 +1,4 @@
-"""Pages of HTML that need no other file: a folder's template, with its style and script inside."""
+"""Self-contained HTML pages: a folder's template, with its style and script inlined."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tellapart.files import atomic_write
 
 
 def write_page(target: Path, folder: str, **values: Any) -> None:
-    """Fill `page.html` of a folder of this package and write it, all of it or nothing.
+    """Fill the template `page.html` in a folder of this package, and write it in one step.
 
     In the template `{{ "page.js" | source | safe }}` is the text of another file in its folder. All other values are
-    escaped, and one that is missing is an error.
+    escaped. A missing value is an error.
 
     Raises:
         InputError: the page cannot be written.

@@ -1,7 +1,7 @@
 """How alike a query and a key are, each score brought to inner-product form.
 
 Every score here is `s_ij = q̂_i·k̂_j + a_i + b_j`: a product of transformed vectors plus a number per
-query and one per key. One engine therefore serves them all. The temperature and the line-up come later.
+query and one per key. One engine therefore serves them all. Temperature and masks are applied later.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class InnerProduct(NamedTuple):
-    """A score in inner-product form, `s_ij = q̂_i·k̂_j + a_i + b_j`; `None` stands for zeros."""
+    """A score in inner-product form, `s_ij = q̂_i·k̂_j + a_i + b_j`; a bias of `None` means zeros."""
 
     queries: Float[Tensor, "n d"]
     keys: Float[Tensor, "m d"]
@@ -33,11 +33,11 @@ Score = Callable[[Tensor, Tensor], InnerProduct]
 def unit(vectors: Float[Tensor, "n d"], parameter: str = "vectors") -> Float[Tensor, "n d"]:
     """Scale each row to length 1, `v / ‖v‖`, exactly for any length that the dtype can hold.
 
-    A zero row stays zero and its gradient finite. There is no epsilon: where squares would underflow or
-    overflow, rows are first divided by their largest entry.
+    A zero row stays zero, with a finite gradient. There is no epsilon. Where squares would underflow or overflow,
+    rows are first divided by their largest entry.
 
     Raises:
-        ValueError: a row that is not finite; the message calls the vectors `parameter`.
+        ValueError: a row that is not finite; the message names `parameter`.
 
     >>> unit(torch.tensor([[3e-30, 4e-30], [0.0, 0.0]]))
     tensor([[0.6000, 0.8000],
@@ -47,7 +47,7 @@ def unit(vectors: Float[Tensor, "n d"], parameter: str = "vectors") -> Float[Ten
     return result
 
 
-# Squares of smaller lengths lose digits to underflow, of larger ones overflow.
+# Below these lengths squares lose digits to underflow, above them they overflow.
 _SAFE = {
     dtype: (limits.smallest_normal**0.5 / limits.eps, limits.max**0.5)
     for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -63,7 +63,7 @@ class _Unit(torch.autograd.Function):
             result: Tensor = vectors / length
         else:
             check_finite(parameter, vectors)
-            # Rows scaled by their largest entry have a length of at least 1, zero rows excepted.
+            # After division by its largest entry, a row has a length of at least 1, unless it is zero.
             smallest = torch.finfo(vectors.dtype).smallest_normal * torch.finfo(vectors.dtype).eps
             largest = torch.linalg.vector_norm(vectors, float("inf"), dim=-1, keepdim=True).clamp_(min=smallest)
             scaled = vectors / largest
@@ -85,9 +85,9 @@ class _Unit(torch.autograd.Function):
 
 
 def _squares_are_safe(length: Tensor) -> bool:
-    """Whether every row is finite, and none so short or so long that its squares underflowed or overflowed."""
+    """Whether every row is finite, and its squares neither underflowed nor overflowed."""
     if length.device.type != "cpu":
-        return False  # Looking would make an accelerator wait.
+        return False  # Reading the values would synchronise the accelerator.
     if not length.numel():
         return True
     low, high = length.aminmax()
@@ -123,9 +123,9 @@ def sqeuclidean(
 ) -> InnerProduct:
     """Negative squared distance, `s = −‖q − k‖² = 2q·k − ‖q‖² − ‖k‖²`.
 
-    Both sides are first moved by an origin, which changes no distance and keeps the three terms from
-    cancelling when the vectors lie far from 0. What still rounds is relative to the squared distance from
-    it; by default it is the keys' mean.
+    An origin is first subtracted from queries and keys. This changes no distance, and keeps the three terms from
+    cancelling when the vectors lie far from 0. The rounding error is relative to the squared distance from the
+    origin, which is the mean of the keys by default.
 
     >>> form = sqeuclidean(torch.tensor([[1.0]]), torch.tensor([[1.0], [3.0]]))
     >>> (form.queries @ form.keys.T + form.query_bias[:, None] + form.key_bias).tolist()
@@ -152,10 +152,10 @@ class Bilinear(nn.Module):
         nn.init.orthogonal_(self.weight)
 
     def forward(self, queries: Float[Tensor, "n q"], keys: Float[Tensor, "m k"]) -> InnerProduct:
-        """Bring `qᵀ W k` to inner-product form by moving the queries into the keys' space.
+        """Bring `qᵀ W k` to inner-product form: the queries are mapped into the keys' space.
 
         Raises:
-            ValueError: queries or keys of another width than the form's.
+            ValueError: queries or keys whose width is not that of W.
         """
         for parameter, vectors, width in zip(("queries", "keys"), (queries, keys), self.weight.shape, strict=True):
             if vectors.shape[1] != width:
@@ -167,7 +167,7 @@ _BY_NAME: dict[str, Score] = {"cosine": cosine, "dot": dot, "sqeuclidean": sqeuc
 
 
 def is_mirrored(score: Score) -> bool:
-    """Whether `s(x, y) = s(y, x)` for certain.
+    """Whether `s(x, y) = s(y, x)` is known to hold.
 
     >>> is_mirrored(cosine), is_mirrored(Bilinear(2, 2))
     (True, False)
@@ -176,10 +176,11 @@ def is_mirrored(score: Score) -> bool:
 
 
 def resolve(score: str | Score) -> Score:
-    """The score function of that name, or `score` itself if it already is one.
+    """The score function of a name; a function is returned as it is.
 
     Raises:
-        ValueError: no score has that name.
+        TypeError: neither a name nor a function.
+        ValueError: an unknown name.
 
     >>> resolve("dot") is dot
     True

@@ -17,9 +17,9 @@ _ROUNDING = 1e-6
 
 
 def cosine_schedule(step: float, period: float, *, low: float, high: float) -> float:
-    """A temperature that swings between two bounds, `τ(t) = low + (high − low)·(1 + cos 2πt/T) / 2`.
+    """A temperature that oscillates between two bounds, `τ(t) = low + (high − low)·(1 + cos 2πt/T) / 2`.
 
-    While τ is high, groups form; while it is low, their members part. Pass it as `temperature` at each step.
+    A high τ favours groups, a low τ separates the members of a group. Pass the value as `temperature` at each step.
 
     Args:
         step: t, in steps or epochs; τ is `high` at 0 and `low` half a period later.
@@ -45,10 +45,9 @@ def cosine_schedule(step: float, period: float, *, low: float, high: float) -> f
 class LearnedTemperature(nn.Module):
     """A temperature that is trained, `τ = exp(clamp(log τ))`, within `[minimum, maximum]`.
 
-    `log τ` is the parameter, so τ stays positive and steps are relative. At a bound the gradient is
-    blocked only where a step would lead further out: τ can rest on a bound and come back from it, and
-    no training loop has to clamp anything after its step. An optimizer's momentum may carry the parameter,
-    though never τ, somewhat beyond a bound; inward gradients then bring it back over as many steps.
+    `log τ` is the parameter, so τ stays positive and steps are relative. At a bound the gradient is blocked only if
+    a step would lead further out. So τ can leave a bound again, and the training loop need not clamp after its step.
+    An optimizer's momentum may carry the parameter, though never τ, beyond a bound; inward gradients bring it back.
     The default minimum is CLIP's `1/τ ≤ 100`.
 
     Source: Radford et al. 2021, §2.5 (its `logit_scale` is `−log τ`).
@@ -74,7 +73,7 @@ class LearnedTemperature(nn.Module):
         return bounded.exp()
 
     def at_bound(self) -> bool:
-        """Whether τ rests on one of its bounds.
+        """Whether τ is at one of its bounds.
 
         >>> LearnedTemperature(0.01, minimum=0.01).at_bound(), LearnedTemperature(0.07).at_bound()
         (True, False)
@@ -82,12 +81,12 @@ class LearnedTemperature(nn.Module):
         return not self.minimum * (1 + _ROUNDING) < self().item() < self.maximum * (1 - _ROUNDING)
 
     def extra_repr(self) -> str:
-        """What `print` shows inside the parentheses: the current value and its bounds."""
+        """The current value and its bounds, for `print`."""
         return f"{self().item():.4g}, minimum={self.minimum:g}, maximum={self.maximum:g}"
 
 
 class _Bounded(torch.autograd.Function):
-    """Clamp whose gradient is blocked only outward, for the steps of gradient descent."""
+    """Clamp that blocks a gradient only where descent would lead further out."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, low: float, high: float) -> Tensor:

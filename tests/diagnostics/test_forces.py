@@ -11,7 +11,7 @@ N, M, D = 6, 7, 3
 
 
 def problem(kind):
-    """Queries, keys and options of a line-up, float64."""
+    """Queries, keys and options of a loss, float64."""
     torch.manual_seed(3)
     queries, keys = torch.randn(N, D, dtype=torch.float64), torch.randn(M, D, dtype=torch.float64)
     tau = torch.rand(N, dtype=torch.float64) + 0.2
@@ -68,15 +68,15 @@ def test_forces_leave_no_gradient_behind_and_work_where_none_is_recorded():
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("several", "inside", "margin")])
 def test_shares_add_up_to_one_and_make_up_the_push(kind):
-    """`push_i = Σ_j p_ij ∂S_ij/∂q_i`, each of the latter as the pull of a counterpart j."""
+    """`push_i = Σ_j p_ij ∂S_ij/∂q_i`, each of the latter as the pull of a positive j."""
     queries, keys, options = problem(kind)
     p = shares(queries, keys, **options)
     torch.testing.assert_close(p.sum(1), torch.ones(N, dtype=p.dtype))
-    everybody = keys if "negatives" not in options or kind == "mined" else torch.cat([keys, options["negatives"]])
+    everything = keys if "negatives" not in options or kind == "mined" else torch.cat([keys, options["negatives"]])
     plain = {name: value for name, value in options.items() if name not in ("negatives", "key_bias")}
     pushed = 0
     for j in range(p.shape[1]):
-        one = everybody[j : j + 1].expand(N, D) if j < len(everybody) else options["negatives"][:, j - M]
+        one = everything[j : j + 1].expand(N, D) if j < len(everything) else options["negatives"][:, j - M]
         pulled = forces(queries, one, **plain).pull
         pushed = pushed + p[:, j : j + 1] * pulled
     torch.testing.assert_close(forces(queries, keys, **options).push, pushed)

@@ -1,4 +1,4 @@
-"""Does an embedding tell with whom it was encoded?"""
+"""Whether an embedding reveals the batch in which it was encoded."""
 
 import pytest
 import torch

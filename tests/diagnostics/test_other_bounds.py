@@ -89,7 +89,7 @@ def test_no_bound_lets_a_gradient_through_that_would_be_wrong():
     ("call", "message"),
     [
         (lambda: alpha_bound(torch.eye(3), torch.eye(3), alpha=1.1), "`alpha` must lie between 0 and 1. Got 1.1"),
-        (lambda: alpha_bound(torch.eye(2), torch.eye(2), alpha=1), "counterpart for each of at least 3 queries"),
+        (lambda: alpha_bound(torch.eye(2), torch.eye(2), alpha=1), "positive for each of at least 3 queries"),
         (lambda: smile(torch.eye(3), torch.eye(3)[:2]), "Got 2 keys for 3 queries"),
         (lambda: smile(torch.eye(3), torch.eye(3), clip=0), "`clip` must be positive"),
         (lambda: smile(torch.eye(3), torch.eye(3), exclude=paired()), "`exclude` must be None"),

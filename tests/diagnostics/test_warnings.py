@@ -94,18 +94,18 @@ def test_every_warning_is_one_plain_line_with_its_numbers_and_a_remedy():
         assert "\n" not in warning.found + warning.remedy
 
 
-@given(seed=st.integers(0, 1000), twins=st.integers(0, 10), temperature=st.sampled_from([0.03, 0.07, 0.15]))
-def test_only_twins_under_other_ids_are_suspected_and_of_many_some(seed, twins, temperature):
-    """Rows of many dimensions are nearly at right angles; noise is small, so that twins differ as two views do."""
+@given(seed=st.integers(0, 1000), copies=st.integers(0, 10), temperature=st.sampled_from([0.03, 0.07, 0.15]))
+def test_only_copies_under_other_ids_are_suspected_and_of_many_some(seed, copies, temperature):
+    """Rows of many dimensions are nearly at right angles; noise is small, so that copies differ as two views do."""
     generator = torch.Generator().manual_seed(seed)
     of = torch.arange(20)
-    of[:twins] = torch.arange(20 - twins, 20)
+    of[:copies] = torch.arange(20 - copies, 20)
     rows = torch.randn(20, 256, generator=generator)[of]
     first, second = (rows + 0.1 * torch.randn(20, 256, generator=generator) for _ in range(2))
     found = suspected(info_nce_terms(first, second, temperature=temperature))
-    has_twin = torch.tensor([(of == x).sum() > 1 for x in of])
-    assert not bool((found & ~has_twin).any())
-    if twins >= 8:  # each has an even chance
+    has_copy = torch.tensor([(of == x).sum() > 1 for x in of])
+    assert not bool((found & ~has_copy).any())
+    if copies >= 8:  # each has an even chance
         assert bool(found.any())
 
 

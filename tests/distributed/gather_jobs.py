@@ -42,8 +42,8 @@ def verdict_on(group, how):
         return same(ids[here], ids)
 
     def gathered_by_id(q, k):
-        everybodys = gather(k, group)
-        return info_nce(q, torch.cat([everybodys, everybodys.detach().flip(1)]), positives=with_negatives())
+        all_rows = gather(k, group)
+        return info_nce(q, torch.cat([all_rows, all_rows.detach().flip(1)]), positives=with_negatives())
 
     def with_negatives():
         return same(ids[rows_of(group, [3] * size)], torch.cat([ids, ids + 1000]))
@@ -64,8 +64,8 @@ def queue_after_uneven_batches(group):
     queue, rows = KeyQueue(7, 2), [1, 2, 3]
     for start in (0, 6):
         ids = torch.arange(start, start + 6)[rows_of(group, rows)]
-        keys, everybodys = (gather(x, group) for x in (ids[:, None].float().expand(-1, 2), ids))
-        queue.push(keys, everybodys)
+        keys, all_rows = (gather(x, group) for x in (ids[:, None].float().expand(-1, 2), ids))
+        queue.push(keys, all_rows)
     return queue.read()
 
 

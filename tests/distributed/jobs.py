@@ -1,4 +1,4 @@
-"""What the processes of a test compute, alone (`group=None`, everybody's rows) or together (each its own)."""
+"""What the processes of a test compute: one alone (`group=None`, all rows), or each with its own rows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CASES = (
 
 
 def rows_of(group, rows):
-    """Where the rows of this process stand among everybody's."""
+    """The places of this process's rows among the rows of all."""
     if group is None:
         return slice(0, sum(rows))
     first = sum(rows[: (rank := torch.distributed.get_rank(group))])
@@ -43,7 +43,7 @@ def made(seed, n, d=DIM):
 
 
 def options_of(case, here, n):
-    """Options of a line-up of n rows, those `here` being handed in."""
+    """Options of a loss over n rows, of which this process passes those `here`."""
     labels = (torch.arange(n) * 7 % 3)[here]
     names = [f"text {i * 7 % 3}" for i in range(n)][here]
     return {
@@ -84,7 +84,7 @@ def terms_and_gradients(group, case, rows):
         for name in ("positive", "log_partition", "cross_entropy", "n_candidates", "n_positives"):
             if side is not None:
                 answer[prefix + name] = getattr(side, name).detach()
-        if side is not None:  # S⁺ of nobody has no meaning
+        if side is not None:  # without a positive, S⁺ has no meaning
             answer[prefix + "positive"] = side.positive.detach().masked_fill(side.n_positives == 0, 0)
         for name in ("n_positive_candidates", "top_positive", "top_negative"):
             if side is not None:
@@ -205,13 +205,13 @@ def largest_tensor(group):
     return largest.size
 
 
-def only_one_side(group, who, rows):
+def only_one_side(group, learning, rows):
     n, here = sum(rows), rows_of(group, rows)
-    q, k = (made(seed, n)[here].requires_grad_(who == name) for seed, name in ((1, "queries"), (2, "keys")))
+    q, k = (made(seed, n)[here].requires_grad_(learning == name) for seed, name in ((1, "queries"), (2, "keys")))
     loss = info_nce(q, k, temperature=0.3, symmetric=True, group=group)
-    if who == "nobody":
+    if learning == "neither":
         return {"mean of losses": loss}
-    return _loss_and_gradients(group, loss, q if who == "queries" else k)
+    return _loss_and_gradients(group, loss, q if learning == "queries" else k)
 
 
 def weighed_pairs_in_the_first(group, rows):

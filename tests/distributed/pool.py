@@ -17,7 +17,7 @@ _PATIENCE = 120
 
 
 class Pool:
-    """Four gloo processes, of which the first two, three or four can be asked to do a job."""
+    """Four gloo processes, of which the first two, three or four can run a job."""
 
     def __init__(self) -> None:
         context = mp.get_context("spawn")
@@ -60,8 +60,8 @@ def _serve(rank: int, address: str, jobs, results) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", address, rank=rank, world_size=MOST, timeout=timedelta(seconds=_PATIENCE))
     groups = {size: dist.new_group(list(range(size))) for size in range(2, MOST + 1)}
-    while (asked := jobs.get()) is not None:
-        size, job, arguments = asked
+    while (task := jobs.get()) is not None:
+        size, job, arguments = task
         try:
             answer = job(groups[size], *arguments)
         except BaseException:

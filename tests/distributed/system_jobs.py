@@ -39,7 +39,7 @@ def in_the_world_of(group, system):
 
 
 def said(group, terms, model):
-    """Loss, line-ups, accuracy and gradients, of which the mean over processes is to be that of one process."""
+    """Loss, candidates, accuracy and gradients; their mean over processes must be that of one process."""
     loss = terms.loss()
     loss.backward()
     size = 1 if group is None else torch.distributed.get_world_size(group)
@@ -62,7 +62,7 @@ def views(pictures, n_views):
 
 def clips(group, rows):
     own, ids = shown(rows, group)
-    texts = [f"text {i % 4}" for i in ids.tolist()]  # the same texts stand in several processes
+    texts = [f"text {i % 4}" for i in ids.tolist()]  # several processes have the same texts
     options = {name: value for name, value in OPTIONS.items() if name in clip.Config.__dataclass_fields__}
     model = clip.CLIP(clip.Config(**options | {"picture_jitter": 0.0, "text_dropout": 0.0})).eval().double()
     with in_the_world_of(group, clip):
@@ -89,7 +89,7 @@ def genomes(group, rows):
 
 
 def sentences(group, rows):
-    """Every fourth target is the same, and these stand in several processes."""
+    """Every fourth target is the same, and several processes have it."""
     sources, targets, groups = map(list, zip(*translations(sum(rows)), strict=True))
     pairs = Translations(sources, [target if i % 4 else "the same" for i, target in enumerate(targets)], groups)
     model = bilingual.Bilingual(bilingual.Config(**SENTENCE_OPTIONS | {"data": ""}), "").double()
@@ -110,6 +110,6 @@ def mocos(group, rows, symmetric):
             terms = moco.terms(model, asked)
             moco.after_step(model, asked, progress)
         answer = said(group, terms, model)
-    keys, whose = model.queue.read()
-    order = whose.argsort(stable=True)
-    return answer | {"queue's ids": whose[order], "sum of the queue's keys": keys.sum(0)}
+    keys, queue_ids = model.queue.read()
+    order = queue_ids.argsort(stable=True)
+    return answer | {"queue's ids": queue_ids[order], "sum of the queue's keys": keys.sum(0)}

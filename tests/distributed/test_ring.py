@@ -48,9 +48,9 @@ def test_further_negatives_stand_in_the_line_ups_of_their_own_process(pool, size
     assert_as_one_process(pool, size, jobs.with_a_queue)
 
 
-@pytest.mark.parametrize("who", ["queries", "keys", "nobody"])
-def test_only_who_needs_a_gradient_gets_one(pool, who):
-    assert_as_one_process(pool, 2, jobs.only_one_side, who)
+@pytest.mark.parametrize("learning", ["queries", "keys", "neither"])
+def test_only_embeddings_that_need_a_gradient_get_one(pool, learning):
+    assert_as_one_process(pool, 2, jobs.only_one_side, learning)
 
 
 def test_a_process_without_weighed_pairs_goes_the_way_of_the_others(pool):

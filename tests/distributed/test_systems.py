@@ -1,4 +1,4 @@
-"""Systems on several devices: the first step is that of one device with everybody's rows.
+"""Systems on several devices: the first step is that of one device with all rows.
 
 Clip in evaluation mode, for its batch norms see the rows of their own device.
 """

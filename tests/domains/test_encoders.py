@@ -12,7 +12,7 @@ from tellapart.domains.text import NgramBag
 from tellapart.domains.text.ngram_bag import ngrams
 
 
-def test_a_text_is_embedded_on_its_own_whatever_stands_beside_it():
+def test_a_texts_embedding_does_not_depend_on_the_rest_of_its_batch():
     model = NgramBag(8, buckets=64, width=8, dropout=0.5).eval()
     texts = ["red fish", "", "小猫", "x", "قطة", "a much longer text than the others"]
     together = model(texts)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tellapart.evaluation.labels import check_sides, integer_labels
+from tellapart.evaluation.labels import check_widths, integer_labels
 
 
 def frozen_array(values):
@@ -57,12 +57,12 @@ def test_too_few_different_labels_are_counted():
 
 def test_the_two_sides_are_embeddings_of_one_width():
     with pytest.raises(ValueError, match=r"^`train` must not be empty\. Got shape \(0, 2\)\.$"):
-        check_sides(torch.ones(0, 2), torch.ones(1, 2))
+        check_widths(torch.ones(0, 2), torch.ones(1, 2))
     with pytest.raises(ValueError, match=r"^`queries` must not be empty\. Got shape \(0, 2\)\.$"):
-        check_sides(torch.ones(1, 2), torch.ones(0, 2))
+        check_widths(torch.ones(1, 2), torch.ones(0, 2))
     with pytest.raises(ValueError, match=r"^`queries` must have 2 columns, as `train` has\. Got 3\.$"):
-        check_sides(torch.ones(1, 2), torch.ones(1, 3))
+        check_widths(torch.ones(1, 2), torch.ones(1, 3))
     with pytest.raises(ValueError, match=r"^`train` must be finite\. Got nan in row 0\.$"):
-        check_sides(torch.full((1, 2), float("nan")), torch.ones(1, 2))
+        check_widths(torch.full((1, 2), float("nan")), torch.ones(1, 2))
     with pytest.raises(TypeError, match=r"^`queries` must be a floating-point tensor\. Got torch.int64\.$"):
-        check_sides(torch.ones(1, 2), torch.ones(1, 2).long())
+        check_widths(torch.ones(1, 2), torch.ones(1, 2).long())

@@ -19,7 +19,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 def descend(train, labels, queries, regularisation, as_they_are=False):
     """Logits of the minimum of C Σ −log softmax(W x̂ + b)_y + ½‖W‖², by gradient descent in float64."""
     mean, deviation = (0, 1) if as_they_are else (train.mean(axis=0), train.std(axis=0))
-    known, asked = (train - mean) / deviation, (queries - mean) / deviation
+    known, test = (train - mean) / deviation, (queries - mean) / deviation
     classes = np.unique(labels)
     truth = (labels[:, None] == classes).astype(float)
     weight, bias = np.zeros((len(classes), train.shape[1])), np.zeros(len(classes))
@@ -31,7 +31,7 @@ def descend(train, labels, queries, regularisation, as_they_are=False):
         wrong = shares / shares.sum(axis=1, keepdims=True) - truth
         weight -= step * (regularisation * wrong.T @ known + weight)
         bias -= step * regularisation * wrong.sum(axis=0)
-    return classes, asked @ weight.T + bias
+    return classes, test @ weight.T + bias
 
 
 def groups(rng, classes, n, d, spread):
@@ -52,8 +52,8 @@ def test_predictions_are_those_of_the_minimum_of_the_stated_objective(n_classes,
     second, first = np.sort(logits, axis=1)[:, -2:].T
     clear = first - second > 0.02
     assert clear.any()
-    known, asked = (torch.tensor(x).to_sparse() if sparse else torch.tensor(x) for x in (train, queries))
-    probe = linear_probe(known, torch.tensor(labels), asked, regularisation=regularisation)
+    known, test = (torch.tensor(x).to_sparse() if sparse else torch.tensor(x) for x in (train, queries))
+    probe = linear_probe(known, torch.tensor(labels), test, regularisation=regularisation)
     assert probe.converged
     assert (probe.labels.numpy() == classes[logits.argmax(axis=1)])[clear].all()
 
@@ -91,13 +91,13 @@ def test_units_of_the_columns_never_matter(seed):
 
 
 @given(st.sampled_from([0.0, 0.1, -1e8 / 3, 1e-300]), st.sampled_from([0.0, 0.1, 1e300]), SEEDS)
-def test_a_column_that_is_constant_over_the_training_set_tells_nothing(constant, asked, seed):
+def test_a_column_that_is_constant_over_the_training_set_tells_nothing(constant, in_queries, seed):
     rng = np.random.default_rng(seed)
     train, known = groups(rng, np.arange(3), 30, 4, spread=0.5)
     test, _ = groups(rng, np.arange(3), 30, 4, spread=0.5)
     wider = [
         torch.cat([x, torch.full((30, 1), c, dtype=torch.float64)], dim=1)
-        for x, c in ((train, constant), (test, asked))
+        for x, c in ((train, constant), (test, in_queries))
     ]
     want = linear_probe(train, known, test).labels
     assert linear_probe(wider[0], known, wider[1]).labels.tolist() == want.tolist()

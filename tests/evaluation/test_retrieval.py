@@ -58,12 +58,12 @@ def test_chance_is_the_mean_over_all_orders(related):
     assert np.mean([r < median for r in ranks]) < 0.5
 
 
-def test_nobody_relevant_is_refused():
-    nobody = same([1, 2], [3, 4])
+def test_no_pair_relevant_is_refused():
+    no_pair = same([1, 2], [3, 4])
     with pytest.raises(ValueError, match="`relevant` must relate at least one query"):
-        retrieval(torch.eye(2), torch.eye(2), nobody)
+        retrieval(torch.eye(2), torch.eye(2), no_pair)
     with pytest.raises(ValueError, match="`relevant` must relate at least one query"):
-        chance(nobody, 2, 2)
+        chance(no_pair, 2, 2)
 
 
 def test_the_table_shows_both_directions_and_every_model():

@@ -1,4 +1,4 @@
-"""What the page computes in the browser is what the library computes, for the same line-ups."""
+"""The page computes in the browser what the library computes, for the same queries and keys."""
 
 import math
 
@@ -29,8 +29,8 @@ def unit(degrees):
     return torch.stack([radians.cos(), radians.sin()], dim=-1)
 
 
-def line_ups(temperature):
-    """Keys at random angles, 1 to 16 negatives; then the awkward ones: ties, opposites, all in one place."""
+def problems(temperature):
+    """Keys at random angles, 1 to 16 negatives; then the hard cases: ties, opposites, all in one place."""
     generator = torch.Generator().manual_seed(round(1000 * temperature))
     for n_negatives in (*range(1, 17), *range(1, 17)):
         angles = 360 * torch.rand(n_negatives + 2, generator=generator, dtype=torch.float64)
@@ -40,7 +40,7 @@ def line_ups(temperature):
 
 
 def by_the_library(given):
-    """All that the page shows of a line-up, from the functions that it explains."""
+    """All numbers on the page, from the functions that it explains."""
     query, keys, temperature = unit([given["query"]]), unit(given["keys"]), given["temperature"]
     options = {"positives": listed(torch.tensor([0])), "temperature": temperature}
     terms = info_nce_terms(query, keys, **options)
@@ -69,8 +69,8 @@ def by_the_library(given):
 
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 def test_every_number_of_the_page_is_the_librarys(page, temperature):
-    given = list(line_ups(temperature))
-    shown = page.evaluate("lineUps => lineUps.map(window.lineUp.evaluate)", given)
+    given = list(problems(temperature))
+    shown = page.evaluate("problems => problems.map(window.infoNce.evaluate)", given)
     for one, in_page in zip(given, shown, strict=True):
         expected = by_the_library(one)
         assert in_page.keys() == expected.keys()

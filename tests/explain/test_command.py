@@ -13,7 +13,7 @@ def _nothing_to_measure(monkeypatch):
     monkeypatch.setattr(curves, "quick", list)
 
 
-def test_it_writes_explain_html_where_one_stands_and_says_so(tmp_path, monkeypatch, capsys):
+def test_it_writes_explain_html_into_the_working_folder_and_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["explain"]) == 0
     assert capsys.readouterr().out.strip() == "explain.html"
@@ -48,5 +48,5 @@ def test_the_page_is_one_small_file_that_may_load_nothing(explained):
     html = explained.read_text(encoding="utf-8")
     assert len(html.encode()) < 300_000
     assert "default-src 'none'" in html
-    assert "http://www.w3.org/2000/svg" in html  # the name of SVG, which nobody fetches
+    assert "http://www.w3.org/2000/svg" in html  # the name of SVG, which is not fetched
     assert html.count("http") == html.count("http-equiv") + html.count("http://www.w3.org/2000/svg")

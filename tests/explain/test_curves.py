@@ -46,7 +46,7 @@ def test_the_page_holds_what_the_library_measured_while_it_was_written(page, wri
         ]
 
 
-def test_marks_stand_where_their_values_are(page, written):
+def test_marks_are_placed_at_their_values(page, written):
     """Along each axis the marks are in the order of their values; one that is linear is a straight scale."""
     _, measured = written
     for i, curve in enumerate(measured):
@@ -92,7 +92,7 @@ def test_pointing_at_a_mark_tells_its_values(page, written, width):
         assert words["x"] + words["width"] <= edges["x"] + edges["width"] + 1
 
 
-def test_the_numbers_stand_below_in_a_table(page, written):
+def test_a_table_below_holds_the_numbers(page, written):
     _, measured = written
     for i, curve in enumerate(measured):
         figure = page.locator("figure", has=page.locator(f".chart[data-curve='{i}']"))

@@ -14,7 +14,7 @@ POINTS = "#points [role=slider]"
 
 
 def angles(page):
-    """Of the query, its counterpart and the negatives that stand in the line-up."""
+    """The angles of the query, its positive and the visible negatives."""
     visible = page.locator(POINTS).locator("visible=true")
     return [int(visible.nth(i).get_attribute("aria-valuenow")) for i in range(visible.count())]
 
@@ -49,7 +49,7 @@ def test_it_opens_offline_without_an_error_a_request_or_a_dialog(page):
 
 
 def test_dragging_a_key_changes_the_loss_to_what_the_library_says(page):
-    for i, name in enumerate(["query", "counterpart", "negative 1", "negative 7"]):
+    for i, name in enumerate(["query", "positive", "negative 1", "negative 7"]):
         before = shown(page)
         start = int(page.get_by_role("slider", name=name).get_attribute("aria-valuenow"))
         page.mouse.move(*point_at(page, start))
@@ -99,7 +99,7 @@ def test_arrow_keys_move_a_point_to_where_they_point(page):
         (5, "PageDown", 350),
     ):
         page.evaluate("degrees => move(1, degrees)", start)
-        page.get_by_role("slider", name="counterpart").press(key)
+        page.get_by_role("slider", name="positive").press(key)
         assert angles(page)[1] == end, (start, key)
         assert agrees(page)
 
@@ -132,10 +132,10 @@ def test_the_slider_of_negatives_adds_and_removes_them_and_they_return_to_their_
 
 def test_the_verdict_says_whom_the_query_picks_and_when_it_cannot_tell(page):
     verdict = page.locator("#verdict")
-    assert verdict.inner_text().startswith("The query picks its counterpart (63.1")
-    query, counterpart, *_ = angles(page)
-    page.evaluate("degrees => move(4, degrees)", query - (counterpart - query))
-    assert verdict.inner_text().startswith("The query cannot tell negative 3 from its counterpart")
+    assert verdict.inner_text().startswith("The query picks its positive (63.1")
+    query, positive, *_ = angles(page)
+    page.evaluate("degrees => move(4, degrees)", query - (positive - query))
+    assert verdict.inner_text().startswith("The query cannot tell negative 3 from its positive")
     page.evaluate("degrees => move(4, degrees)", query)
     assert verdict.inner_text().startswith("The query picks negative 3 (")
 
@@ -165,7 +165,7 @@ def test_everything_that_can_be_moved_is_reached_by_tab_and_shows_it(page):
         outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
         ring = page.evaluate("getComputedStyle(document.activeElement.querySelector('.ring') ?? document.body).stroke")
         assert outline != "none" or ring not in ("none", "rgba(0, 0, 0, 0)")
-    assert reached[:3] == ["query", "counterpart", "negative 1"]
+    assert reached[:3] == ["query", "positive", "negative 1"]
     assert reached[-1].startswith("Hot")
 
 

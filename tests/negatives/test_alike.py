@@ -1,4 +1,4 @@
-"""Who is too much alike to be a negative; as a relation it is held to its matrix in test_relations."""
+"""Pairs too similar to count as negatives; test_relations compares the relation with its matrix."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The adapters against the libraries they stand in for, as installed: `make peers`.
+"""The adapters against the libraries they replace, as installed: `make peers`.
 
 No part of the normal tests. A peer's failure is asserted, too, so that a release that repairs it shows here.
 """
@@ -170,7 +170,7 @@ def test_multiple_negatives_ranking_pushes_duplicates_apart(model):
     torch.testing.assert_close(theirs, as_there)
     positive = SentenceTransformersMNRL(model, duplicates="positives")(features, None)
     gradients = torch.autograd.grad(positive, list(model.parameters()), allow_unused=True)
-    # Two equal candidates, both counterparts: nothing is to be gained.
+    # Two equal candidates, both positives: the loss cannot fall further.
     assert all(g is None or g.abs().max() < 1e-5 for g in gradients)
 
 

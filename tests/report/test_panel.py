@@ -55,7 +55,7 @@ def test_every_reading_has_its_last_value_and_its_curve(reported, width):
     assert page.trouble == []
 
 
-def test_warnings_stand_above_the_curves_and_are_counted_at_the_top(reported):
+def test_warnings_are_listed_above_the_curves_and_counted_at_the_top(reported):
     page, log = reported(lambda entry: entry | {"hardest_share": 0.8, "mi_bound": 1.0, "mi_ceiling": 1.05})
     expected = [f"{warning.found} {warning.remedy}" for warning in training_warnings(log)]
     assert len(expected) >= 2
@@ -71,7 +71,7 @@ def test_a_sound_training_has_no_word_of_warnings(reported):
 
 
 def test_a_log_without_readings_still_makes_a_report(reported):
-    """As of three views, of which each has several counterparts, or as an older version wrote it."""
+    """As with three views, where each has several positives, or as an older version wrote it."""
     kept = {"step", "loss", "n_candidates", "accuracy", "seconds", "learning_rate", "gradient_norm"}
     page, _ = reported(lambda entry: {name: value for name, value in entry.items() if name in kept})
     assert page.locator(".gauges figure").count() == 1

@@ -35,14 +35,14 @@ def test_a_caption_with_a_script_stays_text(page, trained):
     assert page.trouble == []
 
 
-def test_the_loss_stands_beside_the_size_of_its_line_up(page):
-    assert "line-up, K + 1" in page.locator("#loss").inner_text()
+def test_the_loss_is_shown_with_its_number_of_candidates(page):
+    assert "candidates, K + 1" in page.locator("#loss").inner_text()
     assert "guessing, log(K + 1)" in page.locator("#loss").inner_text()
-    assert re.search(r"loss \d\.\d+ nats in a\s+line-up of K \+ 1 = \d", page.locator(".lead").inner_text())
+    assert re.search(r"loss \d\.\d+ nats among\s+K \+ 1 = \d+ candidates", page.locator(".lead").inner_text())
 
 
 def test_pointing_at_any_mark_of_the_map_shows_its_own_picture_and_text(page):
-    """Every mark of every colour, against what the page's data say stands there."""
+    """Every mark of every colour, against the page's data."""
     page.locator("#map").scroll_into_view_if_needed()
     assert page.locator("#card").is_hidden()
     expected = page.evaluate("figures.map.data.flatMap(trace => trace.customdata.map(row => hover[row].text))")

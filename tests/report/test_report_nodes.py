@@ -13,7 +13,7 @@ def test_it_names_nodes_where_it_cannot_show_them(visit, tmp_path, labelled):
     page = visit(tmp_path / "run" / "report.html")
     page.wait_for_selector("#map .scatterlayer .point, #map .scatterlayer path")
     text = page.locator("main").inner_text()
-    assert "For 9 nodes, drawn at random, those most like it of 60 nodes." in text
+    assert "The most similar of 60 nodes to each of 9 random ones." in text
     assert "picture" not in text
     assert page.locator("main img").count() == page.locator("#card img").count() == 1
     hits = page.locator(".hit b")

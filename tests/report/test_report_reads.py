@@ -1,4 +1,4 @@
-"""The report of a run whose items are no pictures, opened offline in headless Chromium."""
+"""The report of a run whose items are not pictures, opened offline in headless Chromium."""
 
 import re
 
@@ -19,7 +19,7 @@ def test_it_opens_without_trouble_and_without_a_word_of_pictures(page):
     assert "picture" not in text
     assert "Map of the held-out reads" in text
     assert "Scores of held-out reads" in text
-    assert re.search(r"those most like it of\s+60 held-out reads", text)
+    assert re.search(r"most similar of\s+60 held-out reads", text)
     assert page.evaluate("document.documentElement.scrollWidth") <= 1200
 
 

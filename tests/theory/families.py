@@ -1,4 +1,4 @@
-"""Families of line-ups that claims are held to, float64."""
+"""Families of queries and keys that claims are tested on, float64."""
 
 import itertools
 import math
@@ -15,7 +15,7 @@ temperatures = st.floats(-2, 2).map(lambda exponent: 10**exponent)
 
 @dataclass
 class Family:
-    """One line-up: n queries among n + more keys, of d entries and of some length."""
+    """Problems of one kind: n queries among n + more keys, of d entries and of some length."""
 
     queries: torch.Tensor
     keys: torch.Tensor
@@ -42,7 +42,7 @@ class Family:
 
 @st.composite
 def line_ups(draw, least_keys=2):
-    """Any line-up, its keys lying near the queries or anywhere."""
+    """Any queries and keys; the keys lie near the queries or anywhere."""
     n, d = draw(st.integers(1, 6)), draw(st.integers(2, 9))
     m = n + draw(st.integers(max(0, least_keys - n), 40))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
@@ -67,7 +67,7 @@ def rounding(positive, negatives):
 
 
 def expected_loss(table, scores, k, tau):
-    """The exact mean of InfoNCE's loss over every line-up of one true pair and k draws from q, of a table of scores.
+    """The exact mean of InfoNCE's loss over every choice of one true pair and k draws from q, of a table of scores.
 
     One query for each, weighed by how probable it is; queries hold a row of scores, keys are unit vectors.
     """

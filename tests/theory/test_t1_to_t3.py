@@ -1,4 +1,4 @@
-"""T1: what the loss is. T2: what it does to a query. T3: who pushes, at which temperature."""
+"""T1: what the loss is. T2: what it does to a query. T3: which negatives push, at which temperature."""
 
 import math
 
@@ -17,7 +17,7 @@ scores = st.sampled_from(["dot", "cosine", "sqeuclidean"])
 
 @given(line_ups(), scores, st.sampled_from(["dense", "tiled"]))
 def test_t1_info_nce_is_softmax_cross_entropy_over_the_line_up(family, score, engine):
-    """`L_i = −S_i⁺ + log Σ_j exp S_ij`, that is cross-entropy with the counterpart for a class."""
+    """`L_i = −S_i⁺ + log Σ_j exp S_ij`, that is cross-entropy with the positive as the class."""
     logits = family.logits(score)
     expected = torch.nn.functional.cross_entropy(logits, torch.arange(family.n), reduction="none")
     options = {"score": score, "temperature": family.temperature, "engine": engine}
@@ -41,7 +41,7 @@ def test_t2_the_counterpart_pulls_and_the_weighed_crowd_pushes(family):
 
 @given(line_ups())
 def test_t2_with_cosines_both_forces_lie_across_the_query_and_shrink_with_its_length(family):
-    """`pull_i = (k̂⁺ − cos⁺ q̂_i) / (τ ‖q_i‖)`, and the push is its mean over the crowd, under the shares."""
+    """`pull_i = (k̂⁺ − cos⁺ q̂_i) / (τ ‖q_i‖)`, and the push is its mean over the candidates, weighted by the shares."""
     tau = family.temperature
     q, k = (torch.nn.functional.normalize(x) for x in (family.queries, family.keys))
     cosines, lengths = q @ k.T, family.queries.norm(dim=1)

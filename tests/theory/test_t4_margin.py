@@ -15,7 +15,7 @@ from tests.theory.families import line_ups, own, rounding, temperatures
 
 
 def of_scores(positive, negatives, tau):
-    """Terms of one query whose counterpart and negatives have these scores: dot products in one dimension."""
+    """Terms of one query with these scores of positive and negatives: dot products in one dimension."""
     query, keys = torch.ones(1, 1, dtype=torch.float64), torch.tensor([[positive]], dtype=torch.float64)
     return info_nce_terms(query, keys, negatives=negatives[:, None], score="dot", temperature=tau)
 
@@ -34,13 +34,13 @@ def test_t4_k_negatives_of_one_score_demand_beta_plus_tau_ln_k(alpha, beta, k, t
 
 @given(line_ups(), st.integers(1, 4))
 def test_t4_doubling_any_negatives_moves_the_margin_by_tau_ln_2(family, doublings):
-    """Whatever their scores are: every one of them stands there twice, four times, …"""
+    """For any scores: every negative occurs twice, four times, …"""
     q, tau = family.queries, family.temperature
     others, those = family.keys[family.n - 1 :], family.logits("cosine")[:, family.n - 1 :]
-    counterparts = {"exclude": ~paired(), "temperature": tau}
+    no_keys = {"exclude": ~paired(), "temperature": tau}
 
     def margin(copies):
-        return effective_margin(info_nce_terms(q, family.keys, negatives=others.repeat(copies, 1), **counterparts), tau)
+        return effective_margin(info_nce_terms(q, family.keys, negatives=others.repeat(copies, 1), **no_keys), tau)
 
     grown = margin(2**doublings) - margin(1)
     slack = 1e-6 + 2 * tau * rounding(family.logits("cosine").diagonal(), those)
@@ -50,10 +50,10 @@ def test_t4_doubling_any_negatives_moves_the_margin_by_tau_ln_2(family, doubling
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_t4_up_to_65536_negatives_each_doubling_adds_tau_ln_2_to_a_millionth(dtype):
     tau, query = 0.07, torch.tensor([[1.0, 0.0]], dtype=dtype)
-    counterpart, other = torch.tensor([[0.28, -0.96], [0.28, 0.96]], dtype=dtype).split(1)
+    positive, other = torch.tensor([[0.28, -0.96], [0.28, 0.96]], dtype=dtype).split(1)
     margins = []
     for k in (2**i for i in range(17)):
-        terms = info_nce_terms(query, counterpart, negatives=other.expand(k, 2), temperature=tau)
+        terms = info_nce_terms(query, positive, negatives=other.expand(k, 2), temperature=tau)
         margins.append(effective_margin(terms, tau).item())
     for before, after in itertools.pairwise(margins):
         assert after - before == pytest.approx(tau * math.log(2), abs=1e-6)
@@ -72,7 +72,7 @@ def test_t4_the_margin_lies_between_the_planned_ones_of_the_mean_and_of_the_high
 
 @given(line_ups(), st.sampled_from(["dot", "cosine", "sqeuclidean"]))
 def test_t4_the_loss_is_a_softplus_of_the_margin_less_the_positives_score(family, score):
-    """`L = log(1 + exp((m − α)/τ))`: one number stands for all negatives."""
+    """`L = log(1 + exp((m − α)/τ))`: one number summarises all negatives."""
     tau = family.temperature
     terms = info_nce_terms(family.queries, family.keys, score=score, temperature=tau)
     positive, negatives = own(family.logits(score))

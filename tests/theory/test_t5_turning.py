@@ -37,7 +37,7 @@ def test_t5_with_dot_products_a_query_grows_exactly_if_its_loss_is_below_the_ent
 
 @given(line_ups(), st.floats(0.05, 20))
 def test_t5_with_dot_products_confident_queries_grow_and_confused_ones_shrink(family, step):
-    """Confident: the counterpart scores highest. Confused: it scores lowest."""
+    """Confident: the positive scores highest. Confused: it scores lowest."""
     q, k, options = family.queries, family.keys, {"score": "dot", "temperature": family.temperature}
     positive, negatives = own(family.logits("dot"))
     gap_above, gap_below = positive - negatives.amax(1), negatives.amin(1) - positive

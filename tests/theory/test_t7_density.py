@@ -13,7 +13,7 @@ from tests.theory.families import expected_loss, generators, temperatures
 
 @given(st.integers(1, 3), st.integers(2, 3), st.integers(1, 3), generators, temperatures)
 def test_t7_the_log_ratio_plus_any_c_of_x_is_the_best_score_whatever_the_number_of_negatives(n, m, k, generator, tau):
-    """Over all line-ups of a small table: no gradient there, the same loss for every c, and more loss elsewhere."""
+    """Over all batches of a small table: no gradient there, the same loss for every c, and more loss elsewhere."""
     table = random_table(n, m, generator)
     c, other = (torch.randn(n, size, generator=generator, dtype=torch.float64) for size in (1, m))
     best = ((table.log_ratios + c) * tau).requires_grad_()
@@ -26,7 +26,7 @@ def test_t7_the_log_ratio_plus_any_c_of_x_is_the_best_score_whatever_the_number_
 
 @given(st.integers(1, 6), st.integers(2, 6), generators)
 def test_t7_against_all_of_q_the_least_loss_is_what_x_leaves_open_of_y(n, m, generator):
-    """With every y in the line-up, weighed by q, the loss at the log ratio is the entropy H(y|x), and its least."""
+    """With every y as a candidate, weighed by q, the loss at the log ratio is the entropy H(y|x), and its least."""
     table = random_table(n, m, generator)
     conditional = table.joint / table.joint.sum(1, keepdim=True)
     scores = (table.log_ratios + torch.linspace(-5, 5, n)[:, None]).requires_grad_()

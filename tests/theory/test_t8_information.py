@@ -16,14 +16,14 @@ from tests.theory.families import expected_loss, generators
 
 
 def exact_bound(table, k, scores=None):
-    """What InfoNCE says with k negatives: `log(K + 1) − L`, L over every line-up there is."""
+    """InfoNCE's bound with k negatives: `log(K + 1) − L`, L over every possible batch."""
     return math.log(k + 1) - expected_loss(table, table.log_ratios if scores is None else scores, k, 1.0).item()
 
 
 @settings(max_examples=40)
 @given(st.integers(1, 4), st.integers(2, 4), generators, st.floats(0.1, 4), st.floats(0, 3))
 def test_t8_any_critic_stays_below_the_information_and_below_the_ceiling(n, m, generator, spread, noise):
-    """`log(K + 1) − L ≤ min(I, log(K + 1))`, without sampling error: the mean over all line-ups of a small table."""
+    """`log(K + 1) − L ≤ min(I, log(K + 1))`, without sampling error: the mean over all batches of a small table."""
     table = random_table(n, m, generator, spread)
     wrong = table.log_ratios + noise * torch.randn(n, m, generator=generator, dtype=torch.float64)
     for k, scores in itertools.product((1, 2, 3), (None, wrong)):
@@ -74,7 +74,7 @@ def test_t8_gaussians_of_a_wanted_information_have_it(nats_each, dim, seed):
 
 @pytest.mark.parametrize("nats", [2.0, 4.0, 6.0, 8.0, 10.0])
 def test_t8_with_the_exact_critic_the_estimate_lies_between_its_guarantee_and_truth_and_ceiling(nats):
-    """20 dimensions, 64 to 1024 in a line-up; 3 standard errors over line-ups of fresh pairs."""
+    """20 dimensions, 64 to 1024 candidates; 3 standard errors over batches of fresh pairs."""
     curve = information_against_line_up(nats, sizes=(64, 256, 1024), pairs=2**13)
     lines = {line.label: line for line in curve.lines}
     said, ceiling, least = (lines[label] for label in ("InfoNCE", "ceiling", "InfoNCE at least"))
@@ -100,7 +100,7 @@ def test_t8_two_nats_of_room_below_the_ceiling_are_not_enough_for_five_percent()
 
 
 def test_t8_far_more_information_than_the_ceiling_is_a_plateau_there():
-    """Within `E_p log(1 + K/r)` of it: 2 % for 64 in a line-up and 10 nats; but 8 nats are not yet enough."""
+    """Within `E_p log(1 + K/r)` of it: 2 % for 64 candidates and 10 nats; but 8 nats are not yet enough."""
     above, ten = information_against_line_up(10.0, sizes=(64,), pairs=2**14).lines[0], math.log(64)
     assert 0.98 * ten <= above.y[0] <= ten
     eight = information_against_line_up(8.0, sizes=(64,), pairs=2**14).lines[0]
@@ -108,7 +108,7 @@ def test_t8_far_more_information_than_the_ceiling_is_a_plateau_there():
 
 
 def test_t8_nwj_and_the_interpolated_bound_have_no_such_ceiling_and_smile_is_no_bound():
-    """6 nats in line-ups of 256: all but InfoNCE get past log 256, and SMILE past the truth."""
+    """6 nats with 256 candidates: all but InfoNCE get past log 256, and SMILE past the truth."""
     lines = {line.label: line for line in information_against_line_up(6.0, sizes=(256,), pairs=2**14).lines}
     ceiling = math.log(256)
     assert lines["InfoNCE"].y[0] < ceiling - 0.5

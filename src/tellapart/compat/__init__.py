@@ -1,8 +1,8 @@
-"""Other libraries' losses, called as there and computed here: change the import, keep the training loop.
+"""Other libraries' losses with their signatures, computed by `info_nce`: change the import, keep the training loop.
 
-Each module has its peer's arguments, defaults and value, from the family of `info_nce`: streamed, exact at low
-temperatures, and with an error where the peer is silently 0. What a peer has and we have not is no argument
-here, so that asking for it fails at once; where the values differ, the docstring says why.
+Each module has its peer's arguments, defaults and value. It is streamed, exact at low temperatures, and raises an
+error where the peer silently returns 0. An option of the peer that is not supported is no argument here, so that
+passing it fails at once. Where values differ from the peer's, the docstring says why.
 """
 
 from tellapart.compat.info_nce_pytorch import InfoNCEPytorch

@@ -1,4 +1,4 @@
-"""What adapters share: a cross-entropy per pair, and temperatures that are called scales."""
+"""Shared by the adapters: a cross-entropy per pair, and temperatures given as scales."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def pair_losses(
 ) -> Float[Tensor, " n"]:
     """`Σ_{p∈P(i)} log(1 + Z⁻_i / exp S_ip)`: the cross-entropy of each positive among the query's negatives.
 
-    It is the softplus of `log Z⁻_i − S_ip`, so with scores that are measured from log Z⁻ the binary engine
-    sums it over any relation, and streams it where the pairs are many.
+    It is the softplus of `log Z⁻_i − S_ip`. With log Z⁻ subtracted from the scores, the binary engine sums it over
+    any relation, and streams it where there are many pairs.
 
     >>> from tellapart.relations import paired
     >>> pair_losses(torch.eye(2), torch.eye(2), paired(), torch.zeros(2), temperature=1.0)  # log(1 + 1/e)
@@ -37,10 +37,10 @@ def pair_losses(
 
 
 def inverse(parameter: str, scale: float | Tensor) -> float | Tensor:
-    """τ = 1/scale; of a half-precision scale in float32, where inverting it twice loses nothing that shows.
+    """τ = 1/scale. A half-precision scale is inverted in float32, where inverting twice loses almost nothing.
 
     Raises:
-        ValueError: a scale that is no positive number.
+        ValueError: a scale that is not a positive number.
 
     >>> inverse("scale", 20.0)
     0.05

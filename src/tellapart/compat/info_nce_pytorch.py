@@ -23,7 +23,7 @@ _DIMENSIONS = {"unpaired": 2, "paired": 3}
 class InfoNCEPytorch(nn.Module):
     """info-nce-pytorch's `InfoNCE`: `L_i = log(exp S_i⁺ + Σ_j exp S_ij) − S_i⁺` over given negatives j, cosines.
 
-    With `negative_keys` no query meets another's positive; without, the others' positives are its negatives.
+    With `negative_keys`, they are a query's only negatives. Without, the positives of the other queries are.
 
     Args:
         temperature: τ > 0.
@@ -59,13 +59,13 @@ class InfoNCEPytorch(nn.Module):
         if negative_keys is None:
             return info_nce(query, positive_key, temperature=self.temperature, reduction=self.reduction)
         check_embeddings("negative_keys", negative_keys, (_DIMENSIONS[self.negative_mode],))
-        # A line-up of negatives alone, for the price of one key whom nobody meets; excluding the others'
-        # positives from a line-up of all would cost n² scores.
-        nobody = everyone()
+        # The negatives alone, at the cost of one key that is excluded for every query. Excluding the other queries'
+        # positives instead would cost n² scores.
+        all_keys = everyone()
         line_up = LineUp.build(
             *(query, query[:1]),
-            positives=nobody,
-            exclude=nobody,
+            positives=all_keys,
+            exclude=all_keys,
             negatives=negative_keys,
             temperature=self.temperature,
         )

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 class MetricLearningNTXentLoss(nn.Module):
     """pytorch-metric-learning's `NTXentLoss`: one cross-entropy per positive pair, `L_ap = log(1 + Z⁻_a / exp S_ap)`.
 
-    Z⁻_a sums over those with another label than a: the other positives of a are not in the denominator, which is
-    why this is neither SupCon nor, with more than two views, NT-Xent. The mean is over all pairs.
+    Z⁻_a sums over the keys with another label than a. The other positives of a are not in the denominator, so this is
+    neither SupCon nor, with more than two views, NT-Xent. The mean is over all pairs.
 
-    The peer takes `log(num/den + tiny)`, which ends near 87 in float32 and has no gradient there; this goes on.
-    It returns 0 if there is no positive pair (this raises), or if there is but one pair of each kind. It also
-    leaves out pair (i, i) if `ref_labels` is the very tensor `labels`, where this does if there is no `ref_emb`.
+    The peer takes `log(num/den + tiny)`, which saturates near 87 in float32 without a gradient; this loss does not.
+    The peer returns 0 if there is no positive pair (this raises), or if there is only one pair of each kind. The
+    peer leaves out pair (i, i) if `ref_labels` is the same tensor as `labels`, this if there is no `ref_emb`.
     Without a negative, both are 0. Not here: miners' tuples, other distances, reducers and regularizers.
 
     Args:
@@ -56,7 +56,7 @@ class MetricLearningNTXentLoss(nn.Module):
         ref_emb: Float[Tensor, "m d"] | None = None,
         ref_labels: Ids | None = None,
     ) -> Float[Tensor, ""]:
-        """The mean over all positive pairs, among the embeddings or, if it is given, of them with `ref_emb`."""
+        """The mean over all positive pairs, among the embeddings or, if given, with `ref_emb`."""
         keys, alike, positives = _labelled(embeddings, labels, ref_emb, ref_labels)
         check_relation("labels", alike, n := len(embeddings), m := len(keys))
         line_up = LineUp.build(embeddings, keys, positives=positives, exclude=alike, temperature=self.temperature)
@@ -64,7 +64,7 @@ class MetricLearningNTXentLoss(nn.Module):
         if not bool(n_positives.any()):
             raise ValueError(requirement("labels", "relate at least one embedding to another", "no positive pair"))
         if bool((alike.counts(n, m, embeddings.device)[0] == m).any()):
-            return (0 * embeddings).sum()  # Whoever has a positive has no negative: each loss is log 1.
+            return (0 * embeddings).sum()  # No query with a positive has a negative: each loss is log 1.
         log_negatives = evaluate(line_up).log_partition
         return pair_losses(embeddings, keys, positives, log_negatives, self.temperature).sum() / n_positives.sum()
 
@@ -72,9 +72,9 @@ class MetricLearningNTXentLoss(nn.Module):
 class MetricLearningSupConLoss(nn.Module):
     """pytorch-metric-learning's `SupConLoss`: `L_i = −1/|P(i)| Σ_{p∈P(i)} log p_ip`, as `variants.sup_con`.
 
-    The peer's mean leaves out losses that round to 0; this one's is over all who have a positive. The peer
-    returns 0 without a positive (this raises) and without a negative, where the formula still spreads the
-    positives, as this does. About `ref_labels`, and what is not here: see `MetricLearningNTXentLoss`.
+    The peer's mean leaves out losses that round to 0; this mean is over all queries that have a positive. Without a
+    positive the peer returns 0, and this raises. Without a negative the peer returns 0, where this follows the
+    formula, which still spreads the positives. For `ref_labels` and missing options see `MetricLearningNTXentLoss`.
 
     Args:
         temperature: τ > 0.
@@ -103,7 +103,7 @@ class MetricLearningSupConLoss(nn.Module):
         ref_emb: Float[Tensor, "m d"] | None = None,
         ref_labels: Ids | None = None,
     ) -> Float[Tensor, ""]:
-        """The mean over the embeddings with a positive, among themselves or, if it is given, in `ref_emb`."""
+        """The mean over the embeddings with a positive, among themselves or, if given, in `ref_emb`."""
         keys, _, positives = _labelled(embeddings, labels, ref_emb, ref_labels)
         exclude = paired() if keys is embeddings else None
         return info_nce(embeddings, keys, positives=positives, exclude=exclude, temperature=self.temperature)
@@ -112,7 +112,7 @@ class MetricLearningSupConLoss(nn.Module):
 def _labelled(
     embeddings: Tensor, labels: Ids, ref_emb: Tensor | None, ref_labels: Ids | None
 ) -> tuple[Tensor, Relation, Relation]:
-    """The keys, who has a query's label, and who of them is a positive: not the query itself."""
+    """The keys, the relation "same label", and the relation "positive": same label, but not the query itself."""
     if (ref_emb is None) != (ref_labels is None):
         got = "`ref_emb` alone" if ref_labels is None else "`ref_labels` alone"
         raise ValueError(requirement("ref_emb", "be given together with `ref_labels`", got))

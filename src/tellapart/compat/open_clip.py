@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class OpenClipLoss(nn.Module):
     """open_clip's `ClipLoss`: `L = ½ (L_images + L_texts)` with logits `logit_scale · image·text`.
 
-    As there, features are taken as they are: normalise them before. `logit_bias` adds the same number to every
-    logit, which cancels in the softmax: it changes nothing and gets no gradient (the peer's is 0).
+    As in the peer, features are not normalised here: do it before. `logit_bias` adds the same number to every
+    logit, which cancels in the softmax. It changes nothing and gets no gradient (the peer's is 0).
     Not here: `local_loss`, `gather_with_grad`, `cache_labels`, `rank`, `world_size`, `use_horovod`.
 
     Raises:

@@ -23,17 +23,16 @@ _DUPLICATES = ("negatives", "positives")
 class SentenceTransformersMNRL(nn.Module):
     """sentence-transformers' `MultipleNegativesRankingLoss`: `L_i = log Σ_j exp S_ij − S_ii`, `S = scale·s`.
 
-    A loss for `SentenceTransformerTrainer`. The first column of texts are the anchors i, the others the candidates
-    j of every anchor: first the positives and then, column by column, the hard
-    negatives.
+    A loss for `SentenceTransformerTrainer`. The first column of texts are the anchors i. The other columns are the
+    candidates j of every anchor: first the positives and then, column by column, the hard negatives.
 
-    A text that stands in the batch twice is a negative of its own anchor, as in the peer, unless
-    `duplicates="positives"`: then a candidate with the text of an anchor's positive, or that is the positive of
-    the same anchor text, is a positive of the anchor, too. Texts are told by `input_ids` and `attention_mask`.
+    A text that occurs twice in the batch is a negative of its own anchor, as in the peer. With
+    `duplicates="positives"`, a candidate is a positive of an anchor if its text equals that of the anchor's positive,
+    or if it is the positive of an equal anchor. Texts are compared by `input_ids` and `attention_mask`.
     Not here: `gather_across_devices`, `directions`, `partition_mode`, `hardness_mode`, `hardness_strength`.
 
     Args:
-        model: what maps a column's features to `{"sentence_embedding": (n, d)}`, a `SentenceTransformer`.
+        model: maps a column's features to `{"sentence_embedding": (n, d)}`, as a `SentenceTransformer` does.
         scale: 1/τ > 0.
         similarity_fct: the peer's `util.cos_sim` or `util.dot_score`, or the name of one.
         duplicates: "negatives" or "positives".
@@ -72,7 +71,7 @@ class SentenceTransformersMNRL(nn.Module):
         sentence_features: Iterable[dict[str, Tensor]],
         labels: Tensor | None = None,  # noqa: ARG002
     ) -> Float[Tensor, ""]:
-        """The mean loss over the anchors; there are no labels, but the trainer hands over its `None`."""
+        """The mean loss over the anchors; `labels` is not used, but the trainer passes `None`."""
         columns = list(sentence_features)
         if len(columns) < 2:
             raise ValueError(requirement("sentence_features", "hold anchors and positives", f"{len(columns)} column"))
@@ -84,14 +83,14 @@ class SentenceTransformersMNRL(nn.Module):
 
 
 def _duplicates(columns: list[dict[str, Tensor]]) -> Relation:
-    """Anchor i with each candidate that has the text of positive i, or is the positive of an anchor like i."""
+    """Anchor i with each candidate that has the text of positive i, or is the positive of an anchor equal to i."""
     anchors, positives, *negatives = map(_texts, columns)
     hard = [text for column in negatives for text in column]
     return same(positives, positives + hard) | same(anchors, anchors + [None] * len(hard))
 
 
 def _texts(column: dict[str, Tensor]) -> list[tuple[int, ...] | None]:
-    """What was tokenised, as its tokens without the padding, which is another in each column."""
+    """The tokens of each text, without the padding, whose length differs from column to column."""
     if not {"input_ids", "attention_mask"} <= set(column):
         must = "hold `input_ids` and `attention_mask` where duplicates are positives"
         raise ValueError(requirement("sentence_features", must, sorted(column)))

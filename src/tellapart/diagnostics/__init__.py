@@ -1,6 +1,6 @@
-"""Instruments that read what the loss is doing.
+"""Instruments that show what the loss is doing.
 
-Those that take `Terms` cost nothing further; the others take embeddings, and stream where they need all scores.
+Those that take `Terms` cost almost nothing. The others take embeddings, and stream where they need all scores.
 """
 
 from tellapart.diagnostics.conflict import gradient_cosine

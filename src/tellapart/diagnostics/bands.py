@@ -1,4 +1,4 @@
-"""Scores band by band, for what no partition function tells."""
+"""Scores in bands of rows, for what the partition function does not give."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-# Scores held at once: 2 MiB of them in float32, which stay in cache.
+# Scores held at once: 2 MiB in float32, which fit in the cache.
 _SCORES = 2**19
 
 
 def bands(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"]) -> Iterator[tuple[slice, Float[Tensor, "b m"]]]:
-    """The products of all queries with all keys, as many rows at a time as memory is meant to hold.
+    """The products of all queries with all keys, a band of rows at a time, to bound the memory.
 
     >>> import torch
     >>> [(rows, products.shape) for rows, products in bands(torch.eye(3), torch.eye(3))]

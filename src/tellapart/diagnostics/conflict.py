@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 def gradient_cosine(
     first: Float[Tensor, ""], second: Float[Tensor, ""], parameters: Sequence[Tensor]
 ) -> Float[Tensor, ""]:
-    """The cosine of two losses' gradients, over those parameters that both losses move.
+    """The cosine of two losses' gradients, over the parameters that both losses depend on.
 
-    `g₁·g₂ / (‖g₁‖ ‖g₂‖)`, in [−1, 1]: below 0 a step along one gradient raises the other loss. NaN where the losses
-    share no parameter, or one of the gradients is 0. It takes two backward passes, after which the losses can still
-    be differentiated; `.grad` is left alone.
+    `g₁·g₂ / (‖g₁‖ ‖g₂‖)`, in [−1, 1]: below 0 a descent step for one loss raises the other. NaN if the losses share
+    no parameter, or if one of the gradients is 0. It takes two backward passes, and keeps the graphs. `.grad` is not
+    changed.
 
     Args:
         first: a loss.
-        second: another.
-        parameters: whose gradients are compared; dense, or sparse as those of `nn.EmbeddingBag`.
+        second: another loss.
+        parameters: their gradients are compared; dense, or sparse as those of `nn.EmbeddingBag`.
 
     Raises:
-        ValueError: a loss that is no scalar, or that has no gradient.
+        ValueError: a loss that is not a scalar, or that has no gradient.
 
     Source: Yu et al. 2020 (gradient surgery for multi-task learning), definition 1.
 
@@ -42,10 +42,10 @@ def gradient_cosine(
         if loss.ndim or not loss.requires_grad:
             got = f"shape {tuple(loss.shape)}" if loss.ndim else "one without"
             raise ValueError(requirement(name, "be a scalar with a gradient", got))
-    sides = [torch.autograd.grad(x, list(parameters), retain_graph=True, allow_unused=True) for x in (first, second)]
+    found = [torch.autograd.grad(x, list(parameters), retain_graph=True, allow_unused=True) for x in (first, second)]
     zero = torch.zeros((), dtype=torch.float64, device=first.device)
     inner, lengths = zero, [zero, zero]
-    for pair in zip(*sides, strict=True):
+    for pair in zip(*found, strict=True):
         if pair[0] is None or pair[1] is None:
             continue
         dense = [(g.to_dense() if g.is_sparse else g).double().flatten() for g in pair]

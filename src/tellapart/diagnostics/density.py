@@ -1,4 +1,4 @@
-"""What a trained critic has learned: a ratio of densities."""
+"""The density ratio that a trained critic has learned."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ def density_ratio(
 ) -> Float[Tensor, " n"]:
     """`log p(y|x)/q(y)` of each pair (query i, key i), in nats, from the critic that embedded them.
 
-    InfoNCE's best logits are `s*(x, y)/τ = log p(y|x)/q(y) + c(x)`, and its loss is the same for every c, so that c
-    must come from elsewhere: the ratio has mean 1 over y drawn from q, which makes `c(x) = log E_q exp(s(x, y)/τ)`.
-    Over m draws from q this is
+    InfoNCE's best logits are `s*(x, y)/τ = log p(y|x)/q(y) + c(x)`, and its loss does not determine c. The ratio has
+    mean 1 over y drawn from q, which gives `c(x) = log E_q exp(s(x, y)/τ)`. Over m draws from q this is
 
         log r_i = S_i⁺ − (log Σ_j exp S_ij − log m),    j over the reference,
 
-    which is exact for m → ∞ and too high before, on average, by about `Var_q(r)/2m` per query: m has to be large
-    against exp I. If the reference lists all of y's values, with their log-probabilities, c is exact. Streamed.
+    which is exact for m → ∞. For finite m it is too high on average, by about `Var_q(r)/2m` per query: m has to be
+    large compared with exp I. If the reference lists all values of y, with their log-probabilities, c is exact.
+    Streamed.
 
     Args:
         queries: `(n, d)`, embeddings of x.
-        keys: `(n, d)`, of the y at which to take the ratio.
-        reference: `(m, d)`, of further y, drawn from q, or of all values y can have.
+        keys: `(n, d)`, embeddings of the y at which to take the ratio.
+        reference: `(m, d)`, embeddings of further y, drawn from q, or of all values of y.
         temperature: as for `info_nce`, like `score` and `engine`.
-        log_probability: of each reference, `log q_j`, if they list q and do not sample it; they are normalised.
+        log_probability: `log q_j` of each reference, if these list all values of y; normalised here.
 
     Raises:
-        ValueError: queries and keys of different number, or as `info_nce`.
+        ValueError: not as many keys as queries, or as `info_nce`.
 
     Source: van den Oord et al. 2018, §2.3.
 

@@ -1,4 +1,4 @@
-"""Who pulls a query, and who pushes it."""
+"""The forces on a query: the pull of its positives and the push of its candidates."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Forces:
     """The two parts of each query's gradient; a step against it goes along `pull − push`."""
 
     pull: Float[Tensor, "n d"]
-    """`∂S_i⁺/∂q_i`, towards the counterpart: `k⁺/τ` for dot products; 0 for a query without a positive."""
+    """`∂S_i⁺/∂q_i`, towards the positive: `k⁺/τ` for dot products; 0 for a query without a positive."""
     push: Float[Tensor, "n d"]
-    """`∂log Z_i/∂q_i`, where the crowd stands, and so where from it pushes: `Σ_j p_ij k_j/τ` for dot products, the
-    counterpart among them; 0 for a query without a positive."""
+    """`∂log Z_i/∂q_i`, towards the weighted mean of the candidates: `Σ_j p_ij k_j/τ` for dot products, with the
+    positive among them; 0 for a query without a positive."""
 
     @property
     def gradient(self) -> Float[Tensor, "n d"]:
@@ -46,21 +46,21 @@ def forces(
 ) -> Forces:
     """The two forces of the loss `L_i = log Z_i − S_i⁺` on its query, `∂L_i/∂q_i = push_i − pull_i`.
 
-    With dot products, and one positive, `pull_i = k⁺/τ` and `push_i = Σ_j p_ij k_j / τ`, where p are the `shares`.
-    With cosines they are the same of unit vectors, less what points along the query, and divided by `‖q_i‖`. Keys
-    are held still: where the queries are keys, too, this is what acts on each in its part as a query. The loss
-    that `info_nce` returns is a mean over the queries, and its gradient that of `L_i` divided by their number.
-    Streamed: no n×m matrix.
+    With dot products and one positive, `pull_i = k⁺/τ` and `push_i = Σ_j p_ij k_j / τ`, where p are the `shares`.
+    With cosines they are the same for unit vectors, without the component along the query, and divided by `‖q_i‖`.
+    Keys are constants: if the queries are also the keys, this is only the gradient of each as a query. `info_nce`
+    returns the mean over the queries, so its gradient is that of `L_i` divided by their number. Streamed: no n×m
+    matrix.
 
     Args:
         queries: `(n, d)`, before any normalisation.
         keys: `(m, d)`.
-        margin: as for `info_nce`, like all else.
+        margin: as for `info_nce`, like the other options.
 
     Raises:
         ValueError: as `info_nce`.
 
-    Source: Wang & Liu 2021, who read the shares off the gradient.
+    Source: Wang & Liu 2021, for the shares in the gradient.
 
     >>> found = forces(torch.eye(2), torch.eye(2), score="dot", temperature=1.0)
     >>> found.pull[0], found.push[0]
@@ -83,13 +83,13 @@ def shares(
     margin: float = 0.0,
     **options: Unpack[LineUpOptions],
 ) -> Float[Tensor, "n m_and_k"]:
-    """How probable the softmax finds each candidate, `p_ij = exp S_ij / Σ_j exp S_ij`: its share of the push.
+    """The softmax probability of each candidate, `p_ij = exp S_ij / Σ_j exp S_ij`: its share of the push.
 
-    As many rows as there are queries, so hand in those few that you want to look at: this is the whole matrix of
-    what it is asked for. Keys come first, further negatives behind them; who is excluded has share 0.
+    The result is a whole matrix, one row per query: pass only the queries of interest. Keys come first, then further
+    negatives. An excluded candidate has share 0.
 
     Args:
-        queries: `(n, d)`; relations among the options are about these alone.
+        queries: `(n, d)`; relations in the options refer to these rows.
         keys: `(m, d)`.
         margin: as for `info_nce`, like the other options.
 

@@ -1,4 +1,4 @@
-"""How embeddings lie: which way they are moved, how close counterparts are, how the room is used."""
+"""The geometry of embeddings: the direction of their gradients, alignment, uniformity and rank."""
 
 from __future__ import annotations
 
@@ -21,25 +21,24 @@ class TurnAndStretch(NamedTuple):
     """A gradient in two parts, `g = turn + stretch · v/‖v‖`."""
 
     turn: Float[Tensor, "n d"]
-    """What is at right angles to the vector: it changes where the vector points."""
+    """The part orthogonal to the vector: it changes the vector's direction."""
     stretch: Float[Tensor, " n"]
-    """`g·v/‖v‖`, how the loss changes with the vector's length; a step against the gradient lengthens the vector
-    where it is negative."""
+    """`g·v/‖v‖`, how the loss changes with the vector's length; if negative, a descent step lengthens the vector."""
 
 
 def turn_and_stretch(vectors: Float[Tensor, "n d"], gradients: Float[Tensor, "n d"]) -> TurnAndStretch:
-    """Split a gradient with respect to vectors, before any normalisation, into its parts across and along them.
+    """Split the gradient of vectors, before any normalisation, into its parts orthogonal to and along them.
 
-    With cosine scores a loss does not depend on lengths: the stretch is 0, and the turn of a vector c times as long
-    is 1/c of what it was. With dot products `stretch_i ‖q_i‖ = Σ_j p_ij S_ij − S_i⁺ = L_i − H_i` (plus biases, if
-    there are any), where H is the entropy of the shares p: a query grows exactly if its loss is below that entropy,
-    that is if its counterpart's logit is above the mean that the softmax expects, and shrinks if it is below.
+    With cosine scores a loss does not depend on lengths: the stretch is 0, and a vector c times as long has 1/c of
+    the turn. With dot products `stretch_i ‖q_i‖ = Σ_j p_ij S_ij − S_i⁺ = L_i − H_i` (plus any biases), where H is the
+    entropy of the shares p. So a query grows exactly if its loss is below that entropy: its positive's logit is then
+    above the softmax-weighted mean of the logits. Otherwise it shrinks.
 
-    A zero vector has no direction: there all is turn.
+    A zero vector has no direction: its whole gradient is turn.
 
     Args:
         vectors: `(n, d)`, as they entered the loss.
-        gradients: of the loss with respect to these, such as `forces(...).gradient` or `vectors.grad`.
+        gradients: the loss's gradient with respect to these, such as `forces(...).gradient` or `vectors.grad`.
 
     Raises:
         TypeError: not floating-point tensors.
@@ -58,11 +57,11 @@ def turn_and_stretch(vectors: Float[Tensor, "n d"], gradients: Float[Tensor, "n 
 
 
 def alignment(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], power: float = 2) -> Float[Tensor, ""]:
-    """How far counterparts are apart, `mean_i ‖x̂_i − ŷ_i‖^power`, of unit vectors; 0 is best, 2^power worst.
+    """The distance of positive pairs, `mean_i ‖x̂_i − ŷ_i‖^power`, of unit vectors; 0 is best, 2^power worst.
 
     Args:
         x: `(n, d)`, scaled to length 1 here.
-        y: `(n, d)`, their counterparts, likewise.
+        y: `(n, d)`, the positives of x, likewise.
         power: > 0.
 
     Raises:
@@ -81,11 +80,11 @@ def alignment(x: Float[Tensor, "n d"], y: Float[Tensor, "n d"], power: float = 2
 
 
 def uniformity(x: Float[Tensor, "n d"], t: float = 2, engine: str = "auto") -> Float[Tensor, ""]:
-    """How evenly directions fill the sphere, `log mean_{i≠j} exp(−t‖x̂_i − x̂_j‖²)`; the less the better.
+    """How evenly directions fill the sphere, `log mean_{i≠j} exp(−t‖x̂_i − x̂_j‖²)`; lower is better.
 
-    0 if all directions are one. Directions drawn evenly in d dimensions give `log ₀F₁(d/2, t²) − 2t` in the mean of
-    the exponentials, near −2t for large d. As `‖x̂ − ŷ‖² = 2 − 2 cos`, it is a line-up at τ = 1/2t in which nobody
-    meets itself: streamed.
+    0 if all directions are equal. Directions drawn uniformly in d dimensions give `log ₀F₁(d/2, t²) − 2t` for the
+    expected exponential, near −2t for large d. As `‖x̂ − ŷ‖² = 2 − 2 cos`, it is a log partition function at τ = 1/2t
+    in which each vector excludes itself. Streamed.
 
     Args:
         x: `(n, d)`, n ≥ 2, scaled to length 1 here.
@@ -104,18 +103,18 @@ def uniformity(x: Float[Tensor, "n d"], t: float = 2, engine: str = "auto") -> F
         raise ValueError(requirement("t", "be positive and finite", t))
     if len(x) < 2:
         raise ValueError(requirement("x", "hold at least 2 vectors", len(x)))
-    others = info_nce_terms(x, x, positives=paired(), exclude=paired(), temperature=1 / (2 * t), engine=engine)
-    return others.log_partition.logsumexp(0) - math.log(len(x) * (len(x) - 1)) - 2 * t
+    terms = info_nce_terms(x, x, positives=paired(), exclude=paired(), temperature=1 / (2 * t), engine=engine)
+    return terms.log_partition.logsumexp(0) - math.log(len(x) * (len(x) - 1)) - 2 * t
 
 
 def effective_rank(x: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
-    """How many dimensions embeddings use, as if evenly: `exp(−Σ_k p_k log p_k)`, `p_k = σ_k / Σ_k σ_k`.
+    """The number of dimensions that embeddings use: `exp(−Σ_k p_k log p_k)`, `p_k = σ_k / Σ_k σ_k`.
 
-    σ are the singular values of `x` as it is, neither centred nor scaled. Between 1, all on one line (or all zero),
-    and min(n, d), all directions alike.
+    σ are the singular values of `x`, neither centred nor scaled. The result lies between 1 (all on one line, or all
+    zero) and min(n, d) (all singular values equal).
 
     Raises:
-        ValueError: nothing in it, or entries that are not finite.
+        ValueError: an empty `x`, or entries that are not finite.
 
     Source: Roy & Vetterli 2007.
 

@@ -1,4 +1,4 @@
-"""How many negatives push, and how hard the hardest."""
+"""How many negatives push a query, and how much of the push the hardest has."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def effective_negatives(
     group: ProcessGroup | None = None,
     **options: Unpack[LineUpOptions],
 ) -> Float[Tensor, " n"]:
-    """How many negatives push on each query, as if alike: `exp H_i`, with H the entropy of the negatives' shares.
+    """The effective number of negatives of each query: `exp H_i`, with H the entropy of the negatives' shares.
 
     `H_i = −Σ_j p_ij log p_ij = log Z⁻_i − Σ_j p_ij S_ij`, where `p_ij = exp S_ij / Z⁻_i` over the negatives alone.
-    Between 1, as τ → 0 and nobody else ties with the hardest, and their number K, as τ → ∞.
+    It goes to 1 as τ → 0 if no other negative ties with the hardest, and to their number K as τ → ∞.
 
-    The logits are linear in what stands for the queries, so that by Euler's theorem `Σ_j p_ij S_ij` is the product
-    of these and of `log Z⁻_i`'s gradient: one more streamed pass, forward and backward, no n×m matrix, about the
-    cost of the loss itself. The entropy's error is some ulps of the largest logit.
+    The logits are linear in the transformed queries. By Euler's theorem `Σ_j p_ij S_ij` is therefore the product of
+    these with the gradient of `log Z⁻_i`. This takes one more streamed pass, forward and backward, without an n×m
+    matrix, at about the cost of the loss itself. The entropy's error is some ulps of the largest logit.
 
     Args:
         queries: `(n, d)`.
@@ -51,7 +51,7 @@ def effective_negatives(
     """
     with torch.no_grad():
         line_up = _line_up(group, queries, keys, negatives_only(len(queries), len(keys), options))
-    # With a column that adds 0 to every logit, the gradient there tells what the shares add up to after rounding.
+    # A further column adds 0 to every logit; its gradient is the sum of the shares after rounding.
     rows, cols = line_up.scaled_queries(), line_up.keys
     factors = [torch.cat([rows, torch.zeros_like(rows[:, :1])], dim=1)]
     if line_up.mined is not None:
@@ -76,7 +76,7 @@ def effective_negatives(
 def _line_up(group: ProcessGroup | None, queries: Tensor, keys: Tensor, options: LineUpOptions) -> LineUp:
     if group is None:
         return LineUp.build(queries, keys, **options)
-    from tellapart._engine import ring  # here, for a torch without distribution
+    from tellapart._engine import ring  # here, because torch may be built without distribution
 
     given: dict[str, Any] = {**options}
     return ring.build_together(group, queries, keys, **given)
@@ -84,11 +84,11 @@ def _line_up(group: ProcessGroup | None, queries: Tensor, keys: Tensor, options:
 
 @torch.no_grad()
 def log_negatives(terms: Terms) -> Float[Tensor, " n"]:
-    """`log Z⁻_i`, the negatives' part of the partition function, from what a line-up tells anyway.
+    """`log Z⁻_i`, the negatives' part of the partition function, from the terms alone.
 
-    Small line-ups are held whole, and tell it; of streamed ones it is, with one positive,
-    `log Z_i + log(1 − exp(−L_i))`. NaN for a query with several positives in its line-up. Streamed losses that
-    round to 0 tell only that it lies between the hardest negative's logit and that plus log K: it is then the former.
+    Losses computed from the whole matrix provide it. With one positive, streamed ones give it as
+    `log Z_i + log(1 − exp(−L_i))`. NaN for a query with several positives among its candidates. If a streamed loss
+    rounds to 0, log Z⁻ lies between the hardest negative's logit and that plus log K; the lower end is returned.
 
     >>> from tellapart.objective import info_nce_terms
     >>> log_negatives(info_nce_terms(torch.eye(4), torch.eye(4), temperature=1.0))  # log 3
@@ -107,10 +107,11 @@ def log_negatives(terms: Terms) -> Float[Tensor, " n"]:
 
 @torch.no_grad()
 def hardest_share(terms: Terms) -> Float[Tensor, " n"]:
-    """How much of the negatives' push the hardest one has, `max_j exp S_ij / Z⁻_i` over the negatives, in [1/K, 1].
+    """The hardest negative's share of the negatives' push, `max_j exp S_ij / Z⁻_i` over the negatives, in [1/K, 1].
 
-    1 as τ → 0 unless others tie with it: it is at least `1 / (1 + (K − 1) exp(−Δ/τ))` where the next hardest scores
-    Δ less. Read from `terms` alone. NaN for a query with several positives, or no negative, in its line-up.
+    It goes to 1 as τ → 0 unless other negatives tie. If the next hardest scores Δ less, it is at least
+    `1 / (1 + (K − 1) exp(−Δ/τ))`. Read from `terms` alone. NaN for a query with several positives, or no negative,
+    among its candidates.
 
     >>> from tellapart.objective import info_nce_terms
     >>> hardest_share(info_nce_terms(torch.eye(4), torch.eye(4), temperature=1.0))

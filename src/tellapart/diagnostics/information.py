@@ -1,4 +1,4 @@
-"""Mutual information, as far as a line-up can see it."""
+"""Estimates of mutual information from a loss's terms or from embeddings."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 def mi_bound(terms: Terms) -> Float[Tensor, ""]:
     """InfoNCE's lower bound on the mutual information of query and key, in nats.
 
-    `I(q; k) ≥ mean_i (log n_candidates_i − L_i)`, the mean of both directions if symmetric. It holds in
-    expectation over line-ups of one true pair and independent negatives, and it cannot exceed the log of
-    the line-up's size, however much information there is: see `mi_ceiling`. Queries with several positives,
-    or whose positive is excluded, are left out, for theirs is no such line-up; NaN if there are no others.
+    `I(q; k) ≥ mean_i (log n_candidates_i − L_i)`, the mean of both directions if symmetric. It holds in expectation
+    over one true pair and independent negatives. It cannot exceed the log of the number of candidates, however much
+    information there is: see `mi_ceiling`. Queries with several positives, or with an excluded positive, do not meet
+    these conditions and are left out; NaN if none remain.
 
     Source: van den Oord et al. 2018, §2.3 and appendix A.1; Poole et al. 2019, eq. 10.
 
@@ -39,22 +39,22 @@ def mi_bound(terms: Terms) -> Float[Tensor, ""]:
     >>> round(mi_bound(perfect).item(), 4)  # log 8
     2.0794
     """
-    mean = _mean(terms.n_candidates.log() - terms.per_query(), _asked(terms))
+    mean = _mean(terms.n_candidates.log() - terms.per_query(), _valid(terms))
     return mean if terms.reverse is None else (mean + mi_bound(terms.reverse)) / 2
 
 
 def mi_ceiling(terms: Terms) -> Float[Tensor, ""]:
-    """The most that `mi_bound` can say of these line-ups, `mean_i log(K_i + 1)` with K negatives, in nats.
+    """The largest possible `mi_bound` of these terms, `mean_i log(K_i + 1)` with K negatives, in nats.
 
-    A bound close to it tells that there is at least that much information, and that only a larger line-up could
-    tell more. Over the same queries as the bound; NaN if there are none.
+    If the bound is close to it, only more negatives can show more information. Over the same queries as the bound;
+    NaN if there are none.
 
     Source: van den Oord et al. 2018, §2.3.
 
     >>> round(mi_ceiling(info_nce_terms(torch.eye(8), torch.eye(8))).item(), 4)  # log 8
     2.0794
     """
-    mean = _mean(terms.n_candidates.log(), _asked(terms))
+    mean = _mean(terms.n_candidates.log(), _valid(terms))
     return mean if terms.reverse is None else (mean + mi_ceiling(terms.reverse)) / 2
 
 
@@ -62,9 +62,9 @@ def mi_ceiling(terms: Terms) -> Float[Tensor, ""]:
 def nwj(terms: Terms) -> Float[Tensor, ""]:
     """The bound of Nguyen, Wainwright and Jordan, `I ≥ 1 + E_p[S] − E_{p·q}[exp S]`, in nats.
 
-    `mean_i (1 + S_i⁺ − mean_j exp S_ij)`, j over the negatives. No ceiling, but a variance that grows like exp I;
-    and the logits S have to be log density ratios themselves, not up to some c(q) as those that InfoNCE learns, so
-    τ = 1 as a rule. The paper's critic is 1 + S. Of the same queries, and both directions, as `mi_bound`.
+    `mean_i (1 + S_i⁺ − mean_j exp S_ij)`, j over the negatives. It has no ceiling, but a variance that grows like
+    exp I. The logits S have to be log density ratios, usually with τ = 1; those that InfoNCE learns are so only up to
+    some c(q). The paper's critic is 1 + S. Over the same queries and directions as `mi_bound`.
 
     Source: Nguyen et al. 2010; Poole et al. 2019, §2.
 
@@ -72,8 +72,8 @@ def nwj(terms: Terms) -> Float[Tensor, ""]:
     0.0
     """
     n_negatives = (terms.n_candidates - 1).to(terms.positive.dtype)
-    own = 1 + terms.positive - (log_negatives(terms) - n_negatives.log()).exp()
-    mean = _mean(own, _asked(terms) & (n_negatives > 0))
+    bound = 1 + terms.positive - (log_negatives(terms) - n_negatives.log()).exp()
+    mean = _mean(bound, _valid(terms) & (n_negatives > 0))
     return mean if terms.reverse is None else (mean + nwj(terms.reverse)) / 2
 
 
@@ -86,21 +86,21 @@ def alpha_bound(
     engine: str = "auto",
     **options: Unpack[LineUpOptions],
 ) -> Float[Tensor, ""]:
-    """I_α, between NWJ (α = 0: no ceiling, much variance) and InfoNCE (α = 1: log(n − 1), little of it), in nats.
+    """I_α, between NWJ (α = 0: no ceiling, high variance) and InfoNCE (α = 1: log(n − 1), low variance), in nats.
 
-    `1 + mean_i (S_ii − log a_i) − mean_i Z'_i/(n−1) / a'_i`, with `a = α Z/(n−1) + 1 − α`. Z sums over query i's
-    own key and n − 2 others, Z' over the n − 1 keys of others, for the bound needs both of one size; so each query
-    leaves out one other's key. Its ceiling is `log((n−1)/α)`. As for `nwj`, logits are log density ratios;
-    the paper's q(y) is 1. Two streamed line-ups.
+    `1 + mean_i (S_ii − log a_i) − mean_i Z'_i/(n−1) / a'_i`, with `a = α Z/(n−1) + 1 − α`. The bound needs Z and Z' of
+    the same size: Z sums over key i and n − 2 negatives, Z' over the n − 1 negatives. So Z leaves out one negative per
+    query. The ceiling is `log((n−1)/α)`. As for `nwj`, logits are log density ratios; the paper's q(y) is 1. It takes
+    two streamed passes.
 
     Args:
-        queries: `(n, d)`, n ≥ 3, query i belonging with key i.
+        queries: `(n, d)`, n ≥ 3, query i with positive key i.
         keys: `(n, d)`.
         alpha: α in [0, 1].
         engine: as for `info_nce`, like `temperature`, `score` and `key_bias`.
 
     Raises:
-        ValueError: α outside [0, 1], fewer than three pairs or keys that are not as many, other options, or as
+        ValueError: α outside [0, 1], fewer than three pairs, not as many keys as queries, other options, or as
             `info_nce`.
 
     Source: Poole et al. 2019, §2.3 (interpolated bounds).
@@ -113,8 +113,8 @@ def alpha_bound(
         raise ValueError(requirement("alpha", "lie between 0 and 1", alpha))
     n = _pairs(queries, keys, options)
 
-    def without(others: Relation) -> Terms:
-        given: LineUpOptions = {**options, "exclude": others}
+    def without(excluded: Relation) -> Terms:
+        given: LineUpOptions = {**options, "exclude": excluded}
         return info_nce_terms(queries, keys, engine=engine, **given)
 
     joint, apart = without(listed(torch.arange(1, n + 1) % n)), without(paired())
@@ -132,20 +132,20 @@ def smile(
     clip: float = 5.0,
     **options: Unpack[LineUpOptions],
 ) -> Float[Tensor, ""]:
-    """SMILE, `mean_i S_ii − log mean_{i≠j} exp(clip(S_ij, −c, c))`, in nats: an estimate, and no bound.
+    """SMILE, `mean_i S_ii − log mean_{i≠j} exp(clip(S_ij, −c, c))`, in nats: an estimate, not a bound.
 
-    Clipping caps the variance, at the price of a bias in either direction: what the tail beyond c holds is missing
-    from the second term. c → ∞ gives the bound of Donsker and Varadhan. As for `nwj`, logits are log density
-    ratios, here up to one constant for all. Scores pass band by band.
+    Clipping limits the variance, but biases the estimate in either direction: the second term misses the tail beyond
+    c. c → ∞ gives the bound of Donsker and Varadhan. As for `nwj`, logits are log density ratios, here up to one
+    common constant. Scores are computed in bands of rows.
 
     Args:
-        queries: `(n, d)`, n ≥ 2, query i belonging with key i.
+        queries: `(n, d)`, n ≥ 2, query i with positive key i.
         keys: `(n, d)`.
         clip: c > 0, in nats; the paper's τ.
         options: `temperature`, `score` and `key_bias` as for `info_nce`.
 
     Raises:
-        ValueError: c ≤ 0, fewer than two pairs or keys that are not as many, other options, or as `info_nce`.
+        ValueError: c ≤ 0, fewer than two pairs, not as many keys as queries, other options, or as `info_nce`.
 
     Source: Song & Ermon 2020.
 
@@ -165,20 +165,20 @@ def smile(
     return torch.cat(positive).mean() - (torch.cat(sums).logsumexp(0) - math.log(n * (n - 1)))
 
 
-def _asked(terms: Terms) -> Bool[Tensor, " n"]:
-    """Whose line-up has exactly the one positive there is."""
+def _valid(terms: Terms) -> Bool[Tensor, " n"]:
+    """Queries with exactly one positive, which is among their candidates."""
     return (terms.n_positives == 1) & (terms.n_positive_candidates == 1)
 
 
-def _mean(values: Float[Tensor, " n"], asked: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
-    return values.masked_fill(~asked, 0).sum() / asked.sum()
+def _mean(values: Float[Tensor, " n"], valid: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
+    return values.masked_fill(~valid, 0).sum() / valid.sum()
 
 
 def _pairs(queries: Tensor, keys: Tensor, options: LineUpOptions, at_least: int = 3) -> int:
-    """How many pairs there are, if queries and keys are pairs and nothing else."""
-    if others := [name for name in ("positives", "exclude", "negatives") if options.get(name) is not None]:
-        raise ValueError(requirement(others[0], "be None where query i belongs with key i", "another"))
+    """The number of pairs (query i, key i), after a check that the options allow nothing else."""
+    if refused := [name for name in ("positives", "exclude", "negatives") if options.get(name) is not None]:
+        raise ValueError(requirement(refused[0], "be None, since query i has the positive key i", "another"))
     if len(keys) != len(queries) or len(queries) < at_least:
-        must = f"hold one counterpart for each of at least {at_least} queries"
+        must = f"hold one positive for each of at least {at_least} queries"
         raise ValueError(requirement("keys", must, f"{len(keys)} keys for {len(queries)} queries"))
     return len(queries)

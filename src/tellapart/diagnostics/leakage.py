@@ -1,4 +1,4 @@
-"""Does an embedding tell with whom it was encoded?"""
+"""Whether an embedding reveals the batch in which it was encoded."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class Leakage(NamedTuple):
-    """How far embeddings move with their neighbours, and how often their group is named from them."""
+    """How much embeddings depend on the rest of their batch, and how well they predict their group."""
 
     moved: float
-    """The mean of `‖e − e′‖ / ‖e‖` over examples encoded among others; 0 if each is encoded by itself."""
+    """The mean of `‖e − e′‖ / ‖e‖` over examples encoded in another group; 0 if each is encoded independently."""
     named: float
-    """The share of examples whose group a linear probe names, in examples it was not fitted to."""
+    """The accuracy of a linear probe that predicts the group, on examples it was not fitted to."""
     chance: float
-    """The share of the largest group, which naming needs no embedding for."""
+    """The share of the largest group: the accuracy without embeddings."""
 
 
 @torch.no_grad()
@@ -36,23 +36,23 @@ def batch_leakage(
     repeats: int = 4,
     seed: int = 0,
 ) -> Leakage:
-    """Whether an encoder lets an embedding tell which examples it was encoded with.
+    """Whether an encoder's embeddings reveal which examples were encoded together.
 
-    Batch norm computed per device does: an example's counterpart is encoded with the same others, its
-    negatives on other devices are not, and a model can learn to find the one by that. Each group is encoded by
-    itself, as one device would; then everybody is dealt into groups of the same sizes anew, `repeats` times.
-    Of several processes, all of which call this with the same arguments, each encodes the group of its number.
+    Batch norm per device does that. A query and its positive share a batch, but the negatives on other devices do
+    not, and a model can learn to find the positive by that. Here each group is encoded separately, as one device
+    would. Then all examples are shuffled into groups of the same sizes, `repeats` times. With several processes, all
+    call this with the same arguments, and each encodes the group of its rank.
 
     Args:
-        encoder: as it is in training (`encoder.train()`), but for dropout, which moves embeddings by itself; a
-            module's buffers change as they would in training.
+        encoder: in training mode (`encoder.train()`), without dropout, which changes embeddings by itself; a
+            module's buffers change as in training.
         batch: the examples of all groups.
-        groups: which group, or device, each example belongs to.
-        repeats: how often groups are dealt anew.
-        seed: of dealing and of the probe's folds.
+        groups: the group, or device, of each example.
+        repeats: how often examples are shuffled.
+        seed: for shuffling and for the probe's folds.
 
     Raises:
-        ValueError: fewer than two groups, or a group of fewer than two; not one group per example, or per process.
+        ValueError: fewer than two groups, a group of fewer than two examples, not one group per example or process.
 
     Source: He et al. 2020 (MoCo), §3.3, "shuffling BN".
 
@@ -71,15 +71,15 @@ def batch_leakage(
     first = _encoded(encoder, batch, groups)
     moved = []
     for _ in range(repeats):
-        dealt = groups[torch.randperm(len(groups), generator=generator).to(groups.device)]
-        again = _encoded(encoder, batch, dealt)
+        shuffled = groups[torch.randperm(len(groups), generator=generator).to(groups.device)]
+        again = _encoded(encoder, batch, shuffled)
         moved.append(((again - first).norm(dim=1) / first.norm(dim=1).clamp(min=torch.finfo(first.dtype).tiny)).mean())
     chance = float(sizes.max()) / len(groups)
     return Leakage(float(torch.stack(moved).mean()), _named(first, groups, seed), chance)
 
 
 def _encoded(encoder: Callable[[Tensor], Tensor], batch: Tensor, groups: Tensor) -> Float[Tensor, "n d"]:
-    """Everybody's embedding, each group encoded by itself, or by its own process."""
+    """The embeddings of all examples; each group is encoded separately, or by its own process."""
     places = [(groups == group).nonzero()[:, 0] for group in groups.unique()]
     if (processes := world()) is None:
         embedded = torch.cat([encoder(batch[here]) for here in places])

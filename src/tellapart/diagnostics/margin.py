@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def effective_margin(terms: Terms, temperature: float | Tensor) -> Float[Tensor, " n"]:
-    """The score a positive has to beat, `m_i = τ log Σ_j exp(s_ij/τ)` over the negatives, in units of the score.
+    """The score a positive has to exceed, `m_i = τ log Σ_j exp(s_ij/τ)` over the negatives, in units of the score.
 
-    With one positive of score α_i the loss is exactly `L_i = log(1 + exp((m_i − α_i)/τ))`: below m it costs about
-    `(m − α)/τ`, above it next to nothing. K negatives of one score β give `m = β + τ ln K`, and doubling them moves
-    m by τ ln 2; of mean score β and highest score β' any K give `β + τ ln K ≤ m ≤ β' + τ ln K`, and `m ≥ β'`.
-    A `key_bias` counts τ times. Read from `terms` alone, whose losses round: far above the margin m is off by about
-    `τ ε exp((α − m)/τ)`, and never by more than τ ln K. NaN for a query with several positives in its line-up.
+    With one positive of score α_i the loss is exactly `L_i = log(1 + exp((m_i − α_i)/τ))`. A positive below m costs
+    about `(m − α)/τ`, one above m almost nothing. K negatives of equal score β give `m = β + τ ln K`, and twice as
+    many raise m by τ ln 2. K negatives of mean score β and highest score β' give `β + τ ln K ≤ m ≤ β' + τ ln K`, and
+    `m ≥ β'`. A `key_bias` counts τ times. Read from `terms` alone, whose losses round: far above the margin m is off
+    by about `τ ε exp((α − m)/τ)`, and never by more than τ ln K. NaN for a query with several positives among its
+    candidates.
 
     Args:
-        terms: what `info_nce_terms` returned.
-        temperature: the τ it was given: a number, a 0-d tensor or one per query.
+        terms: of `info_nce_terms`.
+        temperature: the τ of these terms: a number, a 0-d tensor or one per query.
 
     >>> from tellapart.objective import info_nce_terms
     >>> effective_margin(info_nce_terms(torch.eye(8), torch.eye(8), temperature=0.1), 0.1)  # 0.1 ln 7
@@ -39,12 +40,12 @@ def effective_margin(terms: Terms, temperature: float | Tensor) -> Float[Tensor,
 
 
 def planned_margin(n_negatives: int, temperature: float, negative_score: float = 0.0) -> float:
-    """The margin that K easy negatives will demand, `m = β + τ ln K`: what to expect of a line-up before training.
+    """The margin that K easy negatives will demand, `m = β + τ ln K`: an estimate before training.
 
     Args:
         n_negatives: K ≥ 1.
         temperature: τ > 0.
-        negative_score: β, the score of all negatives; 0 for cosines of directions that have nothing in common.
+        negative_score: β, the score of all negatives; 0 for cosines of orthogonal directions.
 
     Raises:
         ValueError: no negative, or τ ≤ 0.
@@ -62,9 +63,9 @@ def planned_margin(n_negatives: int, temperature: float, negative_score: float =
 def hinge(
     margin: Float[Tensor, " n"], positive: Float[Tensor, " n"], temperature: float | Tensor
 ) -> Float[Tensor, " n"]:
-    """What the loss nearly is, `max(0, m_i − α_i)/τ`, in nats: nothing above the margin, and a slope below it.
+    """The hinge that approximates the loss, `max(0, m_i − α_i)/τ`, in nats: 0 above the margin, linear below it.
 
-    Always less than the loss, by `hinge_error`.
+    It is less than the loss, by `hinge_error`.
 
     Args:
         margin: m, as from `effective_margin`.
@@ -80,10 +81,10 @@ def hinge(
 def hinge_error(
     margin: Float[Tensor, " n"], positive: Float[Tensor, " n"], temperature: float | Tensor
 ) -> Float[Tensor, " n"]:
-    """What the hinge leaves of the loss, `L_i − hinge_i = log(1 + exp(−x))` with `x = |m_i − α_i|/τ`, in nats.
+    """The loss minus the hinge, `L_i − hinge_i = log(1 + exp(−x))` with `x = |m_i − α_i|/τ`, in nats.
 
-    At most ln 2, at the margin itself, and `ln 2 · exp(−x) ≤ error ≤ exp(−x)` away from it: a concave function of
-    `exp(−x)` lies above its chord and below its tangent.
+    It is at most ln 2, at the margin itself. Elsewhere `ln 2 · exp(−x) ≤ error ≤ exp(−x)`, because a concave function
+    of `exp(−x)` lies above its chord and below its tangent.
 
     Args:
         margin: m, like the others as for `hinge`.

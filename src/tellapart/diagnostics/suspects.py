@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 
 
 class FalseNegatives(NamedTuple):
-    """Pairs that a person should judge, the most alike first."""
+    """Pairs for a person to judge, the most similar first."""
 
     rows: Int[Tensor, " k"]
-    """One of each pair, by its place."""
+    """The row of each pair's first embedding."""
     cols: Int[Tensor, " k"]
-    """The other, which stands behind it."""
+    """The row of each pair's second embedding, larger than the first."""
     scores: Float[Tensor, " k"]
-    """Their cosine."""
+    """The cosine of each pair."""
 
 
 @torch.no_grad()
 def false_negatives(embeddings: Float[Tensor, "n d"], ids: Ids, k: int = 20) -> FalseNegatives:
-    """The k pairs of different id whose embeddings are most alike, by cosine: counterparts, perhaps, in truth.
+    """The k pairs of different ids with the highest cosines: likely false negatives.
 
-    Every pair is named once; fewer than k are found if there are fewer with different ids. Scores pass band by
-    band. To keep such pairs out of a line-up, `negatives.alike` excludes those above a cosine and
-    `negatives.guided` those that a guide finds closer than the counterpart.
+    Every pair is listed once. Fewer than k are found if fewer have different ids. Scores are computed in bands of
+    rows. To keep such pairs from counting as negatives, `negatives.alike` excludes those above a cosine, and
+    `negatives.guided` those that a guide finds closer than the positive.
 
     Args:
         embeddings: `(n, d)`.
-        ids: one per row, as for `same`: who is known to be a counterpart is no suspect.
+        ids: one per row, as for `same`: rows of the same id are positives and never listed.
         k: at least 1.
 
     Raises:
         TypeError: embeddings that are not floating-point, or ids that are not integers or hashable.
-        ValueError: k < 1, ids that are not as many, or entries that are not finite.
+        ValueError: k < 1, not one id per row, or entries that are not finite.
 
     >>> x = torch.tensor([[1.0, -0.1], [1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
     >>> found = false_negatives(x, ["cat", "cat", "kitten", "car"], k=2)
@@ -72,25 +72,25 @@ def false_negatives(embeddings: Float[Tensor, "n d"], ids: Ids, k: int = 20) -> 
 
 
 def _below(band: Float[Tensor, "b n"], start: int) -> Tensor:
-    """Where a band of rows from `start` on names a pair for the second time, or one with itself."""
+    """Mask of a band of rows from `start` on: pairs listed before, and rows paired with themselves."""
     rows = torch.arange(start, start + len(band), device=band.device)
     return torch.arange(band.shape[1], device=band.device) <= rows[:, None]
 
 
 @torch.no_grad()
 def suspected(terms: Terms) -> Bool[Tensor, " n"]:
-    """Whose hardest negative looks like a counterpart: it stands out from all others, and scores like one.
+    """Queries whose hardest negative looks like a positive: it outweighs the other negatives and scores like one.
 
-    It has more than half of the negatives' push (`hardest_share`), and its logit is at least the median of the
-    counterparts'; nobody is suspected as long as these are below three in four of the hardest negatives, as before
-    training. A twin under another id does so for half of those that have one; the crowd's hardest member seldom does.
-    Read from `terms` alone; no for a query with several positives in its line-up.
+    It has more than half of the negatives' push (`hardest_share`), and its logit is at least the median positive's.
+    No query is suspected while this median is below the hardest negatives of three in four queries, as it is before
+    training. A duplicate under another id is found for half of the queries that have one; an ordinary negative seldom
+    is. Read from `terms` alone; False for a query with several positives among its candidates.
 
     >>> from tellapart.objective import info_nce_terms
-    >>> x = torch.eye(5)[[0, 1, 2, 3, 3]]  # the last two are twins
+    >>> x = torch.eye(5)[[0, 1, 2, 3, 3]]  # the last two are duplicates
     >>> suspected(info_nce_terms(x, x, temperature=0.1))
     tensor([False, False, False,  True,  True])
     """
     usual = terms.top_positive[terms.n_positives > 0].median()
-    stand_out = usual >= terms.top_negative.quantile(0.25)
-    return stand_out & (hardest_share(terms) > 0.5) & (terms.top_negative >= usual)
+    trained = usual >= terms.top_negative.quantile(0.25)
+    return trained & (hardest_share(terms) > 0.5) & (terms.top_negative >= usual)

@@ -1,12 +1,12 @@
-"""What a training's log warns of, in plain words.
+"""Warnings read from a training's log.
 
-| warning | if, on average over the last tenth of the steps | why |
+| warning | condition, on average over the last tenth of the steps | why |
 |---|---|---|
-| collapse | `effective_rank` < 2 or 5 % of `rank_limit`; of a limit of 2, < 1.5 | who share a line are not told apart |
-| saturation | `mi_ceiling − mi_bound` < 0.1 nat | nothing is left that this line-up could teach |
-| temperature | a learned τ is at a bound at more than half of the steps | it is no longer learned |
-| domination | `hardest_share` > 0.5, of 4 negatives or more | one negative decides, and the others hardly count |
-| false negatives | `suspects` > 10 %, of 4 negatives or more | counterparts may be pushed apart |
+| collapse | `effective_rank` < 2 or 5 % of `rank_limit`; with a limit of 2, < 1.5 | embeddings on one line look alike |
+| saturation | `mi_ceiling − mi_bound` < 0.1 nat | so few negatives can teach no more |
+| temperature | a learned τ is at a bound in more than half of the steps | it is no longer learned |
+| domination | `hardest_share` > 0.5, with 4 negatives or more | one negative decides, and the others hardly count |
+| false negatives | `suspects` > 10 %, with 4 negatives or more | positives may be pushed apart |
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SATURATED_NATS = 0.1
 AT_BOUND_SHARE = 0.5
 DOMINATING_SHARE = 0.5
 SUSPECT_SHARE = 0.1
-FEWEST_NEGATIVES = 4  # of two, one has half of the push whatever happens
+FEWEST_NEGATIVES = 4  # with two negatives, one always has half of the push
 _TAIL = 0.1
 
 
 class TrainingWarning(NamedTuple):
-    """What was found, and what to do about it; a sentence or two each."""
+    """A finding and its remedy, in a sentence or two each."""
 
     name: str
     found: str
@@ -35,7 +35,7 @@ class TrainingWarning(NamedTuple):
 
 
 def training_warnings(log: Log) -> list[TrainingWarning]:
-    """The warnings of a log as `training.panel` writes it, one entry a step; none of what the log does not say.
+    """The warnings of a log as `training.panel` writes it, one entry a step; a missing quantity gives no warning.
 
     >>> for warning in training_warnings([{"step": 1, "mi_bound": 2.0, "mi_ceiling": 2.0794}]):
     ...     print(warning.name)
@@ -47,7 +47,7 @@ def training_warnings(log: Log) -> list[TrainingWarning]:
 
 
 def _end(log: Log, name: str) -> float:
-    """The mean of the last tenth of the steps or, where none of these has it, the last that there is."""
+    """The mean over the last tenth of the steps or, if none of these has a value, the last value."""
     values = [entry[name] for entry in log[-max(1, round(_TAIL * len(log))) :] if name in entry]
     return float(np.mean(values)) if values else next(entry[name] for entry in reversed(log) if name in entry)
 
@@ -65,14 +65,14 @@ def _saturation(ends: dict[str, float]) -> TrainingWarning | None:
     if not ceiling - bound < SATURATED_NATS:
         return None
     found = f"The bound on mutual information, {bound:.2f} nats, has reached its ceiling of {ceiling:.2f}."
-    return TrainingWarning("saturation", found, "A larger line-up would help: a larger batch, or a queue.")
+    return TrainingWarning("saturation", found, "More negatives would help: a larger batch, or a queue.")
 
 
 def _temperature(ends: dict[str, float]) -> TrainingWarning | None:
     if not ends.get("temperature_at_bound", 0.0) > AT_BOUND_SHARE:
         return None
-    found = f"The learned temperature rests on its bound, {ends.get('temperature', np.nan):.3g}."
-    remedy = "The training pairs are told apart too easily for it: use more data, stronger views or a larger line-up."
+    found = f"The learned temperature is at its bound, {ends.get('temperature', np.nan):.3g}."
+    remedy = "The training pairs are too easy to tell apart: use more data, stronger views or more negatives."
     return TrainingWarning("temperature", found, remedy)
 
 
@@ -81,7 +81,7 @@ def _domination(ends: dict[str, float]) -> TrainingWarning | None:
     if _few_negatives(ends) or not share > DOMINATING_SHARE:
         return None
     found = f"A single negative has {share:.0%} of the negatives' push, on average: the others hardly count."
-    return TrainingWarning("domination", found, "Raise the temperature, or see whether such negatives are false ones.")
+    return TrainingWarning("domination", found, "Raise the temperature, or check whether these negatives are false.")
 
 
 def _few_negatives(ends: dict[str, float]) -> bool:
@@ -92,6 +92,6 @@ def _false_negatives(ends: dict[str, float]) -> TrainingWarning | None:
     share = ends.get("suspects", 0.0)
     if _few_negatives(ends) or not share > SUSPECT_SHARE:
         return None
-    found = f"{share:.0%} of the queries have a negative that looks like a counterpart: a false negative, perhaps."
-    remedy = "Give those that belong together one id (diagnostics.false_negatives lists them), or use negatives.alike."
+    found = f"{share:.0%} of the queries have a negative that looks like a positive: perhaps a false negative."
+    remedy = "Give items that belong together one id (diagnostics.false_negatives lists them), or use negatives.alike."
     return TrainingWarning("false negatives", found, remedy)

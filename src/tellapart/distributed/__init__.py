@@ -1,15 +1,15 @@
-"""One line-up over many processes.
+"""One loss over the batches of many processes.
 
     group = distributed.world()
     loss = info_nce(queries, keys, positives=same(ids), symmetric=True, group=group)
 
-Each process hands in its own rows and relations among them. The mean over processes of the losses, and of
-their gradients, which is what data-parallel training takes, is that of one process with everybody's rows,
-for embeddings and temperature alike, however unevenly the rows are divided. Nobody multiplies by anything.
+Each process passes its own rows, and relations among them. Data-parallel training takes the mean over processes of
+losses and gradients. This mean is exactly that of one process with all rows, for embeddings and temperature.
+Processes may have different numbers of rows, and no gradient needs rescaling.
 
-`info_nce(group=...)` lets keys travel from process to process, so that none holds more than a few shards.
-`gather` hands everybody's rows to all, for whatever else is to be computed of them, `share` is one's own part of
-what all have, and `check_distributed` says whether a loss keeps the promise.
+`info_nce(group=...)` passes keys around a ring of processes, so that none holds more than a few shards.
+`gather` returns the rows of all processes, for any other computation. `share` takes a process's part of rows that
+all have. `check_distributed` tests whether a loss has the value and gradients of one process.
 """
 
 from tellapart.distributed.batch_norm import SharedBatchNorm, share_batch_norm

@@ -1,4 +1,4 @@
-"""Batch norm whose batch is that of all processes, so that no embedding tells on which of them it was made."""
+"""Batch norm over the batches of all processes, so that no embedding reveals the process that made it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
-    """`nn.BatchNorm1d`, `2d` or `3d` over the batches of all processes, by all-reduce: on any device.
+    """`nn.BatchNorm1d`, `2d` or `3d` over the batches of all processes, by all-reduce, on any device.
 
-    `y = (x − μ) / √(σ² + ε) · weight + bias`, with μ and σ² of everybody's rows, however they are divided.
-    Gradients pass through both. In evaluation, or of one process, it is the usual batch norm. All processes
-    must call it, as often as the others. Half precision is normalised in float32.
+    `y = (x − μ) / √(σ² + ε) · weight + bias`, with μ and σ² over the rows of all processes, however they are divided.
+    Gradients pass through both. In evaluation, or with one process, it is the usual batch norm. All processes
+    must call it the same number of times. Half precision is normalised in float32.
 
     Raises:
         ValueError: in training, fewer than two values per channel in all processes together.
@@ -31,7 +31,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """
 
     def forward(self, input: Float[Tensor, "n c *shape"]) -> Float[Tensor, "n c *shape"]:  # noqa: A002 - torch's name
-        """Normalise a batch; in training, of more than one row over all processes."""
+        """Normalise a batch; in training it needs more than one row over all processes."""
         if not self.training or world() is None:
             return super().forward(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
@@ -42,7 +42,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         if (n := total[-1].detach()) < 2:
             raise ValueError(requirement("input", "have 2 values per channel in all processes together", int(n)))
         mean = total[:-1] / n
-        # Two sums, for the squares less the square of the mean would cancel.
+        # A second sum, because the mean of squares less the square of the mean would cancel.
         centred = x - mean.view(shape)
         variance = sum_over(centred.square().sum(around)) / n
         self._remember(mean.detach(), variance.detach() * n / (n - 1))
@@ -65,7 +65,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def share_batch_norm(module: nn.Module) -> nn.Module:
-    """The same module, each of its batch norms now one over all processes; weights and statistics stay where they are.
+    """Turn each batch norm of a module into one over all processes, in place; weights and statistics stay.
 
     On a graphics card `torch.nn.SyncBatchNorm.convert_sync_batchnorm` does the same with fewer messages.
 
@@ -74,6 +74,6 @@ def share_batch_norm(module: nn.Module) -> nn.Module:
     """
     for norm in module.modules():
         if type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
-            # Another class for the same object: an optimizer that knows its weights goes on knowing them.
+            # The object keeps its identity and only changes its class, so that an optimizer's references stay valid.
             norm.__class__ = SharedBatchNorm
     return module

@@ -1,4 +1,4 @@
-"""A self-test: is a loss that is divided among processes the loss of one process?"""
+"""A self-test: whether a loss divided among processes equals the loss of one process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tellapart.errors import requirement
 
 
 class Verdict(NamedTuple):
-    """What `check_distributed` found: a line for each quantity, and whether all of them agree."""
+    """The result of `check_distributed`: a line for each quantity, and whether all of them agree."""
 
     passed: bool
     lines: list[str]
@@ -34,24 +34,24 @@ def check_distributed(
     dim: int = 16,
     tolerance: float = 1e-6,
 ) -> Verdict:
-    """Whether a loss divided among processes is that of one process, in its value and in every gradient.
+    """Whether a loss divided among processes equals that of one process, in its value and in every gradient.
 
-    To be run by `torchrun --nproc-per-node 2 check.py`, where `check.py` ends with
-    `print(check_distributed(partial(info_nce, symmetric=True)))`. Made-up embeddings in float64 are divided
-    among the processes; value and gradients, each the mean over processes as data-parallel training takes it,
-    are compared with those of all rows in one process, relative to their largest entry.
+    Run it by `torchrun --nproc-per-node 2 check.py`, where `check.py` ends with
+    `print(check_distributed(partial(info_nce, symmetric=True)))`. Random embeddings in float64 are divided among the
+    processes. Value and gradients are averaged over processes, as in data-parallel training. They are compared with
+    those of all rows in one process, relative to their largest entry.
 
     Args:
-        loss: a function of queries, keys and `group`, such as `info_nce`, `nt_xent` or an `InfoNCE`, whose
+        loss: a function of queries, keys and `group`, such as `info_nce`, `nt_xent` or an `InfoNCE`; a module's
             parameters are checked, too.
-        alone: the same loss for one process; by default `loss` with `group=None`. Give it to check a loss from
-            elsewhere, which is then called without `group`.
+        alone: the same loss for one process; by default `loss` with `group=None`. Give it to check a loss of another
+            library: `loss` is then called without `group`.
         rows: how many rows each process has; by default each has a different number.
         dim: length of the embeddings.
         tolerance: the largest relative difference that passes.
 
     Raises:
-        ValueError: one process only; not one number of rows per process.
+        ValueError: only one process; `rows` without one number per process.
 
     >>> from tellapart.objective import info_nce
     >>> check_distributed(info_nce)

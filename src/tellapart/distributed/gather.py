@@ -1,4 +1,4 @@
-"""Everybody's rows in every process, with their exact gradient."""
+"""Gathers and sums over processes, with their exact gradient."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def world() -> ProcessGroup | None:
-    """The group of all processes that were started together, or `None` if this one is alone.
+    """The group of all processes that were started together, or `None` if there is only one.
 
     >>> world() is None
     True
@@ -29,13 +29,14 @@ def world() -> ProcessGroup | None:
 
 
 def gather(rows: Shaped[Tensor, "n *shape"], group: ProcessGroup | None = None) -> Shaped[Tensor, "all *shape"]:
-    """Everybody's rows, process after process, with their exact gradient.
+    """The rows of all processes, in the order of their ranks, with their exact gradient.
 
-    The gradient of a row is the sum of what all processes ask of it, wherever it was used. They may hand in
-    different numbers of rows, or none.
+    The gradient of a row is the sum of its gradients in all processes. Processes may have different numbers of rows,
+    or none.
 
     Raises:
-        ValueError: rows of different widths or dtypes, or that need a gradient in some processes only; raised in all.
+        ValueError: rows of different widths or dtypes, or that need a gradient in some processes only. All processes
+            raise it.
 
     >>> gather(torch.ones(2, 3)).shape
     torch.Size([2, 3])
@@ -44,9 +45,9 @@ def gather(rows: Shaped[Tensor, "n *shape"], group: ProcessGroup | None = None) 
     if group is None:
         return rows
     ring = Ring(group)
-    learns = [bool(theirs) for (theirs,) in ring.numbers(rows.requires_grad and torch.is_grad_enabled())]
-    if len(set(learns)) > 1:  # a process without a gradient would not be there to hand in its part
-        raise ValueError(requirement("rows", "need a gradient in all processes or in none", learns))
+    needs = [bool(need) for (need,) in ring.numbers(rows.requires_grad and torch.is_grad_enabled())]
+    if len(set(needs)) > 1:  # a process without a gradient would be missing from the backward exchange
+        raise ValueError(requirement("rows", "need a gradient in all processes or in none", needs))
     result: Tensor = _Gather.apply(rows, ring)
     return result
 
@@ -65,7 +66,7 @@ def sum_over(values: Float[Tensor, "*shape"], group: ProcessGroup | None = None)
 
 
 def share(rows: Shaped[Tensor, "all *shape"], group: ProcessGroup | None = None) -> Shaped[Tensor, "n *shape"]:
-    """This process's part of rows that all processes have alike: together they hand in each row once.
+    """This rank's part of rows that all processes have: every row goes to exactly one rank.
 
     >>> share(torch.arange(3))
     tensor([0, 1, 2])

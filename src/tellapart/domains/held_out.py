@@ -1,4 +1,4 @@
-"""Rows held out from training, such that nothing equal stands on both sides."""
+"""Rows held out from training, such that equal items are on one side of the split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def text_id(text: str) -> str:
-    """What two texts share if they say the same: compatible characters unified, no case, single spaces.
+    """A text's id, the same for equal texts: without case, with compatible characters unified and single spaces.
 
     >>> text_id(" Red  ﬁsh") == text_id("red fish")
     True
@@ -23,7 +23,7 @@ def text_id(text: str) -> str:
 
 
 def divide(group: np.ndarray, share: float, seed: int) -> tuple[Int[Tensor, " t"], Int[Tensor, " h"]]:
-    """Rows to train on and rows held out: whole groups, numbered from 0, drawn until their share is reached.
+    """Rows for training and rows held out: whole groups, numbered from 0, are drawn until their share is reached.
 
     >>> divide(np.array([0, 0, 1, 2, 3, 3]), 0.3, seed=0)
     (tensor([2, 4, 5]), tensor([0, 1, 3]))

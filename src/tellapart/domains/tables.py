@@ -1,4 +1,4 @@
-"""CSV, TSV and Parquet tables of texts and numbers, with the file and line of every cell at fault."""
+"""Read CSV, TSV and Parquet tables of texts and numbers; errors name the file and line."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".tsv", ".parquet")
 _DAMAGED = "{}: not a Parquet file that can be read. Write it anew."
 LARGEST = float(np.finfo(np.float32).max)
-"""Of numbers that are features: what is larger would be infinite."""
+"""The largest number that a feature may be: float32 would make a larger one infinite."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of text, and for every row where it stands, for messages."""
+    """Columns of text, and the file and line of every row, for messages."""
 
     columns: dict[str, list[str]]
     places: list[str]
@@ -41,7 +41,7 @@ def find_table(folder: Path) -> Path | None:
     """The one table in `folder`, or `None` if it holds none.
 
     Raises:
-        InputError: several tables, so that it is not clear which is meant.
+        InputError: several tables.
     """
     tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
     if len(tables) > 1:
@@ -51,9 +51,9 @@ def find_table(folder: Path) -> Path | None:
 
 
 def read_table(path: Path, wanted: tuple[str, ...], required: tuple[str, ...], blank: tuple[str, ...] = ()) -> Table:
-    """Read the `wanted` columns that the table has; it must have all of the `required` ones.
+    """Read those of the `wanted` columns that the table has; it must have all `required` ones.
 
-    Whole numbers in a Parquet file are read as texts. Cells of the columns `blank` may be empty.
+    Integers in a Parquet file are read as texts. Cells of the columns `blank` may be empty.
 
     Raises:
         InputError: no such file, not UTF-8, a row with too many or too few cells, a missing column,
@@ -62,9 +62,9 @@ def read_table(path: Path, wanted: tuple[str, ...], required: tuple[str, ...], b
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.")
     header, rows = _parquet(path, wanted) if path.suffix.lower() == ".parquet" else _csv(path)
-    twice = [name for name in wanted if header.count(name) > 1]
-    if twice:
-        raise InputError(f"{path}: the column {twice[0]} stands there twice. Rename one.")
+    repeated = [name for name in wanted if header.count(name) > 1]
+    if repeated:
+        raise InputError(f"{path}: there are two columns {repeated[0]}. Rename one.")
     missing = [name for name in required if name not in header]
     if missing:
         found = ", ".join(header) or "none"
@@ -84,11 +84,11 @@ def read_table(path: Path, wanted: tuple[str, ...], required: tuple[str, ...], b
 
 
 def read_numbers(path: Path, but: tuple[str, ...]) -> Float[np.ndarray, "n d"]:
-    """All columns but those named `but`, as numbers: `(n, 0)` if there are no others.
+    """All columns except those named `but`, as numbers; `(n, 0)` if there are no others.
 
     Raises:
-        InputError: a cell that is no finite number, a column without a name or with that of another, a column of a
-            Parquet file that holds neither numbers nor lists of as many numbers each; and as `read_table`.
+        InputError: a cell that is not a finite number; a column without a name, or two of one name; a column of a
+            Parquet file that holds neither numbers nor lists of numbers, all of one length; and as `read_table`.
     """
     if path.suffix.lower() == ".parquet":
         return _parquet_numbers(path, but)
@@ -102,13 +102,13 @@ def read_numbers(path: Path, but: tuple[str, ...]) -> Float[np.ndarray, "n d"]:
 
 
 def _feature_names(path: Path, header: list[str], but: tuple[str, ...]) -> list[str]:
-    """The columns that are not named `but`."""
+    """The names of all columns except `but`, checked."""
     names = [name for name in header if name not in but]
     if "" in names:
         raise InputError(f"{path}: column {header.index('') + 1} has no name. Name it or remove it.")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise InputError(f"{path}: the column {twice[0]} stands there twice. Rename one.")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InputError(f"{path}: there are two columns {repeated[0]}. Rename one.")
     return names
 
 
@@ -118,7 +118,7 @@ def _number(cell: str, name: str, place: str) -> float:
     except ValueError:
         value = math.nan
     if not abs(value) < LARGEST:
-        raise InputError(f"{place}: the column {name} holds {cell!r}, which is no finite number. Correct or remove it.")
+        raise InputError(f"{place}: the column {name} holds {cell!r}, not a finite number. Correct or remove it.")
     return value
 
 
@@ -130,7 +130,7 @@ def _csv(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, str | Non
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise InputError(f"{path} line {line}: not UTF-8. Save the table as UTF-8.") from error
     if "\0" in text:
-        raise InputError(f"{path}: holds a zero byte, so it is no text. Is it a CSV file?")
+        raise InputError(f"{path}: holds a zero byte, so it is not a text. Is it a CSV file?")
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
 
     def rows() -> Iterator[tuple[str, dict[str, str | None]]]:
@@ -203,14 +203,14 @@ def _parquet_numbers(path: Path, but: tuple[str, ...]) -> Float[np.ndarray, "n d
 
 
 def _as_numbers(column: pa.Array, place: str) -> Float[np.ndarray, "n d"]:
-    """A column of numbers, or of lists of as many numbers each."""
+    """A column of numbers, or of lists of numbers, all of one length."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     n, kind = len(column), column.type
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         if column.null_count or len(pc.list_value_length(column).unique()) > 1:
-            raise InputError(f"{place} holds lists of different lengths. Write as many numbers in each row.")
+            raise InputError(f"{place} holds lists of different lengths. Write the same number of values in each row.")
         column = column.flatten()
         kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
@@ -218,5 +218,5 @@ def _as_numbers(column: pa.Array, place: str) -> Float[np.ndarray, "n d"]:
     values: Any = column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False).reshape(n, -1)
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0]) + 1
-        raise InputError(f"{place} holds no finite number in row {row}. Correct or remove it.")
+        raise InputError(f"{place} holds a number that is not finite in row {row}. Correct or remove it.")
     return np.asarray(values)

@@ -1,4 +1,4 @@
-"""How good embeddings are, measured on what training never saw."""
+"""Evaluation of embeddings on data that training did not see."""
 
 from tellapart.evaluation.clusters import Clustering, clustering, density_clustering
 from tellapart.evaluation.frozen import frozen

@@ -1,4 +1,4 @@
-"""Clusters: whether the groups that embeddings form by themselves are those of the labels."""
+"""Clustering: whether embeddings form the groups of their labels."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _ALONE = -1  # HDBSCAN's mark
 
 @dataclass(frozen=True)
 class Clustering:
-    """How well clusters agree with labels: 1 if they are the same partition; and how many clusters were found.
+    """How well clusters agree with labels (1: the same partition), and the number of clusters.
 
-    K-means finds fewer than were asked for where fewer embeddings differ.
+    K-means finds fewer clusters than requested if there are fewer different embeddings.
     """
 
     nmi: float
@@ -42,8 +42,8 @@ def clustering(
 ) -> Clustering:
     """Group unit embeddings by k-means, the best of 10 starts, and compare the groups with the labels.
 
-    With U the clusters, V the labels, I their mutual information and H their entropies; u, v and a the numbers
-    of pairs that are together in U, in V and in both, and E a = u v / (n (n − 1) / 2) what chance makes of a,
+    U are the clusters, V the labels, I their mutual information and H their entropies. The numbers u, v and a count
+    the pairs that are together in U, in V and in both, and E a = u v / (n (n − 1) / 2) is the mean of a by chance.
 
         NMI = 2 I(U; V) / (H(U) + H(V)),    ARI = (a − E a) / ((u + v) / 2 − E a).
 
@@ -51,14 +51,14 @@ def clustering(
     many clusters of few embeddings raise it.
 
     Args:
-        embeddings: they count by their direction only.
-        labels: any integers, one each.
-        n_clusters: how many groups to form, from 1 to n; by default as many as there are labels.
-        seed: where k-means starts from.
+        embeddings: only their directions matter.
+        labels: any integers, one per embedding.
+        n_clusters: the number of groups, from 1 to n; by default the number of different labels.
+        seed: for the starts of k-means.
 
     Raises:
         TypeError: embeddings that are not floating-point, labels that are not integers.
-        ValueError: no embeddings, ones that are not finite, labels of another number or all the same,
+        ValueError: embeddings that are empty or not finite, not one label per embedding, labels all the same,
             more clusters than embeddings, or a seed beyond 32 bits.
 
     Source: NMI: Vinh et al. 2010, NMI_sum. ARI: Hubert & Arabie 1985. The starts: k-means++, Arthur &
@@ -79,9 +79,9 @@ def clustering(
     from threadpoolctl import threadpool_limits
 
     with (
-        # It warns of clusters fewer than asked for, which the result states.
+        # It warns if it finds fewer clusters than requested, which the result states anyway.
         warnings.catch_warnings(action="ignore", category=ConvergenceWarning),
-        # Each product is small: further threads only wait for one another, and take longer.
+        # Each product is small: with more threads it takes longer.
         threadpool_limits(1, user_api="blas"),
     ):
         found = KMeans(wanted, n_init=_STARTS, random_state=seed).fit_predict(vectors)
@@ -89,20 +89,20 @@ def clustering(
 
 
 def density_clustering(embeddings: Float[Tensor, "n d"], labels: Labels, *, least: int | None = None) -> Clustering:
-    """Group unit embeddings by HDBSCAN, which finds how many groups there are, and compare them with the labels.
+    """Group unit embeddings by HDBSCAN, which finds the number of groups, and compare the groups with the labels.
 
-    NMI and ARI are as in `clustering`. Embeddings that lie too thinly for any cluster stand alone, each as a group of
-    its own: to leave everything alone gives ARI 0.
+    NMI and ARI are as in `clustering`. An embedding that HDBSCAN assigns to no cluster counts as a group of one, so
+    that no clusters at all give ARI 0.
 
     Args:
-        embeddings: they count by their direction only.
-        labels: any integers, one each.
-        least: members of the smallest cluster, 2 or more; by default 2 % of the embeddings, and at least 5.
+        embeddings: only their directions matter.
+        labels: any integers, one per embedding.
+        least: the size of the smallest cluster, 2 or more; by default 2 % of the embeddings, and at least 5.
 
     Raises:
         TypeError: embeddings that are not floating-point, labels that are not integers.
-        ValueError: no embeddings, ones that are not finite, labels of another number or all the same, or clusters of
-            fewer than 2.
+        ValueError: embeddings that are empty or not finite, not one label per embedding, labels all the same, or
+            clusters of fewer than 2.
 
     Source: Campello, Moulavi & Sander 2013, with Euclidean distances.
 
@@ -114,7 +114,7 @@ def density_clustering(embeddings: Float[Tensor, "n d"], labels: Labels, *, leas
     size = max(5, len(vectors) // 50) if least is None else least
     if size < 2:
         raise ValueError(requirement("least", "be at least 2", least))
-    if size > len(vectors):  # nothing can be a cluster
+    if size > len(vectors):  # no cluster is possible
         return _agreement(numbers, np.full(len(vectors), _ALONE))
     from sklearn.cluster import HDBSCAN
     from threadpoolctl import threadpool_limits
@@ -124,7 +124,7 @@ def density_clustering(embeddings: Float[Tensor, "n d"], labels: Labels, *, leas
 
 
 def _checked(embeddings: Tensor, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """The labels, and the embeddings at length 1."""
+    """The labels, and the embeddings scaled to length 1."""
     check_embeddings("embeddings", embeddings)
     numbers = integer_labels("labels", labels, len(embeddings), n_classes=2).cpu().numpy()
     precise = torch.promote_types(embeddings.dtype, torch.float32)

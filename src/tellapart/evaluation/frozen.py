@@ -1,4 +1,4 @@
-"""Frozen embeddings: how good they are when labels are asked for that training never saw."""
+"""Frozen embeddings: how well they predict labels that training did not see."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _K = 15
 
 
 def frozen(models: Models, train_labels: Labels, test_labels: Labels, title: str) -> Table:
-    """A table of what can be read off embeddings that stay as they are: guessing, then each model's.
+    """A table of measures of frozen embeddings: chance, then each model.
 
-    Per model: the accuracy on the test set of 15 nearest neighbours (all, of a smaller training set) and of
-    a linear probe, which learn from the training set's labels, and NMI and ARI of k-means on the test set
-    alone. Notes below the table explain the columns, and say where a figure is to be doubted.
+    Two columns are accuracies on the test set, of 15 nearest neighbours and of a linear probe. Both learn from the
+    training set's labels; a training set of fewer than 15 votes whole. NMI and ARI are those of k-means on the test
+    set alone. Notes below the table explain the columns, and point out doubtful figures.
 
     Args:
         models: for each model's name, the embeddings `(m, d)` of the training and `(n, d)` of the test set.
-        train_labels: the training set's labels, any integers, one each.
-        test_labels: the test set's.
+        train_labels: the training set's labels, any integers, one per embedding.
+        test_labels: the test set's labels, likewise.
         title: the table's title.
 
     Raises:
         TypeError: embeddings that are not floating-point, labels that are not integers.
-        ValueError: no model; embeddings that are empty, not finite, of two widths, or more or fewer than
-            the labels; labels that are all the same.
+        ValueError: no model; embeddings that are empty, not finite or of different widths; not one label per
+            embedding; labels that are all the same.
 
     >>> import torch
     >>> good = torch.eye(2).repeat(4, 1)
@@ -65,16 +65,16 @@ def frozen(models: Models, train_labels: Labels, test_labels: Labels, title: str
 def _check(models: Models, n_train: int, n_test: int) -> None:
     if not models:
         raise ValueError(requirement("models", "name at least one model", "none"))
-    for name, sides in models.items():
-        for side, vectors, n in zip(("training", "test"), sides, (n_train, n_test), strict=True):
+    for name, pair in models.items():
+        for part, vectors, n in zip(("training", "test"), pair, (n_train, n_test), strict=True):
             parameter = f"models[{name!r}]"
             check_embeddings(parameter, vectors)
             if len(vectors) != n:
-                raise ValueError(requirement(parameter, f"have one {side} embedding per label, {n}", len(vectors)))
+                raise ValueError(requirement(parameter, f"have one {part} embedding per label, {n}", len(vectors)))
 
 
 def _most_frequent(labels: Int[Tensor, " m"]) -> Int[Tensor, ""]:
-    """The label that occurs most often; of several, the smallest."""
+    """The most frequent label; of several, the smallest."""
     classes, counts = labels.unique(return_counts=True)
     most: Tensor = classes[counts.argmax()]
     return most
@@ -86,19 +86,19 @@ def _accuracy(predicted: Int[Tensor, " n"] | Int[Tensor, ""], truth: Int[Tensor,
 
 def _explained(k: int) -> list[str]:
     return [
-        f"{k}-NN: the share of the test set whose label is the one that the {k} most similar training items vote "
-        "for, the more similar the louder.",
-        "Linear probe: the share of the test set that a linear classifier labels rightly; it learns from the "
-        "training set's embeddings and labels, and the embeddings stay as they are.",
-        "NMI and ARI: k-means puts the test set into as many groups as there are labels, without seeing these. "
-        "1: the groups are the labels. ARI is 0 on average for groups drawn at random; their NMI lies above 0, "
+        f"{k}-NN: accuracy on the test set of a vote of the {k} most similar training items; a more similar item "
+        "has a larger weight.",
+        "Linear probe: accuracy on the test set of a linear classifier, which learns from the training set's "
+        "embeddings and labels. The embeddings stay as they are.",
+        "NMI and ARI: k-means forms as many groups of the test set as there are labels, without seeing these. "
+        "1: the groups are the labels. For random groups ARI is 0 on average, and NMI is above 0, "
         "the more so the fewer items there are.",
-        "Chance: always the label that is most frequent in the training set; and groups that tell nothing.",
+        "Chance: always the most frequent label of the training set, and groups independent of the labels.",
     ]
 
 
 def _doubts(name: str, probe: Probe, groups: Clustering, n_classes: int) -> list[str]:
-    """What a reader must know of one model's figures."""
+    """Caveats to one model's figures."""
     doubts = []
     if not probe.converged:
         doubts.append(f"{name}: the linear probe had not converged after {probe.steps} steps; more could change it.")

@@ -1,4 +1,4 @@
-"""What every measure that reads labels asks of what it is given."""
+"""Checks of labels and embeddings, for every measure that reads labels."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def integer_labels(parameter: str, labels: Labels, n: int, n_classes: int = 1) -> Int[Tensor, " n"]:
-    """The labels as 64-bit integers, if there is one for each of n embeddings and at least `n_classes` differ.
+    """The labels as 64-bit integers, after a check for one per embedding and at least `n_classes` different ones.
 
     Raises:
-        TypeError: something other than integers.
-        ValueError: more or fewer labels than embeddings, or too few different ones.
+        TypeError: labels that are not integers.
+        ValueError: not one label per embedding, or too few different ones.
 
     >>> integer_labels("labels", [7, -2, 7], 3)
     tensor([ 7, -2,  7])
@@ -35,7 +35,7 @@ def integer_labels(parameter: str, labels: Labels, n: int, n_classes: int = 1) -
     if not isinstance(values, Tensor):
         if values.dtype.kind not in "iub":
             raise TypeError(requirement(parameter, "hold integers", values.dtype))
-        # A copy, because torch cannot share arrays that are read-only.
+        # A copy, because torch cannot share read-only arrays.
         values = torch.from_numpy(values.astype(np.int64))
     if values.is_floating_point() or values.is_complex():
         raise TypeError(requirement(parameter, "hold integers", values.dtype))
@@ -44,14 +44,14 @@ def integer_labels(parameter: str, labels: Labels, n: int, n_classes: int = 1) -
     return values.long()
 
 
-def check_sides(train: Float[Tensor, "m d"], queries: Float[Tensor, "n d"]) -> None:
-    """Raise unless both are finite embeddings, and of one width.
+def check_widths(train: Float[Tensor, "m d"], queries: Float[Tensor, "n d"]) -> None:
+    """Raise unless both are finite embeddings of the same width.
 
     Raises:
         TypeError: not a floating-point tensor.
-        ValueError: an empty set, an embedding that is not finite, or another width.
+        ValueError: an empty set, an embedding that is not finite, or different widths.
 
-    >>> check_sides(torch.ones(3, 2), torch.ones(1, 4))
+    >>> check_widths(torch.ones(3, 2), torch.ones(1, 4))
     Traceback (most recent call last):
     ValueError: `queries` must have 2 columns, as `train` has. Got 4.
     """

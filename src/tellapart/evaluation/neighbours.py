@@ -1,4 +1,4 @@
-"""Nearest neighbours: the label for which the most similar training embeddings vote."""
+"""Nearest neighbours: predict a label by a vote of the most similar training embeddings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tellapart.errors import requirement
-from tellapart.evaluation.labels import check_sides, integer_labels
+from tellapart.evaluation.labels import check_widths, integer_labels
 from tellapart.scores import unit
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Similarities held at once: 32 MB of them.
 _SCORES = 2**22
-# Products of equal vectors may differ in their last bits, by where the vectors stand. They shall tie all the same.
+# Products of equal vectors may differ in their last bits, depending on their places. Rounding makes them tie.
 _DECIMALS = 9
 
 
@@ -37,22 +37,21 @@ def nearest_neighbours(
 
         score_i(c) = Σ_{j ∈ N_k(i), y_j = c} exp(s_ij / τ),    predicted_i = argmax_c score_i(c).
 
-    The smallest label wins every tie: among the embeddings that are equally near, those with the smallest
-    labels are taken first; among classes of equal score, the smallest. Cosines that agree to 9 decimals are
-    equal, and so are scores that agree to 9 digits; a zero vector has cosine 0 with everything.
+    The smallest label wins every tie, among equally near embeddings and among classes of equal score. Cosines that
+    agree to 9 decimals are equal, and so are scores that agree to 9 digits. A zero vector has cosine 0 with all.
     Streams over the queries: memory grows with m, not with n·m.
 
     Args:
-        train: the embeddings whose labels are known.
-        train_labels: their labels, any integers, one each.
+        train: the embeddings with known labels.
+        train_labels: their labels, any integers, one per embedding.
         queries: the embeddings to be labelled.
-        k: how many vote, from 1 to m.
+        k: the number of votes, from 1 to m.
         temperature: τ; the smaller it is, the more the nearest prevail.
 
     Raises:
         TypeError: embeddings that are not floating-point, labels that are not integers.
-        ValueError: an empty set, embeddings that are not finite or differ in width, labels of another
-            number than the embeddings, k larger than the training set, τ not positive and finite.
+        ValueError: an empty set, embeddings that are not finite or differ in width, not one label per training
+            embedding, k larger than the training set, τ not positive and finite.
 
     Source: Wu et al. 2018, §3.4 (with k = 200).
 
@@ -60,13 +59,13 @@ def nearest_neighbours(
     >>> nearest_neighbours(train, [7, 7, -2], torch.tensor([[5.0, 1.0], [0.0, 3.0]]), k=2)
     tensor([ 7, -2])
     """
-    check_sides(train, queries)
+    check_widths(train, queries)
     labels = integer_labels("train_labels", train_labels, m := len(train)).to(train.device)
     if not 1 <= k <= m:
         raise ValueError(requirement("k", f"lie between 1 and {m}, the size of the training set", k))
     if not 0 < temperature < math.inf:
         raise ValueError(requirement("temperature", "be positive and finite", temperature))
-    # In the order of the labels, the first among equals has the smallest label.
+    # Sorted by label, the first of several ties has the smallest label.
     ordered, order = labels.sort()
     classes, voters = ordered.unique(return_inverse=True)
     known = unit(train.detach().double(), "train")[order]
@@ -75,7 +74,7 @@ def nearest_neighbours(
     for start in range(0, len(queries), at_once):
         chunk = unit(queries[start : start + at_once].detach().double(), "queries")
         cosines, nearest = _nearest(chunk @ known.T, k)
-        # Relative to the nearest one's vote, since exp(1/τ) may overflow.
+        # Relative to the vote of the nearest, since exp(1/τ) may overflow.
         votes = ((cosines - cosines.amax(dim=1, keepdim=True)) / temperature).exp()
         scores = votes.new_zeros(len(chunk), len(classes)).scatter_add_(1, voters[nearest], votes)
         predicted[start : start + at_once] = classes[_first_best(scores)]
@@ -83,19 +82,19 @@ def nearest_neighbours(
 
 
 def _nearest(similar: Float[Tensor, "n m"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
-    """Each row's k largest entries, rounded, and their places; of those that tie for the last place, the first."""
+    """Each row's k largest entries, rounded, and their columns; of ties for the last place, the first columns."""
     best, places = similar.topk(min(k + 1, similar.shape[1]), dim=1)
     best.round_(decimals=_DECIMALS)
-    # Where the next best ties with the last of them, topk took any of those that do.
-    crowded = (best[:, k - 1 : k] == best[:, k:]).any(dim=1)
-    if crowded.any():
-        places[crowded, :k] = _first_of_equals(similar[crowded].round_(decimals=_DECIMALS), best[crowded, k - 1 : k], k)
+    # If the next best ties with the k-th, topk took any of the ties.
+    tied = (best[:, k - 1 : k] == best[:, k:]).any(dim=1)
+    if tied.any():
+        places[tied, :k] = _first_of_equals(similar[tied].round_(decimals=_DECIMALS), best[tied, k - 1 : k], k)
     places = places[:, :k]
     return similar.gather(1, places).round_(decimals=_DECIMALS), places
 
 
 def _first_of_equals(similar: Float[Tensor, "n m"], last: Float[Tensor, "n 1"], k: int) -> Int[Tensor, "n k"]:
-    """The places of all entries above each row's k-th largest, and of the first that equal it, up to k in all."""
+    """The columns of all entries above each row's k-th largest, and of the first that equal it, up to k in all."""
     above, level = similar > last, similar == last
     room = k - above.sum(dim=1, keepdim=True)
     chosen = above | (level & (level.cumsum(dim=1) <= room))
@@ -103,7 +102,7 @@ def _first_of_equals(similar: Float[Tensor, "n m"], last: Float[Tensor, "n 1"], 
 
 
 def _first_best(scores: Float[Tensor, "n c"]) -> Int[Tensor, " n"]:
-    """The first place in each row whose score equals the largest, but for the rounding of sums."""
+    """The first column in each row whose score equals the largest, up to rounding."""
     best = scores.amax(dim=1, keepdim=True) * (1 - 10**-_DECIMALS)
     first: Tensor = (scores >= best).byte().argmax(dim=1)
     return first

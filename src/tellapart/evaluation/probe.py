@@ -1,4 +1,4 @@
-"""The linear probe: what a linear classifier reads off embeddings that stay as they are."""
+"""The linear probe: a linear classifier on frozen embeddings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tellapart.errors import requirement
-from tellapart.evaluation.labels import check_sides, integer_labels
+from tellapart.evaluation.labels import check_widths, integer_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,10 +24,10 @@ _CHUNK = 8192
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """What a linear probe predicts, and whether its fit had come to its end.
+    """The labels that a linear probe predicts, and whether its fit converged.
 
-    One that had not converged after so many `steps` still predicts, but another number of steps would
-    predict otherwise: raise `max_steps`, or lower `regularisation`.
+    If it did not converge after `steps` steps, more steps could change the labels: raise `max_steps`, or lower
+    `regularisation`.
     """
 
     labels: Int[Tensor, " n"]
@@ -45,26 +45,26 @@ def linear_probe(
 ) -> Probe:
     """Predict each query's label by logistic regression on the training embeddings.
 
-    With x̂ the embeddings standardised by the training set's mean and deviation, column by column, or sparse ones as
-    they are (the deviation of a rare word is small: divided by it, the word would count more than all others),
+    With x̂ the embeddings standardised by the training set's mean and deviation, column by column,
 
         W, b = argmin C Σ_i −log softmax(W x̂_i + b)_{y_i} + ½‖W‖²,    predicted = argmax_c (W x̂ + b)_c.
 
-    Two classes share one row of W, that of their difference. Columns constant over the training set are
-    left out. The problem is convex and L-BFGS starts from zero: no randomness is involved.
+    Sparse embeddings are not standardised: division by the small deviation of a rare word would make it outweigh all
+    others. Two classes share one row of W, that of their difference. Columns constant over the training set are left
+    out. The problem is convex and L-BFGS starts from zero, so there is no randomness.
 
     Args:
-        train: the embeddings whose labels are known, dense or sparse with coordinates (COO).
-        train_labels: their labels, any integers, one each.
-        queries: the embeddings to be labelled, as dense as `train`.
-        regularisation: C; the *smaller* it is, the more W is held back.
-        max_steps: steps of L-BFGS at most.
+        train: the embeddings with known labels, dense or sparse with coordinates (COO).
+        train_labels: their labels, any integers, one per embedding.
+        queries: the embeddings to be labelled, in the layout of `train`.
+        regularisation: C; a *smaller* C penalises W more.
+        max_steps: the largest number of L-BFGS steps.
 
     Raises:
         TypeError: embeddings that are not floating-point, labels that are not integers.
-        ValueError: an empty set, embeddings that are not finite or differ in width, labels of another
-            number than the embeddings or all the same, one side sparse and the other not, C not positive and finite,
-            `max_steps` below 1.
+        ValueError: an empty set, embeddings that are not finite or differ in width, not one label per training
+            embedding, labels all the same, only one of both sets sparse, C not positive and finite, `max_steps`
+            below 1.
 
     Source: Alain & Bengio 2016; the solver and its 1000 steps, Radford et al. 2021, appendix A.3.
 
@@ -73,7 +73,7 @@ def linear_probe(
     >>> probe.labels, probe.converged
     (tensor([ 7, -2]), True)
     """
-    check_sides(train, queries)
+    check_widths(train, queries)
     if queries.layout != train.layout:
         raise ValueError(requirement("queries", f"be {train.layout}, as `train` is", queries.layout))
     labels = integer_labels("train_labels", train_labels, len(train), n_classes=2)
@@ -87,23 +87,23 @@ def linear_probe(
     prepare = _sparse_rows if train.is_sparse else _Standardise(train)
     known = prepare(train)
     model = LogisticRegression(C=regularisation, max_iter=max_steps)
-    # Products with so few columns wait for memory: further threads only wait for one another, and take longer.
+    # Products with few columns are bound by memory: with more threads they take longer.
     with threadpool_limits(1, user_api="blas"):
         converged = _fit(model, known, labels.cpu().numpy())
-        # In chunks: queries may be many more than there is memory for in float64.
+        # In chunks, because all queries may not fit in memory in float64.
         chunks = [queries] if queries.is_sparse else queries.split(_CHUNK)
-        told = [torch.from_numpy(model.predict(prepare(chunk))) for chunk in chunks]
-    return Probe(torch.cat(told).to(queries.device), converged, int(model.n_iter_[0]))
+        predicted = [torch.from_numpy(model.predict(prepare(chunk))) for chunk in chunks]
+    return Probe(torch.cat(predicted).to(queries.device), converged, int(model.n_iter_[0]))
 
 
 class _Standardise:
-    """Takes the training set's mean off, and divides by its deviation; zero where that is constant."""
+    """Subtracts the training set's mean and divides by its deviation; 0 in columns that are constant there."""
 
     def __init__(self, train: Float[Tensor, "m d"]) -> None:
-        # In float64: where a mean is large beside its deviation, the difference loses digits.
+        # In float64, because the difference loses digits if a mean is large compared with its deviation.
         known = train.detach().cpu().double()
         self.mean, deviation = known.mean(dim=0), known.std(dim=0, correction=0)
-        # By its range: the deviation of a constant is not always 0 when rounded.
+        # Tested by the range, because the rounded deviation of a constant is not always 0.
         constant = (known.amax(dim=0) == known.amin(dim=0)) | (deviation == 0)
         self.deviation = deviation.masked_fill(constant, math.inf)
 
@@ -112,7 +112,7 @@ class _Standardise:
 
 
 def _sparse_rows(vectors: Float[Tensor, "n d"]) -> Any:
-    """A matrix of scikit-learn's kind."""
+    """A SciPy matrix, for scikit-learn."""
     from scipy.sparse import csr_matrix
 
     cells = vectors.detach().cpu().coalesce()
@@ -120,7 +120,7 @@ def _sparse_rows(vectors: Float[Tensor, "n d"]) -> Any:
 
 
 def _fit(model: Any, embeddings: Any, labels: Int[np.ndarray, " m"]) -> bool:
-    """Fit a scikit-learn model. Whether it converged, which it tells by a warning alone."""
+    """Fit a scikit-learn model. Returns whether it converged, which it reports only by a warning."""
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings(record=True, action="always", category=ConvergenceWarning) as caught:

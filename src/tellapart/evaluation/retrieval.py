@@ -1,4 +1,4 @@
-"""Retrieval: is a counterpart among the k keys that score best?"""
+"""Retrieval: whether a relevant key is among the k keys of highest score."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 KS = (1, 5, 10)
 _CHUNK = 1024
 _HEADER, _FORMATS = [*(f"R@{k}" for k in KS), "median rank"], [*(".3f" for _ in KS), "g"]
-_NOTE = "R@k: the share of queries whose counterpart is among the k best. Rank 1 is best; a tie counts as a miss."
+_NOTE = "R@k: the share of queries with a relevant key among the k best. Rank 1 is best; a tie counts as a miss."
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Recall at k in [0, 1] and the median rank (1 is best), over the queries that have a counterpart."""
+    """Recall at k in [0, 1] and the median rank (1 is best), over the queries that have a relevant key."""
 
     recall: dict[int, float]
     median_rank: float
@@ -34,10 +34,10 @@ class Retrieval:
 def retrieval(
     queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"], relevant: Relation, ks: tuple[int, ...] = KS
 ) -> Retrieval:
-    """Rank all keys by cosine for each query and see where the first relevant one stands.
+    """Rank all keys by cosine for each query, and find the rank of the first relevant one.
 
     `rank_i = 1 + #{irrelevant j : s_ij ≥ max over relevant p of s_ip}`; recall at k is the share of ranks
-    ≤ k. A tie counts against the query: an encoder that maps everything to one point finds nothing.
+    ≤ k. A tie counts as a miss, so an encoder that maps everything to one point finds nothing.
     Streams over the queries: memory grows with m, not with n·m.
 
     Raises:
@@ -62,7 +62,7 @@ def retrieval(
 
 
 def chance(relevant: Relation, n: int, m: int, ks: tuple[int, ...] = KS) -> Retrieval:
-    """What guessing gives: the expected recall, and the median rank, when all orders are equally likely.
+    """Retrieval by chance: the expected recall and the median rank if all orders are equally likely.
 
     For a query with r relevant keys among m, `P(rank ≤ k) = 1 − C(m−r, k) / C(m, k)`.
 
@@ -82,17 +82,17 @@ def chance(relevant: Relation, n: int, m: int, ks: tuple[int, ...] = KS) -> Retr
 
 
 def both_ways(
-    sides: tuple[str, str],
+    kinds: tuple[str, str],
     relevant: Relation,
     models: dict[str, tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]],
     title: str,
 ) -> Table:
-    """A table of retrieval in both directions: guessing, then each model's embeddings of the two sides.
+    """A table of retrieval in both directions: chance, then each model.
 
     Args:
-        sides: what the two sides are called, as in ("picture", "text").
-        relevant: who is whose counterpart, symmetric.
-        models: for each model's name, the embeddings of both sides.
+        kinds: names of the two kinds of items, as in ("picture", "text").
+        relevant: the pairs that belong together, symmetric.
+        models: for each model's name, the embeddings of both kinds.
         title: the table's title.
     """
     n = len(next(iter(models.values()))[0])
@@ -101,7 +101,7 @@ def both_ways(
         results = {"chance": chance(relevant, n, n)}
         results |= {name: retrieval(pair[query], pair[key], relevant) for name, pair in models.items()}
         for i, (name, result) in enumerate(results.items()):
-            direction = f"{sides[query]} → {sides[key]}" if i == 0 else ""
+            direction = f"{kinds[query]} → {kinds[key]}" if i == 0 else ""
             rows.append([direction, name, *result.recall.values(), result.median_rank])
     return Table(title, ["", "", *_HEADER], rows, ["", "", *_FORMATS], [_NOTE])
 
@@ -109,10 +109,10 @@ def both_ways(
 def found_by(
     relevant: Relation, models: dict[str, tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]], title: str
 ) -> Table:
-    """A table of retrieval in one direction: guessing, then each model's embeddings of queries and keys.
+    """A table of retrieval in one direction: chance, then each model.
 
     Args:
-        relevant: who is whose counterpart.
+        relevant: the relevant keys of each query.
         models: for each model's name, the embeddings of queries and keys.
         title: the table's title.
 
@@ -132,9 +132,9 @@ def _found_by(n_relevant: Int[Tensor, " n"], m: int) -> Float[Tensor, " m"]:
     missed = torch.zeros(m, dtype=torch.float64)
     position = torch.arange(m, dtype=torch.float64)
     for r, count in zip(*torch.unique(n_relevant, return_counts=True), strict=True):
-        # The chance that the next draw misses too, given that all before it missed.
-        still = ((m - position - r.item()) / (m - position)).clamp(min=0)
-        missed += still.cumprod(dim=0) * (count.item() / len(n_relevant))
+        # The probability that the next draw misses, given that all before it missed.
+        misses = ((m - position - r.item()) / (m - position)).clamp(min=0)
+        missed += misses.cumprod(dim=0) * (count.item() / len(n_relevant))
     return 1 - missed
 
 

@@ -1,4 +1,4 @@
-"""Labels told from frozen embeddings when few are known: a linear probe over many random splits."""
+"""A linear probe with few known labels, over many random splits."""
 
 from __future__ import annotations
 
@@ -21,47 +21,47 @@ if TYPE_CHECKING:
 
 STRENGTHS = (1.0, 0.1, 0.01, 0.001)
 SPARSE_STRENGTHS = (1000.0, 100.0, 10.0, 1.0, 0.1)
-"""Of sparse embeddings, which are not standardised: their columns are small, so that weights have to be large."""
+"""For sparse embeddings, which are not standardised: their columns are small, so the weights have to be large."""
 _CHOOSING = 3
 _MAX_STEPS = 300
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The accuracy of each split's linear probe on its test part, in [0, 1], and the C that all used."""
+    """The accuracy of each split's linear probe on its test part, in [0, 1], and their common C."""
 
     accuracies: list[float]
     regularisation: float
 
     def mean(self) -> float:
-        """Of the accuracies."""
+        """The mean accuracy."""
         return statistics.mean(self.accuracies)
 
     def deviation(self) -> float:
-        """The sample standard deviation of the accuracies; 0 of a single one."""
+        """The sample standard deviation of the accuracies; 0 for a single one."""
         return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
 
 
 def probe_over_splits(
     embeddings: Float[Tensor, "n d"], labels: Labels, *, n_splits: int = 20, share: float = 0.1, seed: int = 0
 ) -> Splits:
-    """Split at random into training, validation and test; fit a linear probe on the first, ask about the last.
+    """Split at random into training, validation and test parts, and test a linear probe on each split.
 
-    The first two parts are each a `share` of all, and at least one. Of the regularisations C in `STRENGTHS`, or in
-    `SPARSE_STRENGTHS`, that one is taken, for all splits, with which the probes of the first 3 do best on their
-    validation parts, the largest of equals. Dense embeddings are standardised, sparse ones taken as they are.
+    The first two parts are each a `share` of all, and at least one. All splits use the same C, of `STRENGTHS` or
+    `SPARSE_STRENGTHS`: the one with the best validation accuracy over the first 3 splits, and the largest of ties.
+    Dense embeddings are standardised, sparse ones are not.
 
     Args:
-        embeddings: `(n, d)`, all of them, `n ≥ 4`, dense or sparse with coordinates (COO).
-        labels: one each, any integers.
-        n_splits: how many.
-        share: of the embeddings whose labels are known to a probe, in (0, 0.5).
-        seed: which splits; the same for every model that is to be compared.
+        embeddings: `(n, d)`, `n ≥ 4`, dense or sparse with coordinates (COO).
+        labels: any integers, one per embedding.
+        n_splits: the number of splits.
+        share: the share of embeddings whose labels a probe knows, in (0, 0.5).
+        seed: for the splits; use the same for all models to compare.
 
     Raises:
         TypeError: embeddings that are not floating-point, labels that are not integers.
-        ValueError: fewer than 4 embeddings, ones that are not finite, labels of another number or all the same, no
-            split, a share out of range.
+        ValueError: fewer than 4 embeddings, embeddings that are not finite, not one label per embedding, labels all
+            the same, no split, a share out of range.
 
     Source: Zhu et al. 2020 (GRACE), §4.2, for shares of 10 %, 10 % and 80 %.
 
@@ -79,11 +79,11 @@ def probe_over_splits(
         raise ValueError(requirement("share", "lie between 0 and 0.5", share))
     parts = [_split(n, max(1, round(share * n)), [seed, split]) for split in range(n_splits)]
 
-    def when_validated(strength: float) -> float:
-        return sum(_accuracy(embeddings, numbers, known, asked, strength) for known, asked, _ in parts[:_CHOOSING])
+    def validated(strength: float) -> float:
+        return sum(_accuracy(embeddings, numbers, train, valid, strength) for train, valid, _ in parts[:_CHOOSING])
 
-    best = max(SPARSE_STRENGTHS if embeddings.is_sparse else STRENGTHS, key=when_validated)
-    return Splits([_accuracy(embeddings, numbers, known, asked, best) for known, _, asked in parts], best)
+    best = max(SPARSE_STRENGTHS if embeddings.is_sparse else STRENGTHS, key=validated)
+    return Splits([_accuracy(embeddings, numbers, train, test, best) for train, _, test in parts], best)
 
 
 def _split(n: int, size: int, seed: list[int]) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"], Int[Tensor, " t"]]:
@@ -92,13 +92,13 @@ def _split(n: int, size: int, seed: list[int]) -> tuple[Int[Tensor, " k"], Int[T
 
 
 def _accuracy(
-    embeddings: Tensor, labels: Tensor, known: Int[Tensor, " k"], asked: Int[Tensor, " t"], strength: float
+    embeddings: Tensor, labels: Tensor, train: Int[Tensor, " k"], test: Int[Tensor, " t"], strength: float
 ) -> float:
-    """How many labels a probe that knows some gets right of others."""
-    seen = labels[known]
-    if bool((seen == seen[0]).all()):  # nothing to tell apart
-        predicted = seen[:1]
+    """The accuracy on `test` of a probe that knows the labels of `train`."""
+    known = labels[train]
+    if bool((known == known[0]).all()):  # one class, so there is nothing to fit
+        predicted = known[:1]
     else:
-        train, queries = (embeddings.index_select(0, rows.to(embeddings.device)) for rows in (known, asked))
-        predicted = linear_probe(train, seen, queries, regularisation=strength, max_steps=_MAX_STEPS).labels.cpu()
-    return (predicted == labels[asked]).double().mean().item()
+        fitted, queries = (embeddings.index_select(0, rows.to(embeddings.device)) for rows in (train, test))
+        predicted = linear_probe(fitted, known, queries, regularisation=strength, max_steps=_MAX_STEPS).labels.cpu()
+    return (predicted == labels[test]).double().mean().item()

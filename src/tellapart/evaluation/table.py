@@ -1,4 +1,4 @@
-"""A table of figures: what `evaluate` prints, `results.json` keeps and the report shows."""
+"""The table of results that `evaluate` prints, `results.json` keeps and the report shows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tellapart.errors import InputError
 
 @dataclass(frozen=True)
 class Table:
-    """A title, a header, and rows of texts and numbers, with notes to read below them.
+    """A title, a header, rows of texts and numbers, and notes below them.
 
-    `formats` says how each column's numbers are shown, in Python's format language.
+    `formats` has a Python format for each column's numbers.
     """
 
     title: str
@@ -30,7 +30,7 @@ class Table:
         """The table that `as_dict` gave.
 
         Raises:
-            InputError: the data is no table.
+            InputError: the data is not a table.
         """
         try:
             return cls(**data)

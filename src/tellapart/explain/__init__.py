@@ -1,4 +1,4 @@
-"""The page that explains the loss: a line-up to play with, and the theory's curves, measured as it is written."""
+"""The page that explains the loss: a game, and the theory's curves, measured when the page is written."""
 
 from tellapart.explain.page import write_explanation
 

@@ -1,6 +1,6 @@
 "use strict";
 
-// The arithmetic: a query, its counterpart keys[0] and K negatives keys[1…K], as angles in degrees on the unit circle.
+// The arithmetic: a query, its positive keys[0] and K negatives keys[1…K], as angles in degrees on the unit circle.
 const vector = (degrees) => [Math.cos(degrees * Math.PI / 180), Math.sin(degrees * Math.PI / 180)];
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1];
 const sum = (values) => values.reduce((total, value) => total + value, 0);
@@ -15,16 +15,16 @@ function evaluate({ query, keys, temperature }) {
   const logits = scores.map((score) => score / temperature);
   const logZ = logSumExp(logits);
   const shares = logits.map((logit) => Math.exp(logit - logZ));
-  // The cosine's slope at the unit query: the part of a key across the query; lengthening the query changes no score.
+  // The cosine's gradient at the unit query: the part of a key orthogonal to the query.
   const slopes = keys.map((key, j) => vector(key).map((x, axis) => (x - scores[j] * q[axis]) / temperature));
   const pull = slopes[0];
   const push = [0, 1].map((axis) => sum(shares.map((share, j) => share * slopes[j][axis])));
   const gradient = [push[0] - pull[0], push[1] - pull[1]];
-  const against = logits.slice(1);
-  const crowd = logSumExp(against);
-  const weights = against.map((logit) => Math.exp(logit - crowd));
+  const negatives = logits.slice(1);
+  const logNegatives = logSumExp(negatives);
+  const weights = negatives.map((logit) => Math.exp(logit - logNegatives));
   const loss = logZ - logits[0];
-  const margin = temperature * crowd;
+  const margin = temperature * logNegatives;
   const ceiling = Math.log(keys.length);
   return {
     scores, logits, shares, pull, push, gradient, loss, margin, ceiling,
@@ -32,14 +32,14 @@ function evaluate({ query, keys, temperature }) {
     stretch: dot(gradient, q),
     stretchOfDot: (sum(shares.map((share, j) => share * scores[j])) - scores[0]) / temperature,
     hinge: Math.max(0, margin - scores[0]) / temperature,
-    effectiveNegatives: Math.exp(crowd - sum(weights.map((weight, j) => weight * against[j]))),
+    effectiveNegatives: Math.exp(logNegatives - sum(weights.map((weight, j) => weight * negatives[j]))),
     hardestShare: Math.max(...weights),
     bound: ceiling - loss,
   };
 }
-window.lineUp = { evaluate };
+window.infoNce = { evaluate };
 
-// The line-up on the screen. All angles are whole degrees; those of negatives that left wait for their return.
+// The points on the screen. All angles are whole degrees; hidden negatives keep theirs.
 const find = (id) => document.getElementById(id);
 const set = (element, attributes) => {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
@@ -59,7 +59,7 @@ const TRIES = {
   hot: { temperature: 10 },
 };
 const state = structuredClone(TRIES.even);
-const NAMES = ["query", "counterpart", ...spread.map((_, j) => `negative ${j + 1}`)];
+const NAMES = ["query", "positive", ...spread.map((_, j) => `negative ${j + 1}`)];
 const KINDS = NAMES.map((name) => name.split(" ")[0]);
 const at = (degrees, radius = 100) => vector(degrees).map((x, axis) => (axis ? -radius : radius) * x);
 
@@ -77,7 +77,7 @@ const points = NAMES.map((name, i) => {
   make("use", { class: `shape ${KINDS[i]}`, href: `#${KINDS[i]}` }, group);
   if (i > 1) make("text", { y: 0.5 }, group).textContent = i - 1;
   group.addEventListener("pointerdown", (event) => group.setPointerCapture(event.pointerId));
-  // Else the finger would scroll the page: inside an SVG, Chromium does not heed touch-action.
+  // Otherwise the finger scrolls the page: inside an SVG, Chromium ignores touch-action.
   group.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   group.addEventListener("pointermove", (event) => {
     if (group.hasPointerCapture(event.pointerId)) move(i, under(event));
@@ -105,13 +105,13 @@ const rows = NAMES.slice(1).map((name, j) => {
   return row;
 });
 
-/** The angle of the pointer, seen from the centre of the circle. */
+/** The angle of the pointer around the centre of the circle. */
 function under(event) {
   const { left, top, width, height } = find("circle").getBoundingClientRect();
   return Math.atan2(top + height / 2 - event.clientY, event.clientX - left - width / 2) * 180 / Math.PI;
 }
 
-/** By how many degrees a key of the keyboard moves a point: an arrow takes it along the circle to where it points. */
+/** The degrees by which a key of the keyboard moves a point: an arrow moves it along the circle in its direction. */
 function steps(key, angle) {
   const towards = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[key];
   if (towards) return Math.sign(Math.round(1e6 * dot(towards, vector(angle + 90))));
@@ -123,7 +123,7 @@ function move(i, angle) {
   show();
 }
 
-/** An arrow along the circle, from the query, as long as `force` would be on a radius of 1. */
+/** An arrow along the circle, from the query; its angle in radians is `force`. */
 function arc(kind, force, radius) {
   const [query] = state.angles;
   const degrees = force * 180 / Math.PI;
@@ -177,15 +177,15 @@ function writeTable({ scores, shares }) {
   });
 }
 
-function writeNumbers({ loss, ceiling, bound, pull, push, turn, stretch, stretchOfDot, margin, hinge, scores, ...crowd }) {
+function writeNumbers({ loss, ceiling, bound, pull, push, turn, stretch, stretchOfDot, margin, hinge, scores, ...found }) {
   const { negatives, temperature } = state;
   const numbers = {
-    loss, ceiling, bound, stretch, margin, hinge, "in-circle": loss, blind: ceiling, positive: scores[0],
+    loss, ceiling, bound, stretch, margin, hinge, "in-circle": loss, blind: ceiling, "positive-score": scores[0],
     pull: Math.hypot(...pull), push: Math.hypot(...push), turn: Math.abs(turn), "stretch-of-dot": stretchOfDot,
   };
   for (const [id, value] of Object.entries(numbers)) find(id).textContent = text(value);
-  find("effective").textContent = text(crowd.effectiveNegatives, 2);
-  find("hardest").textContent = percent(crowd.hardestShare);
+  find("effective").textContent = text(found.effectiveNegatives, 2);
+  find("hardest").textContent = percent(found.hardestShare);
   find("tau").textContent = temperature;
   set(find("temperature"), { "aria-valuetext": temperature }).value = Math.log10(temperature);
   find("size").value = find("count").textContent = find("all").textContent = negatives;
@@ -193,18 +193,18 @@ function writeNumbers({ loss, ceiling, bound, pull, push, turn, stretch, stretch
 
 let pause;
 function writeVerdict({ shares, loss }) {
-  const [own, most] = [shares[0], Math.max(...shares.slice(1))];
-  const rival = NAMES[shares.indexOf(most, 1) + 1];
-  let verdict = `The query picks its counterpart (${percent(own)}).`;
-  if (most > own) verdict = `The query picks ${rival} (${percent(most)}), not its counterpart (${percent(own)}).`;
-  if (Math.abs(most - own) < 1e-9) verdict = `The query cannot tell ${rival} from its counterpart: ${percent(own)} each.`;
+  const [positive, most] = [shares[0], Math.max(...shares.slice(1))];
+  const hardest = NAMES[shares.indexOf(most, 1) + 1];
+  let verdict = `The query picks its positive (${percent(positive)}).`;
+  if (most > positive) verdict = `The query picks ${hardest} (${percent(most)}), not its positive (${percent(positive)}).`;
+  if (Math.abs(most - positive) < 1e-9) verdict = `The query cannot tell ${hardest} from its positive: ${percent(positive)} each.`;
   find("verdict").textContent = verdict;
-  clearTimeout(pause); // a screen reader hears where a movement ended, not all of it
+  clearTimeout(pause); // a screen reader announces only the end of a movement
   pause = setTimeout(() => { find("said").textContent = `${verdict} Loss ${text(loss)} nats.`; }, 500);
 }
 
 find("temperature").addEventListener("input", (event) => {
-  state.temperature = Number((10 ** event.target.value).toPrecision(2)); // what is shown is what is computed with
+  state.temperature = Number((10 ** event.target.value).toPrecision(2)); // computed with the value that is shown
   show();
 });
 find("size").addEventListener("input", (event) => {
@@ -219,13 +219,13 @@ for (const button of document.querySelectorAll("[data-try]")) {
 }
 show();
 
-// The curves that the library measured: with marks, as points, or as plain lines where they are theory.
+// The curves that the library measured: lines with marks, points, or plain lines for theory.
 const HEIGHT = 260;
 const EDGE = { left: 50, right: 14, top: 14, bottom: 42 };
 const brief = (value, digits = 3) =>
   Number(value.toPrecision(digits)).toLocaleString("en", { maximumSignificantDigits: 6 }).replace("-", "−");
 
-/** Round values that an axis names, and the values it reaches from and to. */
+/** An axis: the round values of its ticks, its ends, and its scale. */
 function axis(values, log) {
   const [low, high] = [Math.min(...values), Math.max(...values)];
   if (log) {
@@ -273,7 +273,7 @@ function drawChart(holder, curve) {
   holder.replaceChildren(svg);
 }
 
-/** Shows the values of the point that is nearest to the pointer. */
+/** Shows the values of the point nearest to the pointer. */
 function readOut(svg, places, width) {
   const ring = make("circle", { class: "ring" }, svg);
   const note = make("text", { class: "values" }, svg);

@@ -1,4 +1,4 @@
-"""Fills the page: the curves are measured now, and the rest happens in the browser."""
+"""Writes the page: the curves are measured here, all else is computed in the browser."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from pathlib import Path
 from tellapart.pages import write_page
 from tellapart.theory import curves
 
-# What the curves of each claim show, in the order of the page.
+# A title and a text for the curves of each claim, in the order of the page.
 _CLAIMS = (
     (
         "T3",
-        "The colder, the fewer push",
-        "As τ falls, the hardest negative takes the whole push; as it grows, all K push alike.",
+        "The lower τ, the fewer negatives push",
+        "As τ falls, the hardest negative has the whole push. As τ grows, all K push alike.",
     ),
     (
         "T4",
-        "Twice the negatives ask for τ ln 2 more",
-        "K negatives of score β ask of their counterpart a score of m = β + τ ln K. Short of it, at score α, the loss "
-        "is nearly (m − α)/τ; beyond it, nearly nothing. It is off by ln 2 at most, where α = m.",
+        "Twice the negatives demand τ ln 2 more",
+        "K negatives of score β demand a score of m = β + τ ln K of the positive. For a score α below m the loss is "
+        "nearly (m − α)/τ, and above m nearly 0. The difference is ln 2 at most, where α = m.",
     ),
     (
         "T7",
         "A trained score is a log density ratio",
-        "What a critic learned by the loss, from data whose densities are known, against the truth: for pairs, and "
-        "for strangers, who do not belong together. What depends on the query alone cancels in the softmax; it is "
-        "taken off.",
+        "The log ratio that a critic learned from data of known density, against the true one. Pairs are drawn "
+        "together, strangers independently. A part that depends on the query alone cancels in the softmax, and is "
+        "subtracted.",
     ),
     (
         "T8",
-        "A line-up of K + 1 shows log(K + 1) nats at most",
-        "With the best critic there is, log(K + 1) − L stays, but for chance, below the information and below the "
-        "ceiling, and no less than “InfoNCE at least”. Other estimates reach further, and pay: NWJ in variance, SMILE "
-        "in bias, I_α in some of both.",
+        "K + 1 candidates show log(K + 1) nats at most",
+        "With the best critic, log(K + 1) − L stays below the information and below the ceiling, up to chance, and "
+        "above “InfoNCE at least”. Other estimates reach further, at a price: NWJ in variance, SMILE in bias, I_α in "
+        "some of both.",
     ),
 )
 
 
 def write_explanation(output: Path) -> Path:
-    """Measure the curves, which takes some seconds, and write the page. Returns where it is.
+    """Measure the curves, which takes some seconds, and write the page. Returns its path.
 
     Raises:
         InputError: the page cannot be written.

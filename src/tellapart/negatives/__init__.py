@@ -1,4 +1,4 @@
-"""Where further negatives come from, keys of past batches, and who is too much alike to be one."""
+"""Further negatives, from past batches, and relations that leave out likely false negatives."""
 
 from tellapart.negatives.alike import alike, guided
 from tellapart.negatives.queue import KeyQueue

@@ -1,4 +1,4 @@
-"""Who is too much alike to be a negative, by the embeddings themselves or by a guide's."""
+"""Relations between similar embeddings, to leave likely false negatives out of the denominator."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def alike(
 ) -> Relation:
     """Pairs whose cosine reaches a threshold: `R_ij = [cos(q_i, k_j) ≥ θ_i]`, up to rounding; no gradient.
 
-    `exclude=alike(x, x, 0.9) & ~positives` keeps probable counterparts from being negatives. Computed tile by tile,
-    a further product of the line-up's size.
+    `exclude=alike(x, x, 0.9) & ~positives` keeps likely positives from counting as negatives. Computed tile by tile;
+    it costs one more product of queries and keys.
 
     Args:
         queries: `(n, d)`, the embeddings, or those of another model.
-        keys: `(m, d)`; by default (`None`) the queries.
-        threshold: θ, for all or one per query; with ∞ a query is related to nobody.
+        keys: `(m, d)`; `None` means the queries.
+        threshold: θ, one for all or one per query; with ∞ a query is related to no key.
 
     Raises:
         TypeError: embeddings that are not floating-point.
-        ValueError: entries that are not finite, widths that differ, a threshold that is NaN or of another shape.
+        ValueError: entries that are not finite, different widths, a threshold that is NaN or of another shape.
 
     >>> alike(torch.eye(2), torch.tensor([[1.0, 0.1], [1.0, 1.0]]), 0.9).tile(slice(0, 2), slice(0, 2)).tolist()
     [[True, False], [False, False]]
@@ -60,17 +60,17 @@ def guided(
     positives: Relation | None = None,
     margin: float = 0.0,
 ) -> Relation:
-    """Negatives that a guide finds as close as the counterpart: `R_ij = [cos(g_i, h_j) ≥ cos(g_i, h_i⁺) − margin]`.
+    """Negatives that a guide finds as close as the positive: `R_ij = [cos(g_i, h_j) ≥ cos(g_i, h_i⁺) − margin]`.
 
-    `exclude=guided(g, h)` with the embeddings g, h of a model that is trusted already. Of several positives the
-    closest counts; positives are never related, and a query without any is related to nobody. What ties with
-    the counterpart, such as a copy of it, is related.
+    Use `exclude=guided(g, h)` with embeddings g, h of a trusted model. Of several positives the closest counts.
+    Positives are never related, and a query without a positive is related to no key. A key that ties with the
+    positive, such as a copy of it, is related.
 
     Args:
         queries: `(n, d)`, the guide's embeddings of the queries.
-        keys: `(m, d)`, of the keys.
+        keys: `(m, d)`, the guide's embeddings of the keys.
         positives: as for `info_nce`.
-        margin: how much further away than the counterpart is still too close.
+        margin: a key is related if its cosine is at most this much below the positive's.
 
     Raises:
         TypeError: embeddings that are not floating-point.
@@ -86,7 +86,7 @@ def guided(
         raise ValueError(requirement("margin", "be finite", margin))
     positives = default_positives(positives, len(queries), len(keys))
     best = queries.new_empty(0)
-    if len(queries):  # one of a group's processes may have none
+    if len(queries):  # a process of a group may have none
         line_up = LineUp.build(queries, keys, positives=positives, temperature=1.0)
         best = evaluate(line_up, detailed=True).top_positive
     return alike(queries, keys, best.masked_fill(best.isinf(), math.inf) - margin) & ~positives

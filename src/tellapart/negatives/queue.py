@@ -1,4 +1,4 @@
-"""A first-in-first-out queue of keys: MoCo's dictionary, cross-batch memory."""
+"""A first-in-first-out queue of keys, as MoCo's dictionary or cross-batch memory."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class KeyQueue(nn.Module):
-    """The last `size` keys and whose they are, oldest replaced first.
+    """The last `size` keys and their ids; the oldest are replaced first.
 
-    Ids make it possible to leave a query's own old keys out of its line-up, whichever batch they are from.
-    Nothing changes but by `push`; the contents are saved and loaded with the model, and carry no gradient.
+    By its id, an old key of the query's own example can be excluded, whichever batch it is from.
+    Only `push` changes the contents. They are saved and loaded with the model, and carry no gradient.
 
     Source: He et al. 2020 (MoCo), §3.2; Wang et al. 2020 (cross-batch memory), §3.
 
@@ -37,7 +37,7 @@ class KeyQueue(nn.Module):
         """Reserve room for `size` keys of `dim` entries.
 
         Raises:
-            ValueError: room for nobody.
+            ValueError: `size` or `dim` is below 1.
         """
         super().__init__()
         for parameter, value in (("size", size), ("dim", dim)):
@@ -48,12 +48,12 @@ class KeyQueue(nn.Module):
         self.register_buffer("pushed", torch.zeros((), dtype=torch.long))
 
     def __len__(self) -> int:
-        """How many slots are filled."""
+        """The number of filled slots."""
         return min(int(self.pushed), len(self.keys))
 
     @torch.no_grad()
     def push(self, keys: Float[Tensor, "b d"], ids: Int[Tensor, " b"]) -> None:
-        """Put in a batch of any size; of one larger than the queue, its end.
+        """Add a batch of any size; of a batch larger than the queue, only its end is kept.
 
         Raises:
             TypeError: keys that are not floating-point, ids that are not integers.
@@ -76,6 +76,6 @@ class KeyQueue(nn.Module):
         self.pushed += len(keys)
 
     def read(self) -> tuple[Float[Tensor, "f d"], Int[Tensor, " f"]]:
-        """Copies of the filled slots' keys and their ids, in no particular order."""
+        """Copies of the stored keys and their ids, in no particular order."""
         filled = len(self)
         return self.keys[:filled].clone(), self.ids[:filled].clone()

@@ -1,4 +1,4 @@
-"""The report: a run folder becomes one self-contained HTML page that opens offline."""
+"""The report: one self-contained HTML page about a run, which opens offline."""
 
 from tellapart.report.page import write_report
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Log = list[dict[str, float]]
 
-# Okabe and Ito's colours, which colour-blind people can tell apart.
+# The colours of Okabe and Ito, which colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8a94a0"
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up")
@@ -22,12 +22,12 @@ _MAX_POINTS = 1500
 
 
 def loss_curve(log: Log) -> go.Figure:
-    """The loss against the loss of guessing, log(K + 1) with K negatives, and the size of the line-up beside it."""
+    """The loss and that of guessing, log(K + 1) with K negatives, above the number of candidates."""
     steps, loss, size = (_column(log, name) for name in ("step", "loss", "n_candidates"))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.08)
     figure.add_trace(_line(steps, loss, "loss", BLUE), row=1, col=1)
     figure.add_trace(_line(steps, np.log(size), "guessing, log(K + 1)", GREY, dash="dot"), row=1, col=1)
-    figure.add_trace(_line(steps, size, "line-up, K + 1", ORANGE), row=2, col=1)
+    figure.add_trace(_line(steps, size, "candidates, K + 1", ORANGE), row=2, col=1)
     figure.update_yaxes(title_text="loss (nats)", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="K + 1", range=[0, 1.25 * size.max()], nticks=3, row=2, col=1)
     figure.update_xaxes(title_text="step", row=2, col=1)
@@ -46,7 +46,7 @@ def information_curve(log: Log) -> go.Figure:
 
 
 def accuracy_curve(log: Log) -> go.Figure:
-    """How often the counterpart beats the whole line-up, and the share that guessing would get."""
+    """The share of queries whose positive scores highest, and that of guessing, 1/(K + 1)."""
     steps, accuracy, size = (_column(log, name) for name in ("step", "accuracy", "n_candidates"))
     figure = go.Figure(
         [_line(steps, accuracy, "in the batch", BLUE), _line(steps, 1 / size, "guessing, 1/(K + 1)", GREY, dash="dot")]
@@ -57,7 +57,7 @@ def accuracy_curve(log: Log) -> go.Figure:
 
 
 def small_curve(log: Log, name: str, limit: str | None, share: bool) -> go.Figure:
-    """One reading of the panel over the steps at which it was made, and what limits it, if anything does."""
+    """One reading of the panel over its steps, and its upper limit, if it has one."""
     steps, values = _known(log, name)
     mode = "lines+markers" if len(steps) < 40 else "lines"
     figure = go.Figure([_line(steps, values, name, BLUE).update(mode=mode, marker={"size": 4})])
@@ -69,10 +69,10 @@ def small_curve(log: Log, name: str, limit: str | None, share: bool) -> go.Figur
 
 
 def score_histogram(positive: Float[np.ndarray, " p"], negative: Float[np.ndarray, " q"], what: str) -> go.Figure:
-    """The cosines of counterparts, if there are any, and of all others, each as a density."""
+    """The densities of the cosines of positive pairs, if there are any, and of negative pairs."""
     edges = np.linspace(-1, 1, 51)
     figure = go.Figure()
-    groups = [("all others", negative, GREY), ("counterparts", positive, BLUE)]
+    groups = [("negative pairs", negative, GREY), ("positive pairs", positive, BLUE)]
     for name, values, colour in groups if len(positive) else [("all pairs", negative, BLUE)]:
         density, _ = np.histogram(values, bins=edges, density=True)
         bars = go.Bar(x=(edges[1:] + edges[:-1]) / 2, y=density, name=name, marker_color=colour, opacity=0.7)
@@ -85,7 +85,7 @@ def score_histogram(positive: Float[np.ndarray, " p"], negative: Float[np.ndarra
 
 
 def rank_map(places: Float[np.ndarray, "n 2"], ranks: Int[np.ndarray, " n"]) -> go.Figure:
-    """Items by their place on the map, coloured by the rank at which their own text is found."""
+    """A map of the items, coloured by the rank of their own text."""
     groups = [
         ("found first", ranks == 1, BLUE, "circle"),
         ("among the ten best", (ranks > 1) & (ranks <= 10), ORANGE, "square"),
@@ -95,7 +95,7 @@ def rank_map(places: Float[np.ndarray, "n 2"], ranks: Int[np.ndarray, " n"]) -> 
 
 
 def label_map(places: Float[np.ndarray, "n 2"], labels: list[str] | None, what: str) -> go.Figure:
-    """Things by their place on the map, coloured by their labels, the most frequent first; alike without labels."""
+    """A map of the items, coloured by their labels, the most frequent first; in one colour without labels."""
     if labels is None:
         return _map(places, [(what, np.full(len(places), True), BLUE, "circle")]).update_layout(showlegend=False)
     labels = [label or "no label" for label in labels]
@@ -124,13 +124,13 @@ def _map(places: Float[np.ndarray, "n 2"], groups: list[tuple[str, Any, str, str
 
 
 def _column(log: Log, name: str) -> np.ndarray:
-    """One value of the log over the steps, thinned to what a screen can show; NaN where it is missing."""
+    """One value of the log over the steps, thinned for a screen; NaN where it is missing."""
     every = -(-len(log) // _MAX_POINTS)
     return np.array([entry.get(name, np.nan) for entry in log[::every]], dtype=float)
 
 
 def _known(log: Log, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """The steps that a value is known of, and the values."""
+    """The steps that have a value, and the values."""
     known = [entry for entry in log if name in entry]
     return _column(known, "step"), _column(known, name)
 

@@ -1,5 +1,5 @@
 "use strict";
-// All that came from data arrives as JSON and is shown as text, never as markup.
+// Data arrive as JSON and are shown as text, never as markup.
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const figures = read("figures");
 const hover = read("hover");

@@ -1,4 +1,4 @@
-"""Fills the page: what the run folder holds becomes figures, a table and things found."""
+"""Writes the page of a run folder: figures, a table of results, and examples of search."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _N_QUERIES, _N_FOUND = 9, 5
 
 
 def write_report(run: Run, output: Path | None) -> Path:
-    """Write the report of a trained run; by default into its folder. Returns where it is.
+    """Write the report of a trained run; by default into its folder. Returns its path.
 
     Raises:
         InputError: the run is not complete, or the page cannot be written.
@@ -59,7 +59,7 @@ def write_report(run: Run, output: Path | None) -> Path:
 
 def _figures(log: figures.Log, shown: Shown) -> dict[str, Any]:
     places = _flat_map(shown.vectors)
-    others = shown.candidates & ~shown.counterparts
+    negatives = shown.candidates & ~shown.positives
     what = f"{shown.kind} and text" if shown.by_text else f"two {shown.kind}s"
     drawn = (
         figures.rank_map(places, shown.ranks())
@@ -70,7 +70,7 @@ def _figures(log: figures.Log, shown: Shown) -> dict[str, Any]:
         "loss": figures.loss_curve(log),
         "information": figures.information_curve(log),
         "accuracy": figures.accuracy_curve(log),
-        "scores": figures.score_histogram(shown.cosines[shown.counterparts], shown.cosines[others], what),
+        "scores": figures.score_histogram(shown.cosines[shown.positives], shown.cosines[negatives], what),
         "map": drawn,
         **{f"panel-{gauge.name}": gauge.curve(log) for gauge in gauges(log)},
     }
@@ -82,7 +82,7 @@ def _images(shown: Shown) -> list[str] | list[None]:
 
 
 def _times(log: figures.Log) -> dict[str, Any]:
-    """A step's seconds in the median, and which shares of all seconds went into named parts."""
+    """The median seconds of a step, and the shares of all seconds spent in named parts."""
     total = sum(entry["seconds"] for entry in log)
     named = {name.removeprefix("seconds_") for entry in log for name in entry if name.startswith("seconds_")}
     parts = {part: sum(entry.get(f"seconds_{part}", 0.0) for entry in log) / total for part in sorted(named)}
@@ -90,7 +90,7 @@ def _times(log: figures.Log) -> dict[str, Any]:
 
 
 def _flat_map(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
-    """Two dimensions in which neighbours stay neighbours: t-SNE, or the first two axes of very few points."""
+    """A map in two dimensions by t-SNE, or by the first two principal axes if there are very few points."""
     n = len(vectors)
     if n < 12:
         centred = torch.from_numpy(vectors - vectors.mean(axis=0))
@@ -104,7 +104,7 @@ def _flat_map(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
 
 
 def _found(shown: Shown) -> list[dict[str, Any]]:
-    """For a few queries, drawn at random, what is found, best first."""
+    """The results of a few random queries, best first."""
     n, images = len(shown.captions), _images(shown)
     cosines = np.where(shown.candidates, shown.cosines, -np.inf)
     chosen = np.sort(np.random.default_rng(0).permutation(n)[:_N_QUERIES])
@@ -116,7 +116,7 @@ def _found(shown: Shown) -> list[dict[str, Any]]:
                 "image": images[row],
                 "text": shown.captions[row],
                 "score": f"{shown.cosines[row, query]:.2f}",
-                "right": bool(shown.counterparts[row, query]),
+                "right": bool(shown.positives[row, query]),
             }
             for row in order
         ]

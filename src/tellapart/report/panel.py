@@ -1,4 +1,4 @@
-"""The instrument panel of the report: a number, what it means, and a small curve for each reading."""
+"""The instrument panel of the report: a number, its meaning and a small curve for each reading."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Gauge:
     """The reading that this one cannot exceed."""
 
     def last(self, log: Log) -> str:
-        """The last value there is, in words."""
+        """The last value, as text."""
         value = next(entry[self.name] for entry in reversed(log) if self.name in entry)
         return format(value, self.format).replace("-", "−")
 
@@ -35,18 +35,18 @@ class Gauge:
 
 
 _GAUGES = (
-    Gauge("effective_negatives", "Effective negatives", "as if so many pushed alike on a query", ".3g"),
+    Gauge("effective_negatives", "Effective negatives", "so many equal negatives would push alike", ".3g"),
     Gauge("hardest_share", "Hardest negative", "its share of the negatives' push", ".0%"),
-    Gauge("suspects", "Suspects", "queries with a negative much like a counterpart", ".1%"),
-    Gauge("effective_margin", "Effective margin", "the score that a counterpart has to beat", ".3f"),
+    Gauge("suspects", "Suspects", "queries with a negative much like a positive", ".1%"),
+    Gauge("effective_margin", "Effective margin", "the score that a positive has to exceed", ".3f"),
     Gauge("temperature", "Temperature τ", "divides scores; if low, few negatives count", ".3g"),
-    Gauge("effective_rank", "Effective rank", "dimensions in use, and how many there could be", ".3g", "rank_limit"),
-    Gauge("alignment", "Alignment", "mean squared distance of counterparts; 0 is best", ".3f"),
+    Gauge("effective_rank", "Effective rank", "dimensions in use, of at most so many", ".3g", "rank_limit"),
+    Gauge("alignment", "Alignment", "mean squared distance of positive pairs; 0 is best", ".3f"),
     Gauge("uniformity", "Uniformity", "the lower, the more evenly directions are spread", ".2f"),
     Gauge("gradient_norm", "Gradient norm", "length of the whole gradient", ".3g"),
 )
 
 
 def gauges(log: Log) -> list[Gauge]:
-    """The gauges of which the log has a reading."""
+    """The gauges that have a reading in the log."""
     return [gauge for gauge in _GAUGES if any(gauge.name in entry for entry in log)]

@@ -1,4 +1,4 @@
-"""What a report shows of a gallery: held-out items if there are any, and what finds what among them."""
+"""The part of a gallery that a report shows: held-out items, if there are any, and the search among them."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shown:
-    """Items, what to call them, the cosines by which each query finds them, and who is whose counterpart.
+    """Items and queries with their captions, their cosines, and the positive pairs among them.
 
-    A query is an item's text or, without texts, the item, which looks for the others.
+    A query is an item's text. Without texts it is an item, and its candidates are the other items.
     """
 
     kind: str
-    """What an item is, in one word."""
+    """The kind of items, in one word."""
     which: str
-    """Which items these are, in the plural, as in "held-out pictures"."""
+    """The items in the plural, as in "held-out pictures"."""
     captions: list[str]
-    """What to call the items: pictures by their texts, if they have any, and what cannot be seen by its name."""
+    """Captions of the items: the texts of pictures, if there are any, or else names and labels."""
     queries: list[str]
-    """What to call the queries."""
+    """Captions of the queries."""
     thumbnails: list[str] | None
     vectors: Float[np.ndarray, "n d"]
     cosines: Float[np.ndarray, "n n"]
-    """Of item i and query j."""
-    counterparts: Bool[np.ndarray, "n n"]
+    """The cosine of item i and query j."""
+    positives: Bool[np.ndarray, "n n"]
+    """Whether item i is a right answer to query j."""
     candidates: Bool[np.ndarray, "n n"]
-    """Whether item i can be found by query j."""
+    """Whether item i is searched by query j."""
     by_text: bool
     labels: list[str] | None
 
     @classmethod
     def of(cls, gallery: Gallery) -> Shown:
-        """What to show of a gallery."""
+        """The part of a gallery to show."""
         rows = gallery.shown()
         pngs = None if gallery.thumbnails is None else [gallery.thumbnails[row] for row in rows]
         names, texts, labels = (
@@ -58,13 +59,13 @@ class Shown:
         if texts is not None:
             # Equal pictures have equal PNG files.
             items = same([text_id(name) for name in names or []]) if pngs is None else same(pngs)
-            counterparts = same([text_id(text) for text in texts]) | items
+            positives = same([text_id(text) for text in texts]) | items
             candidates = everyone()
         else:
             candidates = ~paired()
-            # Those without a label have nothing in common.
+            # Items without a label are not related.
             alike = None if labels is None else same([label or row for row, label in enumerate(labels)])
-            counterparts = candidates & (paired() if alike is None else alike)
+            positives = candidates & (paired() if alike is None else alike)
         captions = texts if texts and pngs else _captions(names or [], labels)
         queries = vectors if gallery.captions is None else gallery.captions[rows]
         held_out = bool(gallery.held_out[rows].all())
@@ -76,16 +77,16 @@ class Shown:
             thumbnails=None if pngs is None else [_as_source(png) for png in pngs if png is not None],
             vectors=vectors.numpy(),
             cosines=(vectors @ queries.T).numpy(),
-            counterparts=_matrix(counterparts, vectors),
+            positives=_matrix(positives, vectors),
             candidates=_matrix(candidates, vectors),
             by_text=texts is not None,
             labels=labels,
         )
 
     def ranks(self) -> np.ndarray:
-        """At which place each item finds its own text."""
-        best = np.where(self.counterparts, self.cosines, -np.inf).max(axis=1, keepdims=True)
-        ranks: np.ndarray = 1 + ((self.cosines >= best) & ~self.counterparts).sum(axis=1)
+        """The rank at which each item finds its own text."""
+        best = np.where(self.positives, self.cosines, -np.inf).max(axis=1, keepdims=True)
+        ranks: np.ndarray = 1 + ((self.cosines >= best) & ~self.positives).sum(axis=1)
         return ranks
 
 
@@ -100,5 +101,5 @@ def _captions(names: list[str], labels: list[str] | None) -> list[str]:
 
 
 def _matrix(relation: Relation, rows: Tensor) -> Bool[np.ndarray, "n n"]:
-    everything = slice(0, len(rows))
-    return relation.tile(everything, everything, torch.device("cpu")).numpy()
+    whole = slice(0, len(rows))
+    return relation.tile(whole, whole, torch.device("cpu")).numpy()

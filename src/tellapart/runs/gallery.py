@@ -26,14 +26,14 @@ _KIND = "kind"
 
 @dataclass(frozen=True, eq=False)
 class Embeddings:
-    """Named vectors; `kinds` says what each was made from ("picture", "text", "read", "node")."""
+    """Named vectors, each with the kind of item it embeds ("picture", "text", "read", "node")."""
 
     names: list[str]
     kinds: list[str]
     vectors: Float[Tensor, "n d"]
 
     def save(self, path: Path) -> None:
-        """Write `name`, `kind` and `embedding` to a `.npz` or `.parquet` file, whole or not at all.
+        """Write `name`, `kind` and `embedding` to a `.npz` or `.parquet` file, in one step.
 
         Raises:
             InputError: another suffix, or the file cannot be written.
@@ -70,7 +70,7 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """All items of a run, embedded, with their texts or labels if they have any: row i of all belongs together."""
+    """The embeddings of all items of a run, with texts or labels if there are any; row i of each field is item i."""
 
     names: list[str]
     texts: list[str] | None
@@ -79,10 +79,10 @@ class Gallery:
     captions: Float[Tensor, "n d"] | None
     """The embeddings of the texts."""
     thumbnails: list[bytes | None] | None
-    """PNG files of `MAX_SHOWN` held-out rows at most, `None` for the others; no list if items are no pictures."""
+    """PNG files of at most `MAX_SHOWN` held-out rows, `None` for other rows; `None` if items are not pictures."""
     labels: list[str] | None = None
     kind: str = "picture"
-    """What an item is, in one word."""
+    """The kind of items, in one word."""
 
     def save(self, path: Path) -> None:
         """Write the gallery as one Parquet file.
@@ -104,14 +104,14 @@ class Gallery:
             _write_parquet(file, known, {_KIND: self.kind})
 
     def shown(self) -> list[int]:
-        """Rows that a page has room for: those with a thumbnail, or held-out ones, or else some of all."""
+        """At most `MAX_SHOWN` rows for a page: those with a thumbnail, or held-out rows, or else random rows."""
         if self.thumbnails is not None:
             return [row for row, png in enumerate(self.thumbnails) if png is not None]
         rows: list[int] = self.held_out.nonzero().flatten()[:MAX_SHOWN].tolist()
         return rows or sorted(np.random.default_rng(0).permutation(len(self.names))[:MAX_SHOWN].tolist())
 
     def best(self, query: Float[Tensor, " d"], k: int) -> list[Hit]:
-        """The k items of different names whose embeddings have the largest inner product with the query."""
+        """The k items with the largest inner products with the query, each name once."""
         scores = self.vectors @ query
         hits: dict[str, Hit] = {}
         for i in scores.argsort(descending=True, stable=True).tolist():
@@ -150,7 +150,7 @@ class Gallery:
 
 
 def thumbnails(pictures: UInt8[Tensor, "n c size size"], wanted: Bool[Tensor, " n"]) -> list[bytes | None]:
-    """PNG files of the first `MAX_SHOWN` wanted pictures, `None` in the place of all others."""
+    """PNG files of the first `MAX_SHOWN` wanted pictures, `None` for all others."""
     chosen = set(wanted.nonzero().flatten()[:MAX_SHOWN].tolist())
     return [_png(picture) if row in chosen else None for row, picture in enumerate(pictures)]
 

@@ -1,7 +1,7 @@
-"""Problems whose right answer is known, and the claims about the loss measured on them.
+"""Problems with a known answer, and the claims about the loss, measured on them.
 
-`gaussians` and `tables` know their densities and information, `critic` learns them from pairs, `optimum` says how
-far the best critic gets, and `curves` measures each claim that says how one thing depends on another.
+`gaussians` and `tables` have known densities and information. `critic` learns them from pairs, and `optimum` bounds
+what the best critic reaches. `curves` measures each claim of how one quantity depends on another.
 """
 
 from tellapart.theory.critic import Critic, Problem

@@ -1,4 +1,4 @@
-"""A small critic that learns from pairs alone what a problem's log ratio is."""
+"""A small critic that learns a problem's log ratio from pairs alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Problem(Protocol):
-    """Pairs that can be drawn, and whose log ratio is known: `Gaussians`, `Table`."""
+    """A distribution of pairs with a known log ratio: `Gaussians`, `Table`."""
 
     @property
     def information(self) -> float:
@@ -32,22 +32,22 @@ class Problem(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Critic:
-    """Two encoders: the score of x and y is the product of what they make of them, and τ is 1."""
+    """Two encoders: the score of x and y is the inner product of their embeddings, and τ is 1."""
 
     queries: nn.Module
     keys: nn.Module
 
     def learn(self, problem: Problem, *, steps: int, batch: int, learning_rate: float, generator: Generator) -> None:
-        """Train on fresh pairs by InfoNCE, every pair's y standing in the line-ups of all others of its batch.
+        """Train on fresh pairs by InfoNCE: each y is a candidate of every x in its batch.
 
-        Two equal values of y stay negatives of each other: the candidates are draws from q, whatever they show.
+        Two equal values of y stay negatives of each other, because candidates are independent draws from q.
         """
         parameters = [*self.queries.parameters(), *self.keys.parameters()]
         optimiser = torch.optim.Adam(parameters)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps)
         for _ in range(steps):
             x, y = problem.sample(batch, generator)
-            loss = info_nce(_entered(self.queries, x), _entered(self.keys, y), score="dot", temperature=1.0)
+            loss = info_nce(_embedded(self.queries, x), _embedded(self.keys, y), score="dot", temperature=1.0)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -55,13 +55,13 @@ class Critic:
 
     @torch.no_grad()
     def log_ratio(self, x: Tensor, y: Tensor, reference: Tensor) -> Float[Tensor, " n"]:
-        """What it has learned of `log p(y|x)/p(y)`, of each pair, in nats; `reference` are further y."""
-        keys, candidates = _entered(self.keys, y), _entered(self.keys, reference)
-        return density_ratio(_entered(self.queries, x), keys, candidates, score="dot", temperature=1.0)
+        """The learned `log p(y|x)/p(y)` of each pair, in nats; `reference` are further y."""
+        keys, candidates = _embedded(self.keys, y), _embedded(self.keys, reference)
+        return density_ratio(_embedded(self.queries, x), keys, candidates, score="dot", temperature=1.0)
 
 
 def for_vectors(dim: int, width: int = 64, outputs: int = 16) -> Critic:
-    """A critic of vectors of `dim` entries, of two hidden layers on either side.
+    """A critic of vectors of `dim` entries, with two hidden layers in each encoder.
 
     >>> for_vectors(3).queries(torch.ones(2, 3)).shape
     torch.Size([2, 16])
@@ -70,16 +70,16 @@ def for_vectors(dim: int, width: int = 64, outputs: int = 16) -> Critic:
 
 
 def for_numbers(n: int, m: int) -> Critic:
-    """A critic of rows and columns of a table, with a vector for each.
+    """A critic of a table, with a learned vector for each row and each column.
 
     >>> for_numbers(3, 5).keys(torch.tensor([0, 4])).shape
     torch.Size([2, 5])
     """
-    outputs = max(n, m)  # so many can score every pair as they like
-    sides = [nn.Embedding(size, outputs) for size in (n, m)]
-    for side in sides:
-        nn.init.normal_(side.weight, std=0.3)  # logits of N(0, 1) vectors would start far too large
-    return Critic(*sides)
+    outputs = max(n, m)  # enough for any matrix of scores
+    encoders = [nn.Embedding(size, outputs) for size in (n, m)]
+    for encoder in encoders:
+        nn.init.normal_(encoder.weight, std=0.3)  # logits of N(0, 1) vectors would start far too large
+    return Critic(*encoders)
 
 
 def _network(inputs: int, width: int, outputs: int) -> nn.Module:
@@ -87,7 +87,7 @@ def _network(inputs: int, width: int, outputs: int) -> nn.Module:
     return nn.Sequential(*layers)
 
 
-def _entered(encoder: nn.Module, values: Tensor) -> Tensor:
-    """What the encoder makes of vectors, in the networks' precision, or of numbers."""
+def _embedded(encoder: nn.Module, values: Tensor) -> Tensor:
+    """The embeddings of vectors, in the networks' precision, or of numbers."""
     embedded: Tensor = encoder(values.float() if values.is_floating_point() else values)
     return embedded

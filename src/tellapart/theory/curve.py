@@ -1,4 +1,4 @@
-"""What a measured claim looks like: lines of plain numbers, for a page or a figure to draw."""
+"""The result of measuring a claim: lines of plain numbers, for a page or a figure to draw."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ class Line:
     error: list[float] | None = None
     """The standard error of each y; `None` where it is exact."""
     kind: str = "measured"
-    """"measured", "theory", or "points" that no line joins."""
+    """"measured", "theory", or "points", which are not joined by a line."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A claim, measured. `dataclasses.asdict` makes plain lists and finite numbers of it."""
+    """A measured claim. `dataclasses.asdict` gives plain lists of finite numbers."""
 
     claim: str
-    """Its row in the list of claims, such as "T3"."""
+    """The claim's name in the list of claims, such as "T3"."""
     title: str
     x: str
-    """What the axis shows, with its unit."""
+    """The quantity on the axis, with its unit."""
     y: str
     lines: list[Line]
     log_x: bool = False
     numbers: dict[str, float] = field(default_factory=dict)
-    """Single results."""
+    """Further results, by name."""
 
 
 def measured(label: str, x: Sequence[float], samples: Sequence[Float[Tensor, " r"]]) -> Line:
-    """The means of independent repetitions, one tensor of them for each x, with their standard errors.
+    """The means of independent repetitions, one tensor for each x, with their standard errors.
 
     >>> import torch
     >>> measured("a", [1.0], [torch.tensor([1.0, 3.0])])
@@ -54,7 +54,7 @@ def measured(label: str, x: Sequence[float], samples: Sequence[Float[Tensor, " r
 
 
 def theory(label: str, x: Sequence[float], y: Sequence[float]) -> Line:
-    """What a formula says.
+    """The values of a formula.
 
     >>> theory("b", [1.0], [2.0]).kind
     'theory'

@@ -1,4 +1,4 @@
-"""The claims about the loss that say how one thing depends on another, measured: each function draws one curve."""
+"""Measured claims about how one quantity depends on another: each function gives one curve."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def quick(seed: int = 0) -> list[Curve]:
-    """All curves, small: a few seconds."""
+    """All curves at a reduced size: a few seconds."""
     return [
         hardness_against_temperature(n_negatives=128, temperatures=TEMPERATURES[::2], seed=seed),
         margin_against_negatives(most=2**12, seed=seed),

@@ -1,4 +1,4 @@
-"""T8: what estimates of mutual information say of a known one."""
+"""T8: estimates of a known mutual information."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def information_against_line_up(
     at_least: int = 16,
     seed: int = 0,
 ) -> Curve:
-    """T8: what four estimates say of a known information, with the exact critic, as line-ups grow.
+    """T8: four estimates of a known information, with the exact critic, as the number of candidates grows.
 
-    Training error is out of it: what InfoNCE misses, its bound misses. See `optimum_at_least` for how much.
+    The critic is exact, so what InfoNCE misses is missing from its bound: see `optimum_at_least` for how much.
 
     Args:
         nats: the true information of the correlated Gaussians.
-        dim: theirs.
-        sizes: of the line-ups, K + 1.
-        pairs: how many to draw for each size, if these make enough line-ups.
-        at_least: so many line-ups.
-        seed: of the pairs.
+        dim: the dimension of the Gaussians.
+        sizes: the numbers of candidates, K + 1; also the batch sizes.
+        pairs: the number of pairs to draw for each size, unless `at_least` needs more.
+        at_least: the least number of batches for each size.
+        seed: for the pairs.
 
     >>> [line.label for line in information_against_line_up(1.0, sizes=[8], pairs=16).lines]
     ['InfoNCE', 'NWJ', 'I_α, α = 0.01', 'SMILE', 'truth', 'ceiling', 'InfoNCE at least']
@@ -55,8 +55,8 @@ def information_against_line_up(
     x = [float(size) for size in sizes]
     return Curve(
         claim="T8",
-        title=f"What is said of {nats:g} nats, d = {dim}",
-        x="line-up, K + 1",
+        title=f"Estimates of {nats:g} nats, d = {dim}",
+        x="candidates, K + 1",
         y="nats",
         lines=[
             *(measured(name, x, samples) for name, samples in zip(names, found, strict=True)),
@@ -69,7 +69,7 @@ def information_against_line_up(
 
 
 def _estimates(problem: Gaussians, size: int, generator: torch.Generator) -> list[float]:
-    """What each estimate says of one fresh line-up, and the least to expect of InfoNCE."""
+    """Each estimate from one fresh batch, and the least that InfoNCE's is expected to be."""
     x, y = problem.sample(size, generator)
     queries, keys, bias = (part.float() for part in problem.critic(x, y))
     terms = info_nce_terms(queries, keys, score="dot", temperature=1.0, key_bias=bias)

@@ -1,4 +1,4 @@
-"""Correlated Gaussians: pairs whose densities, information and best critic are known in closed form."""
+"""Correlated Gaussians: densities, information and best critic are known in closed form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ExactCritic(NamedTuple):
-    """Embeddings whose dot products, plus a bias per key, are log density ratios: what InfoNCE learns at best."""
+    """Embeddings whose dot products, plus a bias per key, are log density ratios: the optimum of InfoNCE."""
 
     queries: Float[Tensor, "n d_and_1"]
     keys: Float[Tensor, "n d_and_1"]
@@ -25,9 +25,9 @@ class ExactCritic(NamedTuple):
 
 @dataclass(frozen=True)
 class Gaussians:
-    """Pairs x, y of d standard normal entries each, entry k of x correlated by ρ with entry k of y.
+    """Pairs x, y of d standard normal entries each; entry k of x has correlation ρ with entry k of y.
 
-    `log p(y|x)/p(y) = Σ_k (ρ x_k y_k − ρ²(x_k² + y_k²)/2) / (1 − ρ²) − (d/2) log(1 − ρ²)`, in nats; over true pairs
+    `log p(y|x)/p(y) = Σ_k (ρ x_k y_k − ρ²(x_k² + y_k²)/2) / (1 − ρ²) − (d/2) log(1 − ρ²)`, in nats. Over true pairs
     it has mean I and variance dρ².
 
     Raises:
@@ -41,7 +41,7 @@ class Gaussians:
     rho: float
 
     def __post_init__(self) -> None:
-        """Refuse what is no distribution."""
+        """Check that the parameters give a distribution."""
         if self.dim < 1:
             raise ValueError(requirement("dim", "be at least 1", self.dim))
         if not -1 < self.rho < 1:
@@ -49,10 +49,10 @@ class Gaussians:
 
     @classmethod
     def with_information(cls, nats: float, dim: int) -> Gaussians:
-        """Those of a wanted mutual information: `ρ = √(1 − exp(−2I/d))`.
+        """Gaussians with a given mutual information: `ρ = √(1 − exp(−2I/d))`.
 
         Raises:
-            ValueError: less than no information, or d < 1.
+            ValueError: negative information, or d < 1.
 
         >>> round(Gaussians.with_information(4.0, 20).information, 12)
         4.0
@@ -73,11 +73,11 @@ class Gaussians:
 
     def log_ratio(self, x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
         """`log p(y|x)/p(y)` of each pair, in nats."""
-        own = self.rho * x * y - self.rho**2 / 2 * (x.square() + y.square())
-        return own.sum(dim=1) / (1 - self.rho**2) + self.information
+        terms = self.rho * x * y - self.rho**2 / 2 * (x.square() + y.square())
+        return terms.sum(dim=1) / (1 - self.rho**2) + self.information
 
     def critic(self, x: Float[Tensor, "n d"], y: Float[Tensor, "n d"]) -> ExactCritic:
-        """The log ratios of all x with all y as products: `score="dot"`, τ = 1 and this `key_bias`.
+        """The log ratios of all x with all y as inner products: use `score="dot"`, τ = 1 and this `key_bias`.
 
         >>> generator = torch.Generator().manual_seed(0)
         >>> problem = Gaussians(3, 0.8)
@@ -87,9 +87,9 @@ class Gaussians:
         True
         """
         c = 1 / (1 - self.rho**2)
-        own = self.information - self.rho**2 / 2 * c * x.square().sum(dim=1, keepdim=True)
+        query_bias = self.information - self.rho**2 / 2 * c * x.square().sum(dim=1, keepdim=True)
         return ExactCritic(
-            torch.cat([self.rho * c * x, own], dim=1),
-            torch.cat([y, torch.ones_like(own)], dim=1),
+            torch.cat([self.rho * c * x, query_bias], dim=1),
+            torch.cat([y, torch.ones_like(query_bias)], dim=1),
             -(self.rho**2) / 2 * c * y.square().sum(dim=1),
         )

@@ -1,4 +1,4 @@
-"""T3: how the push is shared out among the negatives as τ changes."""
+"""T3: how the push is divided among the negatives as τ changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def hardness_against_temperature(
     temperatures: Sequence[float] = TEMPERATURES,
     seed: int = 0,
 ) -> Curve:
-    """T3: as τ → 0 the hardest negative alone pushes, as τ → ∞ all push alike. Random directions.
+    """T3: as τ → 0 only the hardest negative pushes, as τ → ∞ all push alike. For random directions.
 
     >>> hardness_against_temperature(n_queries=2, n_negatives=8, temperatures=[1.0]).lines[2].y
     [0.125]
@@ -35,12 +35,12 @@ def hardness_against_temperature(
     ]
     return Curve(
         claim="T3",
-        title=f"Who pushes: {n_negatives} negatives in {dim} dimensions",
+        title=f"The push of {n_negatives} negatives in {dim} dimensions",
         x="τ",
         y=f"share of the {n_negatives}, or of their push",
         lines=[
             measured("effective negatives / K", temperatures, [effective / n_negatives for effective, _ in found]),
-            measured("the hardest one's share", temperatures, [hardest_share(terms) for _, terms in found]),
+            measured("the hardest negative's share", temperatures, [hardest_share(terms) for _, terms in found]),
             theory("1/K", temperatures, [1 / n_negatives] * len(temperatures)),
         ],
         log_x=True,

@@ -1,4 +1,4 @@
-"""T7: what a critic learns, against what there is to learn."""
+"""T7: the log ratio that a critic learns, against the true one."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _TABLE = 50
 
 
 def learned_against_true(problem: str, *, steps: int = 1000, n_points: int = 1000, seed: int = 0) -> Curve:
-    """T7: what a critic learns from pairs by InfoNCE is their log ratio, once c(x) is taken away.
+    """T7: a critic trained on pairs by InfoNCE learns their log ratio, after c(x) is subtracted.
 
-    Points are pairs that the critic has not seen, drawn from p(x, y), and strangers, drawn from p(x)p(y);
-    the numbers are the correlations of the learned and the true ratio among either, and what training took.
+    Points are unseen pairs, drawn from p(x, y), and strangers, drawn from p(x)p(y). The numbers are the correlations
+    of the learned with the true ratio for both kinds, the true information, and the time of training.
 
     Args:
         problem: one of `PROBLEMS`.
-        steps: of training.
-        n_points: pairs of either kind.
-        seed: of everything.
+        steps: training steps.
+        n_points: the number of pairs of each kind.
+        seed: for data, initial weights and training.
 
     Raises:
         ValueError: an unknown problem.
@@ -66,7 +66,7 @@ def learned_against_true(problem: str, *, steps: int = 1000, n_points: int = 100
 
 
 def _setting(problem: str, generator: torch.Generator) -> tuple[Problem, Critic, int]:
-    """A problem, a critic that knows nothing of it yet, and how many pairs to show it at a time."""
+    """A problem, an untrained critic for it, and the batch size."""
     if problem == PROBLEMS[2]:
         return random_table(_TABLE, _TABLE, generator), for_numbers(_TABLE, _TABLE), 512
     dim, rho = (1, 0.8) if problem == PROBLEMS[0] else (5, 0.7)

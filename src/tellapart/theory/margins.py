@@ -1,4 +1,4 @@
-"""T4: the margin that negatives demand, and the hinge that the loss nearly is, as they double."""
+"""T4: the margin that negatives demand, and the hinge that approximates the loss, as their number doubles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tellapart.theory.curve import Curve, measured, theory
 def margin_against_negatives(
     *, most: int = 2**16, temperature: float = 0.07, negative_score: float = 0.1, dim: int = 64, seed: int = 0
 ) -> Curve:
-    """T4: K negatives of score β demand the margin `β + τ ln K`, and so, nearly, do those of random directions.
+    """T4: K negatives of score β demand the margin `β + τ ln K`; random directions demand almost as much.
 
     >>> curve = margin_against_negatives(most=4, temperature=0.1, negative_score=0.0)
     >>> [round(y, 4) for y in curve.lines[0].y]
@@ -48,7 +48,7 @@ def margin_against_negatives(
 def hinge_against_negatives(
     *, most: int = 2**16, temperature: float = 0.07, negative_score: float = 0.1, positive_score: float = 0.6
 ) -> Curve:
-    """T4: the loss is the hinge `max(0, m − α)/τ`, less than ln 2 more than it, and the less the further from m = α.
+    """T4: the loss exceeds the hinge `max(0, m − α)/τ` by at most ln 2, and by less the further m is from α.
 
     >>> curve = hinge_against_negatives(most=2, temperature=1.0, negative_score=0.0, positive_score=1.0)
     >>> [round(y, 4) for y in curve.lines[0].y]  # log(1 + e⁻¹), log(1 + 2e⁻¹)

@@ -1,4 +1,4 @@
-"""How much InfoNCE says of the information at its very best: with the true log ratio for a critic."""
+"""How close InfoNCE's bound comes to the information with the best critic, the true log ratio."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def optimum_at_least(log_ratio: Float[Tensor, " n"], n_negatives: int) -> Float[Tensor, " n"]:
-    """What the true pairs themselves guarantee of InfoNCE's bound: `log((K + 1) r / (K + r))` of each, in nats.
+    """The part of InfoNCE's bound that each true pair guarantees: `log((K + 1) r / (K + r))`, in nats.
 
-    With r = p(y|x)/p(y) of the true pair and K negatives, whose ratios r_j have mean 1 given x, the best critic's
-    bound is `log(K + 1) − E log(1 + Σ_j r_j / r)`; the logarithm is concave, so that taking the mean over the
-    negatives inside of it makes the bound smaller:
+    With r = p(y|x)/p(y) of the true pair, and K negatives whose ratios r_j have mean 1 given x, the best critic's
+    bound is `log(K + 1) − E log(1 + Σ_j r_j / r)`. The logarithm is concave, so the mean over the negatives inside of
+    it makes the bound smaller:
 
-        E_p log((K + 1) r / (K + r))  ≤  what InfoNCE says  ≤  min(I, log(K + 1)).
+        E_p log((K + 1) r / (K + r))  ≤  InfoNCE's bound  ≤  min(I, log(K + 1)).
 
-    So it misses at most `E_p log(1 + (r − 1)/(K + 1))` of the information and `E_p log(1 + K/r)` of the ceiling:
-    it is near either only where r of nearly all pairs is well below K + 1, or well above.
+    So it misses at most `E_p log(1 + (r − 1)/(K + 1))` of the information and `E_p log(1 + K/r)` of the ceiling. It
+    is near the information if nearly all pairs have r well below K + 1, and near the ceiling if well above.
 
     Args:
         log_ratio: log r of true pairs; the mean of the result is the guarantee.
@@ -33,10 +33,10 @@ def optimum_at_least(log_ratio: Float[Tensor, " n"], n_negatives: int) -> Float[
     Raises:
         ValueError: no negative.
 
-    >>> optimum_at_least(torch.tensor([0.0, 20.0]), 7)  # nothing to tell, and log 8
+    >>> optimum_at_least(torch.tensor([0.0, 20.0]), 7)  # no information, and log 8
     tensor([0.0000, 2.0794])
     """
     if n_negatives < 1:
         raise ValueError(requirement("n_negatives", "be at least 1", n_negatives))
-    others = torch.full_like(log_ratio, math.log(n_negatives))
-    return math.log(n_negatives + 1) + log_ratio - torch.logaddexp(log_ratio, others)
+    log_negatives = torch.full_like(log_ratio, math.log(n_negatives))
+    return math.log(n_negatives + 1) + log_ratio - torch.logaddexp(log_ratio, log_negatives)

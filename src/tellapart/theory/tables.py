@@ -1,4 +1,4 @@
-"""A joint table of finitely many x and y: every probability is known."""
+"""A joint distribution of finitely many x and y, given as a table."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Table:
     joint: Float[Tensor, "n m"]
 
     def __post_init__(self) -> None:
-        """Refuse what is no distribution with a log ratio everywhere."""
+        """Check that the table is a distribution with a finite log ratio everywhere."""
         if self.joint.ndim != 2 or not bool((self.joint > 0).all()) or abs(float(self.joint.sum()) - 1) > 1e-6:
             raise ValueError(requirement("joint", "be positive probabilities of pairs, which add up to 1", self.joint))
 
@@ -46,7 +46,7 @@ class Table:
         return float((self.joint * self.log_ratios).sum())
 
     def sample(self, n: int, generator: Generator) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
-        """n independent pairs, by number of row and column."""
+        """n independent pairs, as row and column numbers."""
         places = torch.multinomial(self.joint.flatten(), n, replacement=True, generator=generator)
         return places // self.joint.shape[1], places % self.joint.shape[1]
 
@@ -56,7 +56,7 @@ class Table:
 
 
 def random_table(n: int, m: int, generator: Generator, spread: float = 1.0) -> Table:
-    """A table whose entries are proportional to `exp(spread · z)`, z standard normal.
+    """A table with entries proportional to `exp(spread · z)`, z standard normal.
 
     >>> random_table(3, 4, torch.Generator().manual_seed(0)).joint.shape
     torch.Size([3, 4])

@@ -1,4 +1,4 @@
-"""The alphabet of DNA against IUPAC's table of what each letter stands for, written out."""
+"""The alphabet of DNA against IUPAC's table of the bases of each letter, written out."""
 
 import numpy as np
 import pytest
@@ -44,13 +44,13 @@ def as_reads(*texts):
 
 
 @pytest.mark.parametrize("letter", MEANINGS)
-def test_each_letter_is_shared_equally_among_what_it_stands_for(letter):
+def test_each_letter_is_shared_equally_among_its_bases(letter):
     expected = [("ACGT"[i] in MEANINGS[letter]) / len(MEANINGS[letter]) for i in range(4)]
     assert shares(as_reads(letter))[0, 0].tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("letter", MEANINGS)
-def test_each_letter_has_its_complement_and_that_stands_for_the_complements(letter):
+def test_each_letter_has_its_complement_which_is_that_of_its_bases(letter):
     assert decode(reverse_complement(as_reads(letter))[0]) == COMPLEMENTS[letter]
     assert {COMPLEMENTS[base] for base in MEANINGS[letter]} == set(MEANINGS[COMPLEMENTS[letter]])
 

@@ -40,7 +40,7 @@ def test_both_formats_are_read_compressed_or_not_whatever_the_lines_end_with(tmp
     assert read(path) == [("a", "ACGTAC"), ("b", "NNGG")]
 
 
-def test_small_letters_rna_and_ambiguous_bases_are_read_as_what_they_stand_for(tmp_path):
+def test_lower_case_rna_and_ambiguous_letters_are_read_as_their_bases(tmp_path):
     assert read(write(tmp_path / "x.fa", ">masked\nacgtN\n>rna\nACGU\n>rare\nACGTACGTRY\n")) == [
         ("masked", "ACGTN"),
         ("rna", "ACGT"),

@@ -67,7 +67,7 @@ def test_edges_have_no_direction_and_loops_and_repeats_are_left_out_and_told(tmp
     assert graph.n_edges() == 2
     said = " ".join(graph.notes)
     assert "1 self-loop was left out" in said
-    assert "1 edge stands there again and was left out" in said
+    assert "1 repeated edge was left out" in said
     assert "1 node has no edge" in said
 
 
@@ -109,14 +109,14 @@ def test_numbers_alone_are_dense_and_come_in_lists_too(tmp_path):
         (NODES, "source,target\na,\n", r"edges.csv line 2: the column target is empty"),
         (NODES, "source,target\na\n", r"edges.csv line 2: 1 cells where the header has 2"),
         (NODES, "from,to\na,b\n", r"edges.csv: no column source and no column target. Found: from, to"),
-        (NODES + "b,x,more,1\n", EDGES, r"nodes.csv line 6: the node 'b' stands there twice"),
-        (NODES + "e,x,more,big\n", EDGES, r"nodes.csv line 6: the column size holds 'big', which is no finite number"),
+        (NODES + "b,x,more,1\n", EDGES, r"nodes.csv line 6: the node 'b' is listed twice"),
+        (NODES + "e,x,more,big\n", EDGES, r"nodes.csv line 6: the column size holds 'big', not a finite number"),
         (NODES + "e,x,more,nan\n", EDGES, r"nodes.csv line 6: the column size holds 'nan'"),
         (NODES + "e,x,more,1e99\n", EDGES, r"nodes.csv line 6: the column size holds '1e99'"),
         (NODES + "e,x,more,\n", EDGES, r"nodes.csv line 6: the column size holds ''"),
         (NODES + ",x,more,1\n", EDGES, r"nodes.csv line 6: the column node is empty"),
         ("node,label\na,x\nb,y\n", "source,target\na,b\n", r"neither a column text nor columns of numbers"),
-        ("node,p,p\na,1,2\nb,1,2\n", "source,target\na,b\n", r"nodes.csv: the column p stands there twice. Rename one"),
+        ("node,p,p\na,1,2\nb,1,2\n", "source,target\na,b\n", r"nodes.csv: there are two columns p. Rename one"),
         (",node,p\n0,a,1\n1,b,2\n", "source,target\na,b\n", r"nodes.csv: column 1 has no name. Name it or remove it"),
         ("name,size\na,1\n", EDGES, r"nodes.csv: no column node. Found: name, size"),
     ],
@@ -145,12 +145,12 @@ GRAPHML = as_graphml([("size", "int")], [("a", 1), ("b", 2), ("c", 3)], [("a", "
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('target="c"', 'target="z"', r"x.graphml line 9: the edge names 'z', which is no node"),
-        ('<node id="c">', '<node id="a">', r"line 7: the node 'a' stands there twice"),
+        ('target="c"', 'target="z"', r"x.graphml line 9: the edge names 'z', which is not a node"),
+        ('<node id="c">', '<node id="a">', r"line 7: the node 'a' is listed twice"),
         ('<data key="k0">2</data>', "", r"line 6: the node 'b' has no size"),
-        (">2<", ">two<", r"line 6: the size of the node 'b' is 'two', no finite number"),
+        (">2<", ">two<", r"line 6: the size of the node 'b' is 'two', not a finite number"),
         (">2<", ">inf<", r"line 6: the size of the node 'b' is 'inf'"),
-        (">2<", ">1e300<", r"line 6: the size of the node 'b' is '1e300', no finite number"),
+        (">2<", ">1e300<", r"line 6: the size of the node 'b' is '1e300', not a finite number"),
         ('version="1.0"', 'version="1.0" encoding="shift_jis"', r"x.graphml line 1: .*Save it as UTF-8"),
         ('version="1.0"', 'version="1.0" encoding="klingon"', r"x.graphml line 1: .*Save it as UTF-8"),
         ('<edge source="a" target="b"/>', '<edge source="a"/>', r"line 8: an edge without source and target"),
@@ -246,13 +246,13 @@ X, EDGE = torch.eye(3), torch.tensor([[0, 1], [1, 2]])
         ({"x": X, "edge_index": EDGE - 1}, r"edge 0 joins -1 and 0"),
         ({"x": X, "edge_index": EDGE.T[:1]}, r"edge_index has shape \(1, 2\)"),
         ({"x": X, "edge_index": EDGE.float()}, r"edge_index has type torch.float32. It must hold integers"),
-        ({"x": X, "edge_index": EDGE[:, :0]}, r"x.pt: no edges. Neighbours are what is learned from"),
+        ({"x": X, "edge_index": EDGE[:, :0]}, r"x.pt: no edges. Learning needs neighbours"),
         ({"x": X, "edge_index": EDGE[[0, 0]]}, r"only edges of nodes with themselves"),
         ({"x": X, "edge_index": EDGE.bool()}, r"edge_index has type torch.bool. It must hold integers"),
         ({"x": X, "edge_index": EDGE, "names": ["a", "b"]}, r"names must be a list of 3 texts, one for each node"),
         ({"x": X, "edge_index": EDGE, "names": ("a", "b", "c")}, r"names must be a list of 3 texts"),
         ({"x": X, "edge_index": EDGE, "names": [1, 2, 3]}, r"names must be a list of 3 texts"),
-        ({"x": X, "edge_index": EDGE, "names": ["a", "b", "a"]}, r"the node 'a' stands there twice"),
+        ({"x": X, "edge_index": EDGE, "names": ["a", "b", "a"]}, r"the node 'a' is listed twice"),
         ({"x": X + 1j, "edge_index": EDGE}, r"x has type torch.complex64. It must hold real numbers"),
         ({"x": X.double() * 1e300, "edge_index": EDGE}, r"x holds numbers that are not finite"),
         ({"x": X[0], "edge_index": EDGE}, r"x has shape \(3,\)"),

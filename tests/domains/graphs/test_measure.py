@@ -112,9 +112,9 @@ def test_the_regularisation_is_the_one_that_does_best_when_validated():
         def right(strength, x=x, labels=labels):
             total = 0
             for split in range(3):
-                known, asked, _ = module._split(200, 20, [0, split])
-                told = linear_probe(x[known], labels[known], x[asked], regularisation=strength).labels
-                total += (told == labels[asked]).sum().item()
+                known, test, _ = module._split(200, 20, [0, split])
+                predicted = linear_probe(x[known], labels[known], x[test], regularisation=strength).labels
+                total += (predicted == labels[test]).sum().item()
             return total
 
         counts = {strength: right(strength) for strength in module.STRENGTHS}
@@ -129,7 +129,7 @@ def test_a_split_whose_known_labels_are_all_the_same_predicts_these():
     labels = torch.tensor([0] * 10 + [1])
     found = probe_over_splits(torch.eye(11), labels, n_splits=40)
     assert all(0 <= accuracy <= 1 for accuracy in found.accuracies)
-    assert max(found.accuracies) == 1.0  # where the other label is not asked for
+    assert max(found.accuracies) == 1.0  # where the other label is not in the test part
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,10 @@ def test_a_part_has_those_asked_for_their_company_and_all_edges_between_its_node
     nodes = part.features[:, 0].long().tolist()  # each node's feature is its number
     assert nodes[: len(rows)] == rows.tolist()
     assert len(set(nodes)) == len(nodes)
-    asked = set(nodes[: part.n_asked])
-    assert asked <= within(graph, rows.tolist(), 1)
+    embedded = set(nodes[: part.n_asked])
+    assert embedded <= within(graph, rows.tolist(), 1)
     assert part.n_asked <= len(rows) * (1 + company)
-    assert set(nodes) <= within(graph, asked, steps)
+    assert set(nodes) <= within(graph, embedded, steps)
     place = {node: i for i, node in enumerate(nodes)}
     between = {(place[a], place[b]) for a, b in graph.edge_index.T.tolist() if a in place and b in place}
     assert {tuple(e) for e in part.edge_index.T.tolist()} == between
@@ -79,9 +79,9 @@ def test_neighbours_are_drawn_evenly_and_without_replacement():
     sampler, drawn = Sampler(graph, company=2, fan_out=1, steps=1), Counter()
     for _ in range(2000):
         part = sampler.part(torch.tensor([0]))
-        company = part.features[1 : part.n_asked, 0].int().tolist()
-        assert len(set(company)) == 2
-        drawn.update(company)
+        drawn_now = part.features[1 : part.n_asked, 0].int().tolist()
+        assert len(set(drawn_now)) == 2
+        drawn.update(drawn_now)
     # 800 each on average, with a deviation of √(2000 · 0.4 · 0.6) ≈ 22
     assert all(drawn[leaf] == pytest.approx(800, abs=5 * 22) for leaf in range(1, 6))
 

@@ -154,15 +154,15 @@ def test_tokens_that_the_tokeniser_adds_are_neither_hidden_nor_guessed(definitio
     ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     model = transformer(tokenizer.to_str())
-    asked = []
+    targets = []
     cross_entropy = torch.nn.functional.cross_entropy
     monkeypatch.setattr(
-        torch.nn.functional, "cross_entropy", lambda logits, y: asked.append(y) or cross_entropy(logits, y)
+        torch.nn.functional, "cross_entropy", lambda logits, y: targets.append(y) or cross_entropy(logits, y)
     )
     sentences = model.read(["x"])
     assert len(sentences.columns[0]) == 3
     assert all(model.guess(sentences).isfinite() for _ in range(60))
-    assert set(torch.cat(asked).tolist()) == {sentences.columns[0][1].item()}
+    assert set(torch.cat(targets).tolist()) == {sentences.columns[0][1].item()}
     assert model.guess(model.read([""])).isfinite()
 
 

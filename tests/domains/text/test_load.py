@@ -119,7 +119,7 @@ def test_units_without_one_of_the_two_languages_are_left_out(tmp_path):
         ("<tmx><body>\n<tu></body></tmx>", "m.tmx line 2: mismatched tag. Is the TMX file whole?"),
         ("<tmx><body>\n<tu>\n", "m.tmx line 3: no element found. Is the TMX file whole?"),
         ("plain\ntext", "m.tmx line 1: syntax error"),
-        ("\n<html></html>", "m.tmx line 2: begins with <html>, so it is no TMX"),
+        ("\n<html></html>", "m.tmx line 2: begins with <html>, so it is not TMX"),
         ("<tmx>\n<tu><tuv><seg>a</seg></tuv></tu></tmx>", "m.tmx line 2: a <tuv> without xml:lang"),
         ('<!DOCTYPE tmx [\n<!ENTITY a "aaaa">]><tmx/>', "m.tmx line 2: declares the entity a"),
         ("<tmx/>", "holds no pair of sentences"),
@@ -152,7 +152,7 @@ def test_sentences_of_either_language_are_lines_or_both_sides(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_group_and_no_sentence_stands_on_both_sides_of_a_split(seed):
+def test_no_group_and_no_sentence_is_in_both_parts_of_a_split(seed):
     groups = [f"page {i // 5}" for i in range(60)]
     sources = [f"sentence {i}" if i % 7 else "Repeated" for i in range(60)]
     targets = [f"phrase {i}" if i % 11 else " repeated  too" for i in range(60)]

@@ -1,7 +1,7 @@
-"""The alphabet of DNA, where a base is a set: four bits say which of A, C, G and T a letter may stand for.
+"""The alphabet of DNA. A base is a set of four bits: which of A, C, G and T a letter may mean.
 
-A is 1, C 2, G 4, T 8; of IUPAC's ambiguous letters R, "A or G", is 5, and N, any of them, 15. No bits, 0, is no base:
-what short reads are padded with in a batch of longer ones. The bits read backwards are the complement.
+A is 1, C 2, G 4 and T 8. Of IUPAC's ambiguous letters R, "A or G", is 5, and N, any base, is 15. 0 is no base: it pads
+short reads in a batch. The bits in reverse order are the complement.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ LETTERS = "-ACMGRSVTWYHKDBN"
 ANY = len(LETTERS) - 1
 """N, the set of all bases."""
 UNKNOWN = 255
-"""What a letter that stands for no base is read as."""
+"""The code of a letter that is not a base."""
 
 _COMPLEMENT = torch.tensor([int(f"{bits:04b}"[::-1], 2) for bits in range(16)], dtype=torch.uint8)
 
 
 def _readings() -> UInt8[np.ndarray, "256"]:
-    """What each byte of a file means: small letters are the same bases, and RNA's U is T."""
+    """The base of each byte of a file: lower case means the same as upper case, and RNA's U is T."""
     table = np.full(256, UNKNOWN, dtype=np.uint8)
     for bits, letter in enumerate(LETTERS[1:], 1):
         table[ord(letter)] = table[ord(letter.lower())] = bits
@@ -43,7 +43,7 @@ _READINGS, _SHARES = _readings(), _shares()
 
 
 def encode(letters: str) -> UInt8[np.ndarray, " n"]:
-    """Letters as bases; `UNKNOWN` where a letter stands for none.
+    """Letters as bases; `UNKNOWN` for a letter that is not a base.
 
     >>> encode("ACgtuNR-").tolist()
     [1, 2, 4, 8, 8, 15, 5, 255]
@@ -61,7 +61,7 @@ def decode(bases: UInt8[Tensor, " n"]) -> str:
 
 
 def shares(bases: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape 4"]:
-    """One-hot bases; an ambiguous one is shared equally among those it may be, and padding is zero.
+    """One-hot bases; an ambiguous base has equal shares of those it may be, and padding is zero.
 
     >>> shares(torch.from_numpy(encode("GR")))
     tensor([[0.0000, 0.0000, 1.0000, 0.0000],
@@ -80,7 +80,7 @@ def lengths(reads: UInt8[Tensor, "n length"]) -> Int[Tensor, " n"]:
 
 
 def reverse_complement(reads: UInt8[Tensor, "n length"]) -> UInt8[Tensor, "n length"]:
-    """The reads as the other strand has them; padding stays behind.
+    """The reverse complement of reads; padding stays at the end.
 
     >>> read = torch.from_numpy(encode("AACGN"))[None]
     >>> decode(reverse_complement(read)[0])
@@ -92,7 +92,7 @@ def reverse_complement(reads: UInt8[Tensor, "n length"]) -> UInt8[Tensor, "n len
 
 
 def padded(reads: list[UInt8[np.ndarray, " length"]]) -> UInt8[Tensor, "n longest"]:
-    """Reads of any lengths as one tensor.
+    """Reads of any lengths as one tensor, padded with 0.
 
     >>> padded([encode("AC"), encode("G")]).tolist()
     [[1, 2], [4, 0]]

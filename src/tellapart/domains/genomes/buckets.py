@@ -1,4 +1,4 @@
-"""Sequences of any lengths, embedded as they are read: in batches of similar lengths, so that little is padded."""
+"""Embed sequences of any lengths in batches of similar lengths, with little padding, while they are read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _AT_ONCE, _BASES = 2**13, 2**16
 
 
 def embed_records(records: Iterable[Record], encode: Encode) -> tuple[list[str], Float[Tensor, "n d"]]:
-    """Names and embeddings of sequences, in their order; of the sequences a few thousand are held at a time."""
+    """Names and embeddings of sequences, in their order; a few thousand sequences are in memory at a time."""
     names: list[str] = []
     vectors: list[Tensor] = []
     for some in _groups(records):
@@ -38,7 +38,7 @@ def embed_records(records: Iterable[Record], encode: Encode) -> tuple[list[str],
 
 
 def of_similar_length(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """The rows in batches, the shortest first, of at most `most` bases each with their padding, or of a single row.
+    """Rows in batches, the shortest first, each of at most `most` bases with padding, or of a single row.
 
     >>> list(of_similar_length([90, 30, 20, 31], most=70))
     [[2, 1], [3], [0]]
@@ -54,7 +54,7 @@ def of_similar_length(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
 
 
 def _groups(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """As many records at a time as fit into memory, and enough to find some of similar length."""
+    """Records in groups that fit into memory, and are large enough to have records of similar length."""
     some: list[Record] = []
     n_bases = 0
     for record in records:

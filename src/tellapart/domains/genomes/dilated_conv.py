@@ -1,4 +1,4 @@
-"""A network of dilated convolutions for stretches of DNA of any length."""
+"""A network of dilated convolutions for DNA of any length."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float, UInt8
 
 _STEM, _STRIDE = 9, 3
-_PIECE = 2**14 * _STRIDE  # bases of a long sequence that are computed at a time, for the sake of memory
+_PIECE = 2**14 * _STRIDE  # bases of a long sequence computed at a time, to bound the memory
 
 
 class DilatedConv(nn.Module):
     """Reads to features: convolutions over one-hot bases, and the mean over the read.
 
-    A convolution over 9 bases, averaged over every 3 places; then one residual convolution for each dilation d, which
-    combines places d apart:
+    A convolution over 9 bases is averaged over every 3 places. Then follows one residual convolution for each dilation
+    d, which combines places d apart:
 
         h₀ = mean over 3 of max(0, W₀ * x),    hᵢ = hᵢ₋₁ + max(0, Wᵢ *_d hᵢ₋₁),    f(x) = mean over the read of h
 
-    Ambiguous bases are shared among those that they may be. Beyond a read's ends there is nothing: a read shorter than
-    the receptive field is embedded from what there is of it, and padding it to the length of another changes nothing.
+    Ambiguous bases have equal shares of those that they may be. Places beyond a read's ends are zero, so padding
+    changes nothing, and a read may be shorter than the receptive field.
 
-    With `both_strands` the features are f(x) + f(x̄) of the read and its reverse complement: by construction those of
-    either strand, for twice the work.
+    With `both_strands` the features are f(x) + f(x̄) of the read and its reverse complement: the same for both strands
+    by construction, for twice the work.
 
     Shapes: `UInt8[Tensor, "n length"]`, as in `tellapart.domains.genomes.bases`, to `Float[Tensor, "n width"]`.
 
@@ -48,41 +48,41 @@ class DilatedConv(nn.Module):
             nn.Conv2d(width, width, (1, 3), padding=(0, dilation), dilation=(1, dilation)) for dilation in dilations
         )
         self.halo = _STRIDE * (sum(dilations) + 2)
-        # Of two dimensions, one of them 1, for the sake of this layout, in which the first takes a quarter of the time.
+        # 2-d convolutions of height 1, because this layout makes the first four times as fast.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, reads: UInt8[Tensor, "n length"]) -> Float[Tensor, "n width"]:
-        """Features of reads; each must have a base."""
+        """Features of reads, each of at least one base."""
         features = self._mean(reads)
         return features + self._mean(reverse_complement(reads)) if self.both_strands else features
 
     def _mean(self, reads: UInt8[Tensor, "n length"]) -> Float[Tensor, "n width"]:
-        """A long sequence piece by piece: each with as many bases on both sides as its places depend on."""
-        own_type = self.first.weight.dtype
-        precise = torch.promote_types(own_type, torch.float32)
+        """The mean over each read, in pieces, each with the bases on both sides that its places depend on."""
+        dtype = self.first.weight.dtype
+        precise = torch.promote_types(dtype, torch.float32)
         total = torch.zeros(len(reads), self.dim, dtype=precise, device=reads.device)
         for start in range(0, reads.shape[1], _PIECE):
             first = max(0, start - self.halo)
             places = self._places(reads[:, first : start + _PIECE + self.halo])
-            own = places[..., (start - first) // _STRIDE :][..., : _PIECE // _STRIDE]
-            total = total + own.sum((2, 3), dtype=precise)
-        return (total * _STRIDE / lengths(reads)[:, None]).to(own_type)
+            inner = places[..., (start - first) // _STRIDE :][..., : _PIECE // _STRIDE]
+            total = total + inner.sum((2, 3), dtype=precise)
+        return (total * _STRIDE / lengths(reads)[:, None]).to(dtype)
 
     def _places(self, reads: UInt8[Tensor, "n length"]) -> Float[Tensor, "n width 1 places"]:
         reads = nn.functional.pad(reads, (0, -reads.shape[1] % _STRIDE))
         bases = shares(reads).to(self.first.weight.dtype).permute(0, 2, 1)[:, :, None]
-        here = (reads != 0)[:, None, None]
-        there = None if here.all() else here  # To hide padding takes a third of the time, and mostly there is none.
-        places = nn.functional.avg_pool2d(_positive(self.first(bases), there), (1, _STRIDE))
-        there = None if there is None else there[..., ::_STRIDE]
+        is_base = (reads != 0)[:, None, None]
+        mask = None if is_base.all() else is_base  # Masking takes a third of the time, and is seldom needed.
+        places = nn.functional.avg_pool2d(_positive(self.first(bases), mask), (1, _STRIDE))
+        mask = None if mask is None else mask[..., ::_STRIDE]
         for layer in self.rest:
-            places = places + _positive(layer(places), there)
-        if places.requires_grad:  # What a sum sends back has the other layout, and takes twice as long all the way.
+            places = places + _positive(layer(places), mask)
+        if places.requires_grad:  # A sum's gradient has the other layout, which makes the backward pass half as fast.
             places.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
         return places
 
 
-def _positive(values: Float[Tensor, "n c 1 places"], there: Bool[Tensor, "n 1 1 places"] | None) -> Tensor:
-    """max(0, ·), in place, and zero where there is no base."""
+def _positive(values: Float[Tensor, "n c 1 places"], mask: Bool[Tensor, "n 1 1 places"] | None) -> Tensor:
+    """max(0, ·), in place, and zero outside the mask."""
     values = nn.functional.relu(values, inplace=True)
-    return values if there is None else values * there
+    return values if mask is None else values * mask

@@ -1,4 +1,4 @@
-"""FASTA and FASTQ files, compressed or not, read record by record; the file and the record of every mistake."""
+"""Read FASTA and FASTQ files, compressed or not, record by record; errors name the file and the record."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _IS_AMBIGUOUS = np.array([bits not in (1, 2, 4, 8, ANY) for bits in range(len(LE
 
 
 class Record(NamedTuple):
-    """A sequence and what it is called: the first word after > or @."""
+    """A sequence and its name, the first word after > or @."""
 
     name: str
     bases: UInt8[np.ndarray, " n"]
 
 
 def find_files(source: str) -> list[Path]:
-    """The file that a person named, or all sequence files of a folder, at any depth, sorted.
+    """The named file, or all sequence files of a folder, at any depth, sorted.
 
     Raises:
         InputError: there is no such file or folder, or no sequence file in it.
@@ -55,13 +55,13 @@ def stem(file: Path) -> str:
 
 
 def read_records(file: Path) -> Iterator[Record]:
-    """The records of a FASTA or FASTQ file, one at a time; the file's text is never held as a whole.
+    """The records of a FASTA or FASTQ file, one at a time; the file is never in memory as a whole.
 
-    Small letters are read as capitals, U as T, and IUPAC's ambiguous letters as what they stand for.
+    Lower case is read as upper case, U as T, and IUPAC's ambiguous letters as sets of bases.
 
     Raises:
         InputError: no such format; a broken or truncated file; sequence and qualities of different lengths; a record
-            without bases, or with letters that are no bases, or with more ambiguous ones than DNA has; no record.
+            without bases, or with letters that are not bases, or with too many ambiguous letters for DNA; no record.
     """
     dnaio = _dnaio()
     count = 0
@@ -82,17 +82,17 @@ def read_records(file: Path) -> Iterator[Record]:
     except UnicodeDecodeError as error:
         what = f"byte 0x{error.object[error.start]:02x} is no UTF-8 text. Write headers in ASCII"
         raise InputError(f"{file}, after record {count}: {what}.") from error
-    except Exception as error:  # a damaged file fails in as many ways as there are ways to compress it
+    except Exception as error:  # each compression fails in its own way on a damaged file
         raise InputError(f"{file}, after record {count}: truncated or damaged. Fetch or write it anew.") from error
     if not count:
         raise InputError(f"{file}: holds no sequences. Is it the right file?")
 
 
 def read_letters(letters: str) -> UInt8[np.ndarray, " n"]:
-    """The bases of a sequence that was typed.
+    """The bases of a typed sequence.
 
     Raises:
-        InputError: letters that are no bases.
+        InputError: letters that are not bases.
 
     >>> read_letters("acgN").tolist()
     [1, 2, 4, 15]
@@ -137,5 +137,5 @@ def _remedy(letter: str) -> str:
         return "a gap. Remove the gaps"
     if letter.isspace():
         return "white space. Remove it"
-    # Protein has letters that bases have not, and * where it ends.
+    # Protein has letters that are not bases, and * at its end.
     return "no base. " + ("Give DNA or RNA, not protein" if letter.isalpha() or letter == "*" else "Remove it")

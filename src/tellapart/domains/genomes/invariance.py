@@ -1,4 +1,4 @@
-"""Invariance: how far embeddings move by a change that should not matter."""
+"""Invariance: how far a change that should not matter moves embeddings."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _CHUNK = 1024
 
 
 def relative_distance(before: Float[Tensor, "n d"], after: Float[Tensor, "n d"]) -> float:
-    """How far a change moves unit embeddings, in units of how far they are from one another.
+    """How far a change moves unit embeddings, relative to their mean distance from each other.
 
-    `mean_i ‖u_i − v_i‖ / mean_{i≠j} ‖u_i − u_j‖`: 0 for none at all, and 1 for as far as from any other. Embeddings
-    that all coincide, and move, give infinity.
+    `mean_i ‖u_i − v_i‖ / mean_{i≠j} ‖u_i − u_j‖`: 0 if the change does not matter, 1 if it moves as far as to another
+    embedding. If all embeddings coincide and the change moves them, it is infinite.
 
     Args:
-        before: embeddings of inputs; they count by their direction only.
+        before: embeddings of inputs; only their directions matter.
         after: embeddings of the same inputs, changed: mirrored, turned, read from the other strand.
 
     Raises:
         TypeError: not floating-point.
-        ValueError: fewer than 2 embeddings, ones that are not finite, or sides of different shapes.
+        ValueError: fewer than 2 embeddings, embeddings that are not finite, or different shapes.
 
     >>> before = torch.eye(4)
     >>> relative_distance(before, before), round(relative_distance(before, before.roll(1, 0)), 6)
@@ -42,7 +42,7 @@ def relative_distance(before: Float[Tensor, "n d"], after: Float[Tensor, "n d"])
         raise ValueError(requirement("after", must, tuple(after.shape)))
     u, v = unit(before.double(), "before"), unit(after.double(), "after")
     moved = (u - v).norm(dim=1).mean().item()
-    # By differences, since the products of near vectors lose the digits that tell them apart.
+    # By differences, since products of similar vectors lose the digits in which they differ.
     mode = "donot_use_mm_for_euclid_dist"
     total = sum(torch.cdist(part, u, compute_mode=mode).sum().item() for part in u.split(_CHUNK))
     apart = total / (len(u) * (len(u) - 1))

@@ -1,4 +1,4 @@
-"""Composition: how often each word of k bases occurs in a read, whichever strand it is read from."""
+"""Composition: the frequency of each k-mer in a read, the same for both strands."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 _CHUNK = 256
 _MOST = 8
-# A word that holds anything but A, C, G and T has a negative number, whatever else is in it.
+# Any letter other than A, C, G and T makes the number of its word negative.
 _DIGITS = torch.tensor(["ACGT".index(letter) if letter in "ACGT" else -(4**_MOST) for letter in LETTERS])
 
 
 def kmer_profile(reads: UInt8[Tensor, "n length"], k: int = 4) -> Float[Tensor, "n words"]:
-    """Frequencies of canonical k-mers, where a word and its reverse complement are one.
+    """Frequencies of canonical k-mers: a word and its reverse complement count as one.
 
-    `f_w = #{places of w or its reverse complement} / #{places of k unambiguous bases}`, with a column for each such
-    pair, 136 for k = 4. A read without any such place has zeros.
+    `f_w = #{places of w or its reverse complement} / #{places of k unambiguous bases}`, with a column for each pair of
+    words, 136 for k = 4. A read without k unambiguous bases in a row has zeros.
 
     Args:
-        reads: as in `tellapart.domains.genomes.bases`, padded or not.
+        reads: in the code of `tellapart.domains.genomes.bases`, padded or not.
         k: from 1 to 8.
 
     Raises:
-        ValueError: another k.
+        ValueError: k out of range.
 
     >>> from tellapart.domains.genomes.bases import encode, padded
     >>> kmer_profile(padded([encode("AAAC"), encode("GTTT")]), k=3)[:, :2]  # AAA or TTT, AAC or GTT
@@ -46,7 +46,7 @@ def kmer_profile(reads: UInt8[Tensor, "n length"], k: int = 4) -> Float[Tensor, 
 
 @lru_cache
 def _columns(k: int) -> Int[Tensor, " words"]:
-    """The column of each word, numbered by its digits to base 4."""
+    """The column of each word; words are numbered by their digits to base 4."""
     word = torch.arange(4**k)
     turned = torch.zeros_like(word)
     for place in range(k):
@@ -57,7 +57,7 @@ def _columns(k: int) -> Int[Tensor, " words"]:
 
 def _frequencies(reads: Tensor, k: int, columns: Tensor) -> Tensor:
     digits = torch.nn.functional.pad(_DIGITS.to(reads.device)[reads.int()], (0, max(0, k - reads.shape[1])), value=-1)
-    # Powers of 4 in the order in which digits are written.
+    # Powers of 4, the highest first.
     weight = 4 ** torch.arange(k, device=reads.device).flip(0)
     words = (digits.unfold(1, k, 1) * weight).sum(dim=2)
     counted = (words >= 0).float()

@@ -1,4 +1,4 @@
-"""How good embeddings of reads are: do they tell the species, and do they find another read of the neighbourhood?"""
+"""Evaluation of embeddings of reads: whether they predict labels, and whether they retrieve nearby reads."""
 
 from __future__ import annotations
 
@@ -27,50 +27,51 @@ LENGTHS = (150, 500, 2000)
 _MOST_READS, _OF_A_LABEL, _K = 4000, 500, 15
 
 
-def species_told(known: Regions, asked: Regions, encoders: dict[str, Encode], options: GenomeOptions) -> Table:
-    """A table of how well labels can be told from reads of three lengths: guessing, composition, then each encoder.
+def species_told(known: Regions, test: Regions, encoders: dict[str, Encode], options: GenomeOptions) -> Table:
+    """A table of how well reads of three lengths predict their labels: chance, composition, then each encoder.
 
-    As many reads of each label, with the options' errors and from either strand. Labels of which less than
-    half is in regions as long as a read are left out; if no length is left, the longest possible takes their place.
+    Each label has the same number of reads, with the options' errors and from either strand. A label is left out if
+    less than half of its bases are in regions as long as a read. If no length is possible, the longest possible is
+    used.
 
     Args:
-        known: regions whose reads' labels are given.
-        asked: regions whose reads' labels are to be told.
-        encoders: for each one's name, a function of reads.
+        known: regions of the reads with known labels.
+        test: regions of the reads to label.
+        encoders: for each encoder's name, a function of reads.
         options: errors and seed.
     """
     n_labels = len(known.classes)
-    limits = torch.tensor([min(_n50(part, label) for part in (known, asked)) for label in range(n_labels)])
-    longest = int(limits.sort(descending=True).values[1])  # of two labels at the least
+    limits = torch.tensor([min(_n50(part, label) for part in (known, test)) for label in range(n_labels)])
+    longest = int(limits.sort(descending=True).values[1])  # possible for at least two labels
     rows: list[list[str | float]] = []
     for length in [length for length in LENGTHS if length <= longest] or [longest]:
         labels = (limits >= length).nonzero().flatten()
         n = min(_OF_A_LABEL, -(-_MOST_READS // len(labels)))
-        train, test = (_labelled(part, labels, n, length, options, i) for i, part in enumerate((known, asked)))
+        labelled, unseen = (_labelled(part, labels, n, length, options, i) for i, part in enumerate((known, test)))
         rows.append([f"{length} bases", "chance", 1 / len(labels), 0.0, 0.0, "", ""])
-        compared = _compositions(train[0]) | encoders
-        rows += [["", name, *_figures(encode, train, test)] for name, encode in compared.items()]
-    title = f"Which of {n_labels} labels a read has that training never saw, of {_OF_A_LABEL} reads of each at most"
+        compared = _compositions(labelled[0]) | encoders
+        rows += [["", name, *_figures(encode, labelled, unseen)] for name, encode in compared.items()]
+    title = f"Which of {n_labels} labels a read has, for held-out reads, at most {_OF_A_LABEL} of each"
     header = ["", "", f"{_K}-NN", "k-means ARI", "HDBSCAN ARI", "clustered", "strands"]
     return Table(title, header, rows, ["", "", *(".3f" for _ in header[2:])], _NOTES)
 
 
-def places_found(asked: Regions, encoders: dict[str, Encode], options: GenomeOptions) -> Table:
-    """A table of whether a read finds another of its neighbourhood, as training has it, among those of all places.
+def places_found(regions: Regions, encoders: dict[str, Encode], options: GenomeOptions) -> Table:
+    """A table of retrieval: whether a read finds another from its neighbourhood, among reads of all positions.
 
     Args:
-        asked: the regions that reads are taken from.
-        encoders: for each one's name, a function of reads.
+        regions: the regions that reads are taken from.
+        encoders: for each encoder's name, a function of reads.
         options: the reads' length and errors, the window of a neighbourhood, and the seed.
     """
-    n = min(_MOST_READS // 4, len(asked) * 50)
+    n = min(_MOST_READS // 4, len(regions) * 50)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        row = torch.multinomial(asked.lengths().double(), n, replacement=True)
-        start, stop, sequence = asked.start[row], asked.stop[row], asked.sequence[row]
+        row = torch.multinomial(regions.lengths().double(), n, replacement=True)
+        start, stop, sequence = regions.start[row], regions.stop[row], regions.sequence[row]
         both = neighbours(start, stop, torch.rand(n, dtype=torch.float64), options.read_length, options.window)
         errors = {"error_rate": options.error_rate, "indels": options.indels}
-        queries, keys = (from_either_strand(sequenced(asked.bases, places, stop, **errors)) for places in both)
+        queries, keys = (from_either_strand(sequenced(regions.bases, places, stop, **errors)) for places in both)
     near = within(both[0].begin, both[1].begin, max(options.window, options.read_length // 2))
     encoders = {"canonical 4-mers": kmer_profile} | encoders
     models = {name: (encode(queries), encode(keys)) for name, encode in encoders.items()}
@@ -79,7 +80,7 @@ def places_found(asked: Regions, encoders: dict[str, Encode], options: GenomeOpt
 
 
 def _n50(regions: Regions, label: int) -> int:
-    """Half of a label's bases are in regions of this length at least: there are enough to take reads from."""
+    """The length such that half of a label's bases are in regions at least as long (N50)."""
     lengths = regions.lengths()[regions.label == label].sort(descending=True).values
     return int(lengths[(2 * lengths.cumsum(0) < lengths.sum()).sum()]) if len(lengths) else 0
 
@@ -120,7 +121,7 @@ def _compositions(known: UInt8[Tensor, "n length"]) -> dict[str, Encode]:
 
 
 def _standardised(known: UInt8[Tensor, "n length"]) -> Encode:
-    """Frequencies less their means among the known reads, divided by their deviations where they have any."""
+    """Frequencies standardised by the known reads' means and deviations; those without deviation only centred."""
     profile = kmer_profile(known)
     mean, deviation = profile.mean(dim=0), profile.std(dim=0, correction=0)
     deviation = deviation.where(deviation > 0, 1)
@@ -128,18 +129,18 @@ def _standardised(known: UInt8[Tensor, "n length"]) -> Encode:
 
 
 def _square_roots(reads: UInt8[Tensor, "n length"]) -> Float[Tensor, "n words"]:
-    # Their distance is Hellinger's: rare words count for more than in that of the frequencies.
+    # Their distance is Hellinger's, which gives rare words more weight than that of the frequencies.
     return kmer_profile(reads).sqrt()
 
 
 _NOTES = [
-    f"{_K}-NN: the share of the reads whose label is the one that the {_K} most similar reads of known label vote for, "
-    "the more similar the louder. In `evaluate` on the run's own data those are of the regions that were trained on.",
-    "ARI: agreement with the labels of groups formed without them, by k-means, which is told their number, and by "
-    "HDBSCAN, which is not. 1: the groups are the labels; 0: as by chance. What HDBSCAN leaves out stands alone; "
+    f"{_K}-NN: accuracy of a vote of the {_K} most similar reads of known label; a more similar read has a larger "
+    "weight. In `evaluate` on the run's own data these reads are from the regions of training.",
+    "ARI: agreement of groups with the labels, 1 if they are the same and 0 by chance. K-means is given the number of "
+    "groups, HDBSCAN is not. Reads that HDBSCAN leaves out count as groups of one; "
     "clustered: the share that it does not leave out.",
     "4-mers, standardised: each frequency less its mean among the reads of known label, divided by its deviation "
-    "there. Untrained: the network before training, whose batch norm has seen no reads and takes nothing away.",
-    "Strands: how far a read's embedding lies from that of its reverse complement, in units of the mean distance "
+    "there. Untrained: the network before training, with the initial statistics of batch norm.",
+    "Strands: the distance of a read's embedding from that of its reverse complement, in units of the mean distance "
     "between reads.",
 ]

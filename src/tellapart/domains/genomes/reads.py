@@ -1,4 +1,4 @@
-"""Reads in pairs, as training asks for them: taken from loci as the options say."""
+"""Pairs of reads for training, taken from loci by the options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Reads(NamedTuple):
-    """Reads, which sequence they are of, and where in all bases they begin."""
+    """Reads, with their sequences and their starts in all bases."""
 
     bases: UInt8[Tensor, "n length"]
     sequence: Int[Tensor, " n"]
@@ -26,7 +26,7 @@ class Reads(NamedTuple):
 
 
 def read_twice(loci: Loci, options: GenomeOptions) -> Reads:
-    """Two reads of each locus, on its device: of all a first one, then of all a second."""
+    """Two reads of each locus, on its device: first the first reads of all loci, then the second."""
     places = neighbours(loci.start, loci.stop, loci.shares(), options.read_length, options.window)
     if options.counterpart == "strand":
         places = places[0], places[0]

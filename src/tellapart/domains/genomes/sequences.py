@@ -1,4 +1,4 @@
-"""DNA to train on: all records of a source in one row of bytes, a base each, and what they are labelled."""
+"""DNA to train on: all records of a source, concatenated as one byte per base, with their labels."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _REGIONS, _LARGEST = 20, 100_000
 
 @dataclass(frozen=True, eq=False)
 class Regions:
-    """Stretches of DNA, one row each: where it begins and ends in `bases`, and which sequence it is of.
+    """Regions of DNA, one row each: start and stop in `bases`, the sequence, and the label.
 
-    Places in `bases` are counted from 0 over all sequences, one after the other.
+    Positions in `bases` are counted from 0 over all sequences, which are concatenated.
     """
 
     bases: UInt8[Tensor, " total"]
@@ -33,24 +33,24 @@ class Regions:
     sequence: Int[Tensor, " n"]
     label: Int[Tensor, " n"]
     names: list[str]
-    """What each sequence is called."""
+    """The name of each sequence."""
     classes: list[str]
-    """What each label is called."""
+    """The name of each label."""
 
     def __len__(self) -> int:
         return len(self.start)
 
     def lengths(self) -> Int[Tensor, " n"]:
-        """The number of bases of each."""
+        """The number of bases of each region."""
         return self.stop - self.start
 
     def rows(self, index: Tensor) -> Regions:
-        """Those at these rows, or where a mask says so."""
+        """The regions at these rows, or those of a mask."""
         columns = self.start[index], self.stop[index], self.sequence[index], self.label[index]
         return Regions(self.bases, *columns, self.names, self.classes)
 
     def fingerprint(self) -> str:
-        """A hash of all that is in here, to tell whether data changed between two commands."""
+        """A hash of all content, to detect that data changed between two commands."""
         digest = hashlib.sha256(self.bases.numpy().tobytes())
         for column in (self.start, self.stop, self.sequence, self.label):
             digest.update(column.numpy().tobytes())
@@ -59,13 +59,13 @@ class Regions:
 
 
 def load_sequences(source: str) -> Regions:
-    """All records of a FASTA or FASTQ file, or of a folder of them: genomes, contigs or reads; each a region.
+    """All records of a FASTA or FASTQ file, or of a folder of them: genomes, contigs or reads; each is a region.
 
-    Labels, of which evaluation alone makes use: the subfolder that a file is in, or the file's own name; all records
-    of a single file have the same.
+    A record's label is the subfolder that its file is in, or the file's name. Only evaluation uses labels. All
+    records of a single file have the same label.
 
     Raises:
-        InputError: something missing or broken; it names the file and the record.
+        InputError: something is missing or broken; the message names the file and the record.
     """
     files, folder = find_files(source), Path(source)
     classes = sorted({_class(file, folder) for file in files})
@@ -83,14 +83,14 @@ def load_sequences(source: str) -> Regions:
 
 
 def split_regions(sequences: Regions, held_out: float, seed: int, least: int) -> tuple[Regions, Regions]:
-    """Regions to train on, and regions that training never sees, of every label.
+    """Regions for training and regions held out, for every label.
 
-    Sequences are cut into equal parts of a twentieth of all that has their label, at most of some 100 000 bases and at
-    least of `least`; shorter ones, such as reads, stay whole. Of each label parts are drawn until the share `held_out`
-    of its bases is reached. What has a single part is trained on.
+    Sequences are cut into equal parts of a twentieth of their label's bases, at most about 100 000 and at least
+    `least`. Shorter sequences, such as reads, stay whole. For each label, parts are drawn until the share `held_out`
+    of its bases is reached. A label with a single part is not held out.
 
     Raises:
-        InputError: nothing would be held out, or nothing left to train on.
+        InputError: too little data to hold a part out.
     """
     cut = _cut(sequences, least)
     out = torch.zeros(len(cut), dtype=torch.bool)
@@ -114,7 +114,7 @@ def _class(file: Path, folder: Path) -> str:
 
 
 def _cut(sequences: Regions, least: int) -> Regions:
-    """Every sequence in as many equal parts as there are regions in it."""
+    """Every sequence cut into equal parts."""
     lengths = sequences.lengths()
     of_label = torch.zeros(len(sequences.classes), dtype=torch.int64).index_add(0, sequences.label, lengths)
     size = (of_label // _REGIONS).clamp(max=_LARGEST).clamp(min=least)[sequences.label]
@@ -122,6 +122,6 @@ def _cut(sequences: Regions, least: int) -> Regions:
     whole = torch.arange(len(sequences)).repeat_interleave(n_parts)
     part = torch.arange(len(whole)) - (n_parts.cumsum(0) - n_parts)[whole]
     cut = sequences.rows(whole)
-    # Rounded down in integers, so that each part begins where the one before it ends.
+    # Integer division, so that each part begins where the one before it ends.
     begin, end = (cut.start + cut.lengths() * at // n_parts[whole] for at in (part, part + 1))
     return Regions(cut.bases, begin, end, cut.sequence, cut.label, cut.names, cut.classes)

@@ -1,6 +1,6 @@
-"""Reads as a sequencer makes them of DNA: where counterparts come from.
+"""Simulated reads of a sequencer, and pairs of nearby reads as positives.
 
-All randomness comes from torch's default generator, and all places are counted in one row of bases.
+All randomness comes from torch's default generator. Positions are counted in the concatenated bases.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Strand = Literal["either", "forward", "reverse"]
 
 
 class Places(NamedTuple):
-    """Where reads begin, and how many bases they are to have."""
+    """Where reads begin, and how many bases they have."""
 
     begin: Int[Tensor, " n"]
     length: Int[Tensor, " n"]
 
 
 class Simulated(NamedTuple):
-    """Reads, which stretch of DNA each was taken from and where it begins, and whether from the other strand."""
+    """Reads, with the row of the region each is from, where it begins, and whether it is of the reverse strand."""
 
     reads: UInt8[Tensor, "n length"]
     row: Int[Tensor, " n"]
@@ -36,28 +36,28 @@ class Simulated(NamedTuple):
 
 
 def piece_length(bases: Int[Tensor, " n"], length: int) -> Int[Tensor, " n"]:
-    """The length of reads that are taken from stretches of so many bases: `length`, or three fifths if that is less.
+    """The length of reads from regions of so many bases: `length`, or three fifths of the region if that is less.
 
     >>> piece_length(torch.tensor([10**6, 250, 100, 1]), 150).tolist()
     [150, 150, 60, 1]
     """
-    # Two pieces of three fifths are not the same, and have a third of their bases in common at the least.
+    # Two pieces of three fifths can differ, and share at least a third of their bases.
     return ((3 * bases + 4) // 5).clamp(max=length)
 
 
 def neighbours(
     start: Int[Tensor, " n"], stop: Int[Tensor, " n"], share: Float[Tensor, " n"], length: int, window: int
 ) -> tuple[Places, Places]:
-    """Two reads of each stretch of DNA: one at a given place in it, and one that begins nearby.
+    """Two reads of each region: one at a given position in it, and one that begins nearby.
 
-    What is hardly longer than a read, perhaps because it is one, is read in pieces of three fifths, which overlap.
+    A region hardly longer than a read, perhaps a read itself, gives pieces of three fifths, which overlap.
 
     Args:
-        start: where each stretch begins.
-        stop: where it ends: the place behind its last base.
-        share: where in it the first read is, from 0 for the first place that it can have to 1 for the last.
+        start: where each region begins.
+        stop: where it ends: the position after its last base.
+        share: the position of the first read, from 0 for the first possible one to 1 for the last.
         length: bases of a read.
-        window: how many bases apart the two may begin; never fewer than half a read, so that with 0 they overlap.
+        window: how many bases apart the two may begin, at least half a read, so that with 0 they overlap.
 
     >>> first, second = neighbours(torch.tensor([100]), torch.tensor([900]), torch.tensor([0.5]), length=50, window=0)
     >>> first.begin.tolist(), bool((first.begin - second.begin).abs() <= 25)
@@ -80,16 +80,16 @@ def sequenced(
     error_rate: float = 0.0,
     indels: float = 0.0,
 ) -> UInt8[Tensor, "n longest"]:
-    """The bases at these places, with errors, as `tellapart.domains.genomes.bases` has them; shorter reads are padded.
+    """The bases at these places, with errors, in the code of `tellapart.domains.genomes.bases`; short reads are padded.
 
     Args:
-        bases: all of them.
+        bases: all bases.
         places: where the reads begin and how long they are.
-        stop: where what is read ends: a read with deletions that comes so far has fewer bases.
+        stop: where each region ends: a read whose deletions take it beyond has fewer bases.
         error_rate: the probability that a base is wrong.
-        indels: the share of errors that are insertions of any base, or deletions, as many of either; the others are
-            substitutions by one of the other three. An ambiguous base becomes another as ambiguous. An insertion at a
-            read's very beginning takes the place of its first base, as a substitution would.
+        indels: the share of errors that are insertions of any base or deletions, equally often. The other errors
+            substitute one of the other three bases. An ambiguous base becomes another of equal ambiguity. An insertion
+            at the beginning of a read replaces its first base, like a substitution.
 
     >>> genome = torch.tensor([1, 2, 4, 8, 8], dtype=torch.uint8)
     >>> sequenced(genome, Places(torch.tensor([0, 3]), torch.tensor([3, 2])), torch.tensor([5, 5])).tolist()
@@ -105,13 +105,13 @@ def sequenced(
     step = 1 - inserted.long() + deleted.long()
     place = (places.begin - step[:, 0])[:, None] + step.cumsum(1)
     reads = bases[place.minimum(stop[:, None] - 1)]
-    reads = torch.where(substituted, _turned(reads, torch.randint(1, 4, shape)), reads)
-    reads = torch.where(inserted, _turned(torch.ones_like(reads), torch.randint(0, 4, shape)), reads)
+    reads = torch.where(substituted, _shifted(reads, torch.randint(1, 4, shape)), reads)
+    reads = torch.where(inserted, _shifted(torch.ones_like(reads), torch.randint(0, 4, shape)), reads)
     return reads.where((torch.arange(shape[1]) < places.length[:, None]) & (place < stop[:, None]), 0)
 
 
 def from_either_strand(reads: UInt8[Tensor, "n length"]) -> UInt8[Tensor, "n length"]:
-    """Each read or, as often, its reverse complement."""
+    """Each read or, with probability ½, its reverse complement."""
     return torch.where(torch.rand(len(reads), 1) < 0.5, reverse_complement(reads), reads)
 
 
@@ -127,21 +127,21 @@ def simulate(
     strand: Strand = "either",
     seed: int = 0,
 ) -> Simulated:
-    """Reads from random places of a genome: all places where one fits are equally likely.
+    """Reads from random positions of a genome: all positions where a read fits are equally likely.
 
     Args:
-        bases: the genome's, or those of several.
-        start: where each stretch that can be read begins.
+        bases: the bases of one genome or several.
+        start: where each region begins.
         stop: where it ends.
-        n: how many reads.
-        length: bases of each.
+        n: the number of reads.
+        length: bases of each read.
         error_rate: as for `sequenced`.
         indels: as for `sequenced`.
-        strand: from which strand.
-        seed: the same seed makes the same reads.
+        strand: the strand that reads are from.
+        seed: the same seed gives the same reads.
 
     Raises:
-        ValueError: no stretch is long enough, or an argument out of range.
+        ValueError: no region is long enough, or an argument out of range.
 
     >>> genome = torch.tensor([1, 2, 4, 8] * 5, dtype=torch.uint8)
     >>> made = simulate(genome, torch.tensor([0]), torch.tensor([20]), n=3, length=6, seed=1)
@@ -163,7 +163,7 @@ def simulate(
     return Simulated(torch.where(reverse[:, None], reverse_complement(reads), reads), row, begin, reverse)
 
 
-def _turned(bases: UInt8[Tensor, "*shape"], by: Int[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
-    """Sets of bases moved on in the order A, C, G, T, A: any other base for 1, 2 and 3."""
+def _shifted(bases: UInt8[Tensor, "*shape"], by: Int[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
+    """Sets of bases shifted in the cyclic order A, C, G, T: 1, 2 and 3 give the other three bases."""
     bits = bases.long()
     return ((bits << by | bits >> (4 - by)) & 15).to(torch.uint8)

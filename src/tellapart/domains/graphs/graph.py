@@ -1,4 +1,4 @@
-"""A graph in memory: the one form that every file of a graph is brought to."""
+"""A graph in memory: the common form of all files of graphs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes with features, and the edges between them, which have no direction.
+    """Nodes with features, and undirected edges between them.
 
-    No node has an edge to itself, and no edge stands there twice.
+    No node has an edge to itself, and no edge is repeated.
     """
 
     names: list[str]
@@ -35,31 +35,31 @@ class Graph:
     edge_index: Int[Tensor, "2 e"]
     """Every edge in both directions, ordered by its first node and then its second."""
     labels: Int[Tensor, " n"] | None
-    """A number for each node's label, `UNKNOWN` for a node without."""
+    """The number of each node's label, `UNKNOWN` for a node without one."""
     classes: list[str]
-    """What the labels are called."""
+    """The names of the labels."""
     notes: list[str]
-    """What a person should know of it: what was left out, and who is alone."""
+    """Notes for the user: what was left out, and how many nodes have no edge."""
 
     def __len__(self) -> int:
         return len(self.names)
 
     @property
     def n_features(self) -> int:
-        """How many features each node has."""
+        """The number of features of each node."""
         return self.features.shape[1]
 
     def n_edges(self) -> int:
-        """How many edges there are, each counted once."""
+        """The number of edges, each counted once."""
         return self.edge_index.shape[1] // 2
 
     def label_names(self) -> list[str]:
-        """What each node's label is called; empty for a node without."""
+        """The name of each node's label; empty for a node without one."""
         assert self.labels is not None
         return ["" if label == UNKNOWN else self.classes[label] for label in self.labels.tolist()]
 
     def fingerprint(self) -> str:
-        """A hash of all that is in here, to tell whether data changed between two commands."""
+        """A hash of all content, to detect that data changed between two commands."""
         parts = [self.features.indices(), self.features.values()] if self.features.is_sparse else [self.features]
         parts += [self.edge_index] if self.labels is None else [self.edge_index, self.labels]
         digest = hashlib.sha256(b"".join(part.contiguous().numpy().tobytes() for part in parts))
@@ -67,7 +67,7 @@ class Graph:
         return digest.hexdigest()
 
     def hold_out(self, share: float, seed: int) -> tuple[Graph, Int[Tensor, "2 h"]]:
-        """The graph without a share of its edges, drawn at random, and these edges, each in one direction.
+        """The graph without a random share of its edges, and these edges, each in one direction.
 
         Raises:
             InputError: fewer than 4 edges: 2 to train on and 2 to hold out.
@@ -84,9 +84,9 @@ class Graph:
 def make_graph(
     source: str, names: list[str], features: Tensor, pairs: Int[Tensor, "2 p"], labels: Sequence[str] | None
 ) -> Graph:
-    """A graph of nodes and of pairs of them, each in any direction; an empty label is none.
+    """A graph of nodes and pairs of nodes, in any direction; an empty label means none.
 
-    Self-loops are left out, and edges that stand there twice count once.
+    Self-loops are left out, and repeated edges count once.
 
     Raises:
         InputError: no edge between two different nodes.
@@ -99,13 +99,13 @@ def make_graph(
     edges = pairs[:, pairs[0] != pairs[1]]
     if not edges.shape[1]:
         what = "only edges of nodes with themselves" if pairs.shape[1] else "no edges"
-        raise InputError(f"{source}: {what}. Neighbours are what is learned from: give edges between different nodes.")
+        raise InputError(f"{source}: {what}. Learning needs neighbours: give edges between different nodes.")
     repeated = edges.shape[1] - len((edges[0] * n + edges[1]).unique())
     edge_index = both_directions(edges, n)
     alone = n - len(edge_index[0].unique())
     notes = [
         *_counted(pairs.shape[1] - edges.shape[1], "self-loop was", "self-loops were", "left out"),
-        *_counted(repeated, "edge stands there again and was", "edges stand there again and were", "left out"),
+        *_counted(repeated, "repeated edge was", "repeated edges were", "left out"),
         *_counted(alone, "node has no edge: its", "nodes have no edge: their", "features are all that is known of it"),
     ]
     numbers, classes = _numbered(labels)

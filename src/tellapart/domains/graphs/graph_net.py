@@ -1,4 +1,4 @@
-"""Nodes of a graph to embeddings: what is said of them and of those around them."""
+"""Graph convolutions: nodes to embeddings, by their features and those of their neighbours."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class GraphNet(nn.Module):
 
     Args:
         kind: "gcn" or "gat".
-        n_features: of each node.
-        width: of the layers but the last.
-        dim: of the embeddings; with "gat" a multiple of 4, and so is `width`.
-        layers: how many edges away a node sees.
+        n_features: features of each node.
+        width: the width of all layers but the last.
+        dim: length of the embeddings; with "gat" a multiple of 4, like `width`.
+        layers: the number of layers, and so how many edges away features count.
 
     Raises:
         InputError: torch_geometric is missing.
@@ -42,7 +42,7 @@ class GraphNet(nn.Module):
         self.activations = nn.ModuleList(nn.PReLU() for _ in self.layers)
 
     def forward(self, features: Float[Tensor, "n d"], edge_index: Int[Tensor, "2 e"]) -> Float[Tensor, "n dim"]:
-        """Embed all nodes; every edge stands in `edge_index` in both directions."""
+        """Embed all nodes; `edge_index` holds every edge in both directions."""
         h = features.to(next(self.parameters()).dtype)
         for layer, activation in zip(self.layers, self.activations, strict=True):
             h = activation(layer(h, edge_index))

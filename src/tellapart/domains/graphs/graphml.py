@@ -1,4 +1,4 @@
-"""GraphML files as graphs: read line by line, so that every mistake has its line."""
+"""Read GraphML files as a stream; errors name the line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CHUNK = 2**20
 
 @dataclass
 class _Key:
-    """What a file declares of an attribute of nodes."""
+    """A file's declaration of an attribute of nodes."""
 
     name: str
     kind: str
@@ -42,18 +42,18 @@ class _Node:
 
 
 def read_graphml(path: Path, words: int) -> Graph:
-    """The graph of a GraphML file; whether its edges have a direction does not matter.
+    """The graph of a GraphML file; directions of edges are ignored.
 
-    Nodes are called by their `id`. Their attributes named `label` and `text` are these; all of numbers or booleans
-    are features, in the order in which they are declared; other attributes, and those of edges, are not read.
+    Nodes are named by their `id`. Their attributes `label` and `text` are label and text. All numeric and boolean
+    attributes are features, in the order of their declaration. Other attributes, and those of edges, are not read.
 
     Args:
         path: the file.
-        words: the buckets into which the words of `text` are hashed: so many further features.
+        words: the number of buckets for the hashed words of `text`, each a further feature.
 
     Raises:
-        InputError: no GraphML, several graphs or hyperedges; a node that stands there twice or lacks a number; an edge
-            that names a node that is not there; no edge between two different nodes. It names the line.
+        InputError: not GraphML, several graphs or hyperedges; a node that is listed twice or lacks a number; an edge
+            that names an unknown node; no edge between two different nodes. The message names the line.
     """
     reader = _Reader(path)
     reader.read()
@@ -62,17 +62,17 @@ def read_graphml(path: Path, words: int) -> Graph:
     for line, *ends in reader.edges:
         for name in ends:
             if name not in number:
-                raise reader.mistake(line, f"the edge names {name!r}, which is no node. Add it or remove the edge")
+                raise reader.mistake(line, f"the edge names {name!r}, which is not a node. Add it or remove the edge")
     pairs = torch.tensor([[number[name] for name in ends] for _, *ends in reader.edges], dtype=torch.long)
-    said = {name: _texts(nodes, keys, name) for name in ("label", "text")}
-    numbers = [key for key in keys if key.kind in _NUMBERS and key.name not in said]
-    parts = [] if said["text"] is None else [hashed_words(said["text"], words)]
+    texts = {name: _texts(nodes, keys, name) for name in ("label", "text")}
+    numbers = [key for key in keys if key.kind in _NUMBERS and key.name not in texts]
+    parts = [] if texts["text"] is None else [hashed_words(texts["text"], words)]
     if numbers:
         parts.append(torch.tensor([[reader.number(node, key) for key in numbers] for node in nodes]))
     if not parts:
         raise InputError(f"{path}: nodes have neither a text nor numbers. They need features: add some.")
     names = [node.name for node in nodes]
-    return make_graph(str(path), names, _side_by_side(parts), pairs.reshape(-1, 2).T, said["label"])
+    return make_graph(str(path), names, _side_by_side(parts), pairs.reshape(-1, 2).T, texts["label"])
 
 
 def _texts(nodes: list[_Node], keys: list[_Key], name: str) -> list[str] | None:
@@ -87,7 +87,7 @@ def _side_by_side(parts: list[Tensor]) -> Float[Tensor, "n d"]:
 
 
 class _Reader:
-    """What stands in a file, as expat comes upon it."""
+    """The handlers of the parser, and the nodes and edges that they have read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -114,7 +114,7 @@ class _Reader:
             raise self.mistake(error.lineno, f"no XML that can be read, {what}. Write it anew") from error
         except InputError:
             raise
-        except (LookupError, ValueError) as error:  # how expat says that it does not know the encoding
+        except (LookupError, ValueError) as error:  # expat raises these for an unknown encoding
             raise self._here(f"no encoding that can be read, {error}. Save it as UTF-8") from error
         if not self.nodes:
             raise InputError(f"{self.path}: holds no nodes. Is it a GraphML file?")
@@ -123,16 +123,16 @@ class _Reader:
         return InputError(f"{self.path} line {line}: {what}.")
 
     def number(self, node: _Node, key: _Key) -> float:
-        """A node's number of that name."""
-        said = node.values.get(key.name, key.default)
-        if said is None:
+        """A node's numeric attribute."""
+        text = node.values.get(key.name, key.default)
+        if text is None:
             raise self.mistake(node.line, f"the node {node.name!r} has no {key.name}. Add it, or give it a default")
         try:
-            value = float(_TRUTH.get(said.strip().lower(), said))
+            value = float(_TRUTH.get(text.strip().lower(), text))
         except ValueError:
             value = math.nan
         if not abs(value) < LARGEST:
-            raise self.mistake(node.line, f"the {key.name} of the node {node.name!r} is {said!r}, no finite number")
+            raise self.mistake(node.line, f"the {key.name} of the node {node.name!r} is {text!r}, not a finite number")
         return value
 
     def _here(self, what: str) -> InputError:
@@ -162,14 +162,14 @@ class _Reader:
         if name is None:
             raise self._here("a node without an id. Add it")
         if name in self.nodes:
-            raise self._here(f"the node {name!r} stands there twice. Remove one of the two")
+            raise self._here(f"the node {name!r} is listed twice. Remove one of the two")
         self.nodes[name] = _Node(name, line)
 
     def _end(self, _: str) -> None:
-        tag, around = self.inside.pop(), self.inside[-1:]
-        if tag == "default" and around == ["key"] and self.key is not None:
+        tag, parent = self.inside.pop(), self.inside[-1:]
+        if tag == "default" and parent == ["key"] and self.key is not None:
             self.key.default = "".join(self.text)
-        elif tag == "data" and around == ["node"] and self.key is not None:
+        elif tag == "data" and parent == ["node"] and self.key is not None:
             self.nodes[next(reversed(self.nodes))].values[self.key.name] = "".join(self.text)
         elif tag == "key":
             self.key = None

@@ -1,4 +1,4 @@
-"""Links: do embeddings tell the pairs that an edge joins from those that none does?"""
+"""Link prediction: whether linked nodes have more similar embeddings than unlinked ones."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ _DECIMALS = 9
 
 
 def link_auc(embeddings: Float[Tensor, "n d"], linked: Int[Tensor, "2 p"], unlinked: Int[Tensor, "2 q"]) -> float:
-    """The area under the ROC curve of the cosine: how often a linked pair is more alike than an unlinked one.
+    """The area under the ROC curve of the cosine: how often a linked pair scores above an unlinked one.
 
-    `AUC = P(s⁺ > s⁻) + ½ P(s⁺ = s⁻)` over all pairs of a linked and an unlinked pair: 1 is perfect, ½ is guessing.
+    `AUC = P(s⁺ > s⁻) + ½ P(s⁺ = s⁻)` over all combinations of a linked and an unlinked pair: 1 is perfect, ½ is
+    guessing.
 
     Args:
-        embeddings: `(n, d)`, dense or sparse with coordinates (COO); a zero vector has cosine 0 with everything.
-        linked: pairs that an edge joins, preferably not one that the embeddings know of.
-        unlinked: pairs that none does.
+        embeddings: `(n, d)`, dense or sparse with coordinates (COO); a zero vector has cosine 0 with all.
+        linked: pairs joined by an edge, which should not have been used for the embeddings.
+        unlinked: pairs without an edge.
 
     Raises:
         TypeError: embeddings that are not floating-point.
@@ -50,13 +51,13 @@ def link_auc(embeddings: Float[Tensor, "n d"], linked: Int[Tensor, "2 p"], unlin
 
 
 def unlinked_pairs(edge_index: Int[Tensor, "2 e"], n: int, count: int, seed: int) -> Int[Tensor, "2 q"]:
-    """Pairs of different nodes, drawn at random, that no edge joins; fewer than `count` if there are hardly any.
+    """Random pairs of different nodes without an edge; fewer than `count` if almost all pairs have one.
 
     Args:
         edge_index: all edges, in any direction.
-        n: how many nodes there are.
-        count: how many pairs to draw.
-        seed: which.
+        n: the number of nodes.
+        count: the number of pairs to draw.
+        seed: of the random numbers.
 
     Raises:
         ValueError: fewer than 2 nodes.
@@ -67,16 +68,16 @@ def unlinked_pairs(edge_index: Int[Tensor, "2 e"], n: int, count: int, seed: int
     if n < 2:
         raise ValueError(requirement("n", "be at least 2", n))
     joined = np.unique(np.sort(edge_index.numpy(), axis=0).T @ [n, 1])
-    # Twice as many as are wanted, since some are loops or edges.
+    # Twice the wanted number, since some are loops or edges.
     drawn = np.sort(np.random.default_rng(seed).integers(0, n, (2, 2 * count + 100)), axis=0)
     wanted = (drawn[0] != drawn[1]) & ~np.isin(drawn.T @ [n, 1], joined)
     return torch.from_numpy(drawn[:, wanted][:, :count])
 
 
 def _cosines(embeddings: Float[Tensor, "n d"], pairs: Int[Tensor, "2 p"]) -> Float[Tensor, " p"]:
-    # Products of equal vectors may differ in their last bits. They shall tie all the same.
+    # Products of equal vectors may differ in their last bits. Rounding makes them tie.
     chunks = []
     for chunk in pairs.split(_CHUNK, dim=1):
-        one, other = (unit(embeddings.index_select(0, side).to_dense().double()) for side in chunk)
-        chunks.append((one * other).sum(dim=1))
+        first, second = (unit(embeddings.index_select(0, ends).to_dense().double()) for ends in chunk)
+        chunks.append((first * second).sum(dim=1))
     return torch.cat(chunks).round_(decimals=_DECIMALS)

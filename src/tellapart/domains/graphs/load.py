@@ -1,4 +1,4 @@
-"""From what a person names on the command line to a graph."""
+"""Load a graph from a source named on the command line."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def load_graph(source: str, words: int) -> Graph:
 
     Args:
         source: a folder with the tables `nodes` and `edges`, a GraphML file, or a saved `Data` of torch_geometric.
-        words: the features that the words of nodes' texts become.
+        words: the number of features for the hashed words of nodes' texts.
 
     Raises:
-        InputError: the source is missing or broken; it names the place.
+        InputError: the source is missing or broken; the message names the place.
     """
     path = existing(source)
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""Parts of a graph: nodes, as many of their neighbours as are asked for, and the edges between all of them."""
+"""Subgraphs for a batch: its nodes, a sample of their neighbours, and all edges between them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Part:
     """Some nodes of a graph, and all edges between them.
 
-    The first `n_asked` are what it was drawn for. The others are there because those see them.
+    The first `n_asked` nodes are to be embedded. The others are within reach of their convolutions.
     """
 
     features: Float[Tensor, "n d"]
@@ -29,19 +29,20 @@ class Part:
     n_asked: int
 
     def to(self, device: torch.device) -> Part:
-        """The same on `device`."""
+        """The same part on `device`."""
         return Part(self.features.to(device), self.edge_index.to(device), self.n_asked)
 
     def edges_among_asked(self) -> Int[Tensor, "2 e"]:
-        """The edges between nodes that it was drawn for."""
+        """The edges between the first `n_asked` nodes."""
         return self.edge_index[:, (self.edge_index < self.n_asked).all(dim=0)]
 
 
 class Sampler:
-    """Draws parts of a graph: of `company` neighbours each to ask with, and of `fan_out` each at every further step.
+    """Draws parts of a graph for a batch of nodes.
 
-    What is asked for are nodes, and up to `company` neighbours of each; the part reaches `steps` edges further, by up
-    to `fan_out` neighbours of every node, drawn without replacement. Of all nodes, it is the whole graph.
+    The nodes to be embedded are those of the batch, and up to `company` neighbours of each. The part reaches `steps`
+    edges further, by up to `fan_out` neighbours of every node. Neighbours are drawn without replacement. A batch of
+    all nodes gives the whole graph.
 
     Source: Hamilton et al. 2017 (GraphSAGE), algorithm 2, but with all edges between the nodes drawn.
 
@@ -58,22 +59,22 @@ class Sampler:
         self.start = self.degree.cumsum(0) - self.degree
 
     def part(self, rows: Int[Tensor, " b"]) -> Part:
-        """The part for some nodes, drawn with torch's random numbers."""
+        """The part for a batch of nodes, drawn with torch's random numbers."""
         if len(rows) == len(self.graph):
             return Part(self.graph.features, self.graph.edge_index, len(rows))
         place = torch.full((len(self.graph),), -1)
-        asked = _numbered(place, rows, self._neighbours(rows, self.company))
-        nodes = outermost = asked
+        embedded = _numbered(place, rows, self._neighbours(rows, self.company))
+        nodes = outermost = embedded
         for _ in range(self.steps):
             known = len(nodes)
             nodes = _numbered(place, nodes, self._neighbours(outermost, self.fan_out))
             outermost = nodes[known:]
-        return Part(self.graph.features.index_select(0, nodes), self._edges_between(nodes, place), len(asked))
+        return Part(self.graph.features.index_select(0, nodes), self._edges_between(nodes, place), len(embedded))
 
     def _neighbours(self, rows: Int[Tensor, " b"], most: int) -> Int[Tensor, " k"]:
-        """Up to so many neighbours of each, drawn without replacement."""
+        """Up to `most` neighbours of each node, drawn without replacement."""
         owner, within = stretches(self.degree[rows])
-        # Each stretch in an order of its own: by whose it is, and by chance.
+        # Sorted by node, and at random among the neighbours of a node.
         order = (owner + torch.rand(len(owner), dtype=torch.float64)).argsort()
         chosen = order[within < most]
         return self.graph.edge_index[1, (self.start[rows][owner] + within)[chosen]]
@@ -85,7 +86,7 @@ class Sampler:
 
 
 def _numbered(place: Int[Tensor, " n"], nodes: Int[Tensor, " k"], more: Int[Tensor, " m"]) -> Int[Tensor, " k_and_new"]:
-    """Nodes with those behind them that are new; where each stands is noted in `place`."""
+    """Append the new ones of `more` to `nodes`; `place` receives the place of each."""
     place[nodes] = torch.arange(len(nodes))
     new = more.unique()
     new = new[place[new] < 0]

@@ -1,4 +1,4 @@
-"""Graphs that torch_geometric's users saved with `torch.save`: read without running anything in them."""
+"""Read graphs that torch_geometric's users saved by `torch.save`, without running any code in them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
     from torch import Tensor
 
-# What a saved `Data` is made of. None of it is imported: each is read as a `_Shell`.
+# The classes in a saved `Data`. None is imported: objects of each are read as a `_Shell`.
 _CLASSES = (
     "torch_geometric.data.data.Data",
     "torch_geometric.data.data.DataEdgeAttr",
@@ -30,7 +30,7 @@ _REMEDY = "Save a torch_geometric Data, or a dict, with x, edge_index and y"
 
 
 class _Shell:
-    """Stands for an object of a saved file: keeps its state, and does nothing."""
+    """Replaces an object of a saved file: keeps its state, and does nothing."""
 
     def __init__(self, *_: object) -> None:
         self.state: Any = {}
@@ -40,13 +40,13 @@ class _Shell:
 
 
 def read_saved(path: Path) -> Graph:
-    """The graph of a saved `Data`, or of a dict, of the tensors `x`, `edge_index` and perhaps `y`.
+    """The graph of a saved `Data`, or of a dict, with the tensors `x`, `edge_index` and perhaps `y`.
 
-    A list `names` of texts, if there is one, says what the nodes are called; otherwise they are by their number.
+    An optional list `names` of texts names the nodes; without it, names are the nodes' numbers.
 
     Raises:
-        InputError: damaged, or something else in it; tensors or names that do not fit, a name of two nodes, an edge
-            that names a node that is not there, no edge between two different nodes.
+        InputError: a damaged file or another content; tensors or names that do not fit, a name of two nodes, an edge
+            with an unknown node, no edge between two different nodes.
     """
     parts = _parts(path)
     features, edges, labels = (parts.get(name) for name in ("x", "edge_index", "y"))
@@ -63,9 +63,9 @@ def _parts(path: Path) -> dict[str, Any]:
     try:
         with _shells_only():
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+    except Exception as error:  # a damaged file can fail in any way
         raise InputError(f"{path}: damaged, or holds more than tensors and plain data. {_REMEDY}.") from error
-    if isinstance(content, tuple) and content:  # what an InMemoryDataset saves: its content and where graphs begin
+    if isinstance(content, tuple) and content:  # an InMemoryDataset saves its content and the starts of its graphs
         content = content[0]
     if isinstance(content, _Shell):
         store = content.state.get("_store") if isinstance(content.state, dict) else None
@@ -77,7 +77,7 @@ def _parts(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _shells_only() -> Iterator[None]:
-    """Let a saved file name these classes and no others; importing torch_geometric allows its own, which would run."""
+    """Allow only these classes in a saved file; importing torch_geometric allows its own, which would run code."""
     allowed = serialization.get_safe_globals()
     serialization.clear_safe_globals()
     shells: list[Any] = [(type(name.rsplit(".")[-1], (_Shell,), {}), name) for name in _CLASSES]
@@ -93,9 +93,9 @@ def _names(names: Any, n: int, path: Path) -> list[str]:
         return [str(row) for row in range(n)]
     if not isinstance(names, list) or len(names) != n or not all(isinstance(name, str) for name in names):
         raise InputError(f"{path}: names must be a list of {n} texts, one for each node. Correct or remove it.")
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise InputError(f"{path}: the node {twice[0]!r} stands there twice. Rename one of the two.")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise InputError(f"{path}: the node {repeated[0]!r} is listed twice. Rename one of the two.")
     return names
 
 

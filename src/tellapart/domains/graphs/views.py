@@ -1,4 +1,4 @@
-"""Views of a graph: some of its edges and some of its features are not there."""
+"""Random views of a graph, without some of its edges and features."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def drop_from_graph(
         features: one row per node, dense or sparse.
         edge_index: every edge in both directions.
         edge_rate: the probability that an edge is left out, in [0, 1).
-        feature_rate: the probability that a column is set to 0, the same one for all nodes, in [0, 1].
+        feature_rate: the probability that a column is set to 0, for all nodes together, in [0, 1].
 
     Raises:
         InputError: torch_geometric is missing.
@@ -45,12 +45,12 @@ def drop_from_graph(
 def drop_features(
     features: Float[Tensor, "n d"], rate: float, generator: torch.Generator | None = None
 ) -> Float[Tensor, "n d"]:
-    """Set whole columns to 0, each with probability `rate`, the same for all rows; the others stay as they are.
+    """Set whole columns to 0, each with probability `rate`; the other columns are unchanged.
 
     Args:
         features: `(n, d)`, one row per node; dense, or sparse with coordinates (COO).
         rate: the probability that a column is dropped, in [0, 1].
-        generator: where the randomness comes from.
+        generator: of the random numbers.
 
     Raises:
         ValueError: a rate outside [0, 1].

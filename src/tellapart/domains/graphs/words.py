@@ -1,4 +1,4 @@
-"""What is said of a node as its features: which words, hashed."""
+"""Features of nodes from their texts: hashed words."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _WORD = re.compile(r"\w+")
 
 
 def hashed_words(texts: Sequence[str], n_buckets: int) -> Float[Tensor, "n buckets"]:
-    """A sparse row of length 1 for each text: the buckets that its words fall into; of a text without words, zeros.
+    """A sparse row of norm 1 for each text, over the buckets of its words; zeros for a text without words.
 
-    Words are compared without case. Two share a bucket if their hashes (CRC-32 modulo `n_buckets`) agree, so that
-    no vocabulary has to be kept.
+    Words are compared without case. Two words share a bucket if their hashes (CRC-32 modulo `n_buckets`) agree, so
+    no vocabulary is needed.
 
     >>> hashed_words(["Red", "a, red  RED", ""], 50).to_dense().sum(dim=1)
     tensor([1.0000, 1.4142, 0.0000])

@@ -1,4 +1,4 @@
-"""NumPy files as pictures: shapes, types and ranges checked, nothing in them run."""
+"""Pictures from NumPy files; shapes, types and ranges are checked, and no code in a file is run."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".npy", ".npz")
 _NPY, _ZIP = b"\x93NUM", (b"PK\x03\x04", b"PK\x05\x06")
-_CHUNK = 4096  # pictures converted at a time, for the sake of memory
+_CHUNK = 4096  # pictures converted at a time, to bound the memory
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow
 
 
 class Part(NamedTuple):
-    """Pictures as a file holds them, and how they are labelled there: by numbers, by names or not at all."""
+    """Pictures of a file, with their labels there: numbers, names or none."""
 
     pictures: UInt8[Tensor, "n c h w"]
     labels: np.ndarray[Any, Any] | None
@@ -38,13 +38,13 @@ def read_numpy(path: Path) -> list[Part]:
     """The pictures of a `.npy` or `.npz` file; two parts, for training and test, if it holds `x_train` and `x_test`.
 
     Raises:
-        InputError: not a NumPy file, a damaged one or one with Python objects in it; arrays that are no pictures;
-            labels that do not belong to them.
+        InputError: not a NumPy file, a damaged file or one with Python objects; arrays that are not pictures; labels
+            that do not fit the pictures.
     """
     with _readable(path), path.open("rb") as file:
         start = file.read(4)
         if start == _NPY:
-            # Mapped, a file whose header promises more than it holds is found out before anything is allocated.
+            # Mapping detects a file shorter than its header says before memory is allocated.
             array = np.load(path, mmap_mode="r", allow_pickle=False)
             return [Part(as_pictures(array, str(path)), None, row_names(len(array)))]
         if start not in _ZIP:
@@ -58,7 +58,7 @@ def as_pictures(array: np.ndarray[Any, Any], place: str) -> UInt8[Tensor, "n c h
     """An array `(n, h, w)`, `(n, h, w, c)` or `(n, c, h, w)` as bytes, channels first; c is 1 or 3.
 
     Raises:
-        InputError: another shape, neither uint8 nor floating-point, or floating-point beyond [0, 1].
+        InputError: another shape, a type other than uint8 and floating-point, or values outside [0, 1].
 
     >>> as_pictures(np.ones((5, 4, 6, 3)), "x.npy").shape
     torch.Size([5, 3, 4, 6])
@@ -69,7 +69,7 @@ def as_pictures(array: np.ndarray[Any, Any], place: str) -> UInt8[Tensor, "n c h
 
 
 def row_names(count: int, folder: str = "") -> list[str]:
-    """What pictures without a name are called: by their row.
+    """Names for pictures without one: their row numbers.
 
     >>> row_names(2, "test/")
     ['test/0', 'test/1']
@@ -78,10 +78,10 @@ def row_names(count: int, folder: str = "") -> list[str]:
 
 
 def check_labels(labels: np.ndarray[Any, Any], count: int, place: str) -> np.ndarray[Any, Any]:
-    """The labels of `count` pictures as one integer or one name each; a column `(n, 1)` will do.
+    """The labels of `count` pictures as one integer or name each; a column `(n, 1)` is accepted.
 
     Raises:
-        InputError: another shape, another number of them, or neither integers nor texts.
+        InputError: another shape, not one label per picture, or neither integers nor texts.
     """
     flat = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if flat.ndim != 1:
@@ -95,7 +95,7 @@ def check_labels(labels: np.ndarray[Any, Any], count: int, place: str) -> np.nda
 
 
 def to_squares(pictures: UInt8[Tensor, "n c h w"], size: int | None) -> UInt8[Tensor, "n c size size"]:
-    """Centre pictures on squares of zeros, then bring these to `size` with antialiasing; `None` keeps them as large.
+    """Centre pictures on squares of zeros, and resize these to `size` with antialiasing; `None` keeps their size.
 
     >>> to_squares(torch.full((1, 1, 1, 3), 9, dtype=torch.uint8), None)[0, 0].tolist()
     [[0, 0, 0], [9, 9, 9], [0, 0, 0]]
@@ -110,7 +110,7 @@ def to_squares(pictures: UInt8[Tensor, "n c h w"], size: int | None) -> UInt8[Te
 
 
 def to_channels(pictures: UInt8[Tensor, "n a h w"], channels: int | None) -> UInt8[Tensor, "n b h w"]:
-    """Colour to grey by its luminance, or grey to three equal channels; `None` keeps them as they are.
+    """Convert colour to grey by luminance, or grey to three equal channels; `None` keeps the channels.
 
     >>> to_channels(torch.tensor([0, 255, 0], dtype=torch.uint8).reshape(1, 3, 1, 1), 1).item()  # green
     150
@@ -139,7 +139,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _keys(found: list[str], path: Path) -> list[tuple[str, str | None, str]]:
-    """Which arrays are pictures, which their labels, and what the pictures' names begin with."""
+    """For each part, the names of the arrays of pictures and labels, and a prefix for the pictures' names."""
 
     def labels(*candidates: str) -> str | None:
         return next((key for key in candidates if key in found), None)
@@ -147,8 +147,8 @@ def _keys(found: list[str], path: Path) -> list[tuple[str, str | None, str]]:
     if "x_train" in found:
         parts = [part for part in ("train", "test") if f"x_{part}" in found]
         return [(f"x_{part}", labels(f"y_{part}"), f"{part}/") for part in parts]
-    others = [key for key in found if key not in ("labels", "y")]
-    pictures = next((key for key in ("images", "x") if key in found), others[0] if len(others) == 1 else None)
+    rest = [key for key in found if key not in ("labels", "y")]
+    pictures = next((key for key in ("images", "x") if key in found), rest[0] if len(rest) == 1 else None)
     if pictures is None:
         listed = ", ".join(found) or "none"
         remedy = "Name the pictures images and their labels labels, or x_train, y_train, x_test and y_test"
@@ -165,7 +165,7 @@ def _part(
 
 
 def _channels_first(array: np.ndarray[Any, Any], place: str) -> np.ndarray[Any, Any]:
-    if array.ndim == 3 and array.shape[2] not in (1, 3):  # with these it is a single picture
+    if array.ndim == 3 and array.shape[2] not in (1, 3):  # otherwise it is a single picture
         return array[:, None]
     channels = [axis for axis in (1, 3) if array.ndim == 4 and array.shape[axis] in (1, 3)]
     if len(channels) != 1:
@@ -176,7 +176,7 @@ def _channels_first(array: np.ndarray[Any, Any], place: str) -> np.ndarray[Any, 
 
 def _bytes(array: np.ndarray[Any, Any], place: str) -> np.ndarray[Any, Any]:
     if array.dtype == np.uint8:
-        return np.array(array, order="C")  # a copy: mapped files cannot be written to, which tensors can
+        return np.array(array, order="C")  # a copy, because a mapped file is read-only and a tensor is not
     if array.dtype.kind != "f":
         must = "Pictures must be uint8 (0 to 255), or floating-point in [0, 1]: convert them"
         raise InputError(f"{place}: numbers of type {array.dtype}. {must}.")

@@ -1,4 +1,4 @@
-"""Any image backbone of `transformers` as an encoder: from its configuration or from a folder, never from a network."""
+"""Image backbones of `transformers` as encoders, from a configuration or a folder; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
     from transformers import PretrainedConfig
 
-_ANY_SIDE = 64  # tried with models that take pictures of any size
+_ANY_SIDE = 64  # the side of the trial picture for models that take any size
 
 
 class Backbone(nn.Module):
     """Pictures to the pooled features of a `transformers` model.
 
-    Pictures of another side than the configuration's `image_size`, if it has one, are brought to it; grey ones are
-    repeated for a model of three channels. They are normalised with mean and deviation 0.5, or as the folder's
-    `preprocessor_config.json` says. The features are the model's `pooler_output`, or the mean over all places of its
-    last layer if it has no pooler, or if its weights came without the pooler's.
+    Pictures are resized to the configuration's `image_size`, if it has one. Grey pictures are repeated for a model
+    of three channels. They are normalised with mean and deviation 0.5, or as in the folder's
+    `preprocessor_config.json`. The features are the model's `pooler_output`. If there is no pooler, or no weights for
+    it, they are the mean over all places of the last layer.
 
     Args:
         model: a model type such as "vit" or "resnet", or a configuration, for random weights; or a folder written by
             `save_pretrained`, with its weights as safetensors.
-        channels: of the pictures, 1 or 3.
-        options: of a model type's configuration, as a mapping or as JSON.
+        channels: the pictures' channels, 1 or 3.
+        options: options of a model type's configuration, as a mapping or as JSON.
 
     Shapes: `UInt8[Tensor, "n channels h w"]`, or floating-point in [0, 1], to `Float[Tensor, "n dim"]`; `dim` is an
     attribute.
 
     Raises:
         InputError: `transformers` is missing; no such model type or folder; unknown or impossible options; weights
-            missing or not as safetensors; a model that takes no pictures, or none of so many channels.
+            missing or not as safetensors; a model for other inputs, or for another number of channels.
     """
 
     mean: Tensor
@@ -58,7 +58,7 @@ class Backbone(nn.Module):
         self.model, self.has_pooler = built.model, built.has_pooler
         self.channels, self.model_channels = channels, int(getattr(built.model.config, "num_channels", channels))
         if self.model_channels not in (channels, 3):
-            raise InputError(f"{name}: takes pictures of {self.model_channels} channels. Make yours so.")
+            raise InputError(f"{name}: takes pictures of {self.model_channels} channels. Convert yours.")
         self.side = _side(getattr(built.model.config, "image_size", None), name)
         self.register_buffer("mean", torch.tensor(built.mean).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(built.deviation).reshape(1, -1, 1, 1), persistent=False)
@@ -82,7 +82,7 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def _try_out(self) -> int:
-        """The length of the features, from one empty picture: what does not fit is found out now."""
+        """The length of the features, from one empty picture; a model that does not fit fails here."""
         self.eval()
         side = self.side or _ANY_SIDE
         dim = self(torch.zeros(1, self.channels, side, side)).shape[1]
@@ -91,7 +91,7 @@ class Backbone(nn.Module):
 
 
 class _Built(NamedTuple):
-    """A model, whether its pooler means anything, and the normalisation of its pictures, one or one a channel."""
+    """A model, whether its pooler has weights, and the normalisation of its pictures, one or one a channel."""
 
     model: Any
     has_pooler: bool = True
@@ -122,7 +122,7 @@ def _build(model: str | Path | PretrainedConfig, channels: int, options: dict[st
 
 
 def _config(kind: Any, channels: int, options: dict[str, object]) -> Any:
-    """A model type's configuration; an option that it does not know would be ignored there, so it is refused here."""
+    """A model type's configuration; unknown options, which the library would ignore, are refused."""
     usual = kind()
     if unknown := [name for name in options if not hasattr(usual, name)]:
         raise InputError(f"{kind.model_type}: no option {' and no option '.join(unknown)}. See {kind.__name__}.")
@@ -149,16 +149,16 @@ def _load(folder: Path) -> tuple[Any, bool]:
         )
     missing = {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
     poolers = {key for key in missing if "pooler" in key}
-    if others := sorted(missing - poolers):
-        what = f"{len(others)} weights of another shape or missing, such as {others[0]}"
+    if required := sorted(missing - poolers):
+        what = f"{len(required)} weights of another shape or missing, such as {required[0]}"
         raise InputError(f"{folder}: {what}. Save the whole model anew.")
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not (poolers and "pooler" in name))  # an unused one never gets a gradient
+        parameter.requires_grad_(not (poolers and "pooler" in name))  # an unused pooler never gets a gradient
     return model, not poolers
 
 
 def _normalisation(file: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation as a preprocessor's configuration gives them, for pictures in [0, 1]."""
+    """Mean and deviation of a preprocessor's configuration, for pictures in [0, 1]."""
     if not file.is_file():
         return (0.5,), (0.5,)
     try:
@@ -191,7 +191,7 @@ def _parsed(options: Mapping[str, object] | str | None) -> dict[str, object]:
 
 
 def _side(image_size: object, name: str) -> int | None:
-    """The side of the squares that a model takes, or `None` if any will do."""
+    """The side of the squares that a model takes, or `None` for any."""
     sides = {image_size} if image_size is None or isinstance(image_size, int) else set(image_size)  # type: ignore[call-overload]
     if len(sides) != 1:
         raise InputError(f"{name}: takes pictures of {image_size}. Only squares are supported.")
@@ -201,7 +201,7 @@ def _side(image_size: object, name: str) -> int | None:
 
 @contextmanager
 def _failing_as(what: str) -> Iterator[None]:
-    """Whatever goes wrong becomes an `InputError`: what does not fit fails in as many ways as there are models."""
+    """Turn every exception into an `InputError`, because each model fails in its own way."""
     try:
         yield
     except InputError:
@@ -217,7 +217,7 @@ def _line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep loading bars and reports off the terminal: what they would say is checked."""
+    """Keep loading bars and reports off the terminal; missing weights are checked separately."""
     from transformers.utils import logging
 
     verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,4 +1,4 @@
-"""Pictures with their texts: the one form that every source of such pairs is brought to."""
+"""Pictures with their texts: the common form of all sources of such pairs."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Pictures and their texts, row by row. A picture or a text may stand in several rows."""
+    """Pictures and their texts, row by row. Several rows may share a picture or a text."""
 
     pictures: UInt8[Tensor, "n 3 size size"]
     texts: list[str]
     names: list[str]
-    """What a person calls the picture: its file, or the emoji itself."""
+    """The names of the pictures: their files, or the emoji."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -41,22 +41,22 @@ class Pairs:
         return Pairs(self.pictures.to(device, non_blocking=non_blocking), self.texts, self.names)
 
     def text_ids(self) -> list[str]:
-        """One id per row: rows whose texts say the same, but for case and spacing, share it."""
+        """One id per row; rows with the same text, up to case and spacing, share it."""
         return [text_id(text) for text in self.texts]
 
     def picture_ids(self) -> list[bytes]:
-        """One id per row: rows whose pictures are alike in every pixel share it, whatever their names."""
+        """One id per row; rows with identical pixels share it, whatever their names."""
         return pixel_ids(self.pictures)
 
     def fingerprint(self) -> str:
-        """A hash of all that is in here, to tell whether data changed between two commands."""
+        """A hash of all content, to detect that data changed between two commands."""
         digest = hashlib.sha256(self.pictures.numpy().tobytes())
         digest.update("\0".join([*self.texts, *self.names]).encode())
         return digest.hexdigest()
 
 
 def pixel_ids(pictures: UInt8[Tensor, "n c h w"]) -> list[bytes]:
-    """One id per picture; pictures that are alike in every pixel share it.
+    """One id per picture; pictures with identical pixels share it.
 
     >>> len(set(pixel_ids(torch.tensor([[[[1]]], [[[2]]], [[[1]]]], dtype=torch.uint8))))
     2
@@ -65,13 +65,13 @@ def pixel_ids(pictures: UInt8[Tensor, "n c h w"]) -> list[bytes]:
 
 
 def split(pairs: Pairs, held_out: float, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:
-    """Rows for training and rows held out, such that no picture and no text stands on both sides.
+    """Rows for training and rows held out, such that no picture and no text is in both parts.
 
-    Rows that share a picture or a text, directly or through others, stay together; whole groups are
+    Rows that share a picture or a text, directly or through other rows, form a group. Whole groups are
     drawn at random until the share `held_out` of the rows is reached.
 
     Raises:
-        InputError: too few groups to train (2) and to evaluate (2).
+        InputError: fewer than 4 groups: 2 to train on and 2 to hold out.
 
     >>> pictures = torch.arange(24, dtype=torch.uint8).reshape(8, 3, 1, 1)
     >>> pairs = Pairs(pictures, list("aabbccdd"), list("12345678"))
@@ -83,7 +83,7 @@ def split(pairs: Pairs, held_out: float, seed: int) -> tuple[Int[Tensor, " a"], 
     sizes = np.bincount(group)
     if len(sizes) < 4:
         raise InputError(
-            f"data: {len(pairs)} pairs, of which {len(sizes)} share neither picture nor text with another. "
+            f"data: {len(pairs)} pairs in {len(sizes)} groups that share neither picture nor text. "
             "At least 4 are needed: 2 to train on and 2 to hold out."
         )
     return divide(group, held_out, seed)

@@ -1,4 +1,4 @@
-"""A small residual network for small pictures, quick on a processor without a graphics card."""
+"""A small residual network for small pictures, fast on a CPU."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class ConvNet(nn.Module):
-    """Pictures to embeddings: a 3×3 stem and three residual stages that halve the side, then the mean.
+    """Pictures to embeddings: a 3×3 stem, three residual stages that halve the side, and the mean over places.
 
     Shapes: `UInt8[Tensor, "n c size size"]`, or floating-point in [0, 1], to `Float[Tensor, "n dim"]`, where c is
-    `channels`; inside, `width·(1, 2, 4, 8)` channels. With `dim=None` the mean is returned as it is, and `dim` is
-    `width·8`.
+    `channels`. The stages have `width·(1, 2, 4, 8)` channels. With `dim=None` there is no last linear layer, and
+    `dim` is `width·8`.
 
     Source: He et al. 2016, with the 3×3 stem that Chen et al. 2020 (SimCLR, appendix B.9) use for small pictures.
 
@@ -37,11 +37,11 @@ class ConvNet(nn.Module):
     def forward(
         self, pictures: UInt8[Tensor, "n c size size"] | Float[Tensor, "n c size size"]
     ) -> Float[Tensor, "n dim"]:
-        """Embed pictures; white counts as nothing, so that an empty margin is zero."""
+        """Embed pictures; white is mapped to 0, so that an empty margin is zero."""
         weight = self.first.weight
         shade = pictures.to(weight.device, weight.dtype)
         ink = 1 - (shade if pictures.is_floating_point() else shade / 255)
-        # Channels last in memory: on a processor all that follows takes two thirds of the time.
+        # With channels last in memory, the rest takes two thirds of the time on a CPU.
         maps = self.first(ink).contiguous(memory_format=torch.channels_last)
         embeddings: Tensor = self.head(self.stages(self.stem(maps)))
         return embeddings

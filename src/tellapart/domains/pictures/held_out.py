@@ -1,4 +1,4 @@
-"""Pictures that training never sees: the source's own test set, or a share drawn by the seed."""
+"""Pictures held out from training: the source's own test set, or a random share."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def load_held_out(
 
     Args:
         source: as for `load_splits`.
-        size: the pictures' side, in pixels; `None` for the size they have.
-        channels: 1 or 3; `None` for what they have.
-        share: of the pictures to hold out, if the source has no test set of its own.
-        seed: decides which.
+        size: the pictures' side, in pixels; `None` keeps their size.
+        channels: 1 or 3; `None` keeps the pictures' own.
+        share: the share of pictures to hold out, if the source has no test set.
+        seed: for the random share.
 
     Raises:
         InputError: as for `load_splits`; fewer than 2 pictures to train on or to hold out.
@@ -42,9 +42,9 @@ def load_held_out(
 
 
 def split_pictures(pictures: PictureSet, share: float, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:
-    """Rows for training and rows held out, such that no picture stands on both sides.
+    """Rows for training and rows held out, such that no picture is in both parts.
 
-    Pictures that are alike in every pixel stay together.
+    Pictures with identical pixels stay together.
 
     Raises:
         InputError: fewer than 4 different pictures: 2 to train on and 2 to hold out.

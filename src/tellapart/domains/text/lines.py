@@ -1,4 +1,4 @@
-"""Translations in text files, line by line, and in tables, one pair a line."""
+"""Read translations from text files, line by line, and from tables, one pair a line."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from tellapart.domains.text.translations import Translations
 from tellapart.errors import InputError
 
-_ASK = "The lines of all files must correspond"
+_REMEDY = "The lines of all files must correspond"
 
 
 def read_lines(path: Path) -> Iterator[str]:
     """The lines of a text file, without the spaces around them; only a line feed ends a line.
 
     Raises:
-        InputError: no such file, not UTF-8, or a zero byte; it names the line.
+        InputError: no such file, not UTF-8, or a zero byte; the message names the line.
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.")
@@ -26,32 +26,32 @@ def read_lines(path: Path) -> Iterator[str]:
             except UnicodeDecodeError as error:
                 raise InputError(f"{path} line {number}: not UTF-8. Save the file as UTF-8.") from error
             if "\0" in text:
-                raise InputError(f"{path} line {number}: holds a zero byte, so it is no text.")
+                raise InputError(f"{path} line {number}: holds a zero byte, so it is not a text.")
             yield text.rstrip("\r\n") if "\t" in text else text.strip()
 
 
 def read_together(paths: list[Path]) -> Translations:
-    """Two text files whose lines correspond, and perhaps a third with the groups.
+    """Two text files with corresponding lines, and perhaps a third with the groups.
 
-    The languages are the ends of the names, as in corpus.en, if these differ.
+    The languages are the suffixes of the names, as in corpus.en, if these differ.
 
     Raises:
-        InputError: another number of files, or files of different lengths; it names the line after the shorter one.
+        InputError: another number of files, or files of different lengths; the message names the first missing line.
     """
     if len(paths) > 3:
         raise InputError(f"data: {len(paths)} files. Give two, and perhaps a third with the group of each pair.")
     pairs, left_out = [], 0
-    sides = [read_lines(path) for path in paths]
+    files = [read_lines(path) for path in paths]
     number = 0
     while True:
-        lines = [next(side, None) for side in sides]
+        lines = [next(file, None) for file in files]
         if all(line is None for line in lines):
             break
         number += 1
         for path, line in zip(paths, lines, strict=True):
             if line is None:
                 other = next(p for p, found in zip(paths, lines, strict=True) if found is not None)
-                raise InputError(f"{path}: ends before line {number}, which {other} has. {_ASK}.")
+                raise InputError(f"{path}: ends before line {number}, which {other} has. {_REMEDY}.")
         row = [line.strip() for line in lines if line is not None]
         if row[0] and row[1]:
             pairs.append((*row[:2], row[2] if len(row) == 3 else str(number)))
@@ -63,10 +63,10 @@ def read_together(paths: list[Path]) -> Translations:
 
 
 def read_table(path: Path) -> Translations:
-    """A table without a header: source, target and perhaps group, by tabs; quotes are as they stand.
+    """A table without a header: source, target and perhaps group, separated by tabs; quotes have no meaning.
 
     Raises:
-        InputError: a line of another number of columns; it names it.
+        InputError: a line with another number of columns; the message names the line.
     """
     pairs, left_out, n_cells = [], 0, 0
     for number, line in enumerate(read_lines(path), 1):
@@ -86,5 +86,5 @@ def read_table(path: Path) -> Translations:
 
 
 def _gathered(pairs: list[tuple[str, ...]], languages: tuple[str, str], left_out: int) -> Translations:
-    sources, targets, groups = (list(side) for side in zip(*pairs, strict=True)) if pairs else ([], [], [])
+    sources, targets, groups = (list(column) for column in zip(*pairs, strict=True)) if pairs else ([], [], [])
     return Translations(sources, targets, groups, languages, left_out)

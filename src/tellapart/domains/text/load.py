@@ -1,4 +1,4 @@
-"""From what a person names on the command line to sentences and their translations."""
+"""Load sentences and translations from a source named on the command line."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def load_translations(source: str) -> Translations:
     """Load sentences with their translations. Pairs with an empty side are left out, and counted.
 
     Args:
-        source: `corpus.en,corpus.fr`, two text files whose lines correspond, and perhaps a third, whose lines name
-            each pair's group; a `.tsv` without a header, of two columns or, with the group, three; or a `.tmx`.
+        source: `corpus.en,corpus.fr`, two text files with corresponding lines, and perhaps a third with each pair's
+            group; a `.tsv` without a header, of two columns or, with the group, three; or a `.tmx`.
 
     Raises:
-        InputError: a file is missing, empty or broken, or files differ in length; it names file and line.
+        InputError: a file is missing, empty or broken, or files differ in length; the message names file and line.
     """
     parts = [source] if exists(source) else source.split(",")
     paths = [existing(part.strip()) for part in parts]
@@ -39,10 +39,10 @@ def load_translations(source: str) -> Translations:
 
 
 def load_sentences(source: str) -> list[str]:
-    """Load sentences of either language: the lines of text files, joined by commas, but for empty ones; or both sides.
+    """Load sentences of any language: the non-empty lines of text files, or both languages of translations.
 
     Args:
-        source: text files, or what `load_translations` takes.
+        source: text files, separated by commas, or a source for `load_translations`.
 
     Raises:
         InputError: a file is missing, empty or broken.

@@ -1,4 +1,4 @@
-"""Texts to embeddings through hashed words and character n-grams: any script, no vocabulary, no tokeniser."""
+"""Embed texts by hashed words and character n-grams, in any script, without a vocabulary or a tokeniser."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _LENGTHS = (3, 4, 5)
 
 
 def ngrams(text: str) -> list[list[str]]:
-    """The words of a text, each as itself, with its ends marked, and its character n-grams (3 to 5).
+    """The words of a text, each as the whole word with its ends marked, and its character n-grams (3 to 5).
 
-    Letters of scripts without case, many of which put no space between words, also stand alone. A text
-    without a word is the empty word.
+    In scripts without case, many of which put no space between words, single letters are added. A text without words
+    is the empty word.
 
     Source: Bojanowski et al. 2017 (fastText), §3.2.
 
@@ -46,9 +46,9 @@ def _pieces(word: str) -> list[str]:
 
 
 def hashed(texts: Iterable[str], buckets: int) -> Ragged:
-    """The buckets of all n-grams of each text (CRC-32 modulo `buckets`), and how little each counts.
+    """The buckets of all n-grams of each text (CRC-32 modulo `buckets`), and the inverse squares of their weights.
 
-    That is w²·n for one of n n-grams in one of w words: its vector counts 1 / (w·√n) times.
+    One of n n-grams of one of w words has weight 1 / (w·√n), so the second column is w²·n.
 
     >>> bags = hashed(["a cat", "a"], 100)
     >>> bags.lengths.tolist(), bags.columns[1].tolist()
@@ -75,20 +75,20 @@ class NgramBag(nn.Module):
 
         embedding = head( mean over words of Σ over the word's n n-grams of v / √n )
 
-    The vectors of n-grams begin at random and about as long as each other, so that a word whose n-grams differ begins
-    with a vector of length about 1. By the mean of its n-grams it would be the shorter, the more letters the word has,
-    and it is long words that tell texts apart. Two n-grams share a vector if their hashes agree: see `hashed`.
+    The vectors of n-grams are random at first, with a length of about 1, so that a word's vector has a length of about
+    1, too. The mean of its n-grams would be shorter for longer words, though these distinguish texts best. Two n-grams
+    share a vector if their hashes agree: see `hashed`.
 
-    In training a share `dropout` of a text's n-grams is left out at random, so that no single word has to be there;
-    what is left counts for all. Where nothing is left, the sum is zero.
+    In training a random share `dropout` of a text's n-grams is left out, and the rest is scaled up. If none is left,
+    the sum is zero.
 
     Args:
         dim: length of the embeddings.
-        buckets: how many vectors there are.
-        width: their length.
-        dropout: share of the n-grams that are left out.
+        buckets: the number of vectors.
+        width: the length of the vectors.
+        dropout: the share of n-grams left out.
         head: whether there is a linear layer; without it `width` has to be `dim`.
-        sparse: whether gradients hold the vectors only that were looked at; not every optimizer takes them.
+        sparse: whether gradients are sparse, with only the vectors in use; not every optimizer supports it.
 
     >>> NgramBag(dim=16, buckets=100, width=8)(["red fish", "", "小猫"]).shape
     torch.Size([3, 16])
@@ -104,11 +104,11 @@ class NgramBag(nn.Module):
         self.dropout = dropout
 
     def forward(self, texts: Sequence[str] | Ragged) -> Float[Tensor, "n dim"]:
-        """Embed texts, or what `hashed` makes of them, each on its own: the result does not depend on the others."""
+        """Embed texts, or the output of `hashed`; each embedding depends on its own text only."""
         weight = self.ngrams.weight
         bags = texts if isinstance(texts, Ragged) else hashed(texts, self.ngrams.num_embeddings)
         bags = bags.to(weight.device)
-        # Summed up in bfloat16 the many of a long text would be lost.
+        # In float32, because in bfloat16 the small weights of a long text would be lost.
         exact = torch.promote_types(weight.dtype, torch.float32)
         ids, counts = bags.columns[0].long(), bags.columns[1].to(exact).rsqrt()
         if self.training and self.dropout:
@@ -120,7 +120,7 @@ class NgramBag(nn.Module):
     def _without_some(
         self, counts: Float[Tensor, " total"], owner: Int[Tensor, " total"], n: int
     ) -> Float[Tensor, " total"]:
-        """By how much n-grams count if some are left out, and the others of the same text count the more."""
+        """Weights with some n-grams left out at random; the rest of the same text is scaled up."""
         kept = counts * (torch.rand_like(counts) >= self.dropout)
         before = counts.new_zeros(n).index_add(0, owner, counts)
         after = counts.new_zeros(n).index_add(0, owner, kept)

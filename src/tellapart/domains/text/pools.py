@@ -1,4 +1,4 @@
-"""Translation retrieval: is a sentence's translation the best of a pool, by cosine and by margin?"""
+"""Translation retrieval: whether a sentence's translation scores highest in a pool, by cosine or by margin."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ _CHUNK = 1024
 _SCORINGS = ("cosine", "margin")
 _NOTE = (
     "R@1: the share of sentences whose translation scores above all others of the pool; a tie counts as a miss, "
-    "unless it is with a sentence that says the same. "
-    "Margin: the cosine, divided by the mean cosine of the two sentences with their 4 nearest each."
+    "unless the texts are equal. "
+    "Margin: the cosine, divided by the mean cosine of the two sentences with their 4 nearest neighbours each."
 )
 
 
 def found_first(queries: Vectors, keys: Vectors, relevant: Relation, *, scoring: str = "cosine", k: int = 4) -> float:
     """Recall at 1: the share of queries for which a relevant key scores above all others; a tie counts as a miss.
 
-    By cosine, or by the ratio margin, which takes from hubs what they have of everybody:
+    The score is the cosine, or the ratio margin, which lowers the scores of hubs, similar to many vectors:
 
         margin(q, k) = cos(q, k) / ( Σ_{z ∈ NN(q)} cos(q, z) / 2k + Σ_{z ∈ NN(k)} cos(k, z) / 2k )
 
-    with NN(·) the k nearest of the other side (all of them, if these are fewer). Every query must have a relevant key.
-    Streams over the queries.
+    NN(q) are the k nearest keys of a query and NN(k) the k nearest queries of a key, or all if there are fewer. Every
+    query must have a relevant key. Streams over the queries.
 
     Args:
         queries: unit vectors.
         keys: unit vectors.
-        relevant: who is whose counterpart.
+        relevant: the relevant keys of each query.
         scoring: "cosine" or "margin".
-        k: how many neighbours the margin looks at.
+        k: the number of neighbours for the margin.
 
     Raises:
         ValueError: an unknown scoring, or k below 1.
@@ -85,22 +85,22 @@ def in_pools(
     *,
     pool: int = POOL,
 ) -> Table:
-    """A table of recall at 1, both ways, by cosine and by margin: in pools, and among all pairs together.
+    """A table of recall at 1 in both directions, by cosine and by margin: in pools, and among all pairs together.
 
-    The pairs are dealt into as many pools as they fill, at random but always alike, and the mean is taken. Of fewer
-    pairs than fill one, there is the pool of all only.
+    The pairs are divided at random, with a fixed seed, into full pools, and the mean over pools is taken. If they do
+    not fill a pool, all pairs are the only pool.
 
     Args:
-        sides: what the two sides are called.
-        ids: of the sentences of each side: those that share one say the same. A candidate is a translation of a
-            query if some pair of the pool has both texts, in whichever row they stand.
-        models: for each model's name, the unit vectors of both sides.
+        sides: the names of the two languages.
+        ids: ids of the sentences of each language; equal texts share one. A key is a translation of a query if any
+            pair of the pool has both texts.
+        models: for each model's name, the unit vectors of both languages.
         title: the table's title.
-        pool: pairs in a pool.
+        pool: the number of pairs in a pool.
     """
     n = len(ids[0])
-    dealt = np.random.default_rng(0).permutation(n)
-    whole = [np.sort(dealt[i : i + pool]) for i in range(0, n - pool + 1, pool)]
+    order = np.random.default_rng(0).permutation(n)
+    whole = [np.sort(order[i : i + pool]) for i in range(0, n - pool + 1, pool)]
     kinds = {f"all {n}": [np.arange(n)]} if n <= pool else {f"{pool}": whole, f"all {n}": [np.arange(n)]}
     rows: list[list[str | float]] = []
     for query, key in ((0, 1), (1, 0)):
@@ -126,7 +126,7 @@ def _chance(ids: Ids, pools: Pools) -> float:
 
 
 class _Translations(Relation):
-    """Among these rows, which keys say what some pair has as a translation of what the query says."""
+    """Among these rows, the keys that any pair has as a translation of the query's text."""
 
     def __init__(self, ids: Ids, rows: Int[np.ndarray, " p"]) -> None:
         self.queries, self.keys = (side[torch.from_numpy(rows)] for side in ids)
@@ -136,11 +136,11 @@ class _Translations(Relation):
         return self.known.at(self.queries[rows], self.keys[cols])
 
     def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Bool[Tensor, "r c"]:
-        # Each text of the queries is looked at once, and no pair is searched for: there are many.
+        # One row per different text, filled from all pairs at once, because searching for each pair is slow.
         texts, place = self.queries[rows].unique(return_inverse=True)
-        asked = torch.isin(self.queries, texts)
+        pairs = torch.isin(self.queries, texts)
         found = torch.zeros(len(texts), int(self.keys.max()) + 1, dtype=torch.bool)
-        found[torch.searchsorted(texts, self.queries[asked]), self.keys[asked]] = True
+        found[torch.searchsorted(texts, self.queries[pairs]), self.keys[pairs]] = True
         return found[:, self.keys[cols]][place].to(device)
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
@@ -149,7 +149,7 @@ class _Translations(Relation):
 
 
 def _tiles(queries: Vectors, keys: Vectors) -> Iterator[tuple[slice, Float[Tensor, "r m"]]]:
-    """The cosines, some rows at a time."""
+    """The cosines, in chunks of rows."""
     n = queries.shape[0]
     for start in range(0, n, _CHUNK):
         rows = slice(start, min(start + _CHUNK, n))
@@ -158,5 +158,5 @@ def _tiles(queries: Vectors, keys: Vectors) -> Iterator[tuple[slice, Float[Tenso
 
 
 def _mean_of_best(tile: Float[Tensor, "r m"], k: int) -> Float[Tensor, " r"]:
-    """The mean cosine of each row's k best; one without anything in common with anybody is far from all."""
+    """The mean cosine of each row's k nearest neighbours, positive also for a row similar to none."""
     return tile.topk(min(k, tile.shape[1]), dim=1).values.mean(dim=1).clamp(min=1e-9)

@@ -1,4 +1,4 @@
-"""Sequences of different lengths, such as the tokens of sentences, end to end."""
+"""Sequences of different lengths, such as the tokens of sentences, concatenated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
-    """n sequences end to end, of `lengths` each; every column says something of every place.
+    """n concatenated sequences with these `lengths`; every column has one value per place.
 
     >>> words = Ragged((torch.tensor([7, 8, 9]),), torch.tensor([1, 2]))
     >>> words.rows(torch.tensor([1, 0, 1])).columns[0].tolist()
@@ -39,11 +39,11 @@ class Ragged:
         return Ragged(tuple(column[places] for column in self.columns), lengths)
 
     def owners(self) -> Int[Tensor, " total"]:
-        """Which sequence each place is of."""
+        """The sequence of each place."""
         return torch.arange(len(self), device=self.lengths.device).repeat_interleave(self.lengths)
 
     def padded(self, filler: int = 0) -> tuple[Shaped[Tensor, "n longest"], Bool[Tensor, "n longest"]]:
-        """The first column as a rectangle, and which of its places are of a sequence.
+        """The first column, padded to a rectangle, and a mask of the places that are not padding.
 
         >>> Ragged((torch.tensor([7, 8, 9]),), torch.tensor([1, 2])).padded()[0].tolist()
         [[7, 0], [8, 9]]
@@ -54,5 +54,5 @@ class Ragged:
         return values.new_full(real.shape, filler).masked_scatter(real, values), real
 
     def to(self, device: torch.device) -> Ragged:
-        """The same on `device`."""
+        """The same sequences on `device`."""
         return Ragged(tuple(column.to(device) for column in self.columns), self.lengths.to(device))

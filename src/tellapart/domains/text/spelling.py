@@ -1,4 +1,4 @@
-"""Vectors for pieces of words by their spelling: those that are spelled alike begin alike."""
+"""Vectors for pieces of words by their spelling: pieces spelled alike have similar vectors from the start."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Spelling(nn.Module):
         nn.init.normal_(self.bag.weight, std=width**-0.5)
 
     def forward(self, numbers: Int[Tensor, " k"]) -> Float[Tensor, "k width"]:
-        """The vectors of the pieces of these numbers."""
+        """The vectors of pieces, by their numbers."""
         assert isinstance(self.places, Tensor)
         assert isinstance(self.counts, Tensor)
         chosen = Ragged((self.places,), self.counts).rows(numbers)

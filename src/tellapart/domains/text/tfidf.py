@@ -1,4 +1,4 @@
-"""A baseline that has learned nothing: sentences by the characters that they share."""
+"""A baseline without learning: TF-IDF of the character n-grams that sentences share."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 def character_tfidf(first: Sequence[str], second: Sequence[str]) -> tuple[Any, Any]:
-    """Unit TF-IDF vectors of two sides' sentences, as sparse arrays: character n-grams (2 to 5) within words.
+    """Unit TF-IDF vectors of two lists of sentences, as sparse arrays, of character n-grams (2 to 5) within words.
 
-    Frequencies are those of the sentences themselves, of both sides together.
+    Document frequencies are those in both lists together.
 
     >>> first, second = character_tfidf(["the parliament"], ["le parlement", "le chat"])
     >>> (first @ second.T).toarray().argmax().item()

@@ -1,4 +1,4 @@
-"""Translation memories (TMX), read as a stream: the file is never in memory as a whole."""
+"""Read translation memories (TMX) as a stream: the file is never in memory as a whole."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _LANGUAGE = ("xml:lang", "lang")  # since TMX 1.4, and before
 
 
 def read_tmx(path: Path) -> Translations:
-    """The translation units of a TMX file, of two languages: those of the first unit that has two.
+    """The translation units of a TMX file in two languages: those of the first unit that has two.
 
-    A unit's group is its `<prop type="group">`; without it, a unit is a group. Of inline elements (`<bpt>`, `<ph>`, …)
-    the content is markup, and is left out, but for that of `<hi>` and `<sub>`. Units that lack one of the languages
+    A unit's group is its `<prop type="group">`; without it, each unit is a group. The content of inline elements
+    (`<bpt>`, `<ph>`, …) is markup and left out, except for `<hi>` and `<sub>`. Units that lack one of the languages
     are left out, and counted.
 
     Raises:
-        InputError: not XML, not TMX, a variant without a language, for which it names the line; or an encoding that
-            is not read.
+        InputError: not XML, not TMX, a variant without a language (the message names the line), or an encoding that
+            cannot be read.
     """
     units = _Units(path)
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = units.start, units.end
     parser.CharacterDataHandler = units.text
     units.line = lambda: parser.CurrentLineNumber
-    # Nothing outside the file is read, and entities of the file's own could grow without end.
+    # Nothing outside the file is read. Entities declared in the file are refused: they could grow without end.
     parser.EntityDeclHandler = units.refuse_entity
     parser.SkippedEntityHandler = units.skip_entity
     try:
@@ -47,7 +47,7 @@ def read_tmx(path: Path) -> Translations:
 
 
 class _Units:
-    """What the parser has come across so far."""
+    """The handlers of the parser, and the units read so far."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.line = path, lambda: 0
@@ -63,7 +63,7 @@ class _Units:
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if not self.open and name != "tmx":
-            raise self._wrong(f"begins with <{name}>, so it is no TMX")
+            raise self._wrong(f"begins with <{name}>, so it is not TMX")
         self.open.append(name)
         if name == "tu":
             self.variants, self.group = {}, ""
@@ -90,7 +90,7 @@ class _Units:
             self.pieces.append(content)
 
     def skip_entity(self, name: str, is_parameter: bool) -> None:  # noqa: ARG002
-        """An entity of a DTD outside the file, most often a space of some kind; it divides words."""
+        """Read an entity of a DTD outside the file as a space, which most are."""
         if not is_parameter:
             self.text(" ")
 

@@ -1,4 +1,4 @@
-"""Sentences to embeddings through a small BERT, which can also guess tokens that are masked."""
+"""Embed sentences by a small BERT, which can also predict masked tokens."""
 
 from __future__ import annotations
 
@@ -24,34 +24,33 @@ if TYPE_CHECKING:
 
 _HEAD_WIDTH = 64  # of an attention head, as in BERT
 _BUCKETS = 2**15  # vectors for the n-grams of spellings
-_CONTEXT = 0.3  # how much the last layer says at first, beside a token's own vector
+_CONTEXT = 0.3  # the initial weight of the last layer beside a token's vector
 _MASKED, _KEPT, _SWAPPED = 0.15, 0.1, 0.1
-"""The share of the tokens that are to be guessed and, of these, how many stand there as they are, or another one."""
+"""The share of tokens to predict and, of these, the shares that are kept or replaced by another token."""
 
 
 class Transformer(nn.Module):
     """A small BERT: sentences to the mean over their tokens.
 
-        of a BERT from a folder    embedding = mean over tokens of h
-        of a new one               embedding = mean over tokens of x + c · h / √dim
+        a BERT from a folder    embedding = mean over tokens of h
+        a new BERT              embedding = mean over tokens of x + c · h / √dim
 
-    with h what the last layer says of a token, x the token's own vector, and c a learned number, at first 0.3.
+    h is a token's state in the last layer, x its vector, and c a learned number, at first 0.3.
 
-    The vectors tell words apart before anything is learned: without them a small BERT that has seen little would have
-    to learn to let them through. They are taken as they are, before BERT makes all of them equally long, so that a word
-    can learn how much it counts. And they tell how words are spelled (see `Spelling`), so that what two languages write
-    alike has something in common from the beginning.
+    The vectors distinguish words before any training; otherwise a small BERT would first have to learn to pass them
+    through. They are taken before BERT's layer norm, so that their lengths can learn a word's weight. They depend on
+    spelling (see `Spelling`), so that words spelled alike in two languages are similar from the start.
 
     Args:
         pieces: the tokeniser.
-        folder: a BERT that `save_pretrained` wrote, with its weights as safetensors; or "", for random weights.
-        width: of a new one, the length of its vectors and of the embeddings.
-        layers: of a new one.
-        longest: tokens of a sentence at most, of a new one.
-        guesses: whether there is a head to guess masked tokens.
+        folder: a BERT written by `save_pretrained`, with its weights as safetensors; or "", for random weights.
+        width: for a new BERT, the length of its vectors and of the embeddings.
+        layers: for a new BERT, the number of layers.
+        longest: for a new BERT, the largest number of tokens of a sentence.
+        guesses: whether there is a head to predict masked tokens.
 
     Raises:
-        InputError: `transformers` is missing; no whole BERT in the folder, or one for another tokeniser.
+        InputError: `transformers` is missing; no complete BERT in the folder, or one for another tokeniser.
 
     Source: Devlin et al. 2019 (BERT), §3; mean pooling: Reimers & Gurevych 2019, §3.
     """
@@ -74,7 +73,7 @@ class Transformer(nn.Module):
         self.context = None if folder else nn.Parameter(torch.tensor(_CONTEXT))
 
     def read(self, texts: Sequence[str]) -> Ragged:
-        """Sentences as tokens."""
+        """The tokens of sentences."""
         return self.pieces.read(texts)
 
     def forward(self, sentences: Ragged) -> Float[Tensor, "n dim"]:
@@ -88,10 +87,10 @@ class Transformer(nn.Module):
         return mean
 
     def guess(self, sentences: Ragged) -> Float[Tensor, ""]:
-        """The mean cross-entropy, in nats, of guessing the tokens of which 15 % were chosen at random.
+        """The mean cross-entropy, in nats, of predicting a random 15 % of the tokens.
 
-        Of these, 80 % are masked, 10 % replaced by any other token, and 10 % stand there as they are. Tokens that no
-        text has, such as [CLS], are not chosen.
+        Of these, 80 % are masked, 10 % are replaced by a random token, and 10 % are kept. Added tokens, such as [CLS],
+        are not chosen.
 
         Source: Devlin et al. 2019, §3.1, task 1.
         """
@@ -100,10 +99,10 @@ class Transformer(nn.Module):
         tokens, real = sentences.padded(self.pieces.pad)
         tokens, chance = tokens.long(), torch.rand(tokens.shape, device=tokens.device)
         added = torch.tensor(self.pieces.added, device=tokens.device)
-        open_to_choice = real & ~torch.isin(tokens, added)
-        chosen = (chance < _MASKED) & open_to_choice
-        if not chosen.any():  # of very few and short sentences there may be none: then the first
-            chosen.view(-1)[open_to_choice.flatten().int().argmax()] = True
+        eligible = real & ~torch.isin(tokens, added)
+        chosen = (chance < _MASKED) & eligible
+        if not chosen.any():  # possible with few and short sentences: take the first
+            chosen.view(-1)[eligible.flatten().int().argmax()] = True
         fate = chance / _MASKED
         shown = tokens.masked_fill(chosen & (fate >= _KEPT + _SWAPPED), self.pieces.mask)
         swapped = chosen & (fate < _SWAPPED)
@@ -114,19 +113,19 @@ class Transformer(nn.Module):
         return nn.functional.cross_entropy(logits.float(), tokens[chosen])
 
     def _last_layer(self, vectors: Float[Tensor, "n longest dim"], real: Bool[Tensor, "n longest"]) -> Tensor:
-        """What comes out of the last layer."""
+        """The states of the last layer."""
         states: Tensor = self.bert(inputs_embeds=vectors, attention_mask=real.long()).last_hidden_state
         return states
 
     def _of_tokens(self, tokens: Int[Tensor, "n longest"]) -> Float[Tensor, "n longest dim"]:
-        """The vectors of sentences' tokens; of each that occurs, made once."""
+        """The vectors of sentences' tokens; each different token's is computed once."""
         different, places = tokens.unique(return_inverse=True)
         return nn.functional.embedding(places, self._of_pieces(different))
 
     def _of_pieces(self, numbers: Int[Tensor, " k"]) -> Float[Tensor, "k dim"]:
-        """The vectors of the pieces of these numbers: each its own and, in a new BERT, that of its spelling."""
-        own: Tensor = self.bert.embeddings.word_embeddings.weight[numbers]
-        return own if self.spelling is None else (own + self.spelling(numbers)) / math.sqrt(2)
+        """The vectors of pieces, by number: a learned vector plus, in a new BERT, that of the spelling."""
+        learned: Tensor = self.bert.embeddings.word_embeddings.weight[numbers]
+        return learned if self.spelling is None else (learned + self.spelling(numbers)) / math.sqrt(2)
 
 
 def _new(vocabulary: int, width: int, layers: int, longest: int) -> Any:
@@ -141,7 +140,7 @@ def _new(vocabulary: int, width: int, layers: int, longest: int) -> Any:
             max_position_embeddings=longest,
         )
     )
-    # Large beside those of places: at first a token says which word it is, more than where it stands.
+    # Large compared with the vectors of positions: at first the word matters more than its position.
     nn.init.normal_(made.bert.embeddings.word_embeddings.weight, std=width**-0.5)
     return made
 
@@ -157,7 +156,7 @@ def _load(folder: str) -> Any:
             )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise InputError(f"{folder}: no BERT that can be read, {' '.join(str(error).split())[:200]}.") from error
-    # The head that guesses tokens may be new; weights of the BERT itself would be random.
+    # The head that predicts tokens may be missing. Missing weights of the BERT itself would be random.
     missing = sorted(name for name in found["missing_keys"] if name.startswith("bert."))
     if missing:
         raise InputError(f"{folder}: no whole BERT, {len(missing)} of its weights are missing, such as {missing[0]}.")
@@ -165,7 +164,7 @@ def _load(folder: str) -> Any:
 
 
 def _kind(folder: str) -> str:
-    """What a folder's config.json says the model is."""
+    """The model type in a folder's config.json."""
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise InputError(f"{folder}: no folder of a model, it has no config.json.")
@@ -177,7 +176,7 @@ def _kind(folder: str) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the bars and reports of transformers off the terminal: what matters of them is said as an error."""
+    """Keep the bars and reports of transformers off the terminal; missing weights raise an error instead."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -1,4 +1,4 @@
-"""Sentences with their translations: the one form that every source of them is brought to."""
+"""Sentences with their translations: the common form of all sources."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Translations:
-    """Sentences of two languages, row by row, each pair of a group that is not divided: a page, a book."""
+    """Sentences of two languages, row by row. Each pair belongs to a group, such as a book, that is not divided."""
 
     sources: list[str]
     targets: list[str]
     groups: list[str]
     languages: tuple[str, str] = ("source", "target")
     left_out: int = 0
-    """Pairs that were not taken, because one side is empty or missing."""
+    """The number of pairs left out, because one sentence is empty or missing."""
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -38,26 +38,26 @@ class Translations:
         return Translations(sources, targets, groups, self.languages)
 
     def ids(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
-        """One number per source, and one per target: those that say the same, but for case and spacing, share it.
+        """One id per source, and one per target; texts that are equal up to case and spacing share it.
 
         >>> pairs = Translations(["A cat", "a  cat", "a dog"], ["un chat", "le chat", "un chat"], ["", "", ""])
-        >>> [side.tolist() for side in pairs.ids()]
+        >>> [ids.tolist() for ids in pairs.ids()]
         [[0, 0, 1], [0, 1, 0]]
         """
         return _numbered(self.sources), _numbered(self.targets)
 
     def fingerprint(self) -> str:
-        """A hash of all that is in here, to tell whether data changed between two commands."""
+        """A hash of all content, to detect that data changed between two commands."""
         return fingerprint_of([*self.sources, *self.targets, *self.groups])
 
     def split(self, held_out: float, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:
-        """Rows for training and rows held out, such that no group and no sentence stands on both sides.
+        """Rows for training and rows held out, such that no group and no sentence is in both parts.
 
-        Whole groups are drawn at random until they hold the share `held_out` of the pairs. Of these, pairs one of
-        whose sides stands among those for training, too, belong to neither.
+        Whole groups are drawn at random until they hold the share `held_out` of the pairs. A drawn pair with a
+        sentence that training has, too, is in neither part.
 
         Raises:
-            InputError: too few groups, or fewer than 2 pairs to train on or held out.
+            InputError: fewer than 4 groups, or fewer than 2 pairs to train on or held out.
 
         >>> pairs = Translations(list("aabcdefg"), list("AABCDEFG"), list("12123344"))
         >>> rows, held_out = pairs.split(0.5, seed=1)
@@ -69,7 +69,7 @@ class Translations:
             what = f"{len(self)} pairs in {len(names)} groups (the third column). At least 4 groups are needed"
             raise InputError(f"data: {what}: 2 to train on and 2 to hold out.")
         rows, out = divide(np.array([names[group] for group in self.groups]), held_out, seed)
-        known = [set(side[rows].tolist()) for side in self.ids()]
+        known = [set(ids[rows].tolist()) for ids in self.ids()]
         is_new = [not any(i in seen for i, seen in zip(pair, known, strict=True)) for pair in _pairs(self.ids(), out)]
         unseen = out[torch.tensor(is_new, dtype=torch.bool)]
         if len(unseen) < 2 or len(rows) < 2:

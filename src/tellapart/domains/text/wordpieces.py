@@ -1,4 +1,4 @@
-"""Sentences as numbered pieces of words, by a vocabulary made from the data."""
+"""Tokenise sentences into pieces of words, with a vocabulary learned from the data."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MISSING = "the package {} is missing. pip install 'tellapart[transformers]'."
 
 
 class WordPieces:
-    """A tokeniser of the library `tokenizers`, and where its sentences are cut off.
+    """A tokeniser of the library `tokenizers`, which truncates sentences.
 
     Args:
-        definition: the tokeniser, as the JSON that the library writes.
-        longest: tokens of a sentence at most; the rest is not read.
+        definition: the tokeniser, as the library's JSON.
+        longest: the largest number of tokens of a sentence; the rest is not read.
 
     Raises:
-        InputError: `tokenizers` is missing, or the definition is none, or lacks [PAD], [UNK] or [MASK].
+        InputError: `tokenizers` is missing, or the definition is invalid, or lacks [PAD], [UNK] or [MASK].
     """
 
     def __init__(self, definition: str, longest: int) -> None:
@@ -52,7 +52,7 @@ class WordPieces:
         return int(self._tokenizer.get_vocab_size())
 
     def read(self, texts: Sequence[str]) -> Ragged:
-        """The tokens of texts; a text without any is a single unknown one."""
+        """The tokens of texts; a text without tokens gets a single unknown token."""
         tokens, lengths = array("i"), array("q")
         for encoding in self._tokenizer.encode_batch(list(texts)):
             found = encoding.ids or [self.unknown]
@@ -66,7 +66,7 @@ class WordPieces:
 
     @staticmethod
     def file_of(folder: str) -> str:
-        """The tokeniser of a folder that `save_pretrained` wrote.
+        """The tokeniser of a folder written by `save_pretrained`, as JSON.
 
         Raises:
             InputError: there is none.
@@ -79,12 +79,12 @@ class WordPieces:
 
     @staticmethod
     def learn(texts: Iterable[str], size: int) -> str:
-        """A vocabulary of at most about `size` pieces of words, made from texts, without regard to case; as JSON.
+        """Learn a tokeniser with about `size` pieces of words from texts, without case; returns its JSON.
+
+        It is byte-pair encoding, because the library's WordPiece does not give the same vocabulary each time.
 
         Raises:
             InputError: `tokenizers` is missing.
-
-        Byte-pair encoding, for its vocabulary is the same each time; that of the library's WordPiece is not.
 
         Source: Sennrich et al. 2016, §3.2.
 
