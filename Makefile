@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 # The tests of the loss, and what runs them as a processor without its newest instructions would.
-LOSS_TESTS := $(addprefix tests/,diagnostics negatives partition theory variants test_gradient_cache.py \
+LOSS_TESTS := $(addprefix tests/,diagnostics negatives _engine theory variants test_gradient_cache.py \
 	test_objective.py test_peer_failures.py test_relations.py test_scores.py test_temperature.py)
 PORTABLE = HYPOTHESIS_PROFILE=few $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadgroup $(LOSS_TESTS)
 

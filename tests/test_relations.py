@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tellapart import dense, edges, everyone, gaussian, info_nce, listed, other_views, paired, same, within
 from tellapart.negatives import alike
+from tellapart.relations import lowered
 
 N, M = 5, 7
 
@@ -94,6 +95,33 @@ def test_any_tile_of_any_composition_equals_that_part_of_the_matrix(pair, top, h
     rows, cols = slice(top, min(N, top + height)), slice(left, min(M, left + width))
     relation.check("positives", N, M)
     np.testing.assert_allclose(relation.tile(rows, cols).double().numpy(), matrix[rows, cols])
+
+
+def evaluated(form, rows, cols):
+    """A lowered relation, as a kernel would evaluate it, by NumPy's rules for weights."""
+    if isinstance(form, lowered.Both):
+        return evaluated(form.left, rows, cols) * evaluated(form.right, rows, cols)
+    if isinstance(form, lowered.Either):
+        return np.maximum(evaluated(form.left, rows, cols), evaluated(form.right, rows, cols))
+    if isinstance(form, lowered.Not):
+        return (evaluated(form.part, rows, cols) == 0).astype(float)
+    return form.at(rows, cols).double().numpy()
+
+
+@given(relations())
+def test_a_lowered_relation_says_the_same_as_the_matrix_or_names_what_it_lacks(pair):
+    relation, matrix = pair
+    form = relation.lowered()
+    if lacking := lowered.reasons(form):
+        assert all("matrix" in reason or "no lowered form" in reason or "other side" in reason for reason in lacking)
+    else:
+        found = evaluated(form, torch.arange(N)[:, None], torch.arange(M))
+        np.testing.assert_allclose(np.broadcast_to(found, (N, M)), matrix)
+
+
+@pytest.mark.parametrize("kind", sorted(set(_KINDS) - {"dense", "weights", "alike", "alike, a level each"}))
+def test_every_kind_but_matrices_has_a_lowered_form(kind):
+    assert lowered.reasons(_KINDS[kind](np.random.default_rng(0))[0].lowered()) == []
 
 
 @given(relations())

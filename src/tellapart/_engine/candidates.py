@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from tellapart.relations import is_boolean
+from tellapart.relations import is_boolean, reasons
 
 if TYPE_CHECKING:
     from tellapart.relations import Pairs, Relation
@@ -27,6 +27,10 @@ class Candidates(NamedTuple):
     def is_weighted(self) -> bool:
         """Whether entries count by weights, and not all alike."""
         return self.among is not None and not is_boolean(self.among)
+
+    def not_lowered(self) -> list[str]:
+        """Why a kernel cannot evaluate parts of the mask by itself; empty if it can."""
+        return [] if self.among is None else reasons(self.among.lowered())
 
     def only(self, relation: Relation) -> Candidates:
         """Those of the candidates that the relation relates, too."""

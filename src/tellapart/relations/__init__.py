@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tellapart.relations.given import dense, edges
 from tellapart.relations.kinds import check_size, everyone, listed, other_views, paired, same, stretches
+from tellapart.relations.lowered import Lowered, NotLowered, reasons
 from tellapart.relations.pairs import Pairs
 from tellapart.relations.ranks import Ranks
 from tellapart.relations.relation import Relation, check_relation, is_boolean
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tellapart.relations.kinds import Ids as Ids
 
 __all__ = [
+    "Lowered",
+    "NotLowered",
     "Pairs",
     "Ranks",
     "Relation",
@@ -31,6 +34,7 @@ __all__ = [
     "listed",
     "other_views",
     "paired",
+    "reasons",
     "same",
     "stretches",
     "within",

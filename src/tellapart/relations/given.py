@@ -9,7 +9,8 @@ from torch import Tensor
 
 from tellapart.errors import requirement, values_are_checked
 from tellapart.relations.kinds import check_range, check_size, integers
-from tellapart.relations.pairs import Pairs, representable
+from tellapart.relations.lowered import Lowered, NotLowered, PairList, representable
+from tellapart.relations.pairs import Pairs
 from tellapart.relations.relation import Relation
 
 if TYPE_CHECKING:
@@ -78,16 +79,8 @@ class _Edges(Relation):
         self.place, where = (rows * self.stride + cols).unique(return_inverse=True)
         self.weights = None if weights is None else weights.new_zeros(len(self.place)).index_add(0, where, weights)
 
-    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        places = self.place.to(rows.device)
-        rows, cols = torch.broadcast_tensors(rows, cols)
-        if not len(places):
-            kind = torch.bool if self.weights is None else self.weights.dtype
-            return torch.zeros(rows.shape, dtype=kind, device=rows.device)
-        wanted = rows * self.stride + cols
-        index = torch.searchsorted(places, wanted).clamp(max=len(places) - 1)
-        found = (places[index] == wanted) & (cols < self.stride)
-        return found if self.weights is None else torch.where(found, self.weights.to(rows.device)[index], 0)
+    def lowered(self) -> Lowered:
+        return PairList(self.place, self.stride, self.weights)
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         check_range(parameter, "queries", self.place // self.stride, n_queries)
@@ -105,6 +98,9 @@ class _Dense(Relation):
 
     def __init__(self, matrix: Tensor) -> None:
         self.matrix = matrix
+
+    def lowered(self) -> Lowered:
+        return NotLowered("a given matrix is read from memory, tile by tile")
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         return self.matrix.to(rows.device)[rows, cols]

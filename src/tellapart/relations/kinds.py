@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tellapart.errors import requirement, values_are_checked
+from tellapart.relations.lowered import Diagonal, Everything, IdsEqual, IndexEqual, Lowered
 from tellapart.relations.pairs import Pairs, few
 from tellapart.relations.relation import Relation
 
@@ -152,8 +153,8 @@ def check_range(parameter: str, side: str, index: Tensor, size: int) -> None:
 class _Paired(Relation):
     symmetric = listed = diagonal = by_place = True
 
-    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        return rows == cols
+    def lowered(self) -> Lowered:
+        return Diagonal()
 
     def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
         if rows.start != cols.start:
@@ -176,8 +177,8 @@ class _Paired(Relation):
 class _Everyone(Relation):
     symmetric = True
 
-    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        return torch.ones(torch.broadcast_shapes(rows.shape, cols.shape), dtype=torch.bool, device=rows.device)
+    def lowered(self) -> Lowered:
+        return Everything()
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         """Any shape will do."""
@@ -198,8 +199,8 @@ class _Listed(Relation):
     def __init__(self, index: Tensor) -> None:
         self.index = index
 
-    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        return self.index.to(rows.device)[rows] == cols
+    def lowered(self) -> Lowered:
+        return IndexEqual(self.index)
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         check_size(parameter, "queries", len(self.index), n_queries)
@@ -215,8 +216,8 @@ class _OtherViews(Relation):
     def __init__(self, n_examples: int) -> None:
         self.n_examples = n_examples
 
-    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        return (rows % self.n_examples == cols % self.n_examples) & (rows != cols)
+    def lowered(self) -> Lowered:
+        return Diagonal(self.n_examples, with_main=False)
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         must = f"relate views of {self.n_examples} examples, a multiple of that in queries and in keys"
@@ -243,8 +244,8 @@ class _Same(Relation):
         self.query_ids, self.key_ids, self.names = query_ids, key_ids, names
         self.symmetric = query_ids is key_ids
 
-    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        return self.query_ids.to(rows.device)[rows] == self.key_ids.to(cols.device)[cols]
+    def lowered(self) -> Lowered:
+        return IdsEqual(self.query_ids, self.key_ids)
 
     def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
         return self.query_ids[rows].to(device)[:, None] == self.key_ids[cols].to(device)

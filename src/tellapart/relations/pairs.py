@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from tellapart.relations.lowered import representable
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
 
 PAIRS_PER_ROW = 8
 """A relation with more pairs than this, per query and key, is read in tiles and not listed."""
-_SMALLEST = torch.finfo(torch.float32).tiny
 
 
 class Pairs(NamedTuple):
@@ -32,15 +33,6 @@ def few(n_pairs: int, n: int, m: int) -> bool:
     (True, False)
     """
     return n_pairs <= PAIRS_PER_ROW * (n + m)
-
-
-def representable(weights: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
-    """The weights, 0 where float32, in which a loss may be computed, would have 0.
-
-    >>> representable(torch.tensor([1.0, 1e-60], dtype=torch.float64)).tolist()
-    [1.0, 0.0]
-    """
-    return weights.masked_fill(weights < _SMALLEST, 0) if weights.is_floating_point() else weights
 
 
 def filtered(pairs: Pairs, values: Shaped[Tensor, " p"]) -> Pairs:

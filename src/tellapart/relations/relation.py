@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from tellapart.errors import requirement
-from tellapart.relations.pairs import Pairs, filtered, representable
+from tellapart.relations.lowered import Both, Either, Lowered, Not, NotLowered, representable
+from tellapart.relations.pairs import Pairs, filtered
 from tellapart.relations.sums import tiled_sum
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _TILE = 1024
 class Relation(ABC):
     """A boolean or non-negatively weighted matrix between queries (rows) and keys (columns).
 
-    A new kind of relation needs `at` and `check`. The other methods follow from them, and are worth
+    A new kind of relation needs `check`, and `lowered` or `at`. The other methods follow from them, and are worth
     overriding where there is a way that does not read the whole matrix.
     """
 
@@ -40,9 +41,16 @@ class Relation(ABC):
     by_place = False
     """Whether it goes by where rows stand, and not by whose they are: it says nothing of another process's rows."""
 
-    @abstractmethod
     def at(self, rows: Int[Tensor, "*shape"], cols: Int[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
         """The entries at these places, which broadcast: booleans, or weights ≥ 0, on the places' device."""
+        lowered = self.lowered()
+        if isinstance(lowered, Both | Either | Not | NotLowered):
+            raise TypeError(f"{type(self).__name__} must define `at`, or a lowered form that is evaluated by itself.")
+        return lowered.at(rows, cols)
+
+    def lowered(self) -> Lowered:
+        """What a kernel needs to evaluate any tile by itself."""
+        return NotLowered(f"{type(self).__name__} has no lowered form")
 
     @abstractmethod
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
@@ -163,6 +171,9 @@ class _Both(Relation):
         self.symmetric = left.symmetric and right.symmetric
         self.by_place = left.by_place or right.by_place
 
+    def lowered(self) -> Lowered:
+        return Both(self.left.lowered(), self.right.lowered())
+
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         return representable(torch.mul(self.left.at(rows, cols), self.right.at(rows, cols)))
 
@@ -226,6 +237,9 @@ class _Either(Relation):
         self.symmetric = left.symmetric and right.symmetric
         self.by_place = left.by_place and right.by_place
 
+    def lowered(self) -> Lowered:
+        return Either(self.left.lowered(), self.right.lowered())
+
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         return torch.maximum(self.left.at(rows, cols), self.right.at(rows, cols))
 
@@ -257,6 +271,9 @@ class _Not(Relation):
     def __init__(self, inner: Relation) -> None:
         self.inner, self.symmetric = inner, inner.symmetric
 
+    def lowered(self) -> Lowered:
+        return Not(self.inner.lowered())
+
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         return self.inner.at(rows, cols) == 0
 
@@ -284,6 +301,9 @@ class _Not(Relation):
 
 
 class _Transposed(Relation):
+    def lowered(self) -> Lowered:
+        return NotLowered("a transposed list or matrix is read from the other side")
+
     def __init__(self, inner: Relation) -> None:
         self.inner, self.by_place = inner, inner.by_place
 

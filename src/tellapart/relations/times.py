@@ -9,7 +9,8 @@ from torch import Tensor
 
 from tellapart.errors import check_finite, requirement
 from tellapart.relations.kinds import check_size, stretches
-from tellapart.relations.pairs import Pairs, few, representable
+from tellapart.relations.lowered import GaussianWeight, Lowered, WithinRadius
+from tellapart.relations.pairs import Pairs, few
 from tellapart.relations.relation import Relation
 
 if TYPE_CHECKING:
@@ -91,9 +92,6 @@ class _Clocks(NamedTuple):
     queries: Tensor
     keys: Tensor
 
-    def apart(self, rows: Tensor, cols: Tensor) -> Tensor:
-        return self.queries.to(rows.device)[rows] - self.keys.to(cols.device)[cols]
-
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         check_size(parameter, "queries", len(self.queries), n_queries)
         check_size(parameter, "keys", len(self.keys), n_keys)
@@ -110,8 +108,8 @@ class _Within(Relation):
         self.clocks, self.radius = clocks, radius
         self.symmetric = clocks.queries is clocks.keys
 
-    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        return self.clocks.apart(rows, cols).abs() <= self.radius
+    def lowered(self) -> Lowered:
+        return WithinRadius(*self.clocks, self.radius)
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         self.clocks.check(parameter, n_queries, n_keys)
@@ -142,8 +140,8 @@ class _Gaussian(Relation):
         self.clocks, self.sigma = clocks, sigma
         self.symmetric = clocks.queries is clocks.keys
 
-    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        return representable(torch.exp(-0.5 * (self.clocks.apart(rows, cols) / self.sigma).square()))
+    def lowered(self) -> Lowered:
+        return GaussianWeight(*self.clocks, self.sigma)
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         self.clocks.check(parameter, n_queries, n_keys)

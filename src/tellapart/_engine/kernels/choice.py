@@ -18,6 +18,12 @@ def kernel_for(block: Block) -> Kernel:
 
     Raises:
         TypeError: none does.
+
+    >>> import torch
+    >>> from tellapart._engine.candidates import Candidates
+    >>> from tellapart._engine.kernels.grid import tiling
+    >>> kernel_for(Block(torch.ones(2, 1), torch.ones(2, 1), 1.0, Candidates(2, 2, 2), "exp", tiling())).name
+    'torch_tiles'
     """
     reasons = []
     for kernel in KERNELS:

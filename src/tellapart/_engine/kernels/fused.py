@@ -17,14 +17,29 @@ from tellapart._engine.kernels.passes import Pass
 
 
 def band_height(block: Block) -> int:
-    """How many rows of scores can be kept while their gradient is formed; 0 if too few to be worth it."""
+    """How many rows of scores can be kept while their gradient is formed; 0 if too few to be worth it.
+
+    >>> from tellapart._engine.candidates import Candidates
+    >>> from tellapart._engine.kernels.grid import tiling
+    >>> blocks = (Block(torch.empty(0), torch.empty(0), 1.0, Candidates(9, c, c), "exp", tiling()) for c in (9, 10**6))
+    >>> [band_height(block) for block in blocks]
+    [9, 0]
+    """
     sizes, candidates = block.tiling, block.candidates
     height = min(sizes.band_height, sizes.band_bytes // (block.queries.element_size() * max(1, candidates.c)))
     return min(height, candidates.n) if 16 * height >= sizes.band_height and not candidates.mirrored else 0
 
 
 def fused_pass(pass_: Pass, request: FusedRequest) -> FusedResult:
-    """Row sums of a block and their gradients, band by band; see `FusedRequest` for what they hold for."""
+    """Row sums of a block and their gradients, band by band; see `FusedRequest` for what they hold for.
+
+    >>> from tellapart._engine.candidates import Candidates
+    >>> from tellapart._engine.kernels.grid import tiling
+    >>> block = Block(torch.zeros(2, 1), torch.ones(3, 1), 1.0, Candidates(2, 3, 3), "exp", tiling())
+    >>> fused_pass(Pass(block, False, 2), FusedRequest(torch.zeros(2), None, True, False)).queries_grad
+    tensor([[1.],
+            [1.]])
+    """
     block, grid = pass_.block, pass_.grid
     queries, keys, scale = block.queries, block.keys, block.scale
     sums = OnlineSum(block.candidates.n, queries, block.form)

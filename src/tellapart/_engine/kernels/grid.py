@@ -36,7 +36,11 @@ _tiling: ContextVar[Tiling] = ContextVar("tellapart_tiling", default=_USUAL)
 
 
 def tiling() -> Tiling:
-    """How score matrices are cut at present."""
+    """How score matrices are cut at present.
+
+    >>> tiling().width
+    512
+    """
     return _tiling.get()
 
 

@@ -64,7 +64,10 @@ def _serve_in_threads(queue: _Queue[T], n_threads: int, work: Callable[[T, S], N
     before, inference, begun = torch.get_num_threads(), torch.is_inference_mode_enabled(), threading.Semaphore(0)
 
     def serve() -> None:
-        torch.set_num_threads(1)  # of this thread, but it is also what later threads begin with
+        # A thread takes over torch's number at its first parallel operation, even if it has set its own before; asking
+        # for the number counts as one. What is set then is this thread's, but also what later threads take over.
+        torch.get_num_threads()
+        torch.set_num_threads(1)
         begun.release()
         # The modes are those of a thread, and a new one begins with the defaults.
         with torch.inference_mode(inference), torch.no_grad():
