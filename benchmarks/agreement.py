@@ -1,9 +1,9 @@
-"""How far each engine is from the float64 oracle of the tests: the worst error over random problems, as a table.
+"""The error of each engine against the tests' float64 oracle: the largest over random problems, as a table.
 
     python -m benchmarks.agreement [--problems 100]
 
-Errors are of the loss in nats, relative to 1 + the largest logit, on inputs as the dtype rounds them. The tiled
-engines play with tiles of six scores, so that small problems have many.
+Errors are of the loss in nats, relative to 1 + the largest logit, on inputs rounded to the dtype. The tiled engines
+use tiles of six scores, so that small problems have many tiles.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OPTIONS = {
     "bias per key": {"key_bias": True},
     "margin": {"margin": 0.3},
     "shared negatives": {"negatives": (4,)},
-    "negatives of their own": {"negatives": (6, 4)},
+    "negatives per query": {"negatives": (6, 4)},
     "exclusions": {"exclude": True},
     "several positives, out": {"labels": True},
     "several positives, in": {"labels": True, "multi_positive": "in"},
@@ -39,13 +39,13 @@ N, M, D = 6, 9, 5
 
 
 def rounded(x: np.ndarray, dtype: torch.dtype) -> tuple[torch.Tensor, np.ndarray]:
-    """The tensor of that dtype, and exactly what is in it."""
+    """The tensor in a dtype, and its exact values."""
     tensor = torch.tensor(x).to(dtype)
     return tensor, tensor.double().numpy()
 
 
 def problem(option: dict, rng: np.random.Generator, dtype: torch.dtype) -> tuple[dict, dict, np.ndarray, np.ndarray]:
-    """Our arguments, the oracle's, who is whose positive and who is excluded."""
+    """Our arguments, the oracle's, the weights of positives and the mask of excluded pairs."""
     wide = torch.promote_types(dtype, torch.float32)
     ours, theirs = {}, {}
     weights, excluded = np.eye(N, M), np.zeros((N, M), dtype=bool)
@@ -71,7 +71,7 @@ def problem(option: dict, rng: np.random.Generator, dtype: torch.dtype) -> tuple
 
 
 def worst(option: dict, engine: str, dtype: torch.dtype, problems: int) -> float:
-    """The largest error over so many random problems."""
+    """The largest error over random problems."""
     found, rng = 0.0, np.random.default_rng(0)
     with playing(engine) as name:
         for _ in range(problems):

@@ -1,14 +1,14 @@
-"""Translations found among unseen sentences: by characters alone, a bag of n-grams, a small BERT, and one that reads.
+"""Retrieval of unseen translations: characters, a bag of n-grams, a small BERT, and one with masked tokens.
 
     python benchmarks/bilingual.py                              everything; writes and prints both tables
-    python benchmarks/bilingual.py --only full --seeds 0        some of it
+    python benchmarks/bilingual.py --only full --seeds 0        a part
 
 `full`: the bag on all pairs of LibreOffice's help (held out by page) and of the verses (by book). `curve`: bag,
-transformer and transformer with masked tokens, on 500, 2,000, 8,000 and all pairs of LibreOffice's help; masked tokens
-are also guessed in the other training sentences, whose translations are not told. The data are those of
+transformer and transformer with masked tokens, on 500, 2,000, 8,000 and all pairs of LibreOffice's help. Masked tokens
+are also predicted in the other training sentences, without their translations. The data are those of
 `bilingual_data.py`, in a cache; the verses need `pip install pysword`. Each training is an ordinary `tellapart
-train bilingual` in a process of its own, on one core; runs/bilingual keeps them, and what is complete is not trained
-again. The seed decides what is held out, which pairs are used, the first weights and the order of the batches.
+train bilingual` in its own process, on one core. runs/bilingual keeps them, and complete ones are not repeated.
+The seed decides what is held out, which pairs are used, the first weights and the order of the batches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trainings import as_words, minutes_of_steps, results, row, spread, train_al
 
 COLLECTIONS = ("libreoffice", "verses")
 ONE_SEED = (8000, 0)
-"""The sizes on which the transformers have the first seed alone, for they take long."""
+"""The sizes on which the transformers have only the first seed, because they take long."""
 
 BAG, PLAIN, READING = "bag", "transformer", "transformer + masked tokens"
 _TRANSFORMER = {"encoder": "transformer", "dim": 192, "layers": 1}
@@ -36,7 +36,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     READING: _TRANSFORMER | {"masked_weight": 0.1, "reading": 256},
 }
 SIZES = {500: (32, 250), 2000: (16, 250), 8000: (6, 512), 0: (4, 512)}
-"""Epochs and the size of a batch for so many pairs, or for all: of few pairs, many epochs of small line-ups."""
+"""Epochs and batch size for each number of pairs, 0 for all: many epochs of small batches for few pairs."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Trial:
     seed: int
 
     def folder(self, runs: Path) -> Path:
-        """Where it is."""
+        """The run's folder."""
         encoder = self.encoder.replace(" + ", "-").replace(" ", "-")
         return runs / f"{self.data}-{encoder}-{self.pairs or 'all'}-{self.seed}"
 
@@ -68,7 +68,7 @@ def full(seeds: list[int]) -> list[Trial]:
 
 
 def curve(seeds: list[int], sizes: list[int]) -> list[Trial]:
-    """All encoders on some pairs and on more; the short ones first."""
+    """All encoders on growing numbers of pairs, the short trainings first."""
     return [
         Trial("libreoffice", encoder, size, seed)
         for size in sizes
@@ -78,7 +78,7 @@ def curve(seeds: list[int], sizes: list[int]) -> list[Trial]:
 
 
 def full_table(seeds: list[int], runs: Path) -> str:
-    """Recall of everything that was measured, on both collections."""
+    """All measured recall, on both collections."""
     tables = {data: [_read(Trial(data, BAG, 0, seed).folder(runs)) for seed in seeds] for data in COLLECTIONS}
     lines = [row(["", "", "1000, cosine", "1000, margin", "all, cosine", "all, margin"]), "|---" * 6 + "|"]
     for data, found in tables.items():

@@ -2,11 +2,11 @@
 
     python benchmarks/bilingual_data.py libreoffice        prints the file: source, target and group, by tabs
 
-`libreoffice`: LibreOffice's help in English and French; paragraphs of equal page and id belong together; those of at
-least 4 words on both sides, each pair once, none that is left in English; the group is the page. From Debian's packages
+`libreoffice`: LibreOffice's help in English and French. Paragraphs of equal page and id are pairs; those with at least
+4 words in both languages are kept, each once, without untranslated ones. The group is the page. From Debian's packages
 libreoffice-help-en-us and -fr, MPL-2.0. `verses`: the King James Bible and the Reina-Valera of 1909, verse by verse;
-the group is the book. From Debian's packages sword-text-kjv and sword-text-sparv, public domain; read with pip's
-`pysword`, which is to be installed for it, and takes a minute or two.
+the group is the book. From Debian's packages sword-text-kjv and sword-text-sparv, public domain. Reading them needs
+pip's `pysword`, and takes a minute or two.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LEAST_WORDS = 4
 
 
 def translations(name: str) -> Path:
-    """The file of a collection, made unless it is there already."""
+    """The file of a collection, made if it does not exist."""
     target = fetch.cache(f"bilingual-{name}")
     if not target.is_dir():
         rows = sorted(set({"libreoffice": libreoffice, "verses": verses}[name]()))
@@ -58,8 +58,8 @@ def verses() -> Iterator[tuple[str, str, str]]:
         bibles.append(modules.get_bible_from_module(key))
     for books in bibles[0].get_structure().get_books().values():
         for book in books:
-            sides = (map(_plain, bible.get_iter(books=[book.name])) for bible in bibles)
-            yield from ((*pair, book.name) for pair in zip(*sides, strict=True) if all(pair))
+            texts = (map(_plain, bible.get_iter(books=[book.name])) for bible in bibles)
+            yield from ((*pair, book.name) for pair in zip(*texts, strict=True) if all(pair))
 
 
 def _paragraphs(folder: Path) -> dict[tuple[str, str], str]:
@@ -72,7 +72,7 @@ def _paragraphs(folder: Path) -> dict[tuple[str, str], str]:
 
 
 def _plain(text: str) -> str:
-    """Without tags, entities and runs of spaces."""
+    """The text without tags, entities and repeated spaces."""
     return " ".join(html.unescape(re.sub("<[^>]*>", " ", text)).split())
 
 

@@ -2,9 +2,9 @@
 
     python benchmarks/clip_openmoji.py [--seeds 0 1 2]          results/clip_openmoji.md, and the README's table
 
-The seed decides which pairs are held out, too, so the spread is that of data and of training together. The pictures
+The seed also decides which pairs are held out, so the deviation is that of data and training together. The pictures
 come with the `openmoji` extra (OpenMoji, CC BY-SA 4.0); nothing is downloaded. Each run is an ordinary `tellapart train
-clip` on one core; runs/openmoji keeps them, and what is complete is not trained again.
+clip` on one core. runs/openmoji keeps the runs, and complete ones are not repeated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _HOW = (".3f", ".3f", ".3f", ".0f")
 
 
 def table(folders: list[Path], seeds: list[int]) -> str:
-    """What the runs found, as Markdown."""
+    """The results of the runs, as Markdown."""
     tables = [results(folder) for folder in folders]
     lines = [row(tables[0]["header"]), "|---" * len(tables[0]["header"]) + "|"]
     for same in zip(*(found["rows"] for found in tables), strict=True):

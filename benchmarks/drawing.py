@@ -1,4 +1,4 @@
-"""How a benchmark's figure becomes a picture: drawn by plotly in Debian's chromium."""
+"""Draw a benchmark's figure as a picture, by plotly in Debian's chromium."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SPOT_COLOURS = ("#0072b2", "#e69f00", "#009e73")
 
 
 def save_png(figure: Any, path: Path, width: int, height: int) -> None:
-    """Write a plotly figure as a picture of this size, in pixels."""
+    """Write a plotly figure as a picture of `width` × `height` pixels."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

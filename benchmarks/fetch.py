@@ -1,8 +1,8 @@
 """Data for the benchmarks, from Debian's packages, kept in a cache outside the repository.
 
-    python benchmarks/fetch.py fashion-mnist        prints the folder where it is
+    python benchmarks/fetch.py fashion-mnist        prints its folder
 
-Needs `apt-get` and `dpkg-deb`, and no root.
+Needs `apt-get` and `dpkg-deb`, but no root.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Source:
-    """A Debian package, the folder of interest in it, and whose it is."""
+    """A Debian package, a folder in it, and its licence."""
 
     package: str
     folder: str
@@ -47,12 +47,12 @@ SOURCES = {
 
 
 def cache(name: str) -> Path:
-    """Where a data set is kept, whether it is there or not."""
+    """The folder of a data set, which need not exist yet."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tellapart" / name
 
 
 def fetch(name: str) -> Path:
-    """The folder of a data set, fetched unless it is there already."""
+    """The folder of a data set, fetched if it does not exist."""
     source, target = SOURCES[name], cache(name)
     if target.is_dir():
         return target
@@ -60,7 +60,7 @@ def fetch(name: str) -> Path:
         try:
             run(["apt-get", "download", source.package], scratch)
         except subprocess.CalledProcessError:
-            run(["apt-get", "update"], scratch)  # the lists may be missing or old
+            run(["apt-get", "update"], scratch)  # the package lists may be missing or old
             run(["apt-get", "download", source.package], scratch)
         package = next(Path(scratch).glob("*.deb"))
         run(["dpkg-deb", "-x", package.name, "content"], scratch)
@@ -73,18 +73,18 @@ def fetch(name: str) -> Path:
 
 @contextmanager
 def whole(target: Path) -> Iterator[Path]:
-    """A folder to fill that is at `target` at the end of the block, whole or not at all."""
+    """A folder to fill, renamed to `target` in one step at the end of the block."""
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     partial.mkdir(parents=True)
     try:
         yield partial
-        partial.rename(target)  # within one disk, in one step
+        partial.rename(target)  # atomic, because it is on the same disk
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def run(command: list[str], folder: str) -> str:
-    """Run a command quietly, and return what it says; what it complains of is shown if it fails."""
+    """Run a command and return its output; if it fails, its error output is shown."""
     try:
         return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
     except subprocess.CalledProcessError as error:

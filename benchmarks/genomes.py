@@ -1,9 +1,9 @@
-"""The genomes that `genomics.py` learns from and is measured on: bacteria, from Debian's packages.
+"""The genomes for training and evaluation in `genomics.py`: bacteria, from Debian's packages.
 
-    python benchmarks/genomes.py        prints the folder where they are: seen/ and unseen/, a file a species
+    python benchmarks/genomes.py        prints their folder: seen/ and unseen/, a file a species
 
-One strain of each species, so that no place has a twin in another file. The unseen ones are relatives of the seen ones
-(Klebsiella of Escherichia, the two mycobacteria of each other) and one that is not.
+There is one strain of each species, so that no region has a copy in another file. Two unseen species are relatives of
+seen ones (Klebsiella of Escherichia, the two mycobacteria of each other), and one is not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FILES = {
 
 
 def genomes() -> Path:
-    """The folder with `seen` and `unseen` species, made unless it is there already."""
+    """The folder with `seen` and `unseen` species, made if it does not exist."""
     target = fetch.cache("genomes")
     if target.is_dir():
         return target

@@ -1,14 +1,13 @@
-"""Reads of bacteria told by species, from embeddings learned without labels, against their composition of 4-mers.
+"""Species of bacterial reads predicted from embeddings learned without labels, compared with 4-mer composition.
 
-    python benchmarks/genomics.py                          all of it; results/genomics*.md, and the page's tables
+    python benchmarks/genomics.py                          everything; results/genomics*.md, and the page's tables
     python benchmarks/genomics.py --only system --seeds 0
 
-`system`: trained on five species at three seeds; measured on reads from regions of them that training never saw, and
-on three species that it never saw. `narrow`: the same with a window of 1,000 bases, chosen on seed 0 of 500, 1,000 and
-5,000 as what is good for both. `choices`, shorter and at one seed: one thing changed at a time. `speed`: how many
-reads a run of `system` embeds per second, alone, on all cores. The genomes are fetched from Debian's packages into a
-cache (see genomes.py). Each run is an ordinary `tellapart train` on one core; runs/genomics keeps them, and what is
-complete is not trained again.
+`system`: trained on five species at three seeds; measured on reads from held-out regions of these, and on three unseen
+species. `narrow`: the same with a window of 1,000 bases, chosen on seed 0 of 500, 1,000 and 5,000 as good for both.
+`choices`, shorter and at one seed: one thing changed at a time. `speed`: reads that a run of `system` embeds per
+second, alone, on all cores. The genomes are fetched from Debian's packages into a cache (see genomes.py). Each run is
+an ordinary `tellapart train` on one core. runs/genomics keeps the runs, and complete ones are not repeated.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ _HOW = (".3f", ".3f", ".3f", ".3f", ".4f")
 
 
 def command(folder: Path, options: dict[str, Any]) -> list[str]:
-    """The arguments of python for one training, with what is not as by default."""
+    """The arguments of python for one training, with the options that differ from the defaults."""
     words = ["train", "genomics", "--data", str(genomes() / "seen"), "--run", str(folder), "--resume"]
     return ["-m", "tellapart", *words, *as_words(OPTIONS | options)]
 
@@ -73,7 +72,7 @@ def config(folder: Path) -> genomics.Config:
 
 
 def system_table(folders: list[Path]) -> str:
-    """All that was measured, as mean ± standard deviation over the seeds."""
+    """All measures, as mean ± standard deviation over the seeds."""
     header = results(folders[0])["header"]
     lines = [row(header), "|---" * len(header) + "|"]
     for species in ("seen", "unseen"):
@@ -86,7 +85,7 @@ def system_table(folders: list[Path]) -> str:
 
 
 def costs(folders: list[Path]) -> str:
-    """What the runs took of a processor."""
+    """The processor time of the runs."""
     minutes = spread((took(folder)["minutes"] for folder in folders), ".1f")
     return f"Each took {minutes} minutes of one core, with what is measured on seen species."
 
@@ -126,7 +125,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/genomics"))
     parser.add_argument("--at-once", type=int, default=os.cpu_count(), help="runs at a time")
     given = parser.parse_args()
-    genomes()  # once, before several ask for them
+    genomes()  # once, before several processes need them
     for part in (part for part in SYSTEMS if part in given.only):
         seeded = {given.runs / f"{part}-{seed}": {"seed": seed} | SYSTEMS[part] for seed in given.seeds}
         train_all({folder: command(folder, options) for folder, options in seeded.items()}, given.at_once)

@@ -1,14 +1,14 @@
-"""What a batch costs through an encoder, whole and in chunks: peak memory and seconds of one step.
+"""The cost of a batch through an encoder, whole and in chunks: peak memory and seconds of one step.
 
     python benchmarks/gradient_cache.py             writes results/gradient_cache.md
 
 SimCLR's step, two views of grey pictures of 28 × 28 through the small residual network, forward + backward, float32,
-each case in a process of its own. Memory is the peak beyond the process before the step: activations, embeddings,
-gradients and the loss. The pictures, made up, are there before. Gradients are held to those of the whole batch at 256.
+each case in its own process. Memory is the peak above that before the step: activations, embeddings, gradients and the
+loss, but not the pictures, which are random. Gradients are compared with those of the whole batch at 256.
 
-The processes are started with MALLOC_MMAP_THRESHOLD_=1048576. Without it the C library of Linux takes activations
-from one heap with the small nodes of autograd's graph, which pin what lies between them: 8192 pictures in chunks
-then take three times as much, of which two thirds are holes.
+The processes are started with MALLOC_MMAP_THRESHOLD_=1048576. Without it the C library of Linux allocates activations
+in one heap with the small nodes of autograd's graph, and fragments it: 8192 pictures in chunks then take three times as
+much memory, of which two thirds are holes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CASES = ((256, 0), (1024, 0), (256, 64), (1024, 256), (8192, 256))
 
 def model() -> nn.Module:
     torch.manual_seed(0)
-    # Batch norm would see chunks; with statistics that stand, rows are treated one by one.
+    # In training, batch norm would see chunks; in evaluation mode rows are independent.
     return ConvNet(128, 24, channels=1).eval()
 
 
@@ -60,7 +60,7 @@ def measure(batch: int, chunk: int) -> None:
 
 
 def difference() -> float:
-    """The largest difference of the gradients of 256 pictures in chunks of 64 from those at once, relative."""
+    """The largest relative difference between the gradients of 256 pictures in chunks of 64 and at once."""
     gradients = []
     for chunk in (0, 64):
         encoder = model()

@@ -1,13 +1,13 @@
-"""Nodes of two real graphs: raw features, an untrained network, GRACE and neighbours as counterparts, side by side.
+"""Nodes of two real graphs: raw features, an untrained network, GRACE and neighbours as positives, compared.
 
     python benchmarks/graph.py                                  everything; results/graph.md and docs/graph.md
-    python benchmarks/graph.py --data debian --seeds 0          some of it
+    python benchmarks/graph.py --data debian --seeds 0          a part
 
-The graphs are those of `graph_data.py`, fetched into a cache. Each training is an ordinary `tellapart train graph` in a
-process of its own (`graph_run.py`, by `trainings.py`); runs/graph keeps them, and what is complete is not trained
-again. GRACE and we have the same network, views and steps, and each the temperature that did best for it on seed 0: on
-wordnet-15k, which decided for wordnet, too, of 0.05, 0.1 and 0.3 in 4 epochs; on debian of 0.1, 0.3 and 0.5 in 4, and
-then, since that was 0.3 for both, of 0.2 and 0.3 in 20. The 20 splits of the linear probe are the same for all; the
+The graphs are those of `graph_data.py`, fetched into a cache. Each training is an ordinary `tellapart train graph` in
+its own process (`graph_run.py`, by `trainings.py`). runs/graph keeps the trainings, and complete ones are not repeated.
+GRACE and our default have the same network, views and steps, and each its best temperature on seed 0. On wordnet-15k,
+which decided for wordnet, too, that was of 0.05, 0.1 and 0.3 in 4 epochs. On debian it was of 0.1, 0.3 and 0.5 in 4 and
+then, since that was 0.3 for both, of 0.2 and 0.3 in 20. The 20 splits of the linear probe are the same for all. The
 seed decides the first weights, the views and which edges are held out.
 """
 
@@ -48,7 +48,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """The name of its folder."""
         return f"{self.data}-{self.system}-{self.seed}"
 
     def command(self, folder: Path) -> list[str]:
@@ -61,9 +61,9 @@ class Trial:
 
 
 def trials(data: list[str], seeds: list[int]) -> list[Trial]:
-    """All trainings; raw features are measured once for each graph, untrained networks once for each seed."""
+    """All trainings; raw features are measured once per graph, untrained networks once per seed."""
     found = []
-    for seed in seeds:  # so that a table of the first can be had early
+    for seed in seeds:  # seeds outermost, so that the first seed's table is ready early
         for name in data:
             found.append(Trial(name, OURS, seed, "all" if seed == seeds[0] else "networks"))
             found.append(Trial(name, GRACE, seed, "trained"))
@@ -71,7 +71,7 @@ def trials(data: list[str], seeds: list[int]) -> list[Trial]:
 
 
 def table(data: list[str], seeds: list[int], folder: Path) -> str:
-    """What the runs found, as Markdown."""
+    """The results of the runs, as Markdown."""
     lines = ["| | | linear probe | ± splits | link AUC | CPU minutes | peak, GiB |", "|---" * 7 + "|"]
     for name in data:
         runs = {system: [_read(folder, Trial(name, system, seed, "")) for seed in seeds] for system in (OURS, GRACE)}

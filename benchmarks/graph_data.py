@@ -2,11 +2,11 @@
 
     python benchmarks/graph_data.py debian        prints the folder with nodes.csv and edges.csv
 
-`debian`: application packages and what they depend on; a node's text is the line that describes it, its label
-the archive's section. From `apt-cache dumpavail`, whatever release the machine has; descriptions are under the
-licences of their packages. `wordnet`: the nouns of WordNet and all relations between nouns; a node's text is its gloss,
-its label the lexicographer's file. From Debian's package wordnet-base. `wordnet-15k`: the 15,000 nouns that are fewest
-relations away from "entity".
+`debian`: application packages and their dependencies; a node's text is its one-line description, its label the
+archive's section. From `apt-cache dumpavail`, for the machine's release; descriptions have the licences of their
+packages. `wordnet`: the nouns of WordNet and all relations between nouns; a node's text is its gloss, its label the
+lexicographer's file. From Debian's package wordnet-base. `wordnet-15k`: the 15,000 nouns with the fewest relations to
+"entity".
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Edges = set[tuple[str, str]]
 
 
 def graph_tables(name: str) -> Path:
-    """The folder of a graph's tables, made unless it is there already."""
+    """The folder of a graph's tables, made if it does not exist."""
     target = fetch.cache(f"graph-{name}")
     if not target.is_dir():
         nodes, edges = {"debian": debian, "wordnet": wordnet, "wordnet-15k": upper_wordnet}[name]()
@@ -46,10 +46,10 @@ def graph_tables(name: str) -> Path:
 
 
 def debian() -> tuple[Nodes, Edges]:
-    """Packages of the application sections, without those that more than 300 others depend on, and dependencies."""
+    """Packages of the application sections and dependencies, without packages in more than 300 dependencies."""
     packages: dict[str, dict[str, str]] = {}
     for package in _paragraphs(_available()):
-        packages.setdefault(package["Package"], package)  # of several versions the first, which is the newest
+        packages.setdefault(package["Package"], package)  # the first of several versions, which is the newest
     wanted = {name: package for name, package in packages.items() if package.get("Section") in SECTIONS}
     edges = {
         (min(name, other), max(name, other))
@@ -64,7 +64,7 @@ def debian() -> tuple[Nodes, Edges]:
 
 
 def wordnet() -> tuple[Nodes, Edges]:
-    """All nouns. Senses are called by their first word and where they stand in the file."""
+    """All nouns and their relations. A sense is named by its first word and its offset in the file."""
     path, names, nodes, targets = fetch.fetch("wordnet") / "data.noun", {}, {}, []
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("  "):  # the licence
@@ -115,7 +115,7 @@ def _paragraphs(text: str) -> Iterator[dict[str, str]]:
 
 
 def _depends_on(package: dict[str, str]) -> Iterator[str]:
-    """Names of packages, versions and architectures left out; of alternatives, all."""
+    """Names of packages, without versions and architectures; all of several alternatives."""
     for field in _DEPENDS:
         for clause in re.split("[,|]", package.get(field, "")):
             yield re.split("[ :(]", clause.strip(), maxsplit=1)[0]

@@ -1,4 +1,4 @@
-"""One training of `graph.py`, in a process of its own, of which only what is asked for is measured.
+"""One training of `graph.py`, in its own process, with a choice of embeddings to measure.
 
     python benchmarks/graph_run.py MEASURED train graph --data … --run …
 
@@ -22,10 +22,10 @@ MEASURED = {
 
 
 def measure_only(names: tuple[str, ...]) -> None:
-    """Leave out of a run's table whatever is not named."""
+    """Reduce a run's table to these names."""
 
-    def some(models: dict[str, Any], asked: Any, title: str) -> Table:
-        return nodes({name: models[name] for name in names}, asked, title)
+    def some(models: dict[str, Any], targets: Any, title: str) -> Table:
+        return nodes({name: models[name] for name in names}, targets, title)
 
     study.nodes = some
 

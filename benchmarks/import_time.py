@@ -1,4 +1,4 @@
-"""What `import tellapart` costs beyond `import torch`: fresh processes in turn, medians, and their ratio.
+"""The time of `import tellapart` compared with `import torch`: alternating fresh processes, medians, and their ratio.
 
 python benchmarks/import_time.py [--rounds 15]
 """
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     rounds = parser.parse_args().rounds
     for statement in STATEMENTS:
-        seconds(statement)  # from now on the files are in memory
+        seconds(statement)  # reads the files into the page cache
     times = [[seconds(statement) for statement in STATEMENTS] for _ in range(rounds)]
     for statement, column in zip(STATEMENTS, zip(*times, strict=True), strict=True):
         print(f"{statement:18} median {statistics.median(column):.3f} s, min {min(column):.3f} s")

@@ -1,4 +1,4 @@
-"""How much memory a process has held."""
+"""The memory of a process."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def resident(reset: bool = False) -> float:
-    """The peak of this process's resident memory in MiB; from now on, if `reset`.
+    """The peak of this process's resident memory in MiB; with `reset`, the peak is counted anew from now on.
 
-    Of the kernel's own count, for `getrusage` of a child begins with its parent's.
+    It is read from /proc, because `getrusage` of a child begins with its parent's peak.
     """
     if reset:
         Path("/proc/self/clear_refs").write_text("5")

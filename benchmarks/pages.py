@@ -1,4 +1,4 @@
-"""Where a benchmark's table goes: into results/, and between its marks wherever a page quotes it."""
+"""Write a benchmark's table into results/, and into the pages that quote it."""
 
 from __future__ import annotations
 

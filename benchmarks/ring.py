@@ -1,11 +1,11 @@
-"""One line-up over several processes: what each holds if keys travel, and if everybody's are gathered.
+"""One loss over several processes: the memory of each if keys go around a ring, and if all rows are gathered.
 
     python benchmarks/ring.py                      4 processes, 2048 rows of 512 each; writes results/ring.md
     python benchmarks/ring.py --processes 2 --rows 4096
 
-Symmetric InfoNCE, forward + backward, float32, over gloo on one machine. Memory is each process's peak beyond
-its inputs and gradients. The gathered forms hand everybody's queries and keys to all, each of whom plays its own
-rows, streamed or as whole matrices. The largest difference of gradients is relative to one process, in float64.
+Symmetric InfoNCE, forward + backward, float32, over gloo on one machine. Memory is each process's peak above its inputs
+and gradients. The gathered forms give all queries and keys to every process, which computes the losses of its own rows,
+streamed or as whole matrices. The largest difference of gradients is relative to one process, in float64.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ RESULT = Path(__file__).parent / "results" / "ring.md"
 
 
 def ring(q: Tensor, k: Tensor) -> Tensor:
-    """Keys travel."""
+    """Keys go around the ring."""
     return info_nce(q, k, temperature=TAU, symmetric=True, group=world())
 
 
 def gathered(q: Tensor, k: Tensor, engine: str) -> Tensor:
-    """Everybody's queries and keys are here; one's own rows ask."""
+    """The losses of this rank's rows among the gathered rows of all ranks."""
     first = dist.get_rank() * len(q)
-    own = edges(torch.stack([torch.arange(len(q)), first + torch.arange(len(q))]))
-    sides = ((q, gather(k)), (k, gather(q)))
-    losses = [info_nce(a, b, temperature=TAU, positives=own, engine=engine) for a, b in sides]
+    positives = edges(torch.stack([torch.arange(len(q)), first + torch.arange(len(q))]))
+    directions = ((q, gather(k)), (k, gather(q)))
+    losses = [info_nce(a, b, temperature=TAU, positives=positives, engine=engine) for a, b in directions]
     return (losses[0] + losses[1]) / 2
 
 
@@ -67,14 +67,14 @@ def step(form: str, rank: int, rows: int, dim: int, dtype: torch.dtype) -> tuple
 
 
 def work(rank: int, processes: int, form: str, rows: int, dim: int, results: mp.SimpleQueue) -> None:
-    """What one process does for one form, in a process of its own, so that peaks are its alone."""
+    """One form on one rank; each form has new processes, so that peaks are not mixed."""
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
     dist.init_process_group("gloo", rank=rank, world_size=processes)
     step(form, rank, 64, dim, torch.float32)  # buffers of the libraries
-    mine = 2 * 2 * rows * dim * 4 / 2**20  # queries and keys, and their gradients
+    given = 2 * 2 * rows * dim * 4 / 2**20  # queries and keys, and their gradients
     before = resident(reset=True)
     seconds = [step(form, rank, rows, dim, torch.float32)[0]]
-    peak = resident() - before - mine
+    peak = resident() - before - given
     seconds += [step(form, rank, rows, dim, torch.float32)[0] for _ in range(ROUNDS - 1)]
     error = difference(form, rank, processes, min(rows, 512), dim)
     results.put((peak, statistics.median(seconds), error))
@@ -83,10 +83,10 @@ def work(rank: int, processes: int, form: str, rows: int, dim: int, results: mp.
 
 
 def difference(form: str, rank: int, processes: int, rows: int, dim: int) -> float:
-    """The largest difference of gradients from those of one process with everybody's rows, relative."""
+    """The largest relative difference of gradients from those of one process with all rows."""
     _, found = step(form, rank, rows, dim, torch.float64)
-    everybody = [inputs(other, rows, dim, torch.float64) for other in range(processes)]
-    q, k = (torch.cat([pair[i] for pair in everybody]).detach().requires_grad_() for i in (0, 1))
+    shards = [inputs(other, rows, dim, torch.float64) for other in range(processes)]
+    q, k = (torch.cat([pair[i] for pair in shards]).detach().requires_grad_() for i in (0, 1))
     info_nce(q, k, temperature=TAU, symmetric=True).backward()
     here = slice(rank * rows, (rank + 1) * rows)
     expected = [x.grad[here] for x in (q, k) if x.grad is not None]

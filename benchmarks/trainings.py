@@ -1,4 +1,4 @@
-"""Trainings that a benchmark compares: each in a process of its own, on one core, and kept."""
+"""Trainings for a benchmark: each in its own process, on one core, and kept."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _TOOK = "took.json"
 
 
 def train_all(commands: Mapping[Path, list[str]], at_once: int) -> None:
-    """Run the command of each run folder, unless it was run to its end before; its log is kept beside the folder.
+    """Run the command of each run folder, unless it is complete; its log is kept beside the folder.
 
-    A command is the arguments of python; it trains into the folder, and continues what is there.
+    A command is the arguments of python; it trains into the folder, and resumes an incomplete run.
     """
     with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(train, commands, commands.values()))
 
 
 def train(folder: Path, arguments: list[str]) -> None:
-    """Run one command unless that is done, and note what it took.
+    """Run one command unless the run is complete, and note its time and memory.
 
     Raises:
-        SystemExit: it was done with another command.
+        SystemExit: the run is complete, but of another command.
     """
     if (folder / _TOOK).is_file():
         if took(folder).get("command") != arguments:
@@ -49,31 +49,31 @@ def train(folder: Path, arguments: list[str]) -> None:
 
 
 def as_words(options: Mapping[str, Any]) -> list[str]:
-    """Options as words of a command line."""
+    """Options as arguments of a command line."""
     return [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
 
 def results(folder: Path) -> dict[str, Any]:
-    """The table that the evaluation of a run made."""
+    """The table of a run's evaluation."""
     table: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     return table
 
 
 def took(folder: Path) -> dict[str, Any]:
-    """What a run took in all: `minutes` of a core, whoever else used the machine, and at its `peak` GiB of memory."""
+    """The `minutes` of processor time of a run, independent of other load, and the `peak` of its memory in GiB."""
     found: dict[str, Any] = json.loads((folder / _TOOK).read_text(encoding="utf-8"))
     return found
 
 
 def minutes_of_steps(folder: Path) -> float:
-    """The median step times the steps: what others did on the machine, or a pause, must not count."""
+    """The median step times the number of steps, so that other load and pauses do not count."""
     lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
     seconds = [json.loads(line)["seconds"] for line in lines]
     return statistics.median(seconds) * len(seconds) / 60
 
 
 def spread(values: Iterable[float], how: str = ".3f") -> str:
-    """Mean ± sample standard deviation; of a single value, that."""
+    """Mean ± sample standard deviation; a single value alone."""
     found = list(values)
     deviation = f" ± {statistics.stdev(found):{how}}" if len(found) > 1 else ""
     return f"{statistics.mean(found):{how}}{deviation}"

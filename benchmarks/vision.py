@@ -3,12 +3,12 @@
     python benchmarks/vision.py                          everything, some hours; results/vision*.md and vision.png
     python benchmarks/vision.py --only systems --seeds 0
 
-`systems`: SimCLR and MoCo, trained for as long as each other. `compared`, shorter: the same training by lightly's
-formula for the loss, and symmetric MoCo that ignores whose a key is. `sizes`, as short: batches and queues of other
-sizes. The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache. Each run is an ordinary
-`tellapart train`; runs/vision keeps them, and what is complete is not trained again. As many as there are cores
-run at a time, each on one of them. Labels are used only afterwards: the training pictures', to tell those of the
-test pictures. Where a step's seconds go is measured by `vision_time.py`.
+`systems`: SimCLR and MoCo, trained for equal times. `compared`, shorter: the same training by lightly's formula for the
+loss, and symmetric MoCo that ignores ids of keys. `sizes`, as short: other sizes of batch and queue. The pictures are
+fetched from Debian's package dataset-fashion-mnist (MIT) into a cache. Each run is an ordinary `tellapart train`.
+runs/vision keeps the runs, and complete ones are not repeated. Runs are parallel, each on one core. Labels are used
+only in evaluation: those of the training pictures predict those of the test pictures. `vision_time.py` measures the
+parts of a step's time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OPTIONS = {
     "learning_rate": 2e-3,
     "trainer.precision": "bf16-mixed",
 }
-# MoCo's steps take longer, since every view goes through a second network.
+# MoCo's steps take longer, since every view goes through two networks.
 LONG = {"simclr": {"epochs": 10, "width": 24}, "moco": {"epochs": 8, "width": 24}}
 SHORT = 3
 BATCHES, QUEUES = (64, 128, 512), (512, 16384, 65536)
@@ -41,7 +41,7 @@ _LIKE = 256
 
 @dataclass(frozen=True)
 class Trial:
-    """One training: its folder's name, the system, and what is not as in the others."""
+    """One training: its folder's name, the system, and what differs from the other trainings."""
 
     name: str
     system: str
@@ -58,7 +58,7 @@ class Trial:
 
 
 def systems(seeds: list[int]) -> list[Trial]:
-    """The long runs; the first also measures what needs no training."""
+    """The long runs; the first also measures the baselines, which need no training."""
     kinds = [(name, seed) for name in LONG for seed in seeds]
     changes = ["nothing"] + ["lean"] * (len(kinds) - 1)
     return [
@@ -78,7 +78,7 @@ def compared(seeds: list[int]) -> list[Trial]:
 def sizes(seeds: list[int]) -> list[Trial]:
     """Short runs of other batches and queues; the usual ones are among `compared`."""
     batches = [
-        # By the square root, as is usual with Adam.
+        # The learning rate grows with the square root, as is usual with Adam.
         Trial(f"batch-{n}-{seed}", "simclr", seed, "lean", {"batch_size": n, "learning_rate": rate_of_batch(n)})
         for n in BATCHES
         for seed in seeds

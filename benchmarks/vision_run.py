@@ -1,10 +1,10 @@
-"""One training of `vision.py`, in a process of its own, perhaps with something about it changed.
+"""One training of `vision.py`, in its own process, with an optional change.
 
     python benchmarks/vision_run.py CHANGE train simclr --data … --run …
 
-`nothing` is `tellapart train` as it is. All others measure the trained network alone, by 15-NN and a linear probe:
-`lean` changes nothing else; `formula` trains SimCLR by lightly's formula for the loss; `no-ids` lets symmetric MoCo
-ignore whose a key is, as with one bank of keys that the first direction has filled before the second asks.
+`nothing` is an unchanged `tellapart train`. All others measure only the trained network, by 15-NN and a linear probe.
+`lean` changes nothing else. `formula` trains SimCLR by lightly's formula for the loss. `no-ids` lets symmetric MoCo
+ignore ids, as with one memory bank that the first direction fills before the second is computed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tellapart.systems import moco, simclr
 
 
 class ByFormula:
-    """What the log wants to know of a line-up, and another way to compute the same loss."""
+    """The terms for the log, and the same loss by another formula."""
 
     def __init__(self, terms: Terms, loss: Tensor) -> None:
         self.terms, self.value = terms, loss
 
     def loss(self) -> Tensor:
-        """What is minimised."""
+        """The loss to minimise."""
         return self.value
 
     def __getattr__(self, name: str) -> Any:
@@ -42,7 +42,7 @@ class ByFormula:
 
 @dataclass(frozen=True)
 class Projected:
-    """A model that has looked at the batch already."""
+    """A model that returns projections computed before."""
 
     projections: Tensor
     temperature: float
@@ -52,7 +52,7 @@ class Projected:
 
 
 def train_by_formula() -> None:
-    """Let SimCLR's loss be computed as lightly's NTXentLoss has it."""
+    """Replace SimCLR's loss by the formula of lightly's NTXentLoss."""
 
     def terms(model: simclr.SimCLR, batch: Any) -> ByFormula:
         projections = model(batch.pictures)
@@ -65,7 +65,7 @@ def train_by_formula() -> None:
 
 
 def ignore_ids() -> None:
-    """Let a second view's query have the key of the very same view among its negatives, and old keys of its picture."""
+    """Keep the key of the same view, and old keys of the same picture, as negatives of second views."""
 
     def line_up(model: moco.MoCo, asked: moco.Asked) -> moco.LineUp:
         line = usual(model, asked)
@@ -79,14 +79,14 @@ def ignore_ids() -> None:
 
 
 def measure_the_trained_alone() -> None:
-    """Leave out what a table of trained networks does not need."""
+    """Reduce the evaluation to the trained network."""
 
     def measure(self: Study, _: Network, trained: Network) -> Table:
-        known, asked = self.training, self.test
+        known, test = self.training, self.test
         assert known.labels is not None
-        assert asked.labels is not None
-        embedded = trained.embed(known.pictures), trained.embed(asked.pictures)
-        return frozen({"trained": embedded}, known.labels, asked.labels, "")
+        assert test.labels is not None
+        embedded = trained.embed(known.pictures), trained.embed(test.pictures)
+        return frozen({"trained": embedded}, known.labels, test.labels, "")
 
     Study.measure = measure  # type: ignore[method-assign]
 

@@ -16,7 +16,7 @@ MEASURES = ("15-NN", "linear probe")
 
 
 def write(part: str, runs: Path, seeds: list[int]) -> None:
-    """Write and print what a part of the runs says."""
+    """Write and print the table or plot of a part of the runs."""
     if part == "sizes":
         plot(runs, RESULTS / "vision.png")
         return
@@ -25,7 +25,7 @@ def write(part: str, runs: Path, seeds: list[int]) -> None:
 
 
 def systems(runs: Path, seeds: list[int]) -> str:
-    """Everything that was measured of the long runs."""
+    """All measures of the long runs."""
     from vision import LONG, OPTIONS
 
     first = results(runs / f"{next(iter(LONG))}-{seeds[0]}")
@@ -43,7 +43,7 @@ def systems(runs: Path, seeds: list[int]) -> str:
 
 
 def compared(runs: Path, seeds: list[int]) -> str:
-    """What one change does, over the same seeds, views and steps."""
+    """The effect of one change, over the same seeds, views and steps."""
     from vision import OPTIONS, SHORT, Trial
     from vision import compared as trials
 
@@ -64,7 +64,7 @@ def compared(runs: Path, seeds: list[int]) -> str:
 
 
 def plot(runs: Path, path: Path) -> None:
-    """Accuracy over the size of the batch, and of the queue, side by side."""
+    """Accuracy against the size of the batch, and of the queue, side by side."""
     from vision import BATCHES, QUEUES
 
     drawn = make_subplots(1, 2, shared_yaxes=True, horizontal_spacing=0.04)

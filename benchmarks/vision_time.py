@@ -1,10 +1,10 @@
-"""Where a training step's seconds go: data, views, encoder, loss. Written to results/vision_time.md.
+"""The parts of a training step's time: data, views, encoder, loss. Written to results/vision_time.md.
 
     python benchmarks/vision_time.py
 
-Steps as in `vision.py`, of a batch of 256 pictures of Fashion-MNIST, the ways to train taking turns; medians. The
-loss is its own forward and backward pass; the encoder, everything else that computes: both networks of MoCo, the
-projection head, AdamW. Run it with nothing else on the machine.
+Steps as in `vision.py`, of a batch of 256 pictures of Fashion-MNIST; medians over alternating rounds.
+The loss is its forward and backward pass. The encoder is all other computation: both networks of MoCo, the projection
+head, AdamW. Run it with nothing else on the machine.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ ROUNDS, WARM_UP, QUEUES = 25, 3, (4096, 65536)
 
 
 class Clock:
-    """Counts seconds to parts, one after the other."""
+    """Adds up the seconds of each part."""
 
     def __init__(self) -> None:
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self.last = time.perf_counter()
 
     def lap(self, part: str) -> None:
-        """What was done since the last lap was this part."""
+        """Add the time since the last lap to a part."""
         now = time.perf_counter()
         self.seconds[part] += now - self.last
         self.last = now
@@ -55,7 +55,7 @@ class SimCLR:
     loss: Callable[[simclr.SimCLR, PictureSet, Tensor], Tensor]
 
     def step(self, batch: PictureSet, rows: Tensor, clock: Clock) -> None:
-        """All of a step but its data."""
+        """A step without its data."""
         del rows
         views = torch.cat(self.model.make_views(batch.pictures, 2))
         clock.lap("views")
@@ -77,7 +77,7 @@ class MoCo:
     optimizer: torch.optim.Optimizer
 
     def step(self, batch: PictureSet, rows: Tensor, clock: Clock) -> None:
-        """All of a step but its data."""
+        """A step without its data."""
         views = torch.cat(self.model.make_views(batch.pictures, 2))
         clock.lap("views")
         with torch.autocast("cpu", torch.bfloat16):
@@ -109,12 +109,12 @@ def follow(projections: Tensor, leaf: Tensor, optimizer: torch.optim.Optimizer) 
 
 
 def ours(model: simclr.SimCLR, batch: PictureSet, projections: Tensor) -> Tensor:
-    """The loss as the system states it."""
+    """The system's loss."""
     return simclr.terms(Projected(projections, model.temperature), batch).loss()  # type: ignore[arg-type]
 
 
 def formula(model: simclr.SimCLR, batch: PictureSet, projections: Tensor) -> Tensor:
-    """The same as lightly has it."""
+    """The same loss by lightly's formula."""
     del batch
     return blocks_without_diagonals(*projections.chunk(2), model.temperature)
 

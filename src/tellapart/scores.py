@@ -155,7 +155,7 @@ class Bilinear(nn.Module):
         """Bring `qᵀ W k` to inner-product form: the queries are mapped into the keys' space.
 
         Raises:
-            ValueError: queries or keys whose width is not that of W.
+            ValueError: queries or keys of a width other than that of W.
         """
         for parameter, vectors, width in zip(("queries", "keys"), (queries, keys), self.weight.shape, strict=True):
             if vectors.shape[1] != width:

@@ -90,7 +90,7 @@ def _duplicates(columns: list[dict[str, Tensor]]) -> Relation:
 
 
 def _texts(column: dict[str, Tensor]) -> list[tuple[int, ...] | None]:
-    """The tokens of each text, without the padding, whose length differs from column to column."""
+    """The tokens of each text, without the padding, which differs from column to column."""
     if not {"input_ids", "attention_mask"} <= set(column):
         must = "hold `input_ids` and `attention_mask` where duplicates are positives"
         raise ValueError(requirement("sentence_features", must, sorted(column)))

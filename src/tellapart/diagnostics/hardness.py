@@ -44,7 +44,7 @@ def effective_negatives(
         engine: as for `info_nce`, like `group` and the other options.
 
     Raises:
-        ValueError: as `info_nce`; a query whose candidates are all positives.
+        ValueError: as `info_nce`; a query without a negative.
 
     >>> effective_negatives(torch.eye(8), torch.eye(8), temperature=0.1)  # seven, all alike
     tensor([7.0000, 7.0000, 7.0000, 7.0000, 7.0000, 7.0000, 7.0000, 7.0000])

@@ -24,7 +24,7 @@ def effective_margin(terms: Terms, temperature: float | Tensor) -> Float[Tensor,
     With one positive of score α_i the loss is exactly `L_i = log(1 + exp((m_i − α_i)/τ))`. A positive below m costs
     about `(m − α)/τ`, one above m almost nothing. K negatives of equal score β give `m = β + τ ln K`, and twice as
     many raise m by τ ln 2. K negatives of mean score β and highest score β' give `β + τ ln K ≤ m ≤ β' + τ ln K`, and
-    `m ≥ β'`. A `key_bias` counts τ times. Read from `terms` alone, whose losses round: far above the margin m is off
+    `m ≥ β'`. A `key_bias` counts τ times. Read from `terms` alone, where losses round: far above the margin m is off
     by about `τ ε exp((α − m)/τ)`, and never by more than τ ln K. NaN for a query with several positives among its
     candidates.
 

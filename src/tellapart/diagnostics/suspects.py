@@ -79,7 +79,7 @@ def _below(band: Float[Tensor, "b n"], start: int) -> Tensor:
 
 @torch.no_grad()
 def suspected(terms: Terms) -> Bool[Tensor, " n"]:
-    """Queries whose hardest negative looks like a positive: it outweighs the other negatives and scores like one.
+    """Mask of queries with a suspect negative: it outweighs all other negatives, and scores like a positive.
 
     It has more than half of the negatives' push (`hardest_share`), and its logit is at least the median positive's.
     No query is suspected while this median is below the hardest negatives of three in four queries, as it is before

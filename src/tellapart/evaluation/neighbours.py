@@ -102,7 +102,7 @@ def _first_of_equals(similar: Float[Tensor, "n m"], last: Float[Tensor, "n 1"], 
 
 
 def _first_best(scores: Float[Tensor, "n c"]) -> Int[Tensor, " n"]:
-    """The first column in each row whose score equals the largest, up to rounding."""
+    """The first column in each row that equals the largest, up to rounding."""
     best = scores.amax(dim=1, keepdim=True) * (1 - 10**-_DECIMALS)
     first: Tensor = (scores >= best).byte().argmax(dim=1)
     return first

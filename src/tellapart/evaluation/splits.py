@@ -55,7 +55,7 @@ def probe_over_splits(
         embeddings: `(n, d)`, `n ≥ 4`, dense or sparse with coordinates (COO).
         labels: any integers, one per embedding.
         n_splits: the number of splits.
-        share: the share of embeddings whose labels a probe knows, in (0, 0.5).
+        share: the share of labels that a probe knows, in (0, 0.5).
         seed: for the splits; use the same for all models to compare.
 
     Raises:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def alike(
     queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"] | None, threshold: float | Float[Tensor, " n"]
 ) -> Relation:
-    """Pairs whose cosine reaches a threshold: `R_ij = [cos(q_i, k_j) ≥ θ_i]`, up to rounding; no gradient.
+    """Pairs with a cosine of at least a threshold: `R_ij = [cos(q_i, k_j) ≥ θ_i]`, up to rounding; no gradient.
 
     `exclude=alike(x, x, 0.9) & ~positives` keeps likely positives from counting as negatives. Computed tile by tile;
     it costs one more product of queries and keys.

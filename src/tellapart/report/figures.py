@@ -46,7 +46,7 @@ def information_curve(log: Log) -> go.Figure:
 
 
 def accuracy_curve(log: Log) -> go.Figure:
-    """The share of queries whose positive scores highest, and that of guessing, 1/(K + 1)."""
+    """The accuracy of picking the positive, and that of guessing, 1/(K + 1)."""
     steps, accuracy, size = (_column(log, name) for name in ("step", "accuracy", "n_candidates"))
     figure = go.Figure(
         [_line(steps, accuracy, "in the batch", BLUE), _line(steps, 1 / size, "guessing, 1/(K + 1)", GREY, dash="dot")]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ExactCritic(NamedTuple):
-    """Embeddings whose dot products, plus a bias per key, are log density ratios: the optimum of InfoNCE."""
+    """Embeddings with log density ratios as dot products, plus a bias per key: the optimum of InfoNCE."""
 
     queries: Float[Tensor, "n d_and_1"]
     keys: Float[Tensor, "n d_and_1"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def optimum_at_least(log_ratio: Float[Tensor, " n"], n_negatives: int) -> Float[Tensor, " n"]:
     """The part of InfoNCE's bound that each true pair guarantees: `log((K + 1) r / (K + r))`, in nats.
 
-    With r = p(y|x)/p(y) of the true pair, and K negatives whose ratios r_j have mean 1 given x, the best critic's
+    With r = p(y|x)/p(y) of the true pair, and K negatives with ratios r_j of mean 1 given x, the best critic's
     bound is `log(K + 1) − E log(1 + Σ_j r_j / r)`. The logarithm is concave, so the mean over the negatives inside of
     it makes the bound smaller:
 

@@ -85,7 +85,7 @@ def sequenced(
     Args:
         bases: all bases.
         places: where the reads begin and how long they are.
-        stop: where each region ends: a read whose deletions take it beyond has fewer bases.
+        stop: where each region ends: a read that deletions take beyond it has fewer bases.
         error_rate: the probability that a base is wrong.
         indels: the share of errors that are insertions of any base or deletions, equally often. The other errors
             substitute one of the other three bases. An ambiguous base becomes another of equal ambiguity. An insertion

@@ -27,7 +27,7 @@ POOL = 1000
 _CHUNK = 1024
 _SCORINGS = ("cosine", "margin")
 _NOTE = (
-    "R@1: the share of sentences whose translation scores above all others of the pool; a tie counts as a miss, "
+    "R@1: how often a sentence's translation scores above all others of the pool; a tie counts as a miss, "
     "unless the texts are equal. "
     "Margin: the cosine, divided by the mean cosine of the two sentences with their 4 nearest neighbours each."
 )
