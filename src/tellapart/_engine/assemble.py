@@ -82,21 +82,25 @@ def _terms(
     n_own: int | Tensor = len(side.logit) if side.one_each else (side.n_positives > 0).sum()
     if share.comm.size > 1 or not side.one_each:
         n_own = share.comm.total(torch.as_tensor(n_own, device=reference.device))
-    facts = _StreamedFacts(share, direction, side, excess, reference, maxima)
-    return Terms(cross_entropy, facts, n_own, reverse, share.comm.size)
+    facts = _StreamedFacts(share, direction, side, cross_entropy, excess, reference, maxima)
+    return Terms(facts, n_own, reverse, share.comm.size)
 
 
 @dataclass(eq=False)
 class _StreamedFacts:
-    """The terms beside the cross-entropy."""
+    """The terms of one direction."""
 
     share: Share
     direction: int
     side: Positives
+    cross_entropy: Float[Tensor, " n"]
     excess: Float[Tensor, " n"]
     """`log Z − reference`."""
     reference: Float[Tensor, " n"]
     maxima: Float[Tensor, "n 2"] | None
+
+    def reduced(self, reduction: str) -> None:
+        """There is no shorter way."""
 
     @property
     def positive(self) -> Float[Tensor, " n"]:

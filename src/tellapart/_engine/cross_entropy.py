@@ -58,12 +58,10 @@ def of_one_positive(line_up: LineUp, pairs: Pairs, symmetric: bool) -> Terms:
     logits = line_up.logits()
     if line_up.exclude is not None:
         logits = masked(logits, line_up.exclude, line_up.n_keys, MASKED)
-    terms = None
-    for direction, seen in reversed(list(enumerate(_directions(logits, line_up.n_keys, symmetric)))):
-        loss = cross_entropy(seen, pairs.cols, reduction="none")
-        terms = Terms(loss, _OnePositive(line_up, direction, seen, pairs, loss), len(loss), terms)
-    assert terms is not None
-    return terms
+    n, reverse = len(pairs.rows), None
+    if symmetric:
+        reverse = Terms(_OnePositive(line_up, 1, logits[:, : line_up.n_keys].T, pairs), n)
+    return Terms(_OnePositive(line_up, 0, logits, pairs), n, reverse)
 
 
 def share_the_target(line_up: LineUp, multi_positive: str) -> bool:
@@ -90,18 +88,15 @@ def of_shared_target(line_up: LineUp, symmetric: bool) -> Terms:
     if line_up.exclude is not None:
         # Not −∞, for its product with a share of 0 has to be 0.
         logits = masked(logits, line_up.exclude, m, torch.finfo(logits.dtype).min / 2)
-    terms = None
-    for direction, seen in reversed(list(enumerate(_directions(logits, m, symmetric)))):
-        target = weights.T if direction else weights
-        loss, n_with_positive = _against_shares(seen, target)
-        facts = WholeFacts(line_up, direction, seen, target, "out")
-        terms = Terms(loss, facts, n_with_positive, terms)
-    assert terms is not None
-    return terms
+    reverse = _of_one_direction(line_up, 1, logits[:, :m].T, weights.T) if symmetric else None
+    return _of_one_direction(line_up, 0, logits, weights, reverse)
 
 
-def _directions(logits: Tensor, m: int, symmetric: bool) -> list[Tensor]:
-    return [logits, logits[:, :m].T] if symmetric else [logits]
+def _of_one_direction(
+    line_up: LineUp, direction: int, logits: Tensor, weights: Tensor, reverse: Terms | None = None
+) -> Terms:
+    loss, n_with_positive = _against_shares(logits, weights)
+    return Terms(WholeFacts(line_up, direction, logits, weights, "out", loss), n_with_positive, reverse)
 
 
 def _against_shares(
@@ -138,13 +133,19 @@ def masked(logits: Float[Tensor, "n c"], exclude: Relation, m: int, value: float
 
 @dataclass(eq=False)
 class _OnePositive:
-    """The terms beside the cross-entropy, of one positive each."""
+    """The terms of one direction, with one positive each."""
 
     line_up: LineUp
     direction: int
     logits: Float[Tensor, "n c"]
     pairs: Pairs
-    loss: Float[Tensor, " n"]
+
+    @cached_property
+    def cross_entropy(self) -> Float[Tensor, " n"]:
+        return cross_entropy(self.logits, self.pairs.cols, reduction="none")
+
+    def reduced(self, reduction: str) -> Float[Tensor, ""]:
+        return cross_entropy(self.logits, self.pairs.cols, reduction=reduction)
 
     @cached_property
     def positive(self) -> Float[Tensor, " n"]:
@@ -152,7 +153,7 @@ class _OnePositive:
 
     @cached_property
     def log_partition(self) -> Float[Tensor, " n"]:
-        return self.positive + self.loss
+        return self.positive + self.cross_entropy
 
     @cached_property
     def n_candidates(self) -> Int[Tensor, " n"]:

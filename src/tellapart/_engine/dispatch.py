@@ -38,12 +38,7 @@ def evaluate(
     Raises:
         ValueError: there is no positive at all, or a query that has one but no candidate.
     """
-    in_ring = line_up.comm is not ALONE
-    with line_up.comm.together():
-        if in_ring and engine != "auto":
-            raise ValueError(requirement("engine", "be 'auto' in a group, where keys travel between processes", engine))
-        way = choose(line_up, engine)
-    if in_ring or way == "tiled":
+    if choose(line_up, engine) == "tiled":
         return assemble.evaluate(line_up, multi_positive, symmetric, detailed, fuse)
     if (pairs := one_positive_each(line_up, symmetric)) is not None:
         return of_one_positive(line_up, pairs, symmetric)
@@ -56,12 +51,21 @@ def evaluate(
 
 
 def choose(line_up: LineUp, engine: str) -> str:
-    """The engine that "auto" stands for, from the shapes alone.
+    """The engine that "auto" stands for, from the shapes alone; of a line-up over several processes "tiled".
+
+    Raises:
+        ValueError: an unknown engine, or another one than "auto" in a group; in all of its processes.
 
     >>> import torch
     >>> choose(LineUp.build(torch.eye(2), torch.eye(2)), "auto")
     'dense'
     """
+    if line_up.comm is not ALONE:
+        with line_up.comm.together():
+            must = "be 'auto' in a group, where keys travel between processes"
+            if engine != "auto":
+                raise ValueError(requirement("engine", must, engine))
+        return "tiled"
     check_choice("engine", engine, ENGINES)
     if engine != "auto":
         return engine

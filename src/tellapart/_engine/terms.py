@@ -37,7 +37,14 @@ class Details(NamedTuple):
 
 
 class Facts(Protocol):
-    """Where the terms beside the cross-entropy come from; each is computed when it is read for the first time."""
+    """Where the terms come from; each is computed when it is read for the first time."""
+
+    @property
+    def cross_entropy(self) -> Float[Tensor, " n"]:
+        """`log Z − S⁺` of each query, 0 without a positive."""
+
+    def reduced(self, reduction: str) -> Float[Tensor, ""] | None:
+        """The sum or the mean of the cross-entropies, where there is a shorter way to it than by way of these."""
 
     @property
     def positive(self) -> Float[Tensor, " n"]:
@@ -90,13 +97,17 @@ class Terms:
     arguments of `info_nce_terms`.
     """
 
-    cross_entropy: Float[Tensor, " n"]
     facts: Facts
     n_with_positive: int | Int[Tensor, ""]
     """How many queries have a positive, of all processes of a group."""
     reverse: Terms | None = None
     n_processes: int = 1
     given: Given | None = None
+
+    @property
+    def cross_entropy(self) -> Float[Tensor, " n"]:
+        """`log Z − S⁺` of each query, 0 without a positive."""
+        return self.facts.cross_entropy
 
     @property
     def positive(self) -> Float[Tensor, " n"]:
@@ -158,9 +169,12 @@ class Terms:
             ValueError: an unknown reduction.
         """
         check_choice("reduction", reduction, REDUCTIONS)
-        own = self.per_query()
-        if reduction != "none":
-            own = self._share(own.sum(), mean=reduction == "mean")
+        if reduction == "none":
+            own = self.per_query()
+        elif (reduced := self.facts.reduced(reduction)) is not None:
+            own = reduced
+        else:
+            own = self._share(self.per_query().sum(), mean=reduction == "mean")
         if self.reverse is None:
             return own
         other = self.reverse.loss(reduction)

@@ -26,8 +26,9 @@ def band_height(block: Block) -> int:
     [9, 0]
     """
     sizes, candidates = block.tiling, block.candidates
-    height = min(sizes.band_height, sizes.band_bytes // (block.queries.element_size() * max(1, candidates.c)))
-    return min(height, candidates.n) if 16 * height >= sizes.band_height and not candidates.mirrored else 0
+    most = sizes.lowered(sizes.band_height, candidates.n)
+    height = min(most, sizes.band_bytes // (block.queries.element_size() * max(1, candidates.c)))
+    return min(height, candidates.n) if 16 * height >= most and not candidates.mirrored else 0
 
 
 def fused_pass(pass_: Pass, request: FusedRequest) -> FusedResult:

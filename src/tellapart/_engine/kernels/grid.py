@@ -21,6 +21,8 @@ class Tiling:
     height: int = 512
     width: int = 512
     """Together 1 MiB: between product, exponential and sums a tile stays in the cache of its core."""
+    least_height: int = 64
+    """Of the tiles of few rows, which are as many times wider, so that there are bands for several threads."""
     band_height: int = 512
     """Rows of a band, all of whose scores are kept while its gradient is formed."""
     band_bytes: int = 2**25
@@ -30,7 +32,12 @@ class Tiling:
     elsewhere: int = 2
     """By what height and width are multiplied on other devices, which pay for launches and have no such cache."""
 
+    def lowered(self, height: int, n_rows: int) -> int:
+        """The height of tiles of so many rows: at least four bands, unless they would be too low to multiply well."""
+        return min(height, max(-(-n_rows // _LEAST_BANDS), self.least_height))
 
+
+_LEAST_BANDS = 4
 _USUAL = Tiling()
 _tiling: ContextVar[Tiling] = ContextVar("tellapart_tiling", default=_USUAL)
 
@@ -92,8 +99,9 @@ class Grid:
         if candidates.mirrored:
             self.height = self.width = times * sizes.width
         else:
-            self.height = height or min(times * sizes.height, candidates.n)
-            self.width = times * sizes.width
+            area = times**2 * sizes.height * sizes.width
+            self.height = height or min(candidates.n, sizes.lowered(times * sizes.height, candidates.n))
+            self.width = max(1, area // self.height)
         self.row_spans = _cuts(0, candidates.n, self.height)
         key_spans = _cuts(0, candidates.m, self.width)
         self.key_blocks = len(key_spans)
