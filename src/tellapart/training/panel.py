@@ -24,7 +24,7 @@ be told, as of queries with several counterparts, is NaN, and left out of the lo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -148,14 +148,14 @@ def readings_of_two(
     return found
 
 
-def gradient_norm(model: nn.Module) -> float:
-    """The length of the gradient of all weights together.
+def gradient_norm(parameters: Iterable[Tensor]) -> float:
+    """The length of the gradient of all parameters together.
 
     >>> layer = nn.Linear(1, 1)
     >>> layer(torch.tensor([[2.0]])).sum().backward()
-    >>> round(gradient_norm(layer) ** 2, 4)
+    >>> round(gradient_norm(layer.parameters()) ** 2, 4)
     5.0
     """
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    gradients = [p.grad for p in parameters if p.grad is not None]
     gradients = [g.coalesce().values() if g.is_sparse else g for g in gradients]
     return float(nn.utils.get_total_norm(gradients))
