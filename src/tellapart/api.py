@@ -198,7 +198,8 @@ def train(
     """
     module = systems.load(system)
     place = Run(Path(run or f"runs/{system}"))
-    given = options if trainer is None else {**options, "trainer": dict(trainer)}
+    given = options if trainer is None else {**options, "trainer": trainer}
+    check_names(system, given)
     resumed = resume and place.has_begun()
     if resumed or (place.exists() and not is_first_process()):
         config, how = _resumed_options(place, system, given)

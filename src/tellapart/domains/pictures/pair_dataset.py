@@ -130,14 +130,14 @@ def as_items(given: Any, size: int) -> Items:
     if is_source(given):
         return load_items(str(given), size)
     items = items_of(given)
-    if items is not None and all(isinstance(item, str) for item in items) and not _are_files(items):
+    if items is not None and any(isinstance(item, str) and not _is_picture_file(item) for item in items):
         return Items(None, [], as_texts(items, "text"))
     pictures = as_pictures(given, ImageShape(size, _CHANNELS))
     return Items(pictures.pictures, pictures.names, [])
 
 
-def _are_files(items: list[str]) -> bool:
-    return all(Path(item).suffix.lower() in images.SUFFIXES for item in items)
+def _is_picture_file(name: str) -> bool:
+    return Path(name).suffix.lower() in images.SUFFIXES
 
 
 def _read(finished: FinishedRun, encoder: PairEncoder, source: Any) -> Embeddings:
