@@ -216,7 +216,7 @@ def test_clip_embeds_texts_and_pictures_and_finds_by_either(trained, tmp_path):
     for wrong, message in (
         (["a", ""], "Row 1: `text` must be a text"),
         (["a", 3], "Row 1: `text` must be a text that is not blank. Got 3"),
-        (["a.png", 3], "Got int"),
+        ([tmp_path / "x.png", 3], "Got int"),
     ):
         with pytest.raises(InputError, match=message):
             run.embed(wrong)
