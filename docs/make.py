@@ -26,6 +26,8 @@ MODULES = [
     "tellapart.data",
     "tellapart.theory",
     "tellapart.planning",
+    "tellapart.training",
+    "tellapart.api",
     "tellapart.systems.clip",
     "tellapart.systems.simclr",
     "tellapart.systems.moco",

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 class Trained:
     """A run folder, and what can be done with it. Made by `train` and `load`.
 
-    A method whose ability the system lacks raises `InputError` and names those that it has.
+    A method for what the system cannot do raises `InputError`, which names what it can.
     """
 
     def __init__(self, run: Run) -> None:
@@ -112,7 +112,7 @@ class Trained:
         return self._use("search", str(query) if isinstance(query, Path) else query, k)  # type: ignore[no-any-return]
 
     def evaluate(self, data: str | Path | None = None) -> Table:
-        """Measure on what the run held out of its own data, and keep the result in the run; or on other data.
+        """Measure on the run's held-out data, and keep the result in the run; or on other data.
 
         Raises:
             InputError: the data are missing, broken or changed.
@@ -254,7 +254,7 @@ def _saved_options(run: Run) -> tuple[TrainingOptions, TrainerOptions]:
 
 
 def _resumed_options(run: Run, system: str, given: Mapping[str, Any]) -> tuple[TrainingOptions, TrainerOptions]:
-    """The options of a run that is to be continued: its own; those given now must not contradict them."""
+    """The saved options of a run that is to be continued; options given now must not contradict them."""
     if run.system != system:
         raise InputError(f"{run.folder}: a run of {run.system}, not of {system}.")
     saved = as_plain_options(*_saved_options(run))

@@ -14,7 +14,7 @@ from tellapart.version import __version__
 
 
 class _Parser(ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser that complains in one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if type(ex) is KeyError:  # all that jsonargparse says of a stray key under two levels of commands
@@ -73,7 +73,7 @@ def _plan() -> ArgumentParser:
     what = "Tell what a batch means before training with it: information, margin, memory, and time on this machine."
     parser = _Parser(description=what)
     known = [name for name in systems.NAMES if systems.load(name).plan is not None]
-    text = "Whose loss; by default moco's if there is a queue, else clip's."
+    text = "The system to plan; by default moco if there is a queue, else clip."
     parser.add_argument("--system", choices=known, default=None, help=text)
     parser.add_class_arguments(PlanOptions, as_group=False)
     return parser
@@ -87,7 +87,7 @@ def _with_run(description: str) -> ArgumentParser:
 
 def _evaluate() -> ArgumentParser:
     parser = _with_run("Measure a trained run on what it never saw of its data, or on other data.")
-    _optional(parser, "--data", "Other data to measure on; by default what the run held out of its own.")
+    _optional(parser, "--data", "Other data to measure on; by default the run's held-out data.")
     return parser
 
 

@@ -71,7 +71,7 @@ def make_plan(system: str, planner: Planner, options: PlanOptions) -> Plan:
             such pictures.
     """
     planned, encoder = planner(options.batch, options.queue), None
-    must = f"be 0 with {system}, whose candidates are the batch (moco has a queue)"
+    must = f"be 0 with {system}, which has no queue (moco has)"
     require_option("queue", planned.queue == options.queue, must, options.queue)
     must = f"be left out with {system}, which encodes no pictures"
     require_option("encoder", options.encoder is None or bool(planned.encoded), must, options.encoder)

@@ -1,4 +1,4 @@
-"""Evaluating, embedding and searching, once for all systems whose runs keep a gallery of embeddings."""
+"""Evaluating, embedding and searching, once for all systems with a gallery of embeddings in their runs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Commands:
         run.save_results(data.measure(before, after).as_dict())
 
     def evaluate(self, finished: FinishedRun, data: str | None) -> Table:
-        """Measure on what the run held out of its own data, and keep the result with it; or on other data.
+        """Measure on the run's held-out data, and keep the result with it; or on other data.
 
         Raises:
             InputError: the data are missing, broken or changed.

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from tellapart.distributed import world
 from tellapart.domains import pictures
-from tellapart.domains.pictures import ConvNet, PairDataset, Pairs, jitter
+from tellapart.domains.pictures import ConvNet, PairDataset, PairOptions, Pairs, jitter
 from tellapart.domains.text import NgramBag
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
@@ -34,7 +34,7 @@ from tellapart.runs import Run
 from tellapart.scores import unit
 from tellapart.systems.contract import System
 from tellapart.temperature import LearnedTemperature
-from tellapart.training import TermsStep, TrainerOptions, TrainingOptions, fit, timed
+from tellapart.training import TermsStep, TrainerOptions, fit, timed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,25 +46,16 @@ _CHUNK = 256
 
 
 @dataclass(frozen=True)
-class Config(TrainingOptions):
+class Config(PairOptions):
     """Train picture and text encoders to find each other."""
 
-    data: str = "openmoji"
-    """"openmoji", or a folder with a table (or the table itself) of the columns image and text."""
-    held_out: float = 0.25
-    """Share of the pairs that training never sees and evaluation uses."""
     epochs: int = 60
-    """How often every training pair is seen."""
-    batch_size: int = 128
-    """Pairs in a batch at most: each picture finds its text among so many, on each device."""
     learning_rate: float = 2e-3
     weight_decay: float = 1.0
     temperature: float = 0.2
     """Where the learned temperature starts; it stays at 0.01 or above."""
     dim: int = 128
     """Length of the embeddings."""
-    picture_size: int = 32
-    """Side of the square to which pictures are shrunk, in pixels."""
     picture_width: int = 16
     """Channels of the picture encoder's first layer; the last has eight times as many."""
     text_buckets: int = 16384
@@ -82,7 +73,6 @@ class Config(TrainingOptions):
             value = getattr(self, name)
             require_option(name, 1 <= value <= most, f"lie between 1 and {most}", value)
         require_option("text_buckets", 1 <= self.text_buckets <= 2**24, f"lie between 1 and {2**24}", self.text_buckets)
-        require_option("picture_size", 8 <= self.picture_size <= 1024, "lie between 8 and 1024", self.picture_size)
         require_option("temperature", self.temperature >= 0.01, "be at least 0.01", self.temperature)
         require_option("picture_jitter", 0 <= self.picture_jitter < 1, "lie between 0 and 1", self.picture_jitter)
         require_option("text_dropout", 0 <= self.text_dropout < 1, "lie between 0 and 1", self.text_dropout)

@@ -35,7 +35,7 @@ class System:
     """
 
     Config: type[TrainingOptions]
-    """A frozen dataclass, whose field docstrings are the command line's help."""
+    """A frozen dataclass; the docstrings of its fields are the command line's help."""
     train: Callable[[Any, Run, TrainerOptions], None]
     """Called as `train(config, run, trainer)`: trains into a run folder that has begun, from its checkpoint if there is
     one; then, if it evaluates or searches, keeps results and gallery. Raises `Interrupted` if it is asked to stop."""

@@ -9,7 +9,7 @@ either strand: from a genome, from contigs, or from long reads; of short reads, 
 with z at length 1, and p all reads of the same sequence that begin within the window of read i. Neighbours on a genome
 share its composition, so that what is learned is what is peculiar to a species, and to a stretch of it.
 
-Departs from the papers (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748, §3.4, whose task is another, and
+Departs from the papers (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748, §3.4, for another task, and
 Chen et al. 2020, https://arxiv.org/abs/2002.05709, eq. 1):
  1. All reads from within the window are positives, and not one another's negatives, of whichever locus.
  2. Strand invariance is exact by default, f(x) + f(x̄) of a read and its reverse complement; or it is learned.

@@ -68,7 +68,7 @@ class Step(Protocol):
     def __call__(self, batch: Any, loop: Loop) -> Mapping[str, Tensor | float]:
         """Do the step, and return what the log is to say of it: scalars, of which processes log the mean.
 
-        Entries whose names begin with `loss` must be finite; the progress bar shows `loss`, if there is one.
+        Entries named `loss…` must be finite; the progress bar shows `loss`, if there is one.
         """
 
 
@@ -90,7 +90,7 @@ class TermsStep:
     Args:
         model: the encoders and whatever else is trained.
         terms: the system's objective, in nats, called as `terms(model, batch)`.
-        options: whose learning rate and weight decay AdamW takes.
+        options: learning rate and weight decay of AdamW.
         prepare: called as `prepare(model, batch)`, without gradient, on the device and with the step's random numbers;
             what it returns is the batch that all others get.
         after_step: called as `after_step(model, batch, progress)`, without gradient, when the optimizer has made its

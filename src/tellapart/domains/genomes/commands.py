@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def commands_for(make: Callable[[Any], nn.Module]) -> Commands:
-    """The commands of a system whose model is `make(config)` and has a method `embed`."""
+    """The commands of a system with the model `make(config)`, which has a method `embed`."""
     return Commands(
         make_model=lambda config, _: make(config),
         encoder=attrgetter("embed"),

@@ -140,9 +140,9 @@ class Dataset:
             begin = part.start[row] + (torch.rand(len(row), dtype=torch.float64) * (room + 1)).long()
         kept = list({place: at for at, place in enumerate(begin.tolist())}.values())[:MAX_SHOWN]
         begin, row, size = begin[kept], row[kept], size[kept]
-        whose = part.sequence[row]
-        first = (1 + begin - self.sequences.start[whose]).tolist()
-        places = zip(whose.tolist(), first, size.tolist(), strict=True)
+        sequence = part.sequence[row]
+        first = (1 + begin - self.sequences.start[sequence]).tolist()
+        places = zip(sequence.tolist(), first, size.tolist(), strict=True)
         names = [f"{part.names[sequence]}:{begin}-{begin + size - 1}" for sequence, begin, size in places]
         reads = sequenced(part.bases, Places(begin, size), part.stop[row])
         return reads, names, [part.classes[label] for label in part.label[row].tolist()]

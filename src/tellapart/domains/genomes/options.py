@@ -26,14 +26,14 @@ class GenomeOptions(TrainingOptions):
     read_length: int = 150
     """Bases of a read that is taken from a genome or a contig; of shorter sequences it is three fifths at most."""
     window: int = 5000
-    """How many bases apart two counterparts may begin, overlapping for 0; 1000 tells species not in the data better."""
+    """How many bases apart two positives may begin, overlapping for 0; 1000 tells species not in the data better."""
     error_rate: float = 0.01
     """Probability that a base is read wrongly, in training and in the evaluation's reads."""
     indels: float = 0.0
     """Share of these errors that are insertions and deletions, and not substitutions."""
     counterpart: Literal["both", "strand", "locus"] = "both"
     """A read is paired with its reverse complement ("strand"), with one nearby on its strand ("locus"), or with one
-    nearby on either ("both"). Whichever it is, all reads of the batch from within the window are its counterparts."""
+    nearby on either ("both"). Whichever it is, all reads of the batch from within the window are its positives."""
 
     seed_bits: ClassVar[int] = 32
 

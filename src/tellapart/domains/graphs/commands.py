@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def commands_for(make: Callable[[Any, int], nn.Module]) -> Commands:
-    """The commands of a system whose model is `make(config, n_features)`, with a `Network` as `network`."""
+    """The commands of a system with the model `make(config, n_features)`, with a `Network` as `network`."""
     return Commands(
         make_model=lambda config, run: make(config, run.noted("features")),
         encoder=attrgetter("network"),

@@ -42,7 +42,7 @@ class Dataset:
 
     @classmethod
     def load(cls, options: GraphOptions, run: Run, source: str | None = None) -> Dataset:
-        """A run's own graph; or, from another source, a graph whose nodes have as many features.
+        """A run's own graph; or one from another source, with as many features.
 
         Raises:
             InputError: it is missing, broken, too small, or of other features; or the run's own changed since it began.
@@ -81,7 +81,7 @@ class Dataset:
         return replace(table, notes=[*table.notes, *graph.notes])
 
     def questions(self) -> Questions:
-        """Up to 20,000 nodes whose labels are asked for, the same for every seed, and the pairs."""
+        """Up to 20,000 nodes to tell the labels of, the same for every seed, and the pairs."""
         labels = torch.full((len(self.whole),), UNKNOWN) if self.whole.labels is None else self.whole.labels
         labelled = (labels != UNKNOWN).nonzero().flatten()
         drawn = np.random.default_rng(0).permutation(len(labelled))[:_MOST_LABELLED]
@@ -90,7 +90,7 @@ class Dataset:
 
 
 def fitting(graph: Graph, run: Run, place: str) -> Graph:
-    """The graph, whose nodes must have as many features as the run's.
+    """The graph, which must have as many features as the run's.
 
     Raises:
         InputError: they have others.

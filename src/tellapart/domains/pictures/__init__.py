@@ -9,7 +9,7 @@ from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.held_out import load_held_out
 from tellapart.domains.pictures.load import Items, load_items, load_pairs
 from tellapart.domains.pictures.network import Network, make_views
-from tellapart.domains.pictures.options import ImageShape, PictureOptions
+from tellapart.domains.pictures.options import ImageShape, PairOptions, PictureOptions
 from tellapart.domains.pictures.pair_dataset import PairDataset, commands_for_pairs
 from tellapart.domains.pictures.picture_sets import PictureSet, load_pictures, load_splits
 from tellapart.domains.pictures.views import Augment, jitter
@@ -23,6 +23,7 @@ __all__ = [
     "Items",
     "Network",
     "PairDataset",
+    "PairOptions",
     "Pairs",
     "PictureOptions",
     "PictureSet",

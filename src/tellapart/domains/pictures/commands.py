@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def commands_for(make: Callable[[Any, ImageShape], nn.Module]) -> Commands:
-    """The commands of a system whose model is `make(config, shape)` and has a `Network` as `network`."""
+    """The commands of a system with the model `make(config, shape)`, with a `Network` as `network`."""
     return Commands(
         make_model=lambda config, run: make(config, ImageShape.noted(run)),
         encoder=attrgetter("network"),

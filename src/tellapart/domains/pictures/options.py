@@ -1,4 +1,4 @@
-"""The options that every system of pictures without texts has. The docstrings are the command line's help."""
+"""The options that systems of pictures share, with texts or without. The docstrings are the command line's help."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class PictureOptions(TrainingOptions):
         require_option("temperature", self.temperature >= 0.01, "be at least 0.01", self.temperature)
         require_option("chunk", self.chunk == 0 or self.chunk >= 2, "be 0, or at least 2", self.chunk)
         is_foreign = self.encoder != _CONVNET
-        must = "be left out with the convnet, whose one option is width"
+        must = "be left out with the convnet, which has only the option width"
         require_option("encoder_options", is_foreign or not self.encoder_options, must, self.encoder_options)
         if is_foreign:
             name_from_root(self, "encoder")
@@ -75,6 +75,25 @@ class PictureOptions(TrainingOptions):
     def has_convnet(self) -> bool:
         """Whether the encoder is a `ConvNet`, and not a model of transformers."""
         return self.encoder == _CONVNET
+
+
+@dataclass(frozen=True)
+class PairOptions(TrainingOptions):
+    """Data and training of systems of pictures with texts."""
+
+    data: str = "openmoji"
+    """"openmoji", or a folder with a table (or the table itself) of the columns image and text."""
+    held_out: float = 0.25
+    """Share of the pairs that training never sees and evaluation uses."""
+    batch_size: int = 128
+    """Pairs in a batch at most: each picture finds its text among so many, on each device."""
+    picture_size: int = 32
+    """Side of the square to which pictures are shrunk, in pixels."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        is_size = _LEAST <= self.picture_size <= _MOST
+        require_option("picture_size", is_size, f"lie between {_LEAST} and {_MOST}", self.picture_size)
 
 
 class ImageShape(NamedTuple):

@@ -14,7 +14,7 @@ from tellapart.domains.pictures import images
 from tellapart.domains.pictures.captions import Pairs, split
 from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.load import Items, load_items, load_pairs
-from tellapart.domains.pictures.options import ImageShape
+from tellapart.domains.pictures.options import ImageShape, PairOptions
 from tellapart.errors import InputError
 from tellapart.evaluation import Table, both_ways
 from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, thumbnails
@@ -27,23 +27,6 @@ if TYPE_CHECKING:
     from tellapart.runs import Run
 
 _CHANNELS = 3
-
-
-class PairOptions(Protocol):
-    """The options of a system that a dataset of pairs reads."""
-
-    @property
-    def data(self) -> str: ...
-    @property
-    def held_out(self) -> float: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def picture_size(self) -> int: ...
 
 
 class PairEncoder(Protocol):
@@ -106,7 +89,7 @@ class PairDataset:
 
 
 def commands_for_pairs(make: Callable[[Any], nn.Module]) -> Commands:
-    """The commands of a system whose model is `make(config)` and a `PairEncoder`."""
+    """The commands of a system with the model `make(config)`, a `PairEncoder`."""
     return Commands(
         make_model=lambda config, _: make(config),
         encoder=lambda model: model,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def commands_for(make: Callable[[Any, str], nn.Module]) -> Commands:
-    """The commands of a system whose model is `make(config, tokeniser)`, with an `encoder`."""
+    """The commands of a system with the model `make(config, tokeniser)`, with an `encoder`."""
 
     def make_model(config: Any, run: Run) -> nn.Module:
         return make(config, "" if config.encoder == "bag" else run.read_tokeniser())

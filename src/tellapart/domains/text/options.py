@@ -33,7 +33,7 @@ class SentenceOptions(TrainingOptions):
     encoder: Literal["bag", "transformer"] = "bag"
     """A bag of hashed words and n-grams, fast; or a small BERT. Either reads both languages."""
     dim: int = 256
-    """Length of the embeddings; a pretrained transformer has its own."""
+    """Length of the embeddings; that of a pretrained transformer is fixed."""
     buckets: int = 2**18
     """Vectors for the bag's hashed words and n-grams."""
     dropout: float = 0.0
