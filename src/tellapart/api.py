@@ -22,8 +22,8 @@ from tellapart.evaluation import Table
 from tellapart.planning import Plan, PlanOptions, make_plan
 from tellapart.report import write_report
 from tellapart.runs import FinishedRun, Run, is_first_process
-from tellapart.systems.options import as_plain_options, check_names, read_options
-from tellapart.training import TrainerOptions, TrainingOptions
+from tellapart.systems.options import check_names, read_options
+from tellapart.training import TrainerOptions, TrainingOptions, as_plain_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,8 +211,6 @@ def train(
     if not resumed:
         place.check_free()
     with place.lock():
-        if not resumed:
-            place.begin(system, as_plain_options(config, how))
         module.train(config, place, how)
         trained = Trained(place)
         trained.report()
@@ -254,14 +252,9 @@ def _saved_options(run: Run) -> tuple[TrainingOptions, TrainerOptions]:
 
 
 def _resumed_options(run: Run, system: str, given: Mapping[str, Any]) -> tuple[TrainingOptions, TrainerOptions]:
-    """The saved options of a run that is to be continued; options given now must not contradict them."""
+    """The saved options of a run that is to be continued, with those given now, which must not contradict them."""
     if run.system != system:
         raise InputError(f"{run.folder}: a run of {run.system}, not of {system}.")
     saved = as_plain_options(*_saved_options(run))
     trainer = {"trainer": {**saved["trainer"], **given.get("trainer", {})}}
-    config, how = read_options(system, {**saved, **given, **trainer})
-    now = as_plain_options(config, how)
-    changed = [f"{key} was {value}, now {now.get(key)}" for key, value in saved.items() if now.get(key) != value]
-    if changed:
-        raise InputError(f"{run.folder}: cannot resume with other options ({'; '.join(changed)}). Use another --run.")
-    return config, how
+    return read_options(system, {**saved, **given, **trainer})

@@ -1,7 +1,6 @@
 """Every system declares itself in the same way; commands and methods offer what a system can do and nothing else."""
 
 import dataclasses
-import json
 import sys
 
 import pytest
@@ -10,9 +9,10 @@ import tellapart
 from tellapart import InputError, systems
 from tellapart.cli import main
 from tellapart.runs import Run
-from tellapart.systems import ABILITIES, NAMES, ability, describe, load
-from tellapart.training import TrainingOptions
+from tellapart.systems import ABILITIES, NAMES, ability, describe, load, moco, simclr
+from tellapart.training import TrainerOptions, TrainingOptions
 from tests.systems import toy
+from tests.tiny import OPTIONS_OF, write_patterns
 
 
 @pytest.fixture
@@ -142,12 +142,20 @@ def test_a_system_that_can_only_be_trained_says_so(monkeypatch):
         ability("toy", "embed")
 
 
-def test_train_of_a_system_works_on_a_run_that_has_begun(tmp_path):
-    """What `api.train` calls: there is no second way that fails."""
-    from tellapart.training import TrainerOptions
-
-    run, config = Run(tmp_path / "run"), toy.Config(str(toy.write_numbers(tmp_path)), epochs=1)
-    run.begin("toy", {})
-    toy.train(config, run, TrainerOptions(accelerator="cpu"))
+def test_a_systems_train_begins_the_run_itself_and_continues_it_with_the_same_options_only(tmp_path):
+    data = write_patterns(tmp_path, n=40)
+    run, config = Run(tmp_path / "run"), simclr.Config(str(data), **OPTIONS_OF["simclr"] | {"epochs": 1})
+    simclr.train(config, run, TrainerOptions(accelerator="cpu"))
     assert run.is_trained()
-    assert json.loads((run.folder / "run.json").read_text())["system"] == "toy"
+    trained = tellapart.load(run.folder)
+    assert (trained.system, trained.config) == ("simclr", config)
+    assert "trained" in [row[0] for row in trained.results.rows]
+    simclr.train(config, run, TrainerOptions(accelerator="cpu"))
+    with pytest.raises(InputError, match=r"cannot resume with other options \(seed was 0, now 1\)"):
+        simclr.train(dataclasses.replace(config, seed=1), run, TrainerOptions(accelerator="cpu"))
+    with pytest.raises(InputError, match="a run of simclr, not of moco"):
+        moco.train(moco.Config(str(data), batch_size=24), run, TrainerOptions(accelerator="cpu"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    with pytest.raises(InputError, match="exists and is not an empty folder"):
+        simclr.train(config, Run(tmp_path / "full"), TrainerOptions(accelerator="cpu"))

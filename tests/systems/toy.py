@@ -13,7 +13,7 @@ from torch import nn
 
 from tellapart.errors import existing, require_option
 from tellapart.systems import System
-from tellapart.training import Batches, TrainingOptions, fit
+from tellapart.training import Batches, TrainingOptions, begin, fit
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ class Numbers:
 
 
 def train(config, run, trainer):
+    begin(run, "toy", config, trainer)
     numbers = torch.tensor([float(line) for line in existing(config.data).read_text().split()])
     batches = Batches(len(numbers), config.batch_size, config.epochs, config.seed)
     fit(Step(config), batches, lambda rows: numbers[rows], run, trainer)

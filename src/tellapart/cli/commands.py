@@ -62,9 +62,10 @@ def _train(name: str, given: Namespace) -> None:
     options.pop("config", None)
     folder = Path(options.pop("run", f"runs/{name}"))
     resume = options.pop("resume", False)
-    if resume and Run(folder).is_trained():
-        print(f"{folder} is trained already; delete it to train anew.")
+    was_trained = Run(folder).is_trained()
     trained = api.train(name, run=folder, resume=resume, **options)
+    if was_trained:
+        print(f"{folder} is trained already; delete it to train anew.")
     system = systems.load(name)
     if system.evaluate is not None:
         show(trained.results)

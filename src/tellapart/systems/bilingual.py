@@ -38,7 +38,7 @@ from tellapart.relations import Relation, same
 from tellapart.runs import Run
 from tellapart.systems.contract import System
 from tellapart.temperature import LearnedTemperature
-from tellapart.training import AuxiliaryLoss, Batches, TermsStep, TrainerOptions, fit
+from tellapart.training import AuxiliaryLoss, Batches, TermsStep, TrainerOptions, begin, fit
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -123,7 +123,8 @@ def plan(batch: int, _: int) -> PlannedLoss:
 
 
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
-    """Train into a run folder that has begun; then evaluate and fill the gallery."""
+    """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
+    begin(run, "bilingual", config, trainer)
     data, guesses = Dataset.load(config, run).with_unaligned(config, run), config.guesses()
     model = Bilingual(config, data.tokeniser(config, run, unaligned=guesses))
     if not run.is_trained():

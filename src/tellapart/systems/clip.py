@@ -34,7 +34,7 @@ from tellapart.runs import Run
 from tellapart.scores import unit
 from tellapart.systems.contract import System
 from tellapart.temperature import LearnedTemperature
-from tellapart.training import TermsStep, TrainerOptions, fit, timed
+from tellapart.training import TermsStep, TrainerOptions, begin, fit, timed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +129,8 @@ def plan(batch: int, _: int) -> PlannedLoss:
 
 
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
-    """Train into a run folder that has begun; then evaluate and fill the gallery."""
+    """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
+    begin(run, "clip", config, trainer)
     data = PairDataset.load(config, run)
     fit(TermsStep(CLIP(config), terms, config), data.batches(), data.training, run, trainer)
     commands.finish(config, run, data)

@@ -35,7 +35,7 @@ from tellapart.relations import Relation, paired, same, within
 from tellapart.runs import Run
 from tellapart.scores import unit
 from tellapart.systems.contract import System
-from tellapart.training import TermsStep, TrainerOptions, fit, timed
+from tellapart.training import TermsStep, TrainerOptions, begin, fit, timed
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -127,7 +127,8 @@ def plan(batch: int, _: int) -> PlannedLoss:
 
 
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
-    """Train into a run folder that has begun; then evaluate and fill the gallery."""
+    """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
+    begin(run, "genomics", config, trainer)
     data = Dataset.load(config, run)
     step = TermsStep(Genomics(config), terms, config, prepare=prepare)
     fit(step, data.batches(trainer), data.loci, run, trainer)

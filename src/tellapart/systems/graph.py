@@ -36,7 +36,7 @@ from tellapart.planning import PlannedLoss
 from tellapart.relations import Relation, edges, other_views, paired
 from tellapart.runs import Run
 from tellapart.systems.contract import System
-from tellapart.training import Batches, TermsStep, TrainerOptions, fit, timed
+from tellapart.training import Batches, TermsStep, TrainerOptions, begin, fit, timed
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -126,7 +126,8 @@ def plan(batch: int, _: int) -> PlannedLoss:
 
 
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
-    """Train into a run folder that has begun; then evaluate and fill the gallery."""
+    """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
+    begin(run, "graph", config, trainer)
     data = Dataset.load(config, run)
     sampler = Sampler(data.known, config.company, config.fan_out, config.layers)
 

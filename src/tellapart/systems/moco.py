@@ -39,7 +39,7 @@ from tellapart.planning import PlannedLoss
 from tellapart.relations import Relation, paired, same
 from tellapart.runs import Run
 from tellapart.systems.contract import System
-from tellapart.training import TermsStep, TrainerOptions, fit
+from tellapart.training import TermsStep, TrainerOptions, begin, fit
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -186,7 +186,8 @@ def plan(batch: int, queue: int) -> PlannedLoss:
 
 
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
-    """Train into a run folder that has begun; then evaluate and fill the gallery."""
+    """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
+    begin(run, "moco", config, trainer)
     data = Dataset.load(config, run)
     n_keys = config.keys_per_step(trainer.devices)
     require_option("queue", config.queue >= n_keys, f"be at least {n_keys}, the keys of one step", config.queue)

@@ -68,11 +68,6 @@ def check_names(system: str, given: Mapping[str, Any]) -> None:
                 raise InputError(f"`{prefix}{name}` is no option of {system}. {remedy}")
 
 
-def as_plain_options(config: TrainingOptions, trainer: TrainerOptions) -> dict[str, Any]:
-    """Options as plain data, in the form in which `read_options` takes them."""
-    return dataclasses.asdict(config) | {_TRAINER: dataclasses.asdict(trainer)}
-
-
 def _as_plain(given: Any) -> Any:
     """Paths as texts, and numbers of NumPy as Python's."""
     if isinstance(given, Mapping):

@@ -33,7 +33,7 @@ from tellapart.planning import PlannedLoss
 from tellapart.relations import other_views, paired
 from tellapart.runs import Run
 from tellapart.systems.contract import System
-from tellapart.training import TermsStep, TrainerOptions, fit
+from tellapart.training import TermsStep, TrainerOptions, begin, fit
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -89,7 +89,8 @@ def plan(batch: int, _: int) -> PlannedLoss:
 
 
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
-    """Train into a run folder that has begun; then evaluate and fill the gallery."""
+    """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
+    begin(run, "simclr", config, trainer)
     data = Dataset.load(config, run)
     step = TermsStep(SimCLR(config, data.shape), terms, config)
     fit(step, data.batches(trainer), data.training.rows, run, trainer)

@@ -4,9 +4,9 @@ The loop itself, which needs Lightning, is imported by `fit` when it is called.
 """
 
 from tellapart.training.batches import Batches
-from tellapart.training.fit import fit
+from tellapart.training.fit import begin, fit
 from tellapart.training.optimizer import usual_optimizer
-from tellapart.training.options import Interrupted, TrainerOptions, TrainingOptions, name_from_root
+from tellapart.training.options import Interrupted, TrainerOptions, TrainingOptions, as_plain_options, name_from_root
 from tellapart.training.step import AuxiliaryLoss, Loop, Step, TermsStep
 from tellapart.training.stopwatch import spent, timed
 
@@ -19,6 +19,8 @@ __all__ = [
     "TermsStep",
     "TrainerOptions",
     "TrainingOptions",
+    "as_plain_options",
+    "begin",
     "fit",
     "name_from_root",
     "spent",

@@ -1,17 +1,47 @@
-"""One call that trains a run to its end, from wherever it is."""
+"""Two calls that bring a run to its end, from wherever it is: what it is to be, and its training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tellapart.errors import InputError
 from tellapart.runs import Run, is_first_process
 from tellapart.training.batches import Batches
-from tellapart.training.options import TrainerOptions
+from tellapart.training.options import TrainerOptions, TrainingOptions, as_plain_options
 from tellapart.training.step import Step
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def begin(run: Run, system: str, config: TrainingOptions, trainer: TrainerOptions) -> None:
+    """Write what a run is to be, unless it has begun; then hold the options to those that it began with.
+
+    Of several processes the first does.
+
+    Args:
+        run: where to train.
+        system: the name of the system.
+        config: its options.
+        trainer: those of the trainer.
+
+    Raises:
+        InputError: the folder holds something else, or the run began with another system or other options.
+    """
+    if not is_first_process():
+        return
+    options = as_plain_options(config, trainer)
+    if not run.has_begun():
+        run.check_free()
+        run.begin(system, options)
+        return
+    if run.system != system:
+        raise InputError(f"{run.folder}: a run of {run.system}, not of {system}.")
+    before = run.options().items()
+    changed = [f"{name} was {value}, now {options.get(name)}" for name, value in before if options.get(name) != value]
+    if changed:
+        raise InputError(f"{run.folder}: cannot resume with other options ({'; '.join(changed)}). Use another --run.")
 
 
 def fit(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: Run, options: TrainerOptions) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from tellapart.errors import exists, require_option
 
@@ -75,6 +75,11 @@ class TrainerOptions:
         for name in ("devices", "checkpoint_every"):
             value = getattr(self, name)
             require_option(f"trainer.{name}", value >= 1, "be at least 1", value)
+
+
+def as_plain_options(config: TrainingOptions, trainer: TrainerOptions) -> dict[str, Any]:
+    """Options as plain data; those of the trainer under "trainer"."""
+    return asdict(config) | {"trainer": asdict(trainer)}
 
 
 class Interrupted(Exception):
