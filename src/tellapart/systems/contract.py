@@ -37,8 +37,8 @@ class System:
     Config: type[TrainingOptions]
     """A frozen dataclass; the docstrings of its fields are the command line's help."""
     train: Callable[[Any, Run, TrainerOptions], None]
-    """Called as `train(config, run, trainer)`: begins the run and trains it, from its checkpoint if it has one; then, if
-    it evaluates or searches, keeps results and gallery. Raises `Interrupted` if it is asked to stop."""
+    """Called as `train(config, run, trainer)`: begins the run and trains it, from its checkpoint if it has one; if
+    it evaluates or searches, keeps results and gallery, too. Raises `Interrupted` if it is asked to stop."""
     make_model: Callable[[Any, Run], nn.Module]
     """Called as `make_model(config, run)`: the model with its first weights, of a run that was trained."""
     own_data: str
