@@ -1,9 +1,9 @@
-"""InfoNCE: for each query, pick its counterpart out of a line-up.
+"""InfoNCE: softmax cross-entropy of finding each query's positive among its candidates.
 
     L_i = log Z_i − S_i⁺,    log Z_i = logsumexp_j S_ij,    S_ij = s(q_i, k_j)/τ + key_bias_j
 
-`Terms` holds those two numbers for every query, and what else a line-up tells. All else in this file
-is who stands in the line-up.
+`Terms` holds these two numbers for every query, with counts and largest logits. The functions of this file decide
+which keys are positives, and which are candidates.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def info_nce_terms(
     engine: str = "auto",
     group: ProcessGroup | None = None,
 ) -> Terms:
-    """The terms of the InfoNCE loss, one entry per query: see `info_nce`, whose arguments these are.
+    """The terms of the InfoNCE loss, one entry per query: the arguments are those of `info_nce`.
 
     >>> terms = info_nce_terms(torch.eye(3), torch.eye(3), temperature=0.1)
     >>> terms.n_candidates.tolist(), terms.accuracy().item()
@@ -87,7 +87,7 @@ def info_nce(
     engine: str = "auto",
     group: ProcessGroup | None = None,
 ) -> Float[Tensor, "..."]:
-    """The InfoNCE loss in nats: cross-entropy of picking each query's counterpart out of its line-up.
+    """The InfoNCE loss in nats: cross-entropy of finding each query's positive among its candidates.
 
     `L_i = log Σ_j exp S_ij − S_i⁺`, with `S_ij = (s(q_i, k_j) − margin·[j positive]) / τ + key_bias_j`.
     Half-precision inputs are computed, and the loss returned, in float32. Under `torch.compile` the loss is
@@ -96,9 +96,9 @@ def info_nce(
     Args:
         queries: `(n, d)`, one row per query.
         keys: `(m, d)`, the candidates that can be positives.
-        positives: who is whose counterpart; by default `paired()`, query i with key i.
-        exclude: who does not stand in the line-up (not in the denominator), among `keys`.
-        negatives: candidates that are nobody's positive, `(k, d)` for all or `(n, k, d)` per query.
+        positives: the relation of queries to their positives; by default `paired()`, query i with key i.
+        exclude: pairs that are not in the denominator, among queries and `keys`.
+        negatives: further candidates that are no query's positive, `(k, d)` for all or `(n, k, d)` per query.
         temperature: τ > 0: a number, a 0-d tensor (learned) or one per query `(n,)`.
         score: "cosine", "dot", "sqeuclidean", or a function such as `scores.Bilinear`.
         key_bias: added to the logits, one per key and shared negative, `(m + k,)`, in nats.
@@ -107,13 +107,13 @@ def info_nce(
         symmetric: also let each key find its query, and average the two directions.
         reduction: "mean" over the queries with a positive, "sum", or "none": `(n,)`, `(n + m,)` if symmetric.
         engine: "dense" holds all n×m scores, "tiled" streams them, "auto" takes the faster for the shapes.
-        group: processes that share the line-up, each with its own queries, keys and relations among these; see
-            `tellapart.distributed`. `negatives` stand in the line-ups of their own process only.
+        group: processes that share the loss, each with its own queries, keys and relations among these; see
+            `tellapart.distributed`. `negatives` are candidates in their own process only.
 
     Raises:
         TypeError: embeddings that are not floating-point, or of different dtypes.
         ValueError: shapes that do not fit, τ ≤ 0, values that are not finite, no query with a positive,
-            a query with a positive whose candidates are all excluded.
+            a query with a positive and all candidates excluded.
 
     Sources: van den Oord et al. 2018, eq. 4; several positives: Khosla et al. 2020, eq. 2 ("out") and
     3 ("in"); symmetric: Radford et al. 2021, fig. 3; margin: Yang et al. 2019, eq. 6; `key_bias`:
@@ -152,10 +152,10 @@ def nt_xent(
     """NT-Xent: V views of the same n examples; each finds its example's others among all V·n − 1.
 
     `L_i = log Σ_{j≠i} exp S_ij − mean over the other V − 1 views p of S_ip`, averaged over all V·n. A query's
-    positives share its line-up, so that the floor is log(V − 1); that of `variants.mil_nce` is 0.
+    positives are candidates, too, so that the floor is log(V − 1); that of `variants.mil_nce` is 0.
 
     Args:
-        views: two or more tensors `(n, d)`; row i of each shows example i.
+        views: two or more tensors `(n, d)`; row i of each is a view of example i.
         temperature: τ > 0.
         score: as for `info_nce`, like `margin`, `multi_positive`, `reduction`, `engine` and `group`.
 
@@ -168,10 +168,10 @@ def nt_xent(
     tensor(0.5514)
     """
     _together(group, _check_views, views)
-    everyone, n = torch.cat(views), views[0].shape[0]
+    stacked, n = torch.cat(views), views[0].shape[0]
     return info_nce(
-        everyone,
-        everyone,
+        stacked,
+        stacked,
         positives=other_views(n) if n else paired(),  # a group's process may have none
         exclude=paired(),
         temperature=temperature,

@@ -219,7 +219,7 @@ def test_label_smoothing_refuses_a_share_outside_0_to_1(smoothing):
 
 
 def test_label_smoothing_refuses_exclude():
-    with pytest.raises(ValueError, match=r"`exclude` must be None where the target is spread over everyone"):
+    with pytest.raises(ValueError, match=r"`exclude` must be None where the target is spread over all keys"):
         label_smoothing(EYE, EYE, smoothing=0.1, exclude=paired())
 
 

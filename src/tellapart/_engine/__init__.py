@@ -1,6 +1,6 @@
-"""The engine: `log Z` and what else a line-up tells, with exact gradients. It is private to the core.
+"""The engine: `log Z` and the other terms of the loss, with exact gradients. It is private to the core.
 
-`problem` states a line-up as one product of vectors, `dispatch` decides which way it goes. Small ones are whole
+`problem` states a loss as one product of vectors, `dispatch` decides how it is computed. Small ones are whole
 matrices (`cross_entropy`, `dense`). Large ones, and those of several processes, are `streamed`: a `schedule` brings
 blocks of keys, a kernel computes each block, and `assemble` adds what the positives contribute.
 """

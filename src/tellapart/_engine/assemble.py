@@ -1,4 +1,4 @@
-"""The terms of a line-up from its positives and the streamed `log Z` of all other candidates."""
+"""The terms of the loss from the positives and the streamed `log Z` of all other candidates."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bool, fuse: bool) -> Terms:
-    """What the line-up tells each query and, if `symmetric`, each key.
+    """The terms of each query and, if `symmetric`, of each key.
 
     Args:
         line_up: the problem, or this process's part of it.

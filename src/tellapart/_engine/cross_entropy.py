@@ -1,4 +1,4 @@
-"""Whole matrices whose loss is a plain softmax cross-entropy: the fastest way when small.
+"""Whole matrices with the loss of a plain softmax cross-entropy: the fastest way when small.
 
 One positive each, `L_i = CE(S_i, its place)`, or several that share the target,
 `L_i = −Σ_j (w_ij / Σ_k w_ik) log p_ij`.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def one_positive_each(line_up: LineUp, symmetric: bool) -> Pairs | None:
-    """The pairs of a line-up in which each query has one positive, as it is, and each key if the loss is symmetric.
+    """The pairs of positives if each query has exactly one, and each key too if the loss is symmetric.
 
     `None` if it is another, or if it would take time to tell.
 
@@ -48,7 +48,7 @@ def one_positive_each(line_up: LineUp, symmetric: bool) -> Pairs | None:
 
 
 def of_one_positive(line_up: LineUp, pairs: Pairs, symmetric: bool) -> Terms:
-    """The terms of such a line-up.
+    """The terms of one positive each.
 
     >>> from tellapart.relations import paired
     >>> line_up = LineUp.build(torch.eye(2), torch.eye(2), temperature=1.0)
@@ -76,7 +76,7 @@ def share_the_target(line_up: LineUp, multi_positive: str) -> bool:
 
 
 def of_shared_target(line_up: LineUp, symmetric: bool) -> Terms:
-    """The terms of such a line-up; the loss of a query without a positive is 0.
+    """The terms of shared targets; the loss of a query without a positive is 0.
 
     >>> from tellapart.relations import everyone
     >>> line_up = LineUp.build(torch.eye(2), torch.eye(2), temperature=1.0, positives=everyone())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool) -> Terms:
-    """What the line-up tells each query and, if `symmetric`, each key.
+    """The terms of each query and, if `symmetric`, of each key.
 
     Formula: `log Z_i = logsumexp_j S_ij` over the candidates j, with S as in `LineUp`. The keys' direction reads the
     same S down its columns.
@@ -37,7 +37,7 @@ def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool) -> Terms:
 def shares(line_up: LineUp) -> Float[Tensor, "n c"]:
     """How much of its query's softmax each candidate has, `p_ij = exp(S_ij − log Z_i)`; 0 for those excluded.
 
-    Those mined for each query stand behind the others.
+    The columns of negatives mined for each query come last.
 
     >>> shares(LineUp.build(torch.eye(2), torch.eye(2), temperature=1.0))
     tensor([[0.7311, 0.2689],
@@ -53,7 +53,7 @@ def shares(line_up: LineUp) -> Float[Tensor, "n c"]:
 
 
 class WholeFacts:
-    """One direction of a line-up with all its logits at hand; each term is computed when it is first read.
+    """One direction of the loss with all logits at hand; each term is computed when it is first read.
 
     Args:
         line_up: the problem.

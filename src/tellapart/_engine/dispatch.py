@@ -1,4 +1,4 @@
-"""Which way a line-up goes: whole matrices below the crossover, a streamed reduction beyond it and in a ring."""
+"""How a loss is computed: whole matrices below the crossover, a streamed reduction beyond it and in a ring."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def evaluate(
     detailed: bool = False,
     fuse: bool = False,
 ) -> Terms:
-    """What the line-up tells each query and, if `symmetric`, each key in turn.
+    """The terms of each query and, if `symmetric`, of each key.
 
     Args:
         line_up: the problem.
@@ -51,7 +51,7 @@ def evaluate(
 
 
 def choose(line_up: LineUp, engine: str) -> str:
-    """The engine that "auto" stands for, from the shapes alone; of a line-up over several processes "tiled".
+    """The engine that "auto" stands for, from the shapes alone; over several processes it is "tiled".
 
     Raises:
         ValueError: an unknown engine, or another one than "auto" in a group; in all of its processes.

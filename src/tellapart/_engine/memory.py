@@ -1,4 +1,4 @@
-"""How much memory a line-up takes, told from its sizes alone."""
+"""How much memory a loss takes, computed from its sizes alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def whole_bytes(n: int, c: int, *, symmetric: bool = False, mirrored: bool = Fal
     """Bytes of the whole n×c matrices that the plain formula holds at its worst moment, in float32.
 
     Three: the scores or their gradient, the log-probabilities, the gradient of these. A symmetric loss has
-    log-probabilities in both directions; one whose queries are keys has a mask, a byte an entry.
+    log-probabilities in both directions; where queries are keys there is a mask, a byte an entry.
 
     >>> whole_bytes(1024, 1024) / 2**20
     12.0

@@ -45,7 +45,7 @@ class LineUp:
     mirrored: bool
     """Whether `S_ij = S_ji`, and so are the relations: one half of the matrix tells all."""
     comm: Comm = ALONE
-    """The ring of processes that share the line-up; all else is this process's part of it."""
+    """The ring of processes that share the problem; all else is this process's part of it."""
 
     @classmethod
     @full_precision
@@ -110,7 +110,7 @@ class LineUp:
         )
 
     def scaled_queries(self) -> Float[Tensor, "n e"]:
-        """Queries whose products with the keys are the logits."""
+        """Queries scaled such that their products with the keys are the logits."""
         return self.queries * self.scale
 
     def logits(self) -> Float[Tensor, "n c"]:
@@ -191,7 +191,7 @@ def check_per_candidate(parameter: str, values: object, n_candidates: int) -> No
 def _folded(
     product: InnerProduct, scale: float | Tensor, key_bias: Tensor | None
 ) -> tuple[Tensor, Tensor, float | Tensor]:
-    """Vectors whose product, times one scale, is `scale_i (q_i·k_j + a_i + b_j) + key_bias_j`: each addend a column."""
+    """Vectors with the product `scale_i (q_i·k_j + a_i + b_j) + key_bias_j`, up to one scale; addends are columns."""
     if product.query_bias is None and product.key_bias is None and key_bias is None:
         if isinstance(scale, Tensor) and scale.ndim:
             return product.queries * scale[:, None], product.keys, 1.0

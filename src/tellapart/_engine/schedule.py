@@ -105,13 +105,13 @@ class Visit(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """The blocks of a line-up: for each rank how many keys it has, and what counts of its block."""
+    """The blocks of the score matrix: for each rank how many keys it has, and what counts of its block."""
 
     comm: Comm
     sizes: list[int]
     candidates: list[Candidates]
     positives: list[tuple[Pairs, ...] | Relation] | None = None
-    """If the largest logits are asked for."""
+    """If the largest logits are wanted."""
     tiling: Tiling = field(default_factory=tiling)
     """How blocks are cut into tiles: backward cuts them as forward did."""
 
@@ -122,7 +122,7 @@ class Schedule:
 
     @property
     def is_one_block(self) -> bool:
-        """Whether this process has the whole line-up."""
+        """Whether this process has the whole matrix."""
         return self.comm is ALONE
 
     def visits(self, keys: Tensor, *along: Tensor) -> Iterator[Visit]:

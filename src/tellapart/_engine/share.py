@@ -1,4 +1,4 @@
-"""What one process holds of a line-up, and what it has to know of the others': alone, it holds all of it."""
+"""This process's rows, and how they relate to the rows of all ranks; a single process holds all of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Share:
     """The rows of one process: how its queries, and in a symmetric loss its keys, relate to those of all ranks.
 
     Raises:
-        ValueError: processes whose arguments differ; in all of them.
+        ValueError: arguments that differ between processes; raised in all of them.
     """
 
     def __init__(self, line_up: LineUp, multi_positive: str, symmetric: bool) -> None:
@@ -51,7 +51,7 @@ class Share:
         return pairs if all(found for (found,) in self.comm.numbers(pairs is not None)) else None
 
     def schedule(self, candidates: list[Candidates], positives: Pairs | None, detailed: bool) -> Schedule:
-        """The blocks of all ranks' keys; with the listed positives of this one, if details are asked for."""
+        """The blocks of all ranks' keys; with the listed positives of this one, if details are wanted."""
         if not detailed:
             return Schedule(self.comm, self.m_of, candidates)
         by_rank: list[tuple[Pairs, ...] | Relation] = list(self.positives[0])

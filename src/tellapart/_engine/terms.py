@@ -1,4 +1,4 @@
-"""What a line-up tells each query: the terms of its loss, and what diagnostics read."""
+"""The terms of the loss, one entry per query, and what diagnostics read."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ class Facts(Protocol):
 
     @property
     def details(self) -> Details | None:
-        """What diagnostics need, if it was asked for."""
+        """What diagnostics need, if it was wanted."""
 
 
 class Given(NamedTuple):
-    """The arguments that a line-up was made of, without gradient, for diagnostics that ask more than its terms tell."""
+    """The arguments of `info_nce_terms`, without gradient, for diagnostics that need more than its terms."""
 
     queries: Float[Tensor, "n d"]
     keys: Float[Tensor, "m d"]

@@ -1,8 +1,8 @@
-"""Who is related to whom: lazily evaluated matrices between queries and keys.
+"""Relations: lazily evaluated matrices between queries and keys.
 
-A `Relation` says which keys are a query's positives, or which leave the line-up. It derives from ids,
-never from where a row happens to stand, and it is evaluated tile by tile or listed pair by pair, so that
-no n×m matrix exists unless somebody hands one in. Relations compose: `same(a) & ~paired()`.
+A `Relation` says which keys are a query's positives, or which are excluded. It derives from ids,
+never from the position of a row, and it is evaluated tile by tile or listed pair by pair, so that
+no n×m matrix exists unless one is handed in. Relations compose: `same(a) & ~paired()`.
 """
 
 from typing import TYPE_CHECKING

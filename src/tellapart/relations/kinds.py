@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def paired() -> Relation:
-    """Query i with key i: `R_ij = [i = j]`. Further keys, if there are any, are related to nobody.
+    """Query i with key i: `R_ij = [i = j]`. Further keys, if there are any, are not related.
 
     >>> paired().tile(slice(0, 2), slice(0, 3)).int().tolist()
     [[1, 0, 0], [0, 1, 0]]

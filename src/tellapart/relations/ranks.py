@@ -1,4 +1,4 @@
-"""What a relation asks of the processes among which a line-up is divided."""
+"""What a relation needs of the processes among which queries and keys are divided."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objective's family: other counterparts, other line-ups, and the binary relatives.
+"""The objective's family: other positives, other candidates, and the binary relatives.
 
 Each is a few lines over the log-partition. What is an option of `info_nce` is not repeated here: several
 positives ("out", "in"), symmetric, soft targets (`positives=dense(weights)`, `gaussian(…)`), additive margin

@@ -1,4 +1,4 @@
-"""The binary relatives, which are not InfoNCE: each pair is judged by itself, real or not, in no line-up.
+"""The binary relatives, which are not InfoNCE: each pair is classified by itself, as real or not.
 
 Their optimal score is another, too: SGNS learns PMI − log k and NCE log p itself, where InfoNCE learns a
 log density ratio up to a constant per query.
@@ -33,7 +33,7 @@ def sigmoid(
     score: str | Score = "cosine",
     reduction: str = "mean",
 ) -> Float[Tensor, "..."]:
-    """The sigmoid loss of SigLIP: `L_i = −Σ_j log σ(z_ij (s_ij/τ + b))`, z = 1 for counterparts, −1 for others.
+    """The sigmoid loss of SigLIP: `L_i = −Σ_j log σ(z_ij (s_ij/τ + b))`, z = 1 for positives, −1 for others.
 
     Streamed, also in its gradient. The mean is over all queries, those without a positive too, and b is in nats.
 
@@ -42,7 +42,7 @@ def sigmoid(
         keys: `(m, d)`.
         bias: b, a number or a 0-d tensor that is learned; the paper starts it at −10.
         temperature: τ, the paper's 1/t, which starts at 0.1.
-        positives: who is whose counterpart; by default query i and key i.
+        positives: the relation of queries to their positives; by default query i and key i.
         exclude: pairs that are not judged as negatives.
         score: as for `info_nce`.
         reduction: "mean", "sum" or "none".

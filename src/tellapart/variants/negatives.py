@@ -1,4 +1,4 @@
-"""Other answers to "who else stands in the line-up, and how much does each count?"."""
+"""Other negatives, and other weights for them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def dcl(
         symmetric: as for `info_nce`, like the other options.
 
     Raises:
-        ValueError: as `info_nce`; a query whose candidates are all positives.
+        ValueError: as `info_nce`; a query with positives as its only candidates.
 
     Source: Yeh et al. 2022, eq. 6. The same value is InfoLOOB's (Fürst et al. 2022, eq. 4).
 
@@ -103,7 +103,7 @@ def info_loob(
     engine: str = "auto",
     **options: Unpack[LineUpOptions],
 ) -> Float[Tensor, "..."]:
-    """InfoLOOB, both ways: leave the counterpart out of the denominator, `L = ½ (L_queries + L_keys)` of `dcl`.
+    """InfoLOOB, both ways: leave the positive out of the denominator, `L = ½ (L_queries + L_keys)` of `dcl`.
 
     `log(K) − L` with K negatives is, at the best score, the leave-one-out *upper* bound of the mutual information.
 
@@ -270,9 +270,9 @@ def robust(
     engine: str = "auto",
     **options: Unpack[LineUpOptions],
 ) -> Float[Tensor, "..."]:
-    """RINCE, robust to false counterparts: `L_i = −exp(q S⁺)/q + (λ Z_i)^q / q`.
+    """RINCE, robust to false positives: `L_i = −exp(q S⁺)/q + (λ Z_i)^q / q`.
 
-    q → 0 gives InfoNCE (plus log λ), q = 1 a loss that bears symmetric noise in who is paired with whom.
+    q → 0 gives InfoNCE (plus log λ), q = 1 a loss that tolerates symmetric noise in the pairs.
     Not in nats. It grows as `exp(q S)`: with float32 keep `q/τ` below 88.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the variants share: the arguments that state a line-up, and how losses are reduced."""
+"""What the variants share: the arguments that state the problem, and how losses are reduced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class LineUpOptions(TypedDict, total=False):
-    """Arguments of `info_nce` that variants pass on as they are: who stands in the line-up, and the scores."""
+    """Arguments of `info_nce` that variants pass on as they are: relations, negatives and scores."""
 
     positives: Relation | None
     exclude: Relation | None
@@ -45,7 +45,7 @@ def decoupled_terms(
     engine: str = "auto",
     **options: Unpack[LineUpOptions],
 ) -> Terms:
-    """The terms of a line-up without the positives: `log_partition` is log Z over the negatives alone.
+    """The terms without the positives in the denominator: `log_partition` is log Z over the negatives alone.
 
     >>> decoupled_terms(torch.eye(3), torch.eye(3), temperature=1.0).log_partition.exp()
     tensor([2., 2., 2.])
@@ -55,7 +55,7 @@ def decoupled_terms(
 
 
 def negatives_only(n: int, m: int, options: LineUpOptions) -> LineUpOptions:
-    """The options of a line-up of n queries and m keys without its positives.
+    """The options of n queries and m keys with the positives excluded.
 
     >>> negatives_only(2, 2, {"temperature": 1.0})["exclude"].tile(slice(0, 2), slice(0, 2)).tolist()
     [[True, False], [False, True]]

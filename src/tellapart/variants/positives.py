@@ -1,4 +1,4 @@
-"""Other answers to "who is my counterpart?": labels, several positives, levels, soft targets."""
+"""Other positives: labels, several positives, levels, soft targets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sup_con(
     reduction: str = "mean",
     engine: str = "auto",
 ) -> Float[Tensor, "..."]:
-    """SupCon: each example's counterparts are all others of its label; it does not stand in its own line-up.
+    """SupCon: each example's positives are all others of its label; it is no candidate of its own.
 
     "out": `L_i = −1/|P(i)| Σ_{p∈P(i)} log p_ip`; "in": `L_i = −log (1/|P(i)| Σ_{p∈P(i)} p_ip)`, with
     `p_ip = exp S_ip / Σ_{a≠i} exp S_ia`. Examples that are alone with their label are left out of the mean.
@@ -86,7 +86,7 @@ def mil_nce(
         engine: as for `info_nce`, like the other options.
 
     Raises:
-        ValueError: as `info_nce`; a query, or if symmetric a key, whose candidates are all positives.
+        ValueError: as `info_nce`; a query, or if symmetric a key, with positives as its only candidates.
 
     Source: Miech et al. 2020, eq. 1.
 
@@ -118,15 +118,15 @@ def ranking(
 ) -> Float[Tensor, "..."]:
     """Ranked positives: every level is told apart from all below it, `L_i = Σ_r −log (Σ_{P_r} / Σ_{P_r ∪ … ∪ N})`.
 
-    The sums are of `exp(s_ij/τ_r)`; a level's line-up is without the levels above.
+    The sums are of `exp(s_ij/τ_r)`; the positives of the levels above are no candidates.
 
     Args:
         queries: `(n, d)`.
         keys: `(m, d)`.
-        levels: who is a counterpart at each level, the closest first; a pair should be in one of them. Weights
+        levels: the relation of positives at each level, the closest first; a pair should be in one of them. Weights
             do not count, and a level may be without pairs in a batch.
         temperatures: one τ per level; growing ones forgive more the further down.
-        exclude: who stands in no line-up.
+        exclude: pairs that are candidates at no level.
         score: as for `info_nce`, like `reduction` and `engine`.
 
     Raises:
@@ -179,14 +179,14 @@ def label_smoothing(
     Raises:
         ValueError: ε outside [0, 1), `exclude` given, or as `info_nce`.
 
-    Source: Szegedy et al. 2016, §7, on the line-up.
+    Source: Szegedy et al. 2016, §7, on the softmax over candidates.
 
     >>> label_smoothing(torch.eye(2), torch.eye(2), smoothing=0.5, temperature=1.0)  # log(1 + e⁻¹) + 1/4
     tensor(0.5633)
     """
     check_between("smoothing", smoothing, 0, 1)
     if options.get("exclude") is not None:
-        raise ValueError(requirement("exclude", "be None where the target is spread over everyone", "a relation"))
+        raise ValueError(requirement("exclude", "be None where the target is spread over all keys", "a relation"))
     positives = default_positives(options.get("positives"), len(queries), len(keys))
     options["positives"] = _Smoothed(positives, smoothing, len(queries), len(keys))
     return info_nce(queries, keys, **options)

@@ -28,7 +28,7 @@ def band_height(block: Block) -> int:
     sizes, candidates = block.tiling, block.candidates
     most = sizes.lowered(sizes.band_height, candidates.n)
     height = min(most, sizes.band_bytes // (block.queries.element_size() * max(1, candidates.c)))
-    return min(height, candidates.n) if 16 * height >= most and not candidates.mirrored else 0
+    return min(height, candidates.n) if 2 * height >= sizes.least_height and not candidates.mirrored else 0
 
 
 def fused_pass(pass_: Pass, request: FusedRequest) -> FusedResult:

@@ -24,11 +24,11 @@ class Tiling:
     least_height: int = 64
     """Of the tiles of few rows, which are as many times wider, so that there are bands for several threads."""
     band_height: int = 512
-    """Rows of a band, all of whose scores are kept while its gradient is formed."""
+    """Rows of a band, with all scores kept while its gradient is formed."""
     band_bytes: int = 2**25
-    """Of the scores of one band at most; a lower band than a sixteenth of `band_height` is not worth it."""
+    """Of the scores of one band at most; bands lower than half of `least_height` are not worth it."""
     keep_from: int = 192
-    """Length of the shortest vectors whose scores are kept: shorter ones are multiplied again in less time."""
+    """Length of the shortest vectors for which scores are kept: shorter ones are multiplied again in less time."""
     elsewhere: int = 2
     """By what height and width are multiplied on other devices, which pay for launches and have no such cache."""
 
@@ -67,7 +67,7 @@ def tiled(**changes: int) -> Iterator[None]:
 
 
 class Tile(NamedTuple):
-    """A rectangle of the score matrix; `mirrored` if it also stands for its mirror image."""
+    """A rectangle of the score matrix; `mirrored` if it also represents its mirror image."""
 
     rows: slice
     cols: slice

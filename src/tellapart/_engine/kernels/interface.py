@@ -32,7 +32,7 @@ class Block(NamedTuple):
     """In which form scores are added up: it is the same for all blocks, and decided from all of them."""
     tiling: Tiling
     positives: tuple[Pairs, ...] | Relation | None = None
-    """The positives, if the largest logits of positives and negatives are asked for."""
+    """The positives, if the largest logits of positives and negatives are wanted."""
 
 
 KeptTiles = dict[tuple[int, int], Tensor]
@@ -45,7 +45,7 @@ class Sums:
 
     rows: OnlineSum
     cols: OnlineSum | None
-    """Of the keys, if their sums are asked for; of a symmetric matrix they are those of the rows."""
+    """Of the keys, if their sums are wanted; of a symmetric matrix they are those of the rows."""
     row_maxima: Float[Tensor, "n 2"] | None = None
     """Largest logit of the positives and of the negatives of each row; −∞ where there is none."""
     col_maxima: Float[Tensor, "m 2"] | None = None

@@ -1,4 +1,4 @@
-"""One line-up over many processes: queries stay with their rank, keys travel round with their sums and gradients.
+"""One loss over many processes: queries stay with their rank, keys travel round with their sums and gradients.
 
 Of embeddings a rank holds its own, those that visit and those that arrive, with as many gradients; of ids, those of all
 keys. With A queries that have a positive, over all W ranks, the loss of rank r is

@@ -37,7 +37,7 @@ class Ring:
         self._next, self._previous = (dist.get_global_rank(group, (self.rank + s) % self.size) for s in (1, -1))
 
     def owners(self) -> Iterator[tuple[int, int]]:
-        """Whose things are here as they go round, from one's own on, and whose will be here after them."""
+        """The rank of the keys that are here, from this rank's on, and of those that come next."""
         for step in range(self.size):
             yield (self.rank - step) % self.size, (self.rank - step - 1) % self.size
 
@@ -47,7 +47,7 @@ class Ring:
             return lambda: tensor
         going, coming = tensor.contiguous(), tensor.new_empty(length, *tensor.shape[1:])
         steps = ((dist.isend, going, self._next), (dist.irecv, coming, self._previous))
-        works = [dist.P2POp(how, what, who, self.group) for how, what, who in steps if what.numel()]
+        works = [dist.P2POp(how, what, rank, self.group) for how, what, rank in steps if what.numel()]
         started = dist.batch_isend_irecv(works) if works else []
 
         def arrived(kept: object = going) -> Tensor:  # noqa: ARG001 - what is being sent has to stay

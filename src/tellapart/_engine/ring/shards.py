@@ -1,4 +1,4 @@
-"""This rank's part of a line-up, stated such that all ranks agree."""
+"""This rank's part of the problem, stated such that all ranks agree."""
 
 from __future__ import annotations
 
