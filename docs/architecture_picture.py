@@ -1,14 +1,15 @@
-"""Draws the picture of architecture.md from the imports of the code: docs/images/architecture.svg.
+"""Draws the picture of architecture.md from the code: docs/images/architecture.svg.
 
     python docs/architecture_picture.py
 
-A box is a part of `tellapart`; each stands one row above the highest part that it imports. A line leads to an imported
-part, unless another line leads there already by way of a part in between.
+The bands are named here. The parts, their docstrings, and that none imports anything of a band above its own, are read
+from the code.
 """
 
 from __future__ import annotations
 
 import ast
+import sys
 import textwrap
 from html import escape
 from pathlib import Path
@@ -16,13 +17,22 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "tellapart"
 TARGET = Path(__file__).parent / "images" / "architecture.svg"
-CORE = {
-    *("errors", "relations", "scores", "temperature", "_engine", "objective", "negatives", "distributed"),
-    *("gradient_cache", "variants", "compat"),
+# From the top; a part is a file or a folder of `tellapart`, or of its `domains`.
+BANDS = {
+    "What users call": ("cli", "api", "systems", "planning"),
+    "One folder a domain": ("domains/pictures", "domains/text", "domains/graphs", "domains/genomes"),
+    "Around a run": ("training", "runs", "report", "explain", "pages"),
+    "Instruments": ("diagnostics", "evaluation", "theory"),
+    "The loss": ("objective", "variants", "negatives", "distributed", "gradient_cache", "compat"),
+    "The engine, private to the loss": (
+        *("_engine/problem", "_engine/dispatch", "_engine/cross_entropy", "_engine/dense", "_engine/streamed"),
+        *("_engine/schedule", "_engine/positives", "_engine/assemble", "_engine/kernels", "_engine/ring"),
+    ),
+    "What all of it uses": ("relations", "scores", "temperature", "errors", "files"),
 }
-LEFT_OUT = {"__init__", "__main__", "version"}
-BOX, ROW, GAP, MARGIN = (178, 66), 108, 16, 24
-WIDTH = 1180
+CORE = ("The loss", "The engine, private to the loss", "What all of it uses")
+LEFT_OUT = {"__init__", "__main__", "version", "domains"}
+WIDTH, MARGIN, GAP, BOX_HEIGHT, TITLE, PER_ROW = 1160, 20, 12, 84, 26, 6
 
 
 def part_of(path: Path) -> str:
@@ -32,92 +42,99 @@ def part_of(path: Path) -> str:
 
 
 def imported(path: Path, parts: set[str]) -> set[str]:
-    """The parts that a file imports, types included."""
+    """The parts that a file imports when it is run."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tellapart"):
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and (node.module or "").startswith("tellapart")
+            and id(node) not in for_types
+        ):
             for name in node.names:
                 words = [*(node.module or "").split(".")[1:], name.name]
                 found |= {words[0], "/".join(words[:2])} & parts
     return found - {part_of(path)}
 
 
-def above(imports: dict[str, set[str]]) -> dict[str, int]:
-    """The row of each part: one above the highest that it imports."""
-    rows: dict[str, int] = {}
-
-    def row(part: str) -> int:
-        if part not in rows:
-            rows[part] = 1 + max((row(other) for other in imports[part]), default=-1)
-        return rows[part]
-
-    for part in imports:
-        row(part)
-    return rows
-
-
-def direct(imports: dict[str, set[str]]) -> dict[str, set[str]]:
-    """The imports that no chain of others explains."""
-
-    def reach(part: str) -> set[str]:
-        return {part}.union(*(reach(other) for other in imports[part]))
-
-    return {
-        part: {x for x in others if not any(x in reach(other) for other in others - {x})}
-        for part, others in imports.items()
-    }
+def check(files: dict[str, list[Path]]) -> None:
+    """Stop unless every part is in a band, and imports nothing of a band above its own."""
+    band_of = {part.split("/")[0] if part.startswith("_engine") else part: b for b in BANDS for part in BANDS[b]}
+    order = list(BANDS)
+    if missing := set(files) ^ set(band_of):
+        sys.exit(f"architecture_picture: BANDS and the code differ in {', '.join(sorted(missing))}.")
+    for part, paths in files.items():
+        for path in paths:
+            for other in imported(path, set(files)):
+                if order.index(band_of[other]) < order.index(band_of[part]):
+                    sys.exit(
+                        f"architecture_picture: {path.relative_to(ROOT)} imports {other}, of a band above its own."
+                    )
 
 
 def purpose(part: str) -> str:
-    """The first sentence of a part's docstring, up to its first colon."""
+    """The first sentence of a part's docstring."""
     path = SOURCE / part / "__init__.py" if (SOURCE / part).is_dir() else SOURCE / f"{part}.py"
     first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
-    return " ".join(first.split()).split(". ")[0].rstrip(".")
+    return " ".join(first.split()).split(". ")[0].rstrip(".").replace("`", "")
+
+
+def box(part: str, x: float, y: float, width: float, is_core: bool) -> list[str]:
+    """A box with the name of a part and what it is for."""
+    name = part.removeprefix("_engine/") + ("/" if (SOURCE / part).is_dir() else ".py")
+    kind = "core" if is_core else "more"
+    shapes = [
+        f'<rect class="{kind}" x="{x:.0f}" y="{y:.0f}" width="{width:.0f}" height="{BOX_HEIGHT}" rx="7"/>',
+        f'<text class="name" x="{x + 9:.0f}" y="{y + 19:.0f}">{escape(name)}</text>',
+    ]
+    lines = textwrap.wrap(purpose(part), int((width - 16) / 5.9))
+    if len(lines) > 3:
+        lines = [*lines[:2], textwrap.shorten(" ".join(lines[2:]), int((width - 24) / 5.9), placeholder=" …")]
+    for number, line in enumerate(lines):
+        shapes.append(f'<text x="{x + 9:.0f}" y="{y + 37 + 15 * number:.0f}">{escape(line)}</text>')
+    return shapes
 
 
 def picture() -> str:
     """The picture, as SVG."""
     files: dict[str, list[Path]] = {}
     for path in sorted(SOURCE.rglob("*.py")):
-        files.setdefault(part_of(path), []).append(path)
-    files = {part: paths for part, paths in files.items() if part not in LEFT_OUT}
-    # The folder `domains` itself holds what its domains share.
-    imports = {part: set().union(*(imported(path, set(files)) for path in paths)) for part, paths in files.items()}
-    for part in imports:
-        if part != "domains":
-            continue
-        imports[part] = {other for other in imports[part] if not other.startswith("domains/")}
-    rows, lines = above(imports), direct(imports)
-    n_rows = 1 + max(rows.values())
-    places, shapes = {}, []
-    for number in range(n_rows):
-        parts = sorted((part for part in rows if rows[part] == number), key=lambda p: (p not in CORE, p))
-        left = (WIDTH - len(parts) * BOX[0] - (len(parts) - 1) * GAP) / 2
-        for place, part in enumerate(parts):
-            places[part] = (left + place * (BOX[0] + GAP), MARGIN + (n_rows - 1 - number) * ROW)
-    for part, others in lines.items():
-        for other in others:
-            (x, y), (u, v) = places[part], places[other]
-            start, end = (x + BOX[0] / 2, y + BOX[1]), (u + BOX[0] / 2, v)
-            bend = (end[1] - start[1]) / 2
-            path = f"M{start[0]:.0f},{start[1]:.0f} C{start[0]:.0f},{start[1] + bend:.0f} "
-            shapes.append(f'<path d="{path}{end[0]:.0f},{end[1] - bend:.0f} {end[0]:.0f},{end[1]:.0f}"/>')
-    for part, (x, y) in places.items():
-        kind = "core" if part in CORE else "more"
-        shapes.append(f'<rect class="{kind}" x="{x:.0f}" y="{y:.0f}" width="{BOX[0]}" height="{BOX[1]}" rx="8"/>')
-        shapes.append(f'<text class="name" x="{x + 10:.0f}" y="{y + 19:.0f}">{escape(part)}</text>')
-        wrapped = textwrap.shorten(purpose(part), 62, placeholder=" …")
-        for number, line in enumerate(textwrap.wrap(wrapped, 32)[:2]):
-            shapes.append(f'<text x="{x + 10:.0f}" y="{y + 38 + 15 * number:.0f}">{escape(line)}</text>')
-    height = 2 * MARGIN + (n_rows - 1) * ROW + BOX[1]
+        if (part := part_of(path)) not in LEFT_OUT:
+            files.setdefault(part, []).append(path)
+    check(files)
+    shapes, y = [], float(MARGIN)
+    for band, parts in BANDS.items():
+        n_rows = -(-len(parts) // PER_ROW)
+        per_row = -(-len(parts) // n_rows)
+        height = TITLE + n_rows * (BOX_HEIGHT + GAP)
+        shapes.append(
+            f'<rect class="band" x="{MARGIN}" y="{y:.0f}" width="{WIDTH - 2 * MARGIN}" height="{height:.0f}" rx="10"/>'
+            f'<text class="title" x="{MARGIN + GAP}" y="{y + 19:.0f}">{escape(band)}</text>'
+        )
+        width = (WIDTH - 2 * MARGIN - (per_row + 1) * GAP) / per_row
+        for number, part in enumerate(parts):
+            row, column = divmod(number, per_row)
+            x = MARGIN + GAP + column * (width + GAP)
+            shapes += box(part, x, y + TITLE + row * (BOX_HEIGHT + GAP), width, band in CORE)
+        y += height + 10
     style = (
         "text{font:11px sans-serif;fill:#3d4752}.name{font:bold 13px sans-serif;fill:#10161c}"
-        "path{fill:none;stroke:#9aa5b1;stroke-width:1.2}rect{stroke-width:1.4}"
-        ".core{fill:#e3f0fa;stroke:#0072b2}.more{fill:#fdf3df;stroke:#c98a00}"
+        ".title{font:bold 12px sans-serif;fill:#5b6672}rect{stroke-width:1.2}.band{fill:#f4f6f8;stroke:none}"
+        ".core{fill:#e3f0fa;stroke:#0072b2}.more{fill:#fff;stroke:#9aa5b1}"
     )
+    note = "Imports only go down. Blue: needs torch and numpy only."
+    shapes.append(f'<text class="title" x="{MARGIN + GAP}" y="{y + 12:.0f}">{note}</text>')
+    height = y + 26
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">'
-        f'<style>{style}</style><rect width="{WIDTH}" height="{height}" fill="#fff"/>{"".join(shapes)}</svg>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" width="{WIDTH}" '
+        f'height="{height:.0f}"><style>{style}</style><rect width="{WIDTH}" height="{height:.0f}" fill="#fff"/>'
+        f"{''.join(shapes)}</svg>\n"
     )
 
 
