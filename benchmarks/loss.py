@@ -23,6 +23,7 @@ import loss_tables
 import tellapart
 from busy import busy_process
 from contenders import Worker
+from pages import publish
 
 
 def main() -> None:
@@ -59,7 +60,7 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
 
 
 def short(arguments: argparse.Namespace) -> None:
-    """The short run, with the processes that it asks for; they end with it."""
+    """The short run, with the processes that it needs; of all works, it also updates the README's table."""
     with ExitStack() as processes:
         workers = {}
         if arguments.before:
@@ -68,7 +69,9 @@ def short(arguments: argparse.Namespace) -> None:
                 workers[label] = processes.enter_context(Worker(src))
         if arguments.busy:
             processes.enter_context(busy_process())
-        loss_required.Short(arguments.busy, workers, arguments.only).run()
+        table = loss_required.Short(arguments.busy, workers, arguments.only).run()
+    if not workers and not arguments.only:
+        publish("loss_busy" if arguments.busy else "loss_short", table)
 
 
 if __name__ == "__main__":

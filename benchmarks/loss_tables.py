@@ -13,6 +13,7 @@ from drawing import SPOT_COLOURS, save_png
 from loss_memory import KEEPING_NONE, peak
 from loss_required import Short
 from measuring import OURS, Result, measure
+from pages import publish
 from works import WORKS
 
 SIZES, WIDTHS = (64, 256, 1024, 4096, 8192, 16384), (64, 128, 512)
@@ -23,7 +24,7 @@ RESULTS = Path(__file__).parent / "results"
 def everything() -> None:
     """Measure every size, and write the tables and the plot."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "loss_short.md").write_text(Short().run() + "\n", encoding="utf-8")
+    publish("loss_short", Short().run())
     results = []
     for work in WORKS:
         for n in SIZES:

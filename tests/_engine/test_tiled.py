@@ -193,6 +193,19 @@ def test_of_a_mirrored_matrix_half_the_tiles_are_computed():
     assert seen.total < (0.5 + 0.1) * 4 * 4000 * 4000 * D
 
 
+def test_in_a_ring_half_the_tiles_of_a_processs_own_block_are_computed():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        a, b = vectors(1, 2000).requires_grad_(), vectors(2, 2000).requires_grad_()
+        expected = torch.autograd.grad(nt_xent(a, b, engine="tiled"), (a, b))
+        with Products() as seen:
+            found = torch.autograd.grad(nt_xent(a, b, group=torch.distributed.group.WORLD), (a, b))
+    finally:
+        torch.distributed.destroy_process_group()
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-14)
+    assert seen.total < (0.5 + 0.1) * 4 * 4000 * 4000 * D
+
+
 def test_several_backward_passes_and_accumulation_add_up():
     for symmetric in (False, True):
         q, k = vectors(1).requires_grad_(), vectors(2).requires_grad_()
