@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from tellapart.cli import main as cli
-from tellapart.domains.graphs import nodes, study
+from tellapart.domains.graphs import dataset, nodes
 from tellapart.evaluation import Table
 
 MEASURED = {
@@ -27,7 +27,7 @@ def measure_only(names: tuple[str, ...]) -> None:
     def some(models: dict[str, Any], targets: Any, title: str) -> Table:
         return nodes({name: models[name] for name in names}, targets, title)
 
-    study.nodes = some
+    dataset.nodes = some
 
 
 if __name__ == "__main__":

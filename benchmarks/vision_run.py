@@ -20,7 +20,7 @@ from torch import Tensor
 from formulas import blocks_without_diagonals
 from tellapart._engine import Terms
 from tellapart.cli import main as cli
-from tellapart.domains.pictures import Network, Study
+from tellapart.domains.pictures import Dataset, Network
 from tellapart.evaluation import Table, frozen
 from tellapart.relations import same
 from tellapart.systems import moco, simclr
@@ -67,28 +67,28 @@ def train_by_formula() -> None:
 def ignore_ids() -> None:
     """Keep the key of the same view, and old keys of the same picture, as negatives of second views."""
 
-    def line_up(model: moco.MoCo, asked: moco.Asked) -> moco.LineUp:
-        line = usual(model, asked)
-        n = len(asked.ids) // 2
-        queries, keys = torch.arange(2 * n), torch.arange(len(line.keys))
-        first_views = same(queries.where(queries < n, -1), keys.where(keys < n, -2))
-        return line._replace(exclude=first_views)
+    def candidates(model: moco.MoCo, queries: moco.Queries) -> moco.Candidates:
+        found = usual(model, queries)
+        n = len(queries.ids) // 2
+        rows, keys = torch.arange(2 * n), torch.arange(len(found.keys))
+        first_views = same(rows.where(rows < n, -1), keys.where(keys < n, -2))
+        return found._replace(exclude=first_views)
 
-    usual = moco.line_up
-    moco.line_up = line_up
+    usual = moco.candidates
+    moco.candidates = candidates
 
 
 def measure_the_trained_alone() -> None:
     """Reduce the evaluation to the trained network."""
 
-    def measure(self: Study, _: Network, trained: Network) -> Table:
+    def measure(self: Dataset, _: Network, trained: Network) -> Table:
         known, test = self.training, self.test
         assert known.labels is not None
         assert test.labels is not None
         embedded = trained.embed(known.pictures), trained.embed(test.pictures)
         return frozen({"trained": embedded}, known.labels, test.labels, "")
 
-    Study.measure = measure  # type: ignore[method-assign]
+    Dataset.measure = measure  # type: ignore[method-assign]
 
 
 CHANGES: dict[str, tuple[Callable[[], None], ...]] = {

@@ -22,7 +22,7 @@ from torch import Tensor
 
 import fetch
 from formulas import blocks_without_diagonals
-from tellapart.domains.pictures import Form, PictureSet, load_pictures
+from tellapart.domains.pictures import ImageShape, PictureSet, load_pictures
 from tellapart.systems import moco, simclr
 from vision import OPTIONS
 from vision_run import Projected
@@ -82,22 +82,22 @@ class MoCo:
         clock.lap("views")
         with torch.autocast("cpu", torch.bfloat16):
             with torch.no_grad():
-                asked = moco.Asked(views, self.model.slow(views), rows.repeat(2))
+                queries = moco.Queries(views, self.model.slow(views), rows.repeat(2))
             projections = self.model.network(views)
             clock.lap("encoder")
             leaf = projections.detach().requires_grad_()
-            line = moco.line_up(self.model, asked)
+            found = moco.candidates(self.model, queries)
             terms = moco.info_nce_terms(
                 leaf,
-                line.keys,
-                positives=line.positives,
-                exclude=line.exclude,
+                found.keys,
+                positives=found.positives,
+                exclude=found.exclude,
                 temperature=self.model.temperature,
             )
             terms.loss().backward()
         clock.lap("loss")
         follow(projections, leaf, self.optimizer)
-        moco.after_step(self.model, asked, 0.5)
+        moco.after_step(self.model, queries, 0.5)
         clock.lap("encoder")
 
 
@@ -119,7 +119,7 @@ def formula(model: simclr.SimCLR, batch: PictureSet, projections: Tensor) -> Ten
     return blocks_without_diagonals(*projections.chunk(2), model.temperature)
 
 
-def ways(form: Form) -> dict[str, SimCLR | MoCo]:
+def ways(shape: ImageShape) -> dict[str, SimCLR | MoCo]:
     """The ways to train."""
     options: dict[str, Any] = {name: value for name, value in OPTIONS.items() if "." not in name}
 
@@ -128,10 +128,10 @@ def ways(form: Form) -> dict[str, SimCLR | MoCo]:
 
     made: dict[str, SimCLR | MoCo] = {}
     for name, loss in (("SimCLR", ours), ("SimCLR, lightly's formula", formula)):
-        model = simclr.SimCLR(simclr.Config(**options), form)
+        model = simclr.SimCLR(simclr.Config(**options), shape)
         made[name] = SimCLR(model, adam(model), loss)
     for size in QUEUES:
-        slow = moco.MoCo(moco.Config(queue=size, **options), form)
+        slow = moco.MoCo(moco.Config(queue=size, **options), shape)
         full = torch.nn.functional.normalize(torch.randn(size, slow.queue.keys.shape[1]))
         slow.queue.push(full, torch.arange(size))
         made[f"symmetric MoCo, queue of {size}"] = MoCo(slow, adam(slow))
@@ -150,7 +150,7 @@ def row(name: str, steps: list[dict[str, float]]) -> str:
 
 def main() -> None:
     pictures = load_pictures(str(fetch.fetch("fashion-mnist")))
-    tried = ways(Form.of(pictures))
+    tried = ways(ImageShape.of(pictures))
     steps: dict[str, list[dict[str, float]]] = {name: [] for name in tried}
     for _ in range(ROUNDS + WARM_UP):
         for name, way in tried.items():

@@ -27,6 +27,8 @@ MODULES = [
     "tellapart.domains.graphs",
     "tellapart.domains.genomes",
     "tellapart.planning",
+    "tellapart.training",
+    "tellapart.api",
     "tellapart.systems.clip",
     "tellapart.systems.simclr",
     "tellapart.systems.moco",

@@ -86,12 +86,12 @@ def visit(browser):
 def sequenced(tmp_path_factory):
     """A run on three tiny genomes, trained by the command line; few reads are measured and shown."""
     from tellapart.cli import main
-    from tellapart.domains.genomes import measure, study
+    from tellapart.domains.genomes import dataset, measure
 
     folder = tmp_path_factory.mktemp("sequenced")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measure, "_OF_A_LABEL", 60)
-        patch.setattr(study, "MAX_SHOWN", 60)
+        patch.setattr(dataset, "MAX_SHOWN", 60)
         words = genome_arguments(data=write_genomes(folder / "genomes"))
         assert main(["train", "genomics", "--run", str(folder / "run"), *words]) == 0
     return folder / "run"

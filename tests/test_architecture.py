@@ -13,6 +13,7 @@ SOURCE = Path(tellapart.__file__).parent
 
 # From the ground up. `files` writes files and `pages` fills templates; the rest is in docs/architecture.md.
 FLOORS = {
+    "version": 0,
     "errors": 0,
     "files": 1,
     "relations": 1,
@@ -25,7 +26,6 @@ FLOORS = {
     "gradient_cache": 3,
     "variants": 4,
     "compat": 5,
-    "__init__": 6,
     "diagnostics": 6,
     "evaluation": 6,
     "pages": 7,
@@ -36,16 +36,19 @@ FLOORS = {
     "domains": 9,
     "report": 10,
     "planning": 10,
-    "systems": 10,
+    "systems": 11,
+    "api": 12,
     "cli": 13,
     "__main__": 14,
+    "__init__": 15,  # the package's face, which a program imports and nothing in here
 }
 # Modules that other packages may import as they are, not through their package: they are heavy, or for few.
 PUBLIC_MODULES = {
-    "training.fit",  # Lightning takes seconds to import
     "variants.options",  # what the variants share, for diagnostics and adapters
+    "domains.given",
     "domains.held_out",
     "domains.tables",
+    "systems.options",  # jsonargparse is of the tool
 }
 # What may look into the engine: the core, and the instruments that read its answers.
 ENGINE_USERS = {"objective", "negatives", "distributed", "variants", "compat", "__init__", "diagnostics", "planning"}
@@ -162,7 +165,8 @@ def test_systems_never_import_each_other():
     systems = [path for path in FILES if unit_of(path) == "systems" and path.name != "__init__.py"]
     assert systems
     for path in systems:
-        assert not [name for name in imports(path, at_runtime=False) if name.startswith("tellapart.systems")]
+        found = {name for name in imports(path, at_runtime=False) if name.startswith("tellapart.systems")}
+        assert found <= {"tellapart.systems.contract"} or path.stem == "options"
 
 
 def test_the_core_needs_only_torch_and_numpy():
@@ -186,7 +190,7 @@ def test_all_is_what_a_user_of_the_loss_needs_and_everything_in_it_is_documented
         if name != "__version__":
             assert (getattr(tellapart, name).__doc__ or "").strip(), name
     public = {name for name, value in vars(tellapart).items() if not name.startswith("_") and callable(value)}
-    assert public == set(tellapart.__all__) - {"__version__", "variants"}
+    assert public == set(tellapart.__all__) - {"__version__", "variants", "train", "load"}
 
 
 def test_every_public_function_of_the_core_has_a_docstring_with_a_doctest():

@@ -7,8 +7,8 @@ from typing import Any
 
 import jinja2
 
-from tellapart import __version__
 from tellapart.files import atomic_write
+from tellapart.version import __version__
 
 
 def write_page(target: Path, folder: str, **values: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tellapart.distributed import gather, share
-from tellapart.domains.pictures import Form, Pairs, PictureSet
+from tellapart.domains.pictures import ImageShape, Pairs, PictureSet
 from tellapart.domains.text import Batch, Translations
 from tellapart.systems import bilingual, clip, genomics, moco, simclr
 from tests.distributed.jobs import rows_of
@@ -71,7 +71,7 @@ def clips(group, rows):
 
 def simclrs(group, rows):
     own, _ = shown(rows, group)
-    model = simclr.SimCLR(simclr.Config(**PICTURE_OPTIONS | {"views": 3}), Form(16, 3)).double()
+    model = simclr.SimCLR(simclr.Config(**PICTURE_OPTIONS | {"views": 3}), ImageShape(16, 3)).double()
     model.make_views = views
     with in_the_world_of(group, simclr):
         return said(group, simclr.terms(model, own), model)
@@ -102,11 +102,11 @@ def mocos(group, rows, symmetric):
     """The second of two steps, and the queue after it."""
     own, ids = shown(rows, group)
     options = MOCO_OPTIONS | {"symmetric": symmetric, "batch_size": 4, "queue": 14}
-    model = moco.MoCo(moco.Config(**options), Form(16, 3)).double()
+    model = moco.MoCo(moco.Config(**options), ImageShape(16, 3)).double()
     model.make_views = views
     with in_the_world_of(group, moco):
         for progress in (0.0, 0.5):
-            asked = moco.ask(model, moco.Batch(own, ids))
+            asked = moco.prepare(model, moco.Batch(own, ids))
             terms = moco.terms(model, asked)
             moco.after_step(model, asked, progress)
         answer = said(group, terms, model)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tellapart.errors import InputError
-from tellapart.runs import Run
+from tellapart.runs import FinishedRun, Run
 
 
 @pytest.fixture
@@ -41,24 +41,29 @@ def test_a_run_begins_without_the_tokeniser_of_an_attempt_that_failed(tmp_path):
     assert not run.tokeniser.exists()
 
 
-def test_a_model_is_had_as_it_was_before_training_and_as_it_is_now(tmp_path):
-    run = Run(tmp_path / "run")
+def test_a_finished_run_has_its_model_before_and_after_training_and_makes_each_once(tmp_path):
+    run, made = Run(tmp_path / "run"), []
     run.begin("simclr", {})
 
-    def make():
+    def make(config, of):
+        assert (config, of) == ("options", run)
         torch.manual_seed(0)
-        return torch.nn.Sequential(torch.nn.Linear(2, 2))
+        made.append(torch.nn.Sequential(torch.nn.Linear(2, 2)))
+        return made[-1]
 
+    finished = FinishedRun(run, "options", make)
     with pytest.raises(InputError, match="not trained"):
-        run.before_and_after(lambda: pytest.fail("made for nothing"))
-    trained = make()
+        _ = finished.model
+    assert not made
+    trained = make("options", run)
     torch.nn.init.ones_(trained[0].weight)
     run.save_weights(trained)
-    before, after = run.before_and_after(make)
-    assert torch.equal(before[0].weight, make()[0].weight)
-    assert torch.equal(after[0].weight, trained[0].weight)
-    assert not before.training
-    assert not after.training
+    assert torch.equal(finished.untrained[0].weight, make("options", run)[0].weight)
+    assert torch.equal(finished.model[0].weight, trained[0].weight)
+    assert finished.model is finished.model
+    assert not finished.untrained.training
+    assert not finished.model.training
+    assert len(made) == 4
 
 
 def test_the_first_refuses_data_that_changed(tmp_path):

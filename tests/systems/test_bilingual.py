@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tellapart import InputError
-from tellapart.domains.text import Batch, Ragged, Reading, Study, Translations, WordPieces
+from tellapart.domains.text import Batch, Dataset, Ragged, Reading, Translations, WordPieces
 from tellapart.domains.text.encoder import embed
 from tellapart.runs import Run
 from tellapart.systems.bilingual import Bilingual, Config, masked, terms
@@ -41,7 +41,7 @@ def make(**options):
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.3])
-def test_its_objective_is_the_oracles_and_repeated_sentences_are_counterparts(margin):
+def test_its_objective_is_the_oracles_and_repeated_sentences_are_positives(margin):
     model = make(margin=margin, temperature=0.2).double().eval()
     batch = Batch.of(model.encoder, PAIRS)
     u, v = (model.encoder(side).detach().numpy() for side in (batch.sources, batch.targets))
@@ -117,7 +117,7 @@ def test_of_fewer_pairs_the_others_are_read_without_their_alignment_and_nothing_
     more = tmp_path / "more.txt"
     more.write_text("one more\n")
     asked = [config(**TRANSFORMER_OPTIONS | {"data": data, "pairs": n, "unaligned": str(more)}) for n in (0, 20)]
-    whole, some = (Study.of_run(options, Seen()).with_unaligned(options, Seen()) for options in asked)
+    whole, some = (Dataset.load(options, Seen()).with_unaligned(options, Seen()) for options in asked)
     assert len(some.training) == 20
     assert some.held_out.sources == whole.held_out.sources
     assert set(some.training.sources) < set(whole.training.sources)
@@ -130,12 +130,12 @@ def test_of_fewer_pairs_the_others_are_read_without_their_alignment_and_nothing_
 
 def test_unaligned_text_is_read_but_for_sentences_of_held_out_pairs_on_either_side(tmp_path):
     data, more = str(write_translations(tmp_path)), tmp_path / "more.txt"
-    held_out = Study.of_run(config(data=data), Seen()).held_out
+    held_out = Dataset.load(config(data=data), Seen()).held_out
     more.write_text(f"one more\n {held_out.sources[0].upper()}\n{held_out.targets[1]}\n")
     options = config(**TRANSFORMER_OPTIONS | {"data": data, "unaligned": str(more)})
-    study = Study.of_run(options, Seen())
-    assert study.unaligned == []
-    assert study.with_unaligned(options, Seen()).unaligned == ["one more"]
+    dataset = Dataset.load(options, Seen())
+    assert dataset.unaligned == []
+    assert dataset.with_unaligned(options, Seen()).unaligned == ["one more"]
 
 
 def test_unaligned_text_that_changed_is_refused(tmp_path):
@@ -144,10 +144,10 @@ def test_unaligned_text_that_changed_is_refused(tmp_path):
     options = config(**TRANSFORMER_OPTIONS | {"data": data, "unaligned": str(more)})
     run = Run(tmp_path / "run")
     run.begin("bilingual", {})
-    Study.of_run(options, run).with_unaligned(options, run)
+    Dataset.load(options, run).with_unaligned(options, run)
     more.write_text("another\n")
     with pytest.raises(InputError, match="the unaligned text changed since the run began"):
-        Study.of_run(options, run).with_unaligned(options, run)
+        Dataset.load(options, run).with_unaligned(options, run)
 
 
 @pytest.mark.parametrize(

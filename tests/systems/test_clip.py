@@ -7,7 +7,7 @@ import torch
 
 from tellapart import InputError
 from tellapart.domains.pictures import Pairs, load_pairs
-from tellapart.systems.clip import CLIP, Config, counterparts, terms
+from tellapart.systems.clip import CLIP, Config, terms
 from tests import oracle
 from tests.tiny import OPTIONS, write_pairs
 
@@ -21,12 +21,12 @@ def config(**options):
     return Config(**{name: value for name, value in OPTIONS.items() if name in Config.__dataclass_fields__} | options)
 
 
-def test_equal_texts_and_equal_pictures_are_counterparts_and_nobody_else():
+def test_equal_texts_and_equal_pictures_are_positives_and_no_others():
     """PEERS 18: repeated captions pushed apart as negatives."""
     pictures = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     pictures[:, 0, 0, 0] = torch.tensor([1, 2, 3, 3])
     batch = Pairs(pictures, ["a cat", "A  cat", "dog", "puppy"], ["1", "2", "3", "./3"])
-    matrix = counterparts(batch).tile(slice(0, 4), slice(0, 4)).int().tolist()
+    matrix = batch.matches().tile(slice(0, 4), slice(0, 4)).int().tolist()
     assert matrix == [[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]]
 
 
@@ -46,7 +46,7 @@ def test_perfect_embeddings_of_repeated_texts_cost_their_entropy_and_no_more(pai
 def test_its_objective_is_the_oracles_symmetric_infonce(pairs):
     batch = pairs.rows(torch.arange(9))
     model = CLIP(config(picture_jitter=0.0, text_dropout=0.0, temperature=0.07)).eval()
-    weights = counterparts(batch).tile(slice(0, 9), slice(0, 9)).double().numpy()
+    weights = batch.matches().tile(slice(0, 9), slice(0, 9)).double().numpy()
     with torch.no_grad():
         u = model.picture_encoder(batch.pictures).double().numpy()
         v = model.text_encoder(batch.texts).double().numpy()

@@ -1,4 +1,4 @@
-"""Genomics' own decisions: which reads are counterparts, what its options refuse, and what the commands do."""
+"""Genomics' own decisions: which reads are positives, what its options refuse, and what the commands do."""
 
 import gzip
 import json
@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from tellapart import InputError
-from tellapart.domains.genomes import Loci, Reads, Study, kmer_profile, measure, read_letters
+from tellapart.domains.genomes import Dataset, Loci, Reads, kmer_profile, measure, read_letters
 from tellapart.domains.genomes.bases import decode, reverse_complement
 from tellapart.runs import Gallery, Run
 from tellapart.systems import genomics as system
-from tellapart.systems.genomics import Config, Genomics, ask, counterparts, terms
+from tellapart.systems.genomics import Config, Genomics, positives, prepare, terms
 from tests import oracle
 from tests.cli.test_cli import fails, run
 from tests.tiny import GENOME_OPTIONS, genome_arguments, write_genomes
@@ -35,31 +35,31 @@ def matrix(relation, n):
     return relation.tile(slice(0, n), slice(0, n)).bool().tolist()
 
 
-def test_18_reads_of_one_neighbourhood_are_counterparts_however_they_came_to_be():
+def test_18_reads_of_one_neighbourhood_are_positives_however_they_came_to_be():
     """PEERS 18: what belongs together pushed apart as negatives. And never across two sequences, however near."""
     begin = torch.tensor([0, 100, 250, 10_000, 10_100])
     sequence = torch.tensor([0, 0, 0, 0, 1])
     reads = Reads(torch.ones(5, 50, dtype=torch.uint8), sequence, begin)
     expected = [[i != j and sequence[i] == sequence[j] and abs(begin[i] - begin[j]) <= 150 for j in range(5)]
                 for i in range(5)]  # fmt: skip
-    assert matrix(counterparts(reads, 150), 5) == [[bool(x) for x in row] for row in expected]
+    assert matrix(positives(reads, 150), 5) == [[bool(x) for x in row] for row in expected]
 
 
 def test_a_window_of_0_asks_for_half_a_read_in_common():
     begin = torch.tensor([0, 25, 26, 51])
     reads = Reads(torch.ones(4, 50, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64), begin)
-    found = matrix(counterparts(reads, 0), 4)
+    found = matrix(positives(reads, 0), 4)
     assert [row.index(True) for row in found] == [1, 0, 1, 2]
     assert [sum(row) for row in found] == [1, 2, 2, 1]
 
 
 @pytest.mark.parametrize("window", [0, 150])
-def test_both_reads_of_a_locus_are_counterparts_whatever_their_places(window):
+def test_both_reads_of_a_locus_are_positives_whatever_their_places(window):
     model = Genomics(config(window=window))
     for seed in range(20):
         torch.manual_seed(seed)
-        reads = ask(model, loci())
-        found = matrix(counterparts(reads, window), 12)
+        reads = prepare(model, loci())
+        found = matrix(positives(reads, window), 12)
         assert all(found[i][(i + 6) % 12] for i in range(12))
 
 
@@ -67,17 +67,17 @@ def test_both_reads_of_a_locus_are_counterparts_whatever_their_places(window):
 def test_its_objective_is_the_oracles(strands):
     torch.manual_seed(0)
     model = Genomics(config(strands=strands, temperature=0.3)).eval()
-    reads = ask(model, loci(sequence=[0, 0, 1, 2, 3, 4]))
+    reads = prepare(model, loci(sequence=[0, 0, 1, 2, 3, 4]))
     with torch.no_grad():
         z = model(reads.bases).double().numpy()
         got = terms(model, reads).loss().item()
-    weights = np.array(matrix(counterparts(reads, 150), 12)).astype(float)
+    weights = np.array(matrix(positives(reads, 150), 12)).astype(float)
     assert got == pytest.approx(oracle.info_nce(z, z, weights, np.eye(12, dtype=bool), temperature=0.3), rel=1e-5)
 
 
 def test_the_line_up_is_everyone_but_oneself():
     model = Genomics(config())
-    assert terms(model, ask(model, loci())).n_candidates.tolist() == [11] * 12
+    assert terms(model, prepare(model, loci())).n_candidates.tolist() == [11] * 12
 
 
 def stretches(reads, places):
@@ -91,7 +91,7 @@ def test_each_kind_of_counterpart_is_made_as_it_is_called(counterpart):
     same_place, forward, n_rounds = [], [], 30
     for seed in range(n_rounds):
         torch.manual_seed(seed)
-        reads = ask(model, loci())
+        reads = prepare(model, loci())
         expected, turned = stretches(reads, reads.begin), [decode(row) for row in reverse_complement(reads.bases)]
         letters = [decode(row) for row in reads.bases]
         assert all(e in (a, b) for e, a, b in zip(expected, letters, turned, strict=True))
@@ -107,7 +107,7 @@ def test_each_kind_of_counterpart_is_made_as_it_is_called(counterpart):
 
 def test_a_read_and_its_reverse_complement_have_one_embedding_if_strands_are_exact():
     model = Genomics(config())
-    reads = ask(model, loci()).bases
+    reads = prepare(model, loci()).bases
     torch.testing.assert_close(model.embed(reads), model.embed(reverse_complement(reads)), rtol=0, atol=1e-6)
     torch.testing.assert_close(model.embed(reads).norm(dim=1), torch.ones(12))
 
@@ -115,7 +115,7 @@ def test_a_read_and_its_reverse_complement_have_one_embedding_if_strands_are_exa
 @pytest.mark.parametrize("precision", [torch.float32, torch.float64, torch.bfloat16])
 def test_every_parameter_gets_a_gradient_in_every_precision(precision):
     model = Genomics(config()).to(precision)
-    terms(model, ask(model, loci())).loss().backward()
+    terms(model, prepare(model, loci())).loss().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
 
 
@@ -216,23 +216,23 @@ def test_the_gallery_holds_reads_that_are_where_their_names_say(sequenced):
 
 
 def test_what_is_held_out_is_never_read_in_training(sequenced):
-    study = Study.of_run(config(data=str(sequenced.parent / "genomes")), Run.open(sequenced))
-    held_out = np.zeros(len(study.sequences.bases), dtype=bool)
-    for start, stop in zip(study.test.start, study.test.stop, strict=True):
+    dataset = Dataset.load(config(data=str(sequenced.parent / "genomes")), Run.open(sequenced))
+    held_out = np.zeros(len(dataset.sequences.bases), dtype=bool)
+    for start, stop in zip(dataset.test.start, dataset.test.stop, strict=True):
         held_out[start:stop] = True
     assert 0.2 < held_out.mean() < 0.35
-    model, n = Genomics(study.options), int(study._n_parts().sum())
+    model, n = Genomics(dataset.options), int(dataset._n_parts().sum())
     for seed in range(5):
         torch.manual_seed(seed)
-        reads = ask(model, study.loci(torch.arange(n)))
+        reads = prepare(model, dataset.loci(torch.arange(n)))
         for begin in reads.begin.tolist():
             assert not held_out[begin : begin + 50].any()
 
 
 def test_the_loci_of_an_epoch_cover_every_region_evenly(sequenced):
-    study = Study.of_run(config(data=str(sequenced.parent / "genomes")), Run.open(sequenced))
-    found = study.loci(torch.arange(int(study._n_parts().sum())))
-    for start, stop in zip(study.training.start, study.training.stop, strict=True):
+    dataset = Dataset.load(config(data=str(sequenced.parent / "genomes")), Run.open(sequenced))
+    found = dataset.loci(torch.arange(int(dataset._n_parts().sum())))
+    for start, stop in zip(dataset.training.start, dataset.training.stop, strict=True):
         mine = found.start == start
         assert found.part[mine].tolist() == list(range((stop - start) // 50))
         assert (found.n_parts[mine] == (stop - start) // 50).all()
@@ -281,7 +281,7 @@ def test_search_by_more_letters_than_a_name_can_have(capsys, sequenced):
 
 
 def test_reads_alone_are_enough_and_are_told_by_their_own_pieces(capsys, tmp_path):
-    """A FASTQ file of short reads of several lengths and one label: pieces of a read are counterparts."""
+    """A FASTQ file of short reads of several lengths and one label: pieces of a read are positives."""
     rng = random.Random(0)
     genome = write_genomes(tmp_path / "genome", labels=1) / "species 0.fa"
     bases = genome.read_text().split()[1]
@@ -313,8 +313,8 @@ def test_reads_of_several_labels_are_told_by_a_length_that_many_have(tmp_path):
         sizes = [300] + [rng.randrange(60, 90) for _ in range(100)]
         texts = (f">r\n{''.join(rng.choices('ACGT', k=size))}\n" for size in sizes)
         (tmp_path / f"{label}.fa").write_text("".join(texts))
-    study = Study.of_others(config(), str(tmp_path))
-    table = study.measure(kmer_profile, kmer_profile)
+    dataset = Dataset.load(config(), Run(tmp_path / "run"), str(tmp_path))
+    table = dataset.measure(kmer_profile, kmer_profile)
     (length,) = {int(row[0].split()[0]) for row in table.rows if row[0]}
     assert 70 < length < 85
 
@@ -324,7 +324,7 @@ def test_resuming_ends_with_the_weights_of_an_uninterrupted_run(capsys, tmp_path
     data = write_genomes(tmp_path / "genomes", n_bases=2000, labels=1)
     words = genome_arguments(data=data, epochs=2, batch_size=10, **{"trainer.checkpoint_every": 3})
     assert run(capsys, "train", "genomics", "--run", tmp_path / "whole", *words)[0] == 0
-    asked, original = 0, system.ask
+    asked, original = 0, system.prepare
 
     def stop_at_the_fifth(model, batch):
         nonlocal asked
@@ -334,7 +334,7 @@ def test_resuming_ends_with_the_weights_of_an_uninterrupted_run(capsys, tmp_path
         return original(model, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(system, "ask", stop_at_the_fifth)
+        patch.setattr(system, "prepare", stop_at_the_fifth)
         assert run(capsys, "train", "genomics", "--run", tmp_path / "halves", *words)[0] == 2
     assert run(capsys, "train", "genomics", "--run", tmp_path / "halves", *words, "--resume")[0] == 0
     one, other = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "halves"))

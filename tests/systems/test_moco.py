@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from tellapart import InputError
-from tellapart.domains.pictures import Form, load_pictures
-from tellapart.systems.moco import Asked, Batch, Config, MoCo, after_step, ask, line_up, momentum_at, terms
+from tellapart.domains.pictures import ImageShape, load_pictures
+from tellapart.systems.moco import Batch, Config, MoCo, Queries, after_step, candidates, momentum_at, prepare, terms
 from tests import oracle
 from tests.tiny import MOCO_OPTIONS, write_patterns
 
-FORM = Form(16, 3)
+FORM = ImageShape(16, 3)
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,9 @@ def batch_of(pictures, *rows):
 
 
 def a_step(model, batch, progress=0.0):
-    asked = ask(model, batch)
-    after_step(model, asked, progress)
-    return asked
+    queries = prepare(model, batch)
+    after_step(model, queries, progress)
+    return queries
 
 
 def matrix(relation, n, m):
@@ -43,30 +43,30 @@ def test_7_no_old_key_of_a_picture_stands_in_its_own_line_up(pictures, symmetric
     model = MoCo(config(batch_size=4, symmetric=symmetric, queue=20), FORM)
     for others in ((1, 2), (3, 4), (5, 6)):
         a_step(model, batch_of(pictures, 0, *others))
-    asked = ask(model, batch_of(pictures, 0, 7, 8))
-    keys, positives, exclude = line_up(model, asked)
-    n, m, n_new = len(asked.views), len(keys), len(asked.keys)
+    queries = prepare(model, batch_of(pictures, 0, 7, 8))
+    keys, positives, exclude = candidates(model, queries)
+    n, m, n_new = len(queries.views), len(keys), len(queries.keys)
     old_ids = model.queue.read()[1]
     views = 2 if symmetric else 1
     assert (old_ids == 0).sum() == 3 * views
     own_old = torch.cat([torch.zeros(n_new, dtype=torch.bool), old_ids == 0]).numpy()
-    for query in np.flatnonzero(asked.ids.numpy() == 0):
+    for query in np.flatnonzero(queries.ids.numpy() == 0):
         assert matrix(exclude, n, m)[query][own_old].all()
         assert not matrix(positives, n, m)[query][own_old].any()
-    found = terms(model, asked)
+    found = terms(model, queries)
     in_batch = n_new - symmetric  # all but the key of the very same view
-    expected = [in_batch + len(old_ids) - (3 * views if i == 0 else 0) for i in asked.ids.tolist()]
+    expected = [in_batch + len(old_ids) - (3 * views if i == 0 else 0) for i in queries.ids.tolist()]
     assert found.n_candidates.tolist() == expected
 
 
 def test_the_counterpart_is_the_key_of_the_other_view_alone(pictures):
     model = MoCo(config(), FORM)
     a_step(model, batch_of(pictures, 0, 1, 2))
-    asked = ask(model, batch_of(pictures, 1, 2, 3))
-    keys, positives, exclude = line_up(model, asked)
+    queries = prepare(model, batch_of(pictures, 1, 2, 3))
+    keys, positives, exclude = candidates(model, queries)
     assert np.argwhere(matrix(positives, 6, len(keys))).tolist() == [[0, 3], [1, 4], [2, 5], [3, 0], [4, 1], [5, 2]]
     old = model.queue.read()[1].tolist()
-    gone = [{i} | {6 + j for j, whose in enumerate(old) if whose == asked.ids[i]} for i in range(6)]
+    gone = [{i} | {6 + j for j, whose in enumerate(old) if whose == queries.ids[i]} for i in range(6)]
     assert [set(np.flatnonzero(row)) for row in matrix(exclude, 6, len(keys))] == gone
 
 
@@ -74,11 +74,11 @@ def test_the_counterpart_is_the_key_of_the_other_view_alone(pictures):
 def test_its_objective_is_the_oracles(pictures, symmetric):
     model = MoCo(config(symmetric=symmetric, temperature=0.3), FORM).eval()
     a_step(model, batch_of(pictures, 0, 1, 2, 3))
-    asked = ask(model, batch_of(pictures, 3, 4, 5))
-    keys, positives, exclude = line_up(model, asked)
+    queries = prepare(model, batch_of(pictures, 3, 4, 5))
+    keys, positives, exclude = candidates(model, queries)
     with torch.no_grad():
-        q = model.network(asked.views).double().numpy()
-        got = terms(model, asked).loss().item()
+        q = model.network(queries.views).double().numpy()
+        got = terms(model, queries).loss().item()
     n, m = len(q), len(keys)
     weights, gone = matrix(positives, n, m).astype(float), matrix(exclude, n, m)
     assert got == pytest.approx(oracle.info_nce(q, keys.double().numpy(), weights, gone, temperature=0.3), rel=1e-5)
@@ -86,15 +86,15 @@ def test_its_objective_is_the_oracles(pictures, symmetric):
 
 def test_only_the_network_learns_and_the_slow_one_follows(pictures):
     model = MoCo(config(), FORM)
-    asked = ask(model, batch_of(pictures, 0, 1, 2, 3))
-    terms(model, asked).loss().backward()
+    queries = prepare(model, batch_of(pictures, 0, 1, 2, 3))
+    terms(model, queries).loss().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.network.parameters())
     assert all(p.grad is None and not p.requires_grad for p in model.slow.parameters())
     before = [p.clone() for p in model.slow.parameters()]
     with torch.no_grad():
         for parameter in model.network.parameters():
             parameter.add_(1.0)
-    after_step(model, asked, 0.0)
+    after_step(model, queries, 0.0)
     for old, now in zip(before, model.slow.parameters(), strict=True):
         torch.testing.assert_close(now, old + 0.1)  # 1 − momentum of the way
 
@@ -130,11 +130,11 @@ def test_the_queue_holds_the_last_keys_and_whose_they_are(pictures):
 def test_keys_are_made_without_gradient_and_terms_changes_nothing(pictures):
     model = MoCo(config(), FORM)
     a_step(model, batch_of(pictures, 0, 1, 2))
-    asked = ask(model, batch_of(pictures, 3, 4))
-    assert isinstance(asked, Asked)
-    assert not asked.keys.requires_grad
+    queries = prepare(model, batch_of(pictures, 3, 4))
+    assert isinstance(queries, Queries)
+    assert not queries.keys.requires_grad
     before = {name: value.clone() for name, value in model.state_dict().items() if not name.startswith("network")}
-    terms(model, asked)
+    terms(model, queries)
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in before.items())
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tellapart import InputError
 from tellapart.cli import main
-from tellapart.domains.pictures import Form, Network, PictureOptions
+from tellapart.domains.pictures import ImageShape, Network, PictureOptions
 from tellapart.runs import Gallery
 from tests.cli.test_cli import fails, run
 from tests.tiny import OPTIONS_OF, draw, patterns, picture_arguments, write_patterns
@@ -151,7 +151,7 @@ def test_an_encoder_that_fails_with_pictures_of_that_size_is_named(monkeypatch):
     monkeypatch.setattr(Backbone, "forward", forward)
     options = '{"embedding_size": 4, "hidden_sizes": [4], "depths": [1]}'
     with pytest.raises(InputError, match=r"resnet: does not take pictures of 16×16, Kernel size can't"):
-        Network(PictureOptions(encoder="resnet", encoder_options=options), Form(16, 3))
+        Network(PictureOptions(encoder="resnet", encoder_options=options), ImageShape(16, 3))
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

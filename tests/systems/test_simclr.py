@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tellapart import InputError
-from tellapart.domains.pictures import Form, load_pictures
+from tellapart.domains.pictures import ImageShape, load_pictures
 from tellapart.systems.simclr import Config, SimCLR, terms
 from tests import oracle
 from tests.tiny import PICTURE_OPTIONS, write_patterns
 
-FORM = Form(16, 3)
+FORM = ImageShape(16, 3)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def config(**options):
 
 
 @pytest.mark.parametrize("views", [2, 3, 5])
-def test_its_objective_is_the_oracles_with_all_other_views_as_counterparts(batch, views):
+def test_its_objective_is_the_oracles_with_all_other_views_as_positives(batch, views):
     model = SimCLR(config(views=views, temperature=0.3), FORM).eval()
     with torch.no_grad():
         torch.manual_seed(1)
@@ -45,7 +45,7 @@ def test_every_view_but_itself_stands_in_the_line_up(batch):
 
 
 @pytest.mark.parametrize("views", [2, 4])
-def test_perfect_embeddings_cost_no_more_than_the_choice_among_counterparts(batch, views):
+def test_perfect_embeddings_cost_no_more_than_the_choice_among_positives(batch, views):
     """PEERS 5: more than two views treated as negatives of each other."""
     model = SimCLR(config(views=views, temperature=0.02), FORM)
     model.network.forward = lambda _: torch.eye(8).repeat(views, 1)  # type: ignore[method-assign]
@@ -66,7 +66,7 @@ def test_a_batch_in_chunks_has_the_loss_of_the_whole(batch):
 
 @pytest.mark.parametrize("chunk", [2, 3, 5, 15])
 def test_no_chunk_leaves_a_view_alone_with_its_batch_norm(batch, chunk):
-    model = SimCLR(config(views=2, chunk=chunk), Form(8, 3))
+    model = SimCLR(config(views=2, chunk=chunk), ImageShape(8, 3))
     terms(model, batch.rows(torch.arange(8))).loss().backward()
     assert all(p.grad is not None for p in model.parameters())
 

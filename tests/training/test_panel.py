@@ -13,8 +13,7 @@ from tellapart import InputError, LearnedTemperature, info_nce_terms
 from tellapart.diagnostics import effective_margin, training_warnings
 from tellapart.relations import listed, other_views, paired, same
 from tellapart.runs import Run
-from tellapart.training import Batches, TrainerOptions, panel
-from tellapart.training.fit import Another, Recipe, fit
+from tellapart.training import AuxiliaryLoss, Batches, TermsStep, TrainerOptions, TrainingOptions, fit, panel
 
 COSTLY = {"effective_negatives", "alignment", "uniformity", "effective_rank", "rank_limit", "gradient_norm"}
 CHEAP = {"n_candidates", "mi_bound", "mi_ceiling", "accuracy", "temperature", "effective_margin", "hardest_share"}
@@ -172,14 +171,14 @@ def objective(model, batch):
     return info_nce_terms(model(batch.values), model(noisy), temperature=model.temperature(), symmetric=True)
 
 
-def train(folder, collapsed=False, epochs=30, **recipe):
+def train(folder, collapsed=False, epochs=30, auxiliary=None):
     """A model trained on 40 rows in batches of 20, two steps an epoch; its log and itself."""
     data, model = torch.randn(40, 5, generator=torch.Generator().manual_seed(1)), Model(collapsed)
     run = Run(folder)
     run.begin("clip", {})
     batches = Batches(40, 20, epochs, seed=0)
-    recipe = Recipe(**{"learning_rate": 0.01, "weight_decay": 0.0} | recipe)
-    fit(model, objective, batches, lambda rows: Rows(data[rows]), run, recipe, TrainerOptions(accelerator="cpu"))
+    step = TermsStep(model, objective, TrainingOptions("", learning_rate=0.01, weight_decay=0.0), auxiliary=auxiliary)
+    fit(step, batches, lambda rows: Rows(data[rows]), run, TrainerOptions(accelerator="cpu"))
     return run.log(), model
 
 
@@ -222,7 +221,7 @@ def test_a_collapsed_models_run_warns_of_it_and_a_sound_ones_does_not(tmp_path):
 
 def test_it_changes_no_weight(tmp_path, monkeypatch):
     _, watched = train(tmp_path / "watched")
-    monkeypatch.setattr("tellapart.training.fit.is_due", lambda *_: False)
+    monkeypatch.setattr("tellapart.training.loop.is_due", lambda *_: False)
     _, alone = train(tmp_path / "alone")
     assert all(torch.equal(a, b) for a, b in zip(watched.parameters(), alone.parameters(), strict=True))
 
@@ -249,12 +248,12 @@ def test_what_the_terms_cannot_tell_is_not_a_number_and_a_temperature_per_query_
     torch.testing.assert_close(margin, effective_margin(each, tau).nanmean())
 
 
-def test_a_second_objective_that_is_not_finite_at_the_last_step_ends_the_run_unsaved(tmp_path):
+def test_an_auxiliary_loss_that_is_not_finite_at_the_last_step_ends_the_run_unsaved(tmp_path):
     steps = iter([1.0, math.nan])
 
     def loss(model, batch):
         return next(steps) * model(batch.values).square().mean()
 
     with pytest.raises(InputError, match="step 2: the loss_other became nan"):
-        train(tmp_path / "run", epochs=1, another=Another("other", 1.0, loss))
+        train(tmp_path / "run", epochs=1, auxiliary=AuxiliaryLoss("other", 1.0, loss))
     assert not Run(tmp_path / "run").checkpoint.is_file()

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-import jsonargparse
 from jsonargparse import ArgumentParser
 
-from tellapart import __version__, systems
+from tellapart import systems
 from tellapart.errors import InputError
 from tellapart.planning import PlanOptions
-from tellapart.training import TrainerOptions
-
-# The help of an option is the docstring under its field.
-jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
+from tellapart.systems.options import add_options
+from tellapart.version import __version__
 
 
 class _Parser(ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser that complains in one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if type(ex) is KeyError:  # all that jsonargparse says of a stray key under two levels of commands
@@ -27,7 +24,7 @@ class _Parser(ArgumentParser):
 
 
 def build() -> ArgumentParser:
-    """The parser of the whole command line.
+    """The parser of the whole command line; of commands for runs, those of which a system has the ability.
 
     >>> build().parse_args(["search", "runs/demo", "red fruit"]).search.k
     5
@@ -36,14 +33,22 @@ def build() -> ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__, help="Print the version.")
     parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
     commands = parser.add_subcommands(dest="command")
-    commands.add_subcommand("systems", _Parser(description="List the systems."), help="List the systems.")
+    commands.add_subcommand(
+        "systems", _Parser(description="List the systems and what they can do."), help="List the systems."
+    )
     commands.add_subcommand("plan", _plan(), help="Tell what a batch means before training with it.")
     train = _Parser(description="Train a system into a run folder.")
     commands.add_subcommand("train", train, help="Train a system into a run folder.")
     _add_systems(train)
-    commands.add_subcommand("evaluate", _evaluate(), help="Measure a trained run on data it never saw.")
-    commands.add_subcommand("embed", _embed(), help="Turn pictures, texts, nodes of a graph or sequences into vectors.")
-    commands.add_subcommand("search", _search(), help="Find what is most like a text, a picture, a node or a sequence.")
+    abilities = {ability for name in systems.NAMES for ability in systems.load(name).abilities()}
+    for ability, make, what in (
+        ("evaluate", _evaluate, "Measure a trained run on data it never saw."),
+        ("embed", _embed, "Turn pictures, texts, nodes of a graph or sequences into vectors."),
+        ("search", _search, "Find what is most like a text, a picture, a node or a sequence."),
+        ("sample", _sample, "Make new examples."),
+    ):
+        if ability in abilities:
+            commands.add_subcommand(ability, make(), help=what)
     commands.add_subcommand("report", _report(), help="Write a run's report page.")
     commands.add_subcommand("explain", _explain(), help="Write a page that explains the loss by playing with it.")
     return parser
@@ -52,8 +57,7 @@ def build() -> ArgumentParser:
 def _add_systems(train: ArgumentParser) -> None:
     names = train.add_subcommands(dest="system")
     for name in systems.NAMES:
-        system = systems.load(name)
-        options = _Parser(description=(system.__doc__ or "").splitlines()[0])
+        options = _Parser(description=systems.describe(name))
         options.add_argument("--config", action="config", help="A YAML file of options, such as a run's config.yaml.")
         options.add_argument("--run", type=str, default=f"runs/{name}", help="The folder to train into.")
         options.add_argument(
@@ -61,14 +65,16 @@ def _add_systems(train: ArgumentParser) -> None:
             action="store_true",
             help="Continue the run where it was interrupted; begin it if there is none.",
         )
-        options.add_class_arguments(system.Config, as_group=False)
-        options.add_class_arguments(TrainerOptions, "trainer")
+        add_options(options, name)
         names.add_subcommand(name, options, help=options.description)
 
 
 def _plan() -> ArgumentParser:
     what = "Tell what a batch means before training with it: information, margin, memory, and time on this machine."
     parser = _Parser(description=what)
+    known = [name for name in systems.NAMES if systems.load(name).plan is not None]
+    text = "The system to plan; by default moco if there is a queue, else clip."
+    parser.add_argument("--system", choices=known, default=None, help=text)
     parser.add_class_arguments(PlanOptions, as_group=False)
     return parser
 
@@ -81,7 +87,7 @@ def _with_run(description: str) -> ArgumentParser:
 
 def _evaluate() -> ArgumentParser:
     parser = _with_run("Measure a trained run on what it never saw of its data, or on other data.")
-    _optional(parser, "--data", "Other data to measure on; by default what the run held out of its own.")
+    _optional(parser, "--data", "Other data to measure on; by default the run's held-out data.")
     return parser
 
 
@@ -104,6 +110,14 @@ def _search() -> ArgumentParser:
     return parser
 
 
+def _sample() -> ArgumentParser:
+    parser = _with_run("Make new examples with a trained run.")
+    parser.add_argument("-o", "--output", type=str, required=True, help="The file to write.")
+    parser.add_argument("-n", type=int, default=16, help="How many.")
+    parser.add_argument("--seed", type=int, default=0, help="Decides which.")
+    return parser
+
+
 def _report() -> ArgumentParser:
     parser = _with_run("Write a run's report: one page that opens offline.")
     _optional(parser, "--output", "The file to write; by default report.html in the run folder.")
@@ -111,7 +125,7 @@ def _report() -> ArgumentParser:
 
 
 def _explain() -> ArgumentParser:
-    parser = _Parser(description="Write a page that explains the loss: a line-up to play with, and measured curves.")
+    parser = _Parser(description="Write a page that explains the loss: a game to play, and measured curves.")
     parser.add_argument("--output", type=str, default="explain.html", help="The file to write; it opens offline.")
     return parser
 

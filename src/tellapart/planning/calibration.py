@@ -14,13 +14,14 @@ from torch import Tensor, nn
 from tellapart.errors import memory_budget, options
 
 if TYPE_CHECKING:
-    from tellapart.domains.pictures import Form
-    from tellapart.planning.line_ups import LineUp
+    from tellapart.domains.pictures import ImageShape
+    from tellapart.planning.planned_loss import PlannedLoss, Planner
 
 Clock = Callable[[], float]
 
 SECONDS = 5.0
 _SMALLEST, _MOST_ROUNDS, _MOST_PICTURES = 256, 5, 256
+_MOST_QUEUED = 2**16  # keys of a queue that fit into any memory
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,26 @@ class EncoderSpeed:
 
 
 def measure_loss(
-    line_up: LineUp, dim: int, temperature: float, seconds: float = SECONDS, clock: Clock = time.perf_counter
+    planner: Planner,
+    batch: int,
+    queue: int,
+    dim: int,
+    temperature: float,
+    seconds: float = SECONDS,
+    clock: Clock = time.perf_counter,
 ) -> LossSpeed:
-    """Time the system's own loss at the largest size, up to the planned one, that fits into so many seconds.
+    """Time a system's loss at the largest size, up to the planned one, that fits into so many seconds.
 
     The planned width is kept, so that time goes by the number of scores; so is the share of the scores that the
     memory budget lets stay for the backward pass.
     """
-    until = clock() + seconds
+    until, planned = clock() + seconds, planner(batch, queue)
     # From a small size to the planned one, each of up to four times as many scores as the one before.
-    sizes = [line_up.shrunk(2**i) for i in range(max(0, (line_up.batch // _SMALLEST).bit_length() - 1), -1, -1)]
+    halvings = range(max(0, (batch // _SMALLEST).bit_length() - 1), -1, -1)
+    sizes = [planner(max(2, batch // 2**i), min(queue, _MOST_QUEUED)) for i in halvings]
 
     def once() -> float:
-        return _seconds_of_loss(size, dim, temperature, line_up, clock)
+        return _seconds_of_loss(size, dim, temperature, planned, clock)
 
     size = sizes[0]
     once()  # the first is slower than all that follow
@@ -75,7 +83,7 @@ def _median(once: Callable[[], float], taken: float, until: float, clock: Clock)
     return statistics.median(rounds)
 
 
-def _seconds_of_loss(size: LineUp, dim: int, temperature: float, planned: LineUp, clock: Clock) -> float:
+def _seconds_of_loss(size: PlannedLoss, dim: int, temperature: float, planned: PlannedLoss, clock: Clock) -> float:
     terms = size.ready(dim, temperature)
     with options(memory_budget=memory_budget() * size.n_scores // planned.n_scores):
         began = clock()
@@ -85,19 +93,19 @@ def _seconds_of_loss(size: LineUp, dim: int, temperature: float, planned: LineUp
 
 def measure_encoder(
     encoder: nn.Module,
-    form: Form,
+    shape: ImageShape,
     most: int,
     seconds: float = SECONDS,
     clock: Clock = time.perf_counter,
 ) -> EncoderSpeed:
     """Time an encoder on as many pictures at once, up to `most`, as fit into so many seconds."""
     until, n = clock() + seconds, 2
-    _encode(encoder, _pictures(n, form), clock)  # the first is slower than all that follow
-    taken, kept = _encode(encoder, _pictures(n, form), clock)
+    _encode(encoder, _pictures(n, shape), clock)  # the first is slower than all that follow
+    taken, kept = _encode(encoder, _pictures(n, shape), clock)
     while n < min(most, _MOST_PICTURES) and clock() + 4 * taken < until:
         n = min(2 * n, most, _MOST_PICTURES)
-        taken, kept = _encode(encoder, _pictures(n, form), clock)
-    pictures = _pictures(n, form)
+        taken, kept = _encode(encoder, _pictures(n, shape), clock)
+    pictures = _pictures(n, shape)
     both = _median(lambda: _encode(encoder, pictures, clock)[0], taken, until, clock)
     before = clock()
     with torch.no_grad():
@@ -105,8 +113,8 @@ def measure_encoder(
     return EncoderSpeed(both / n, (clock() - before) / n, kept / n)
 
 
-def _pictures(n: int, form: Form) -> Tensor:
-    return torch.rand(n, form.channels, form.side, form.side)
+def _pictures(n: int, shape: ImageShape) -> Tensor:
+    return torch.rand(n, shape.channels, shape.side, shape.side)
 
 
 def _encode(encoder: nn.Module, pictures: Tensor, clock: Clock) -> tuple[float, int]:

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
 
-from tellapart.domains.pictures import Form, Network, PictureOptions
+from tellapart.domains.pictures import ImageShape, Network, PictureOptions
 from tellapart.errors import require_option
 from tellapart.planning.calibration import SECONDS, measure_encoder, measure_loss
-from tellapart.planning.line_ups import LineUp
 from tellapart.planning.plan import Plan, check, plan
+from tellapart.planning.planned_loss import Planner
 
 _CHANNELS = 3
 
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """A batch, the line-up it makes, and perhaps an encoder."""
+    """A batch, what its embeddings are compared with, and perhaps an encoder."""
 
     batch: int
-    """Pairs (clip) or pictures (simclr, moco) in a batch, over all devices."""
+    """Pairs (clip, bilingual, genomics), pictures (simclr, moco) or nodes (graph) in a batch, over all devices."""
     dim: int = 128
     """Length of the embeddings."""
     queue: int = 0
-    """Keys of past batches in every line-up (moco)."""
+    """Keys of past batches among the candidates of every query (moco)."""
     temperature: float = 0.07
     """By what similarities are divided."""
-    system: Literal["clip", "simclr", "moco"] | None = None
-    """Whose line-up; by default moco's if there is a queue, else clip's."""
     encoder: str | None = None
     """Also time a picture encoder: "convnet", or an image model of transformers, its type or a local folder."""
     encoder_options: str = ""
@@ -40,17 +37,14 @@ class PlanOptions:
 
     def __post_init__(self) -> None:
         check(self.dim, self.temperature)
-        self.line_up()
+        require_option("batch", self.batch >= 2, "be at least 2: an example is compared with others", self.batch)
+        require_option("queue", self.queue >= 0, "be at least 0", self.queue)
         must = "be left out without --encoder"
         require_option(
             "encoder_options", self.encoder is not None or not self.encoder_options, must, self.encoder_options
         )
         if self.encoder is not None:
             self.pictures()
-
-    def line_up(self) -> LineUp:
-        """The line-up of a step."""
-        return LineUp(self.system or ("moco" if self.queue else "clip"), self.batch, self.queue)
 
     def pictures(self) -> PictureOptions:
         """The options that a system of pictures would have, as far as they matter here."""
@@ -64,17 +58,27 @@ class PlanOptions:
         )
 
 
-def make_plan(options: PlanOptions) -> Plan:
+def make_plan(system: str, planner: Planner, options: PlanOptions) -> Plan:
     """The plan of what is asked for, from measurements on this machine that take about five seconds.
 
+    Args:
+        system: the name of a system.
+        planner: how it plans a step.
+        options: which step.
+
     Raises:
-        InputError: the encoder cannot be made, or does not take such pictures.
+        InputError: the system has no queue, or no pictures to encode; or the encoder cannot be made, or does not take
+            such pictures.
     """
-    line_up, encoder = options.line_up(), None
+    planned, encoder = planner(options.batch, options.queue), None
+    must = f"be 0 with {system}, which has no queue (moco has)"
+    require_option("queue", planned.queue == options.queue, must, options.queue)
+    must = f"be left out with {system}, which encodes no pictures"
+    require_option("encoder", options.encoder is None or bool(planned.encoded), must, options.encoder)
     share = SECONDS if options.encoder is None else SECONDS / 2
     if options.encoder is not None:
-        form = Form(options.picture_size, _CHANNELS)
-        encoder = measure_encoder(Network(options.pictures(), form), form, line_up.n_queries, share)
-    loss = measure_loss(line_up, options.dim, options.temperature, share)
+        shape = ImageShape(options.picture_size, _CHANNELS)
+        encoder = measure_encoder(Network(options.pictures(), shape), shape, planned.n_queries, share)
+    loss = measure_loss(planner, options.batch, options.queue, options.dim, options.temperature, share)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return plan(line_up, options.dim, options.temperature, loss, encoder, memory)
+    return plan(system, planned, options.dim, options.temperature, loss, encoder, memory)

@@ -1,4 +1,4 @@
-"""What a batch means before anyone trains with it: arithmetic over sizes and what was measured."""
+"""What a batch means before any training with it: arithmetic over sizes and what was measured."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from tellapart._engine import memory
 from tellapart.diagnostics import planned_margin
 from tellapart.errors import require_option
 from tellapart.planning.calibration import EncoderSpeed, LossSpeed
-from tellapart.planning.line_ups import LineUp
+from tellapart.planning.planned_loss import PlannedLoss
 
 
 @dataclass(frozen=True)
 class Plan:
     """A step as it will be: bytes, seconds, information in nats, and scores as cosines."""
 
-    line_up: LineUp
+    system: str
+    planned: PlannedLoss
     dim: int
     temperature: float
     mi_ceiling: float
@@ -46,7 +47,8 @@ class EncoderPlan:
 
 
 def plan(
-    line_up: LineUp,
+    system: str,
+    planned: PlannedLoss,
     dim: int,
     temperature: float,
     loss: LossSpeed,
@@ -60,7 +62,8 @@ def plan(
     core); with a quarter of it, right to 26 % too long, for small matrices cost more a score.
 
     Args:
-        line_up: who asks whom.
+        system: the name of a system.
+        planned: the loss of a step of it.
         dim: the length of the embeddings.
         temperature: τ > 0.
         loss: how long the loss took at some size.
@@ -70,26 +73,28 @@ def plan(
     Raises:
         InputError: embeddings of no length, or τ ≤ 0.
 
-    >>> made = plan(LineUp("clip", 32768), 512, 0.07, LossSpeed(8192, 8192**2, 0.8))
+    >>> planned = PlannedLoss.of_pairs(32768, lambda *_: None, "all other texts")
+    >>> made = plan("clip", planned, 512, 0.07, LossSpeed(8192, 8192**2, 0.8))
     >>> round(made.mi_ceiling, 2), round(made.margin, 3), round(made.loss_seconds, 1)
     (10.4, 0.728, 12.8)
     """
     check(dim, temperature)
-    n, c, k = line_up.n_queries, line_up.n_candidates, line_up.n_negatives
-    mirrored, one_way = line_up.system == "simclr", line_up.system == "moco"
+    n, c, k = planned.n_queries, planned.n_candidates, planned.n_negatives
+    mirrored, one_way = planned.way == "mirrored", planned.way == "one way"
     return Plan(
-        line_up,
+        system,
+        planned,
         dim,
         temperature,
         mi_ceiling=math.log(k + 1),
         margin=planned_margin(k, temperature),
         least_loss=math.log1p(k * math.exp(-1 / temperature)),
-        whole_bytes=memory.whole_bytes(n, c, symmetric=line_up.system == "clip", mirrored=mirrored),
+        whole_bytes=memory.whole_bytes(n, c, symmetric=planned.way == "symmetric", mirrored=mirrored),
         streamed_bytes=memory.streamed_bytes(n, c, dim, one_way=one_way, mirrored=mirrored),
         is_streamed=memory.is_streamed(n, c),
         measured=loss,
-        loss_seconds=loss.seconds * line_up.n_scores / loss.n_scores,
-        encoder=None if encoder is None else _plan_encoder(line_up, encoder, memory_bytes),
+        loss_seconds=loss.seconds * planned.n_scores / loss.n_scores,
+        encoder=None if encoder is None else _plan_encoder(planned, encoder, memory_bytes),
     )
 
 
@@ -99,9 +104,9 @@ def check(dim: int, temperature: float) -> None:
     require_option("temperature", 1e-4 <= temperature <= 1e4, "lie between 0.0001 and 10000", temperature)
 
 
-def _plan_encoder(line_up: LineUp, speed: EncoderSpeed, memory_bytes: int) -> EncoderPlan:
-    n = line_up.n_queries
-    seconds = n * speed.forward_and_backward + line_up.n_keyed * speed.forward
+def _plan_encoder(planned: PlannedLoss, speed: EncoderSpeed, memory_bytes: int) -> EncoderPlan:
+    n = planned.n_queries
+    seconds = n * speed.forward_and_backward + planned.n_keyed * speed.forward
     kept, chunk = n * speed.kept_bytes, 0
     if 2 * kept > memory_bytes:
         chunk = min(n, max(2, 2 ** int(math.log2(max(2, memory_bytes / 8 / speed.kept_bytes)))))

@@ -7,21 +7,16 @@ import math
 from tellapart.evaluation import Table
 from tellapart.planning.plan import EncoderPlan, Plan
 
-_OTHERS = {
-    "clip": "all other texts of the batch; for a text, all other pictures",
-    "simclr": "both views of all other pictures",
-    "moco": "the keys of both views of all other pictures, and the queue's",
-}
 _MOST_SCORE = 1.0
 
 
 def as_table(plan: Plan) -> Table:
     """What the plan says, each number with what it means."""
-    line_up, k = plan.line_up, plan.line_up.n_negatives
-    n, c = line_up.n_queries, line_up.n_candidates
-    few = "" if plan.is_streamed else "; so few are faster so"
+    planned, k = plan.planned, plan.planned.n_negatives
+    n, c = planned.n_queries, planned.n_candidates
+    few = "" if plan.is_streamed else ": faster for so few"
     rows = [
-        ["negatives of each query, K", f"{k:,}", _OTHERS[line_up.system]],
+        ["negatives of each query, K", f"{k:,}", planned.negatives],
         ["ceiling of the MI bound", f"{plan.mi_ceiling:.2f} nats", "log(K + 1), however much information there is"],
         ["effective margin", f"{plan.margin:.3f}", "τ ln K: a positive of this score has even odds (loss ln 2)"],
         ["loss of a perfect positive", f"{plan.least_loss:.2g} nats", "score 1 among K negatives of score 0"],
@@ -31,8 +26,8 @@ def as_table(plan: Plan) -> Table:
     ]
     if plan.encoder is not None:
         rows += _encoder_rows(plan, plan.encoder)
-    queue = f", a queue of {line_up.queue:,}" if line_up.queue else ""
-    title = f"A step of {line_up.system}: a batch of {line_up.batch:,}{queue}, {plan.dim} dimensions, τ = "
+    queue = f", a queue of {planned.queue:,}" if planned.queue else ""
+    title = f"A step of {plan.system}: a batch of {planned.batch:,}{queue}, {plan.dim} dimensions, τ = "
     return Table(
         title + f"{plan.temperature:g}",
         ["quantity", "value", "meaning"],
@@ -43,14 +38,14 @@ def as_table(plan: Plan) -> Table:
 
 
 def _source(plan: Plan) -> str:
-    if plan.measured.n_scores == plan.line_up.n_scores:
+    if plan.measured.n_scores == plan.planned.n_scores:
         return "measured here"
     return f"a batch of {plan.measured.batch:,} took {in_seconds(plan.measured.seconds)} here; the rest by n·m"
 
 
 def _encoder_rows(plan: Plan, encoder: EncoderPlan) -> list[list[str]]:
-    n, keyed = plan.line_up.n_queries, plan.line_up.n_keyed
-    pictures = f"{n:,} pictures" if plan.line_up.system == "clip" else f"{n:,} views"
+    n, keyed = plan.planned.n_queries, plan.planned.n_keyed
+    pictures = f"{n:,} {plan.planned.encoded}"
     pictures += f", and {keyed:,} without gradient" if keyed else ""
     share = plan.loss_seconds / (plan.loss_seconds + encoder.seconds)
     return [
@@ -65,7 +60,7 @@ def _encoder_rows(plan: Plan, encoder: EncoderPlan) -> list[list[str]]:
 
 
 def _notes(plan: Plan) -> list[str]:
-    tau, k = plan.temperature, plan.line_up.n_negatives
+    tau, k = plan.temperature, plan.planned.n_negatives
     notes = ["Negatives are taken to score β = 0, as random directions do on average; others move the margin by β."]
     if plan.margin > 0:
         notes.append(

@@ -22,8 +22,16 @@ _MAX_POINTS = 1500
 
 
 def loss_curve(log: Log) -> go.Figure:
-    """The loss and that of guessing, log(K + 1) with K negatives, above the number of candidates."""
+    """The loss and that of guessing, log(K + 1) with K negatives, above the number of candidates.
+
+    The loss alone, of a log that does not tell the number of candidates.
+    """
     steps, loss, size = (_column(log, name) for name in ("step", "loss", "n_candidates"))
+    if np.isnan(size).all():
+        figure = go.Figure([_line(steps, loss, "loss", BLUE)])
+        figure.update_yaxes(title_text="loss")
+        figure.update_xaxes(title_text="step")
+        return _styled(figure)
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.08)
     figure.add_trace(_line(steps, loss, "loss", BLUE), row=1, col=1)
     figure.add_trace(_line(steps, np.log(size), "guessing, log(K + 1)", GREY, dash="dot"), row=1, col=1)

@@ -24,6 +24,8 @@ function show(event) {
   card.style.top = `${Math.max(8, y)}px`;
 }
 
-map.on("plotly_hover", show);
-map.on("plotly_click", show);
-map.on("plotly_unhover", () => { card.hidden = true; });
+if (map) {
+  map.on("plotly_hover", show);
+  map.on("plotly_click", show);
+  map.on("plotly_unhover", () => { card.hidden = true; });
+}

@@ -26,15 +26,21 @@ if TYPE_CHECKING:
 _N_QUERIES, _N_FOUND = 9, 5
 
 
-def write_report(run: Run, output: Path | None) -> Path:
+def write_report(run: Run, output: Path | None, *, results: bool = True, gallery: bool = True) -> Path:
     """Write the report of a trained run; by default into its folder. Returns its path.
+
+    Args:
+        run: the run.
+        output: the file to write.
+        results: whether the run has results of an evaluation to show.
+        gallery: whether it has a gallery to look through.
 
     Raises:
         InputError: the run is not complete, or the page cannot be written.
     """
     run.check_trained()
-    log, table = run.log(), Table.from_dict(run.results())
-    shown = Shown.of(Gallery.load(run.gallery))
+    log, table = run.log(), Table.from_dict(run.results()) if results else None
+    shown = Shown.of(Gallery.load(run.gallery)) if gallery else None
     target = output or run.report
     write_page(
         target,
@@ -44,20 +50,34 @@ def write_report(run: Run, output: Path | None) -> Path:
         options=_flat(run.options()),
         table=table,
         last=log[-1],
+        logged={name for entry in log for name in entry},
         times=_times(log),
         warnings=training_warnings(log),
         gauges=gauges(log),
         log=log,
         shown=shown,
-        figures=_figures(log, shown),
-        hover=[{"text": text, "image": image} for text, image in zip(shown.captions, _images(shown), strict=True)],
-        found=_found(shown),
+        figures=_figures(log) | ({} if shown is None else _figures_of_gallery(shown)),
+        hover=[] if shown is None else _hover(shown),
+        found=[] if shown is None else _found(shown),
         plotly=get_plotlyjs(),
     )
     return target
 
 
-def _figures(log: figures.Log, shown: Shown) -> dict[str, Any]:
+def _figures(log: figures.Log) -> dict[str, Any]:
+    """Figures of what the log has."""
+    made = {f"panel-{gauge.name}": gauge.curve(log) for gauge in gauges(log)}
+    for name, entry, draw in (
+        ("loss", "loss", figures.loss_curve),
+        ("information", "mi_bound", figures.information_curve),
+        ("accuracy", "accuracy", figures.accuracy_curve),
+    ):
+        if any(entry in values for values in log):
+            made[name] = draw(log)
+    return _as_json(made)
+
+
+def _figures_of_gallery(shown: Shown) -> dict[str, Any]:
     places = _flat_map(shown.vectors)
     negatives = shown.candidates & ~shown.positives
     what = f"{shown.kind} and text" if shown.by_text else f"two {shown.kind}s"
@@ -66,15 +86,16 @@ def _figures(log: figures.Log, shown: Shown) -> dict[str, Any]:
         if shown.by_text
         else figures.label_map(places, shown.labels, f"{shown.kind}s")
     )
-    made = {
-        "loss": figures.loss_curve(log),
-        "information": figures.information_curve(log),
-        "accuracy": figures.accuracy_curve(log),
-        "scores": figures.score_histogram(shown.cosines[shown.positives], shown.cosines[negatives], what),
-        "map": drawn,
-        **{f"panel-{gauge.name}": gauge.curve(log) for gauge in gauges(log)},
-    }
+    scores = figures.score_histogram(shown.cosines[shown.positives], shown.cosines[negatives], what)
+    return _as_json({"scores": scores, "map": drawn})
+
+
+def _as_json(made: dict[str, Any]) -> dict[str, Any]:
     return {name: json.loads(figure.to_json()) for name, figure in made.items()}
+
+
+def _hover(shown: Shown) -> list[dict[str, str | None]]:
+    return [{"text": text, "image": image} for text, image in zip(shown.captions, _images(shown), strict=True)]
 
 
 def _images(shown: Shown) -> list[str] | list[None]:

@@ -1,13 +1,18 @@
-"""The run folder of one training, and the embeddings that it keeps for search and report."""
+"""The run folder of one training, what it keeps for search and report, and what can be done with a finished run."""
 
+from tellapart.runs.commands import Commands, Measurable
+from tellapart.runs.finished import FinishedRun
 from tellapart.runs.gallery import MAX_SHOWN, Embeddings, Gallery, Hit, check_suffix, thumbnails
 from tellapart.runs.run import Run, is_first_process
 
 __all__ = [
     "MAX_SHOWN",
+    "Commands",
     "Embeddings",
+    "FinishedRun",
     "Gallery",
     "Hit",
+    "Measurable",
     "Run",
     "check_suffix",
     "is_first_process",

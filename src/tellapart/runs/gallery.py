@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +31,12 @@ class Embeddings:
     names: list[str]
     kinds: list[str]
     vectors: Float[Tensor, "n d"]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.vectors.float().numpy(), dtype=dtype, copy=True if copy is None else copy)
 
     def save(self, path: Path) -> None:
         """Write `name`, `kind` and `embedding` to a `.npz` or `.parquet` file, in one step.

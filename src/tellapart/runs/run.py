@@ -15,19 +15,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from torch import nn
 
-from tellapart import __version__
 from tellapart.errors import InputError, cannot_write
 from tellapart.files import atomic_write
-
-_Model = TypeVar("_Model", bound=nn.Module)
+from tellapart.version import __version__
 
 
 class Run:
@@ -173,21 +171,6 @@ class Run:
         except (SafetensorError, RuntimeError, OSError) as error:
             raise InputError(f"{self.weights}: damaged or of another model. Train again.") from error
         model.eval()
-
-    def before_and_after(self, make: Callable[[], _Model]) -> tuple[_Model, _Model]:
-        """The model as it was before training and as it is now, both for use and not for training.
-
-        Args:
-            make: makes the model with the first weights that the run's seed decides; called if the run is trained.
-
-        Raises:
-            InputError: training is not complete, or the file is damaged or of another model.
-        """
-        self.check_trained()
-        before, after = make(), make()
-        self.load_weights(after)
-        before.eval()
-        return before, after
 
     def save_tokeniser(self, definition: str) -> None:
         """Keep how sentences become tokens; the first process does."""

@@ -1,49 +1,21 @@
-"""The systems: each says who is whose counterpart and who else stands in the line-up.
+"""The systems: each is a module that reads as a document, and declares in its last lines what it can do.
 
-A system is a module with `Config` (a frozen dataclass, whose field docstrings are the command line's
-help), `QUERY` and `OWN_DATA` (what to suggest to a person), `terms(model, batch)` (its objective) and
-`train(config, run, trainer)`, `evaluate(config, run, data)`, `embed(config, run, source)` and
-`search(config, run, query, k)`, which the command line calls. Systems do not import each other.
+A module ends with `system = System(...)`, which names its options, how to train it, and its abilities. Systems
+do not import each other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from tellapart.errors import InputError
+from tellapart.systems.contract import ABILITIES, Samples, System
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tellapart.evaluation import Table
-    from tellapart.runs import Embeddings, Hit, Run
-    from tellapart.training import TrainerOptions
+__all__ = ["ABILITIES", "NAMES", "Samples", "System", "ability", "describe", "load"]
 
 NAMES = ("clip", "simclr", "moco", "graph", "genomics", "bilingual")
-
-
-class System(Protocol):
-    """What the command line asks of a system's module."""
-
-    __doc__: str
-    Config: Callable[..., Any]
-    QUERY: str
-    """What can be searched for, as it is typed."""
-    OWN_DATA: str
-    """What a person's own data are, in words."""
-
-    def train(self, config: Any, run: Run, trainer: TrainerOptions) -> None:
-        """Train into the run folder, evaluate, and fill the gallery."""
-
-    def evaluate(self, config: Any, run: Run, data: str | None) -> Table:
-        """Measure a trained run."""
-
-    def embed(self, config: Any, run: Run, source: str) -> Embeddings:
-        """Embed what a person names."""
-
-    def search(self, config: Any, run: Run, query: str, k: int) -> list[Hit]:
-        """What matches a query best."""
 
 
 def load(name: str) -> System:
@@ -52,10 +24,44 @@ def load(name: str) -> System:
     Raises:
         InputError: there is none.
 
-    >>> load("clip").__doc__.splitlines()[0]
+    >>> load("clip").abilities()
+    ('evaluate', 'embed', 'search')
+    """
+    system: System = _module(name).system
+    return system
+
+
+def describe(name: str) -> str:
+    """What the system of that name does, in one line.
+
+    Raises:
+        InputError: there is none.
+
+    >>> describe("clip")
     'CLIP: pictures and texts in one space, each finding the other.'
     """
+    return (_module(name).__doc__ or "").partition("\n")[0]
+
+
+def ability(name: str, what: str) -> Callable[..., Any]:
+    """A function of the system of that name.
+
+    Raises:
+        InputError: it has no such ability.
+
+    >>> ability("clip", "sample")
+    Traceback (most recent call last):
+    tellapart.errors.InputError: clip cannot sample. It can evaluate, embed and search.
+    """
+    system = load(name)
+    function: Callable[..., Any] | None = getattr(system, what)
+    if function is None:
+        *others, last = system.abilities() or ("train",)
+        raise InputError(f"{name} cannot {what}. It can {', '.join(others)}{' and ' * bool(others)}{last}.")
+    return function
+
+
+def _module(name: str) -> Any:
     if name not in NAMES:
         raise InputError(f"system: there is no {name!r}. There are: {', '.join(NAMES)}.")
-    module: Any = import_module(f"tellapart.systems.{name}")
-    return module  # type: ignore[no-any-return]
+    return import_module(f"tellapart.systems.{name}")

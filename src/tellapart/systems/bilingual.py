@@ -1,7 +1,7 @@
 """Bilingual: sentences and their translations in one space, each finding the other.
 
-A sentence asks which of the batch's translations is its own, and a translation which of the sentences; its own has to
-win by a margin m. Beside this a transformer learns to guess masked tokens of either language:
+A sentence is to find its counterpart, its translation, in a line-up of the batch's, and a translation its sentence; it
+has to win by a margin m. Beside this a transformer learns to guess masked tokens of either language:
 
     L = (L_sources + L_targets) / 2 + w · L_masked
     L_sources = mean_i [ log Σ_j exp(s_ij / τ) − mean over p of s_ip / τ ],    s_ij = u_i·v_j − m·[j is one of p]
@@ -11,12 +11,12 @@ row i the source or the target; L_targets the same with the roles exchanged. L_m
 
 Departs from the papers (Yang et al. 2019, https://arxiv.org/abs/1902.08564, eq. 6; Feng et al. 2022, LaBSE,
 https://arxiv.org/abs/2007.01852, §3):
- 1. Rows that share their source or their target, but for case and spacing, are each other's counterparts. This goes by
-    rows: of (A, t1), (A, t2), (B, t2), the first has the second row's t2 as a counterpart, the third's as a negative.
+ 1. Rows that share their source or their target, but for case and spacing, are each other's positives. This goes by
+    rows: of (A, t1), (A, t2), (B, t2), the first has the second row's t2 as a positive, the third's as a negative.
  2. The temperature is learned, where the papers scale by a constant.
  3. Masked tokens are guessed at every step, not before; no pairs are joined to be masked together.
  4. One encoder reads both languages: a bag of hashed n-grams, or the mean over a BERT's tokens. The BERT is from a
-    folder, or small and new, and then adds the tokens' own vectors to what its last layer says.
+    folder, or small and new, and then adds the tokens' input vectors to those of its last layer.
  5. AdamW with a warm-up and half a cosine; even batches; vectors of n-grams that a step does not see stay as they are.
 """
 
@@ -25,23 +25,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from tellapart.distributed import world
-from tellapart.domains.text import Bag, Batch, Reading, SentenceOptions, Study, Transformer, Uses, make_encoder
+from tellapart.domains import text
+from tellapart.domains.text import Bag, Batch, Dataset, Reading, SentenceOptions, Transformer, make_encoder
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
+from tellapart.planning import PlannedLoss
 from tellapart.relations import Relation, same
-from tellapart.runs import Run, is_first_process
+from tellapart.runs import Run
+from tellapart.systems.contract import System
 from tellapart.temperature import LearnedTemperature
-from tellapart.training import Batches, TrainerOptions
+from tellapart.training import AuxiliaryLoss, Batches, TermsStep, TrainerOptions, begin, fit
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
-
-QUERY = '"a sentence"'
-OWN_DATA = "sentences and translations, two text files, a .tsv or a .tmx"
+    from torch.distributed import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -80,57 +82,73 @@ class Bilingual(nn.Module):
         self.margin = config.margin
 
 
-def counterparts(batch: Batch) -> Relation:
-    """Who is whose counterpart: rows with the same source, or with the same target."""
-    return same(batch.source_ids) | same(batch.target_ids)
+def positives(source_ids: Int[Tensor, " n"], target_ids: Int[Tensor, " n"]) -> Relation:
+    """Rows with the same source, or with the same target."""
+    return same(source_ids) | same(target_ids)
 
 
-def terms(model: Bilingual, batch: Batch) -> Terms:
+def compare(
+    sources: Float[Tensor, "n d"],
+    targets: Float[Tensor, "n d"],
+    positives: Relation,
+    temperature: Float[Tensor, ""] | float,
+    margin: float,
+    group: ProcessGroup | None = None,
+) -> Terms:
     """The objective: symmetric InfoNCE over the batch, with a margin."""
     return info_nce_terms(
-        model.encoder(batch.sources),
-        model.encoder(batch.targets),
-        positives=counterparts(batch),
-        temperature=model.temperature(),
-        margin=model.margin,
-        symmetric=True,
-        group=world(),
+        sources, targets, positives=positives, temperature=temperature, margin=margin, symmetric=True, group=group
     )
 
 
+def terms(model: Bilingual, batch: Batch) -> Terms:
+    """The objective of a batch."""
+    related = positives(batch.source_ids, batch.target_ids)
+    embedded = model.encoder(batch.sources), model.encoder(batch.targets)
+    return compare(*embedded, related, model.temperature(), model.margin, world())
+
+
 def masked(model: Bilingual, batch: Batch) -> Float[Tensor, ""]:
-    """The second objective: tokens that are masked are to be guessed."""
+    """The auxiliary loss: the cross-entropy of masked tokens, which are to be guessed."""
     assert isinstance(model.encoder, Transformer)
     assert batch.unaligned is not None
     return model.encoder.guess(batch.unaligned)
 
 
+def plan(batch: int, _: int) -> PlannedLoss:
+    """`batch` pairs, no two of which share a sentence."""
+    alike = positives(ids := torch.arange(batch), ids)
+    negatives = "all other translations of the batch; for a translation, all other sentences"
+    return PlannedLoss.of_pairs(batch, lambda u, v, tau: compare(u, v, alike, tau, Config.margin), negatives)
+
+
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
-    """Train into the run folder, from its checkpoint if it has one; then evaluate and fill the gallery.
-
-    Raises:
-        InputError: what is wrong with data, options or disk.
-        Interrupted: the run was asked to stop; its state is saved.
-    """
-    study, guesses = Study.of_run(config, run).with_unaligned(config, run), config.guesses()
-    model = Bilingual(config, study.tokeniser(config, run, unaligned=guesses))
+    """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
+    begin(run, "bilingual", config, trainer)
+    data, guesses = Dataset.load(config, run).with_unaligned(config, run), config.guesses()
+    model = Bilingual(config, data.tokeniser(config, run, unaligned=guesses))
     if not run.is_trained():
-        from tellapart.training.fit import Another, Recipe, fit
-
-        pairs = Batch.of(model.encoder, study.training)
+        pairs = Batch.of(model.encoder, data.training)
         lengths = None if config.encoder == "bag" else pairs.lengths().numpy()
-        batches = Batches(len(study.training), config.batch_size, config.epochs, config.seed, lengths)
-        recipe = Recipe(config.learning_rate, config.weight_decay)
+        batches = Batches(len(data.training), config.batch_size, config.epochs, config.seed, lengths)
+        step = TermsStep(model, terms, config)
         if guesses:
-            reading = Reading(model.encoder.read(study.to_read(unaligned=True)), config.reading)
-            recipe = Recipe(config.learning_rate, config.weight_decay, Another("masked", config.masked_weight, masked))
-        prepare = (lambda _, batch: reading.beside(batch)) if guesses else None
-        fit(model, terms, batches, pairs.rows, run, recipe, trainer, prepare=prepare)
-        if not is_first_process():
-            return
-        run.save_weights(model)
-    study.finish(run, *_uses.encoders(config, run))
+            reading = Reading(model.encoder.read(data.to_read(unaligned=True)), config.reading)
+            auxiliary = AuxiliaryLoss("masked", config.masked_weight, masked)
+            step = TermsStep(model, terms, config, lambda _, batch: reading.beside(batch), auxiliary=auxiliary)
+        fit(step, batches, pairs.rows, run, trainer)
+    commands.finish(config, run, data)
 
 
-_uses = Uses(Bilingual)
-evaluate, embed, search = _uses.evaluate, _uses.embed, _uses.search
+commands = text.commands_for(Bilingual)
+system = System(
+    Config,
+    train,
+    commands.make_model,
+    own_data="sentences and translations, two text files, a .tsv or a .tmx",
+    evaluate=commands.evaluate,
+    embed=commands.embed,
+    search=commands.search,
+    query='"a sentence"',
+    plan=plan,
+)

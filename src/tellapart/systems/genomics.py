@@ -1,17 +1,17 @@
 """Genomics: reads of DNA, each finding another read of its locus, from whichever strand.
 
-Of each of n loci two reads are taken that begin within a window of each other, with errors of their own and each from
+Of each of n loci two reads are taken that begin within a window of each other, each with other errors and from
 either strand: from a genome, from contigs, or from long reads; of short reads, their overlapping pieces. Each of the
-2n reads asks which of the others is from its neighbourhood:
+2n reads is to find its counterpart, a read of its neighbourhood, in a line-up of all others:
 
     L = mean_i [ log Σ_{j ≠ i} exp(z_i·z_j / τ) − mean over p of z_i·z_p / τ ]
 
 with z at length 1, and p all reads of the same sequence that begin within the window of read i. Neighbours on a genome
-share its composition, so that what is learned is what a species, and a stretch of it, has of its own.
+share its composition, so that what is learned is what is peculiar to a species, and to a stretch of it.
 
-Departs from the papers (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748, §3.4, whose task is another, and
+Departs from the papers (van den Oord et al. 2018, https://arxiv.org/abs/1807.03748, §3.4, for another task, and
 Chen et al. 2020, https://arxiv.org/abs/2002.05709, eq. 1):
- 1. All reads from within the window are counterparts, and not one another's negatives, however they came to be.
+ 1. All reads from within the window are positives, and not one another's negatives, of whichever locus.
  2. Strand invariance is exact by default, f(x) + f(x̄) of a read and its reverse complement; or it is learned.
  3. The encoder is small: convolutions over one-hot bases, with ambiguous ones shared among what they may be.
  4. AdamW and even batches, as in `simclr`; in a batch all reads are of similar lengths.
@@ -26,19 +26,21 @@ import torch
 from torch import Tensor, nn
 
 from tellapart.distributed import share_batch_norm, world
-from tellapart.domains.genomes import DilatedConv, GenomeOptions, Loci, Reads, Study, Uses, read_twice
+from tellapart.domains import genomes
+from tellapart.domains.genomes import Dataset, DilatedConv, GenomeOptions, Loci, Reads, read_twice
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
+from tellapart.planning import PlannedLoss
 from tellapart.relations import Relation, paired, same, within
-from tellapart.runs import Run, is_first_process
+from tellapart.runs import Run
 from tellapart.scores import unit
-from tellapart.training import TrainerOptions, timed
+from tellapart.systems.contract import System
+from tellapart.training import TermsStep, TrainerOptions, begin, fit, timed
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
+    from torch.distributed import ProcessGroup
 
-QUERY = "READ.fasta"
-OWN_DATA = "genomes, contigs or reads, a file or a folder"
 _POSITIONS = 2**14
 
 
@@ -66,7 +68,7 @@ class Config(GenomeOptions):
 
 
 class Genomics(nn.Module):
-    """The encoder that is trained, and how its counterparts are made."""
+    """The encoder that is trained, and how its reads are made."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -91,50 +93,57 @@ class Genomics(nn.Module):
         return unit(torch.cat([self(part) for part in reads.split(chunk)]).float())
 
 
-def ask(model: Genomics, loci: Loci) -> Reads:
+def prepare(model: Genomics, loci: Loci) -> Reads:
     """Two reads of each locus."""
     with timed("views"):
         return read_twice(loci, model.config)
 
 
-def counterparts(reads: Reads, window: int) -> Relation:
-    """Who is whose counterpart: all others of the same sequence that begin within the window, or half a read."""
+def positives(reads: Reads, window: int) -> Relation:
+    """All other reads of the same sequence that begin within the window, or half a read."""
     reach = max(window, reads.bases.shape[1] // 2)
     return same(reads.sequence) & within(reads.begin, None, reach) & ~paired()
 
 
+def compare(
+    reads: Float[Tensor, "n dim"], near: Relation, temperature: float, group: ProcessGroup | None = None
+) -> Terms:
+    """The objective: each read finds its neighbours among all others."""
+    return info_nce_terms(reads, reads, positives=near, exclude=paired(), temperature=temperature, group=group)
+
+
 def terms(model: Genomics, reads: Reads) -> Terms:
-    """The objective: InfoNCE over all reads of the batch."""
-    everyone = model(reads.bases)
-    return info_nce_terms(
-        everyone,
-        everyone,
-        positives=counterparts(reads, model.config.window),
-        exclude=paired(),
-        temperature=model.config.temperature,
-        group=world(),
-    )
+    """The objective of a batch."""
+    near = positives(reads, model.config.window)
+    return compare(model(reads.bases), near, model.config.temperature, world())
+
+
+def plan(batch: int, _: int) -> PlannedLoss:
+    """Two reads of `batch` loci, none of which is near another."""
+    begin = 2 * Config.window * torch.arange(batch).repeat(2)
+    near = positives(Reads(begin[:, None], torch.zeros_like(begin), begin), Config.window)
+    negatives = "both reads of all other loci, if none of them is near"
+    return PlannedLoss.of_two_views(batch, lambda z, _, tau: compare(z, near, tau), negatives)
 
 
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
-    """Train into the run folder, from its checkpoint if it has one; then evaluate and fill the gallery.
-
-    Raises:
-        InputError: what is wrong with data, options or disk.
-        Interrupted: the run was asked to stop; its state is saved.
-    """
-    study = Study.of_run(config, run)
-    batches, model = study.batches(trainer), Genomics(config)
-    if not run.is_trained():
-        from tellapart.training.fit import Recipe, fit
-
-        recipe = Recipe(config.learning_rate, config.weight_decay)
-        fit(model, terms, batches, study.loci, run, recipe, trainer, prepare=ask)
-        if not is_first_process():
-            return
-        run.save_weights(model)
-    study.finish(run, *_uses.encoders(config, run))
+    """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
+    begin(run, "genomics", config, trainer)
+    data = Dataset.load(config, run)
+    step = TermsStep(Genomics(config), terms, config, prepare=prepare)
+    fit(step, data.batches(trainer), data.loci, run, trainer)
+    commands.finish(config, run, data)
 
 
-_uses = Uses(Genomics)
-evaluate, embed, search = _uses.evaluate, _uses.embed, _uses.search
+commands = genomes.commands_for(Genomics)
+system = System(
+    Config,
+    train,
+    commands.make_model,
+    own_data="genomes, contigs or reads, a file or a folder",
+    evaluate=commands.evaluate,
+    embed=commands.embed,
+    search=commands.search,
+    query="READ.fasta",
+    plan=plan,
+)

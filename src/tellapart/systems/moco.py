@@ -1,19 +1,20 @@
 """MoCo: pictures without texts; a view finds its picture's key in a queue of keys of many batches.
 
 A network makes a query q = g(f(x)) of one random view of a picture; a slow copy of the network, which follows it by
-momentum, makes a key k of another view. The line-up of a query are the batch's keys and a queue of past ones:
+momentum, makes a key k of another view. A query's counterpart is the key of its picture; its line-up are the batch's
+keys and a queue of past ones:
 
     L = mean_i [ log Σ_j exp(q_i·k_j / τ) − q_i·k_p / τ ],    slow ← m·slow + (1 − m)·network after each step
 
 with q and k at length 1, and p the key of the same picture. m rises from `momentum` to 1 by half a cosine. If
-`symmetric`, both views are asked about and both are keys; the key of the very same view is left out.
+`symmetric`, both views are queries and both are keys; the key of the very same view is left out.
 
 Departs from the papers (He et al. 2020, https://arxiv.org/abs/1911.05722, algorithm 1; Chen et al. 2021,
 https://arxiv.org/abs/2104.02057, algorithm 1):
  1. Keys carry the ids of their pictures: a picture's old keys are neither its positives nor its negatives.
- 2. The batch's other keys stand in the line-up, too, as in the second paper, which has no queue; if symmetric,
+ 2. The batch's other keys are candidates, too, as in the second paper, which has no queue; if symmetric,
     those of both views.
- 3. The queue starts empty, and not full of random keys: the line-up grows in the first epochs.
+ 3. The queue starts empty, and not full of random keys: there are fewer candidates in the first epochs.
  4. Devices share their batch norms, where the first paper shuffles; the head has one, and no further head predicts.
  5. AdamW, a small residual network and even batches, as in `simclr`; several devices share one queue.
 """
@@ -30,20 +31,20 @@ from torch import Tensor, nn
 
 from tellapart.distributed import gather, share, world
 from tellapart.domains import pictures
-from tellapart.domains.pictures import Form, Network, PictureOptions, PictureSet, Study
+from tellapart.domains.pictures import Dataset, ImageShape, Network, PictureOptions, PictureSet
 from tellapart.errors import require_option
 from tellapart.negatives import KeyQueue
 from tellapart.objective import Terms, info_nce_terms
+from tellapart.planning import PlannedLoss
 from tellapart.relations import Relation, paired, same
-from tellapart.runs import Run, is_first_process
-from tellapart.training import TrainerOptions
+from tellapart.runs import Run
+from tellapart.systems.contract import System
+from tellapart.training import TermsStep, TrainerOptions, begin, fit
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-QUERY = "PICTURE.png"
-OWN_DATA = "pictures, in a folder"
-_NOBODY = -1
+_NO_ID = -1
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Config(PictureOptions):
     """Train a picture encoder to know a picture by another view of it, among the keys of many batches."""
 
     queue: int = 4096
-    """Keys of past batches that stand in every line-up; He et al. keep 65536 for a million pictures."""
+    """Keys of past batches among the candidates of every query; He et al. keep 65536 for a million pictures."""
     momentum: float = 0.99
     """Share of itself that the slow network keeps at each step; it rises to 1 over the training."""
     symmetric: bool = True
@@ -71,12 +72,12 @@ class Config(PictureOptions):
 class MoCo(nn.Module):
     """The network that is trained, its slow copy, and the queue of keys that the copy made."""
 
-    def __init__(self, config: Config, form: Form) -> None:
+    def __init__(self, config: Config, shape: ImageShape) -> None:
         super().__init__()
-        self.network = Network(config, form)
+        self.network = Network(config, shape)
         self.slow = copy.deepcopy(self.network).requires_grad_(False)
         self.queue = KeyQueue(config.queue, config.dim)
-        self.make_views = pictures.make_views(config, form)
+        self.make_views = pictures.make_views(config, shape)
         self.momentum, self.symmetric, self.temperature = config.momentum, config.symmetric, config.temperature
 
 
@@ -92,16 +93,16 @@ class Batch:
         return Batch(self.pictures.to(device), self.ids.to(device))
 
 
-class Asked(NamedTuple):
-    """Views to make queries of, the keys of the views that they are to find, and whose both are."""
+class Queries(NamedTuple):
+    """Views to make queries of, the slow network's keys of the same pictures, and the pictures' ids."""
 
     views: Float[Tensor, "b c side side"]
     keys: Float[Tensor, "b dim"]
     ids: Int[Tensor, " b"]
 
 
-class LineUp(NamedTuple):
-    """Keys, who of them is a query's counterpart, and who does not stand in its line-up."""
+class Candidates(NamedTuple):
+    """Keys, which of them are a query's positives, and which are not its candidates."""
 
     keys: Float[Tensor, "k dim"]
     positives: Relation
@@ -109,32 +110,37 @@ class LineUp(NamedTuple):
 
 
 @torch.no_grad()
-def ask(model: MoCo, batch: Batch) -> Asked:
+def prepare(model: MoCo, batch: Batch) -> Queries:
     """Two views of each picture, and the slow network's keys."""
     first, second = model.make_views(batch.pictures.pictures, 2)
     if not model.symmetric:
-        return Asked(first, model.slow(second), batch.ids)
+        return Queries(first, model.slow(second), batch.ids)
     both = torch.cat([first, second])
-    return Asked(both, model.slow(both), batch.ids.repeat(2))
+    return Queries(both, model.slow(both), batch.ids.repeat(2))
 
 
-def line_up(model: MoCo, asked: Asked) -> LineUp:
-    """The batch's keys and this process's share of the queue, and by their ids who is who."""
+def relations(ids: Int[Tensor, " b"], old_ids: Int[Tensor, " q"], symmetric: bool) -> tuple[Relation, Relation]:
+    """By the ids of the batch's pictures and of the queue's: positives, and what is excluded.
+
+    Positives are a picture's new keys. Its old ones are excluded; and, if symmetric, the key of the very same view.
+    """
+    positives = same(ids, torch.cat([ids, torch.full_like(old_ids, _NO_ID)]))
+    own_past = same(ids, torch.cat([torch.full_like(ids, _NO_ID), old_ids]))
+    return (positives & ~paired(), own_past | paired()) if symmetric else (positives, own_past)
+
+
+def candidates(model: MoCo, queries: Queries) -> Candidates:
+    """The batch's keys and this process's share of the queue."""
     old, old_ids = map(share, model.queue.read())
-    new_ids = asked.ids
-    counterparts = same(new_ids, torch.cat([new_ids, torch.full_like(old_ids, _NOBODY)]))
-    own_past = same(new_ids, torch.cat([torch.full_like(new_ids, _NOBODY), old_ids]))
-    keys = torch.cat([asked.keys, old.to(asked.keys)])
-    if not model.symmetric:
-        return LineUp(keys, counterparts, own_past)
-    return LineUp(keys, counterparts & ~paired(), own_past | paired())  # paired: the key of the very same view
+    keys = torch.cat([queries.keys, old.to(queries.keys)])
+    return Candidates(keys, *relations(queries.ids, old_ids, model.symmetric))
 
 
-def terms(model: MoCo, asked: Asked) -> Terms:
+def terms(model: MoCo, queries: Queries) -> Terms:
     """The objective: InfoNCE among the batch's keys and the queue's."""
-    keys, positives, exclude = line_up(model, asked)
+    keys, positives, exclude = candidates(model, queries)
     return info_nce_terms(
-        model.network(asked.views),
+        model.network(queries.views),
         keys,
         positives=positives,
         exclude=exclude,
@@ -144,12 +150,12 @@ def terms(model: MoCo, asked: Asked) -> Terms:
 
 
 @torch.no_grad()
-def after_step(model: MoCo, asked: Asked, progress: float) -> None:
+def after_step(model: MoCo, queries: Queries, progress: float) -> None:
     """Let the slow network follow, and put the keys of all processes into the queue."""
     towards = 1 - momentum_at(progress, model.momentum)
     for slow, fast in zip(model.slow.parameters(), model.network.parameters(), strict=True):
         slow.lerp_(fast, towards)
-    model.queue.push(gather(asked.keys), gather(asked.ids))
+    model.queue.push(gather(queries.keys), gather(queries.ids))
 
 
 def momentum_at(progress: float, start: float) -> float:
@@ -161,30 +167,48 @@ def momentum_at(progress: float, start: float) -> float:
     return 1 - (1 - start) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
-    """Train into the run folder, from its checkpoint if it has one; then evaluate and fill the gallery.
+def plan(batch: int, queue: int) -> PlannedLoss:
+    """Two views of `batch` pictures, both queries and both keys, and `queue` keys of other pictures."""
+    n, ids = 2 * batch, torch.arange(batch + queue)
+    positives, exclude = relations(ids[:batch].repeat(2), ids[batch:], symmetric=True)
+    return PlannedLoss(
+        lambda q, k, tau: info_nce_terms(q, k, positives=positives, exclude=exclude, temperature=tau),
+        batch,
+        n_queries=n,
+        n_candidates=n + queue,
+        n_negatives=n - 2 + queue,
+        way="one way",
+        negatives="the keys of both views of all other pictures, and the queue's",
+        queue=queue,
+        encoded="views",
+        n_keyed=n,
+    )
 
-    Raises:
-        InputError: what is wrong with data, options or disk.
-        Interrupted: the run was asked to stop; its state is saved.
-    """
-    study = Study.of_run(config, run)
-    batches, model = study.batches(trainer), MoCo(config, study.form)
+
+def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
+    """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
+    begin(run, "moco", config, trainer)
+    data = Dataset.load(config, run)
     n_keys = config.keys_per_step(trainer.devices)
     require_option("queue", config.queue >= n_keys, f"be at least {n_keys}, the keys of one step", config.queue)
-    if not run.is_trained():
-        from tellapart.training.fit import Recipe, fit
 
-        def batch(rows: Int[Tensor, " n"]) -> Batch:
-            return Batch(study.training.rows(rows), rows)
+    def batch(rows: Int[Tensor, " n"]) -> Batch:
+        return Batch(data.training.rows(rows), rows)
 
-        recipe = Recipe(config.learning_rate, config.weight_decay)
-        fit(model, terms, batches, batch, run, recipe, trainer, prepare=ask, after_step=after_step)
-        if not is_first_process():
-            return
-        run.save_weights(model)
-    study.finish(run, *_uses.networks(config, run))
+    step = TermsStep(MoCo(config, data.shape), terms, config, prepare=prepare, after_step=after_step)
+    fit(step, data.batches(trainer), batch, run, trainer)
+    commands.finish(config, run, data)
 
 
-_uses = pictures.Uses(MoCo)
-evaluate, embed, search = _uses.evaluate, _uses.embed, _uses.search
+commands = pictures.commands_for(MoCo)
+system = System(
+    Config,
+    train,
+    commands.make_model,
+    own_data="pictures, in a folder",
+    evaluate=commands.evaluate,
+    embed=commands.embed,
+    search=commands.search,
+    query="PICTURE.png",
+    plan=plan,
+)

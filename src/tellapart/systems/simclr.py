@@ -1,7 +1,7 @@
 """SimCLR: pictures without texts, each view finding the other views of its picture.
 
 V random views of each of n pictures go through an encoder f and a projection head g, z = g(f(x)). Each of the
-V·n views asks which of the others show its own picture, and everyone in the batch but itself is in its line-up:
+V·n views is to find its counterparts, the other views of its picture, in a line-up of all views but itself:
 
     L = mean_i [ log Σ_{j ≠ i} exp(z_i·z_j / τ) − mean over p of z_i·z_p / τ ]
 
@@ -9,11 +9,11 @@ with z at length 1, and p the other V − 1 views of the picture. What is kept i
 views apart, and with it what might be wanted.
 
 Departs from the paper (Chen et al. 2020, https://arxiv.org/abs/2002.05709, eq. 1, §2 and appendices A and B.9):
- 1. There may be more than two views, all of them counterparts, as in Khosla et al. 2020, eq. 2.
+ 1. There may be more than two views, all of them positives, as in Khosla et al. 2020, eq. 2.
  2. The encoder is a small residual network, unless an image model of transformers is asked for.
  3. AdamW at batches of hundreds takes the place of LARS at batches of thousands.
- 4. Several devices play one line-up and share their batch norms; if views are encoded in chunks, each has its own.
- 5. Batches are split evenly, so that no small last batch plays an easier game.
+ 4. Several devices compare all their views and share their batch norms; views encoded in chunks have one a chunk.
+ 5. Batches are split evenly, so that no small last batch has fewer negatives.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from torch import nn
 
 from tellapart.distributed import world
 from tellapart.domains import pictures
-from tellapart.domains.pictures import Form, Network, PictureOptions, PictureSet, Study
+from tellapart.domains.pictures import Dataset, ImageShape, Network, PictureOptions, PictureSet
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
+from tellapart.planning import PlannedLoss
 from tellapart.relations import other_views, paired
-from tellapart.runs import Run, is_first_process
-from tellapart.training import TrainerOptions
+from tellapart.runs import Run
+from tellapart.systems.contract import System
+from tellapart.training import TermsStep, TrainerOptions, begin, fit
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
     from torch import Tensor
-
-QUERY = "PICTURE.png"
-OWN_DATA = "pictures, in a folder"
+    from torch.distributed import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Config(PictureOptions):
 class SimCLR(nn.Module):
     """The network that is trained, and the views and the temperature that it is trained with."""
 
-    def __init__(self, config: Config, form: Form) -> None:
+    def __init__(self, config: Config, shape: ImageShape) -> None:
         super().__init__()
-        self.network = Network(config, form)
-        self.make_views = pictures.make_views(config, form)
+        self.network = Network(config, shape)
+        self.make_views = pictures.make_views(config, shape)
         self.n_views, self.temperature = config.views, config.temperature
 
     def forward(self, shown: UInt8[Tensor, "n c side side"]) -> Float[Tensor, "views_n dim"]:
@@ -68,38 +68,44 @@ class SimCLR(nn.Module):
         return projections
 
 
-def terms(model: SimCLR, batch: PictureSet) -> Terms:
-    """The objective: NT-Xent over all views of the batch."""
-    everyone = model(batch.pictures)
+def compare(
+    views: Float[Tensor, "views_n dim"], n_pictures: int, temperature: float, group: ProcessGroup | None = None
+) -> Terms:
+    """The objective: each view finds the others of its picture among all."""
     return info_nce_terms(
-        everyone,
-        everyone,
-        positives=other_views(len(batch)),
-        exclude=paired(),
-        temperature=model.temperature,
-        group=world(),
+        views, views, positives=other_views(n_pictures), exclude=paired(), temperature=temperature, group=group
     )
 
 
+def terms(model: SimCLR, batch: PictureSet) -> Terms:
+    """The objective of a batch."""
+    return compare(model(batch.pictures), len(batch), model.temperature, world())
+
+
+def plan(batch: int, _: int) -> PlannedLoss:
+    """Two views of `batch` pictures."""
+    negatives = "both views of all other pictures"
+    return PlannedLoss.of_two_views(batch, lambda z, _, tau: compare(z, batch, tau), negatives, encoded="views")
+
+
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
-    """Train into the run folder, from its checkpoint if it has one; then evaluate and fill the gallery.
-
-    Raises:
-        InputError: what is wrong with data, options or disk.
-        Interrupted: the run was asked to stop; its state is saved.
-    """
-    study = Study.of_run(config, run)
-    batches, model = study.batches(trainer), SimCLR(config, study.form)
-    if not run.is_trained():
-        from tellapart.training.fit import Recipe, fit
-
-        recipe = Recipe(config.learning_rate, config.weight_decay)
-        fit(model, terms, batches, study.training.rows, run, recipe, trainer)
-        if not is_first_process():
-            return
-        run.save_weights(model)
-    study.finish(run, *_uses.networks(config, run))
+    """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
+    begin(run, "simclr", config, trainer)
+    data = Dataset.load(config, run)
+    step = TermsStep(SimCLR(config, data.shape), terms, config)
+    fit(step, data.batches(trainer), data.training.rows, run, trainer)
+    commands.finish(config, run, data)
 
 
-_uses = pictures.Uses(SimCLR)
-evaluate, embed, search = _uses.evaluate, _uses.embed, _uses.search
+commands = pictures.commands_for(SimCLR)
+system = System(
+    Config,
+    train,
+    commands.make_model,
+    own_data="pictures, in a folder",
+    evaluate=commands.evaluate,
+    embed=commands.embed,
+    search=commands.search,
+    query="PICTURE.png",
+    plan=plan,
+)

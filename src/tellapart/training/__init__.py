@@ -1,10 +1,29 @@
-"""Training through Lightning, in a run folder from which an interrupted run continues bit for bit.
+"""Training in a run folder, from which an interrupted run continues bit for bit: options, batches, steps and the loop.
 
-`tellapart.training.fit` is imported by itself where it is used, since Lightning takes seconds to import.
+The loop itself, which needs Lightning, is imported by `fit` when it is called.
 """
 
 from tellapart.training.batches import Batches
-from tellapart.training.options import Interrupted, TrainerOptions, check_training, name_from_root
+from tellapart.training.fit import begin, fit
+from tellapart.training.optimizer import usual_optimizer
+from tellapart.training.options import Interrupted, TrainerOptions, TrainingOptions, as_plain_options, name_from_root
+from tellapart.training.step import AuxiliaryLoss, Loop, Step, TermsStep
 from tellapart.training.stopwatch import spent, timed
 
-__all__ = ["Batches", "Interrupted", "TrainerOptions", "check_training", "name_from_root", "spent", "timed"]
+__all__ = [
+    "AuxiliaryLoss",
+    "Batches",
+    "Interrupted",
+    "Loop",
+    "Step",
+    "TermsStep",
+    "TrainerOptions",
+    "TrainingOptions",
+    "as_plain_options",
+    "begin",
+    "fit",
+    "name_from_root",
+    "spent",
+    "timed",
+    "usual_optimizer",
+]

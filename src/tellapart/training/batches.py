@@ -19,10 +19,10 @@ class Batches:
     """Which rows each device takes at each step.
 
     Every epoch visits all rows once, in an order drawn from (seed, epoch), in batches of nearly equal
-    size and at most `batch_size` (3 rows where 2 would leave one alone): there is no small last batch,
-    whose line-up would be easy.
+    size and at most `batch_size` (3 rows where 2 would leave one alone). There is no small last batch,
+    which would have few negatives.
 
-    With `lengths` the rows of a step are of similar lengths: little is padded, and length tells nobody apart.
+    With `lengths` the rows of a step are of similar lengths: little is padded, and length tells no two rows apart.
 
     >>> batches = Batches(n_rows=10, batch_size=4, epochs=2, seed=0)
     >>> batches.n_steps(n_devices=1), [len(batches.rows(step, 0, 1)) for step in range(3)]
@@ -38,7 +38,7 @@ class Batches:
     def steps_per_epoch(self, n_devices: int) -> int:
         """Steps until every row was visited once."""
         enough = -(-self.n_rows // (self.batch_size * n_devices))
-        return max(1, min(enough, self.n_rows // (2 * n_devices)))  # nobody stands alone in a line-up
+        return max(1, min(enough, self.n_rows // (2 * n_devices)))  # every batch has a negative
 
     def n_steps(self, n_devices: int) -> int:
         """Steps of the whole run."""

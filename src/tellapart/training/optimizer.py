@@ -1,13 +1,39 @@
-"""AdamW that also takes sparse gradients, of which it moves only the rows that they have."""
+"""The usual optimizer: AdamW with a warm-up and half a cosine; of sparse gradients it moves only their rows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+if TYPE_CHECKING:
+    from tellapart.training.options import TrainingOptions
+
+_WARM_UP = 0.05
+
+
+def usual_optimizer(model: nn.Module, options: TrainingOptions, n_steps: int) -> tuple[LazyAdamW, LambdaLR]:
+    """AdamW over the weights of a model, with a linear warm-up over 5 % of the steps, then half a cosine to 0.
+
+    Weight decay is for matrices; biases, norms and temperatures are left alone.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = LazyAdamW([g for g in groups if g["params"]], lr=options.learning_rate)
+    return optimizer, LambdaLR(optimizer, partial(_warm_up_then_cosine, n_steps=n_steps))
+
+
+def _warm_up_then_cosine(step: int, n_steps: int) -> float:
+    warm_up = min(1.0, (step + 1) / max(1.0, _WARM_UP * n_steps))
+    return warm_up * (1 + math.cos(math.pi * step / n_steps)) / 2
 
 
 class LazyAdamW(torch.optim.AdamW):

@@ -2,29 +2,29 @@
 
 | entry | what it is | of |
 |---|---|---|
-| `loss`, `n_candidates` | L in nats, and K + 1, who stands in a line-up | every step |
+| `loss`, `n_candidates` | L in nats, and K + 1, the candidates of a query | every step |
 | `mi_bound`, `mi_ceiling` | bound on the information in nats, and the most it can be | every step |
-| `accuracy` | how often the counterpart is found | every step |
+| `accuracy` | how often a positive has the highest score | every step |
 | `temperature`, `temperature_at_bound` | τ, and 1 where a learned one rests on a bound | every step |
 | `effective_margin` | the score that a positive has to beat | every step |
 | `hardest_share` | the hardest negative's share of the negatives' push | every step |
-| `suspects` | the share of queries with a negative that looks like a counterpart | every step |
+| `suspects` | the share of queries with a negative that looks like a positive | every step |
 | `effective_negatives` | how many negatives push, as if alike, on a query | the first, each 50th and the last step |
-| `alignment`, `uniformity` | how close counterparts are, how evenly directions are spread | likewise |
+| `alignment`, `uniformity` | how close positives are, how evenly directions are spread | likewise |
 | `effective_rank`, `rank_limit` | how many dimensions are in use, and the most there could be | likewise |
 | `gradient_norm` | the length of the whole gradient | likewise |
-| `loss_…` | that of a second objective, if there is one | every step |
-| `gradient_cosine` | of its gradient and the line-up's, over the weights that both move | as `gradient_norm` |
+| `loss_…` | an auxiliary loss, if there is one | every step |
+| `gradient_cosine` | of its gradient and InfoNCE's, over the weights that both move | as `gradient_norm` |
 
 Means over the batch; of both directions, if there are two, where the terms tell (all but the effective negatives). Of
 several processes, the means of theirs: alignment, uniformity and rank are those of each process's own rows. What cannot
-be told, as of queries with several counterparts, is NaN, and left out of the log.
+be told, as of queries with several positives, is NaN, and left out of the log.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,7 @@ def readings(model: nn.Module, terms: Terms, costly: bool) -> dict[str, Tensor]:
         "accuracy": terms.accuracy(),
         "temperature": tau.mean(),
         "temperature_at_bound": number(float(any(learned)) if learned else math.nan),
-        # A key's logits are each of another query's τ, if every query has its own.
+        # With a τ for each query, the logits of one key have several.
         "effective_margin": _mean(terms if tau.ndim == 0 else replace(terms, reverse=None), margin),
         "hardest_share": _mean(terms, hardest_share),
         "suspects": _mean(terms, suspects),
@@ -104,7 +104,7 @@ def _mean(terms: Terms, what: Callable[[Terms], Float[Tensor, " n"]]) -> Float[T
 def _costly_readings(given: Given) -> dict[str, Tensor]:
     """What takes another pass over the scores, or over the embeddings: `_MOST_ROWS` of them at most.
 
-    Uniformity and rank are of queries none of which is another's counterpart.
+    Uniformity and rank are of queries no two of which are each other's positives.
     """
     queries, keys = given.queries.float(), given.keys.float()
     positives = given.options["positives"] or paired()
@@ -126,12 +126,12 @@ def _costly_readings(given: Given) -> dict[str, Tensor]:
 def _effective_negatives(given: Given) -> Float[Tensor, ""]:
     try:
         return effective_negatives(given.queries, given.keys, group=given.group, **given.options).mean()
-    except ValueError:  # somebody has no negative; in a group all processes hear of it
+    except ValueError:  # a query has no negative; in a group all processes raise it
         return given.queries.new_tensor(math.nan)
 
 
 def _apart(n: int, pairs: Pairs | None) -> Int[Tensor, " r"]:
-    """The queries that are nobody's counterpart who stands before them."""
+    """The queries that are no positive of an earlier one."""
     kept = torch.ones(n, dtype=torch.bool)
     if pairs is not None:
         kept[pairs.rows[pairs.cols < pairs.rows].cpu()] = False
@@ -141,21 +141,21 @@ def _apart(n: int, pairs: Pairs | None) -> Int[Tensor, " r"]:
 def readings_of_two(
     model: nn.Module, loss: Float[Tensor, ""], other: Float[Tensor, ""], name: str, costly: bool
 ) -> dict[str, Tensor]:
-    """What a second objective's loss is and, if `costly`, whether the two pull the weights in the same direction."""
+    """The auxiliary loss and, if `costly`, whether both losses pull the weights in the same direction."""
     found = {f"loss_{name}": other.detach()}
     if costly:
         found["gradient_cosine"] = gradient_cosine(loss, other, [p for p in model.parameters() if p.requires_grad])
     return found
 
 
-def gradient_norm(model: nn.Module) -> float:
-    """The length of the gradient of all weights together.
+def gradient_norm(parameters: Iterable[Tensor]) -> float:
+    """The length of the gradient of all parameters together.
 
     >>> layer = nn.Linear(1, 1)
     >>> layer(torch.tensor([[2.0]])).sum().backward()
-    >>> round(gradient_norm(layer) ** 2, 4)
+    >>> round(gradient_norm(layer.parameters()) ** 2, 4)
     5.0
     """
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    gradients = [p.grad for p in parameters if p.grad is not None]
     gradients = [g.coalesce().values() if g.is_sparse else g for g in gradients]
     return float(nn.utils.get_total_norm(gradients))

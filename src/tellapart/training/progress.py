@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -9,13 +10,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tellapart.training.batches import Batches
+from tellapart.training.keeper import Count
+
+_SHOWN: tuple[tuple[str, Callable[[float], str]], ...] = (
+    ("loss", lambda loss: f"loss {loss:.3f}"),
+    ("n_candidates", lambda n: f"K {n - 1:.0f}"),
+    ("accuracy", lambda accuracy: f"accuracy {accuracy:.0%}"),
+)
 
 
 class StepBar(Callback):
-    """A bar over all steps of the run with the epoch, the loss, the number K of negatives and the accuracy."""
+    """A bar over all steps of the run with the epoch and, if logged, loss, number K of negatives and accuracy."""
 
-    def __init__(self, batches: Batches) -> None:
-        self.batches = batches
+    def __init__(self, batches: Batches, count: Count) -> None:
+        self.batches, self.count = batches, count
         self.progress: Progress | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -28,7 +36,7 @@ class StepBar(Callback):
             TimeRemainingColumn(elapsed_when_finished=True),
         )
         self.progress = Progress(*columns, console=Console(stderr=True))
-        self.task = self.progress.add_task("", total=int(trainer.num_training_batches), completed=trainer.global_step)
+        self.task = self.progress.add_task("", total=int(trainer.num_training_batches), completed=self.count.done)
         self.progress.start()
 
     def on_train_batch_end(
@@ -36,14 +44,13 @@ class StepBar(Callback):
     ) -> None:
         if self.progress is None:
             return
-        step = trainer.global_step
+        step = self.count.done
         epoch = -(-step // self.batches.steps_per_epoch(trainer.world_size))
-        log = outputs["log"]
-        description = (
-            f"epoch {epoch}/{self.batches.epochs} · loss {log['loss']:.3f}"
-            f" · K {log['n_candidates'] - 1:.0f} · accuracy {log['accuracy']:.0%}"
-        )
-        self.progress.update(self.task, completed=step, description=description)
+        log, said = outputs["log"], [f"epoch {epoch}/{self.batches.epochs}"]
+        for name, text in _SHOWN:
+            if name in log:
+                said.append(text(log[name]))
+        self.progress.update(self.task, completed=step, description=" · ".join(said))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._stop()

@@ -1,5 +1,7 @@
 """DNA: FASTA and FASTQ files, simulated reads, encoders, and what a system of genomes is measured on."""
 
+from tellapart.domains.genomes.commands import as_records, commands_for
+from tellapart.domains.genomes.dataset import Dataset, Loci
 from tellapart.domains.genomes.dilated_conv import DilatedConv
 from tellapart.domains.genomes.fastx import Record, find_files, read_letters, read_records
 from tellapart.domains.genomes.invariance import relative_distance
@@ -7,8 +9,6 @@ from tellapart.domains.genomes.kmers import kmer_profile
 from tellapart.domains.genomes.options import GenomeOptions
 from tellapart.domains.genomes.reads import Reads, read_twice
 from tellapart.domains.genomes.sequences import Regions, load_sequences, split_regions
-from tellapart.domains.genomes.study import Loci, Study
-from tellapart.domains.genomes.use import Uses
 from tellapart.domains.genomes.views import (
     Places,
     Simulated,
@@ -20,6 +20,7 @@ from tellapart.domains.genomes.views import (
 )
 
 __all__ = [
+    "Dataset",
     "DilatedConv",
     "GenomeOptions",
     "Loci",
@@ -28,8 +29,8 @@ __all__ = [
     "Record",
     "Regions",
     "Simulated",
-    "Study",
-    "Uses",
+    "as_records",
+    "commands_for",
     "find_files",
     "from_either_strand",
     "kmer_profile",

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from jaxtyping import Int, UInt8
     from torch import Tensor
 
+    from tellapart.domains.genomes.dataset import Loci
     from tellapart.domains.genomes.options import GenomeOptions
-    from tellapart.domains.genomes.study import Loci
 
 
 class Reads(NamedTuple):

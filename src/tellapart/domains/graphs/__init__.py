@@ -1,5 +1,7 @@
 """Graphs: edge lists, GraphML and saved Data, edge-dropped views, graph networks, node and link evaluation."""
 
+from tellapart.domains.graphs.commands import as_graph, commands_for
+from tellapart.domains.graphs.dataset import Dataset
 from tellapart.domains.graphs.graph import UNKNOWN, Graph
 from tellapart.domains.graphs.graph_net import GraphNet
 from tellapart.domains.graphs.links import link_auc, unlinked_pairs
@@ -8,12 +10,11 @@ from tellapart.domains.graphs.measure import Questions, nodes
 from tellapart.domains.graphs.network import Network
 from tellapart.domains.graphs.options import GraphOptions
 from tellapart.domains.graphs.sample import Part, Sampler
-from tellapart.domains.graphs.study import Study
-from tellapart.domains.graphs.use import Uses
 from tellapart.domains.graphs.views import drop_features, drop_from_graph
 
 __all__ = [
     "UNKNOWN",
+    "Dataset",
     "Graph",
     "GraphNet",
     "GraphOptions",
@@ -21,8 +22,8 @@ __all__ = [
     "Part",
     "Questions",
     "Sampler",
-    "Study",
-    "Uses",
+    "as_graph",
+    "commands_for",
     "drop_features",
     "drop_from_graph",
     "link_auc",

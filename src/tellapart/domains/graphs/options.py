@@ -6,31 +6,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tellapart.errors import require_option
-from tellapart.training import check_training, name_from_root
+from tellapart.training import TrainingOptions
 
 
 @dataclass(frozen=True)
-class GraphOptions:
+class GraphOptions(TrainingOptions):
     """Data, views, network and training."""
 
     data: str
     """A folder with nodes.csv and edges.csv (or .tsv, .parquet), a .graphml file, or a .pt file with a saved Data."""
     held_out: float = 0.1
     """Share of the edges that training never sees, to be told from pairs that no edge joins."""
-    seed: int = 0
-    """Decides which edges are held out, the first weights, the order of the nodes, their parts and all views."""
-    epochs: int = 100
-    """How often every node is asked."""
     batch_size: int = 2048
-    """Nodes asked at a time; a graph of so many or fewer is taken whole."""
+    """Nodes in a batch at most; a graph of so many or fewer is taken whole."""
     company: int = 1
-    """Neighbours of each that enter the line-up with it, at most, if the graph is not taken whole."""
+    """Neighbours of each that join the batch with it, at most, if the graph is not taken whole."""
     fan_out: int = 10
     """Neighbours of each node that are drawn for every layer to see, at most, if the graph is not taken whole."""
     learning_rate: float = 5e-3
-    """Step size of AdamW at its peak."""
-    weight_decay: float = 1e-4
-    """Pull of the weights towards zero."""
     drop_edges: float = 0.3
     """Probability that an edge is not in a view."""
     drop_features: float = 0.3
@@ -47,7 +40,7 @@ class GraphOptions:
     """Buckets into which the words of nodes described by a text are hashed."""
 
     def __post_init__(self) -> None:
-        check_training(self)
+        super().__post_init__()
         for name, least, most in (
             *(("company", 0, 10**4), ("fan_out", 1, 10**4), ("layers", 1, 10)),
             *(("width", 4, 2**14), ("dim", 4, 2**14), ("words", 1, 2**20)),
@@ -59,4 +52,3 @@ class GraphOptions:
             require_option(name, self.network == "gcn" or value % 4 == 0, "be a multiple of 4, for gat's heads", value)
         for name in ("drop_edges", "drop_features"):
             require_option(name, 0 <= getattr(self, name) < 1, "lie in [0, 1)", getattr(self, name))
-        name_from_root(self, "data")

@@ -48,15 +48,23 @@ def read_saved(path: Path) -> Graph:
         InputError: a damaged file or another content; tensors or names that do not fit, a name of two nodes, an edge
             with an unknown node, no edge between two different nodes.
     """
-    parts = _parts(path)
+    return from_parts(_parts(path), str(path))
+
+
+def from_parts(parts: dict[str, Any], place: str) -> Graph:
+    """The graph of such tensors, already read; `place` says in messages where they are from.
+
+    Raises:
+        InputError: as for `read_saved`.
+    """
     features, edges, labels = (parts.get(name) for name in ("x", "edge_index", "y"))
     if not isinstance(features, torch.Tensor) or not isinstance(edges, torch.Tensor):
         missing = "x" if not isinstance(features, torch.Tensor) else "edge_index"
-        raise InputError(f"{path}: holds no tensor {missing}. {_REMEDY}.")
-    features = _features(features, path)
+        raise InputError(f"{place}: holds no tensor {missing}. {_REMEDY}.")
+    features = _features(features, place)
     n = len(features)
-    names = _names(parts.get("names"), n, path)
-    return make_graph(str(path), names, features, _edges(edges, n, path), _labels(labels, n, path))
+    names = _names(parts.get("names"), n, place)
+    return make_graph(place, names, features, _edges(edges, n, place), _labels(labels, n, place))
 
 
 def _parts(path: Path) -> dict[str, Any]:
@@ -88,49 +96,53 @@ def _shells_only() -> Iterator[None]:
         serialization.add_safe_globals(allowed)
 
 
-def _names(names: Any, n: int, path: Path) -> list[str]:
+def _names(names: Any, n: int, place: str) -> list[str]:
     if names is None:
         return [str(row) for row in range(n)]
     if not isinstance(names, list) or len(names) != n or not all(isinstance(name, str) for name in names):
-        raise InputError(f"{path}: names must be a list of {n} texts, one for each node. Correct or remove it.")
+        raise InputError(f"{place}: names must be a list of {n} texts, one for each node. Correct or remove it.")
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise InputError(f"{path}: the node {repeated[0]!r} is listed twice. Rename one of the two.")
+        raise InputError(f"{place}: the node {repeated[0]!r} is listed twice. Rename one of the two.")
     return names
 
 
-def _features(features: Tensor, path: Path) -> Float[Tensor, "n d"]:
+def _features(features: Tensor, place: str) -> Float[Tensor, "n d"]:
     if features.layout != torch.strided:
         features = features.to_sparse_coo().coalesce()
     if features.ndim != 2 or 0 in features.shape:
-        raise InputError(f"{path}: x has shape {tuple(features.shape)}. It must be (nodes, features).")
+        raise InputError(f"{place}: x has shape {tuple(features.shape)}. It must be (nodes, features).")
     if features.is_complex():
-        raise InputError(f"{path}: x has type {features.dtype}. It must hold real numbers.")
+        raise InputError(f"{place}: x has type {features.dtype}. It must hold real numbers.")
     features = features.float()
     values = features.values() if features.is_sparse else features
     if not bool(values.isfinite().all()):
-        raise InputError(f"{path}: x holds numbers that are not finite. Correct or remove them.")
+        raise InputError(f"{place}: x holds numbers that are not finite. Correct or remove them.")
     return features
 
 
-def _edges(edges: Tensor, n: int, path: Path) -> Int[Tensor, "2 e"]:
+def _edges(edges: Tensor, n: int, place: str) -> Int[Tensor, "2 e"]:
     if edges.ndim != 2 or len(edges) != 2 or edges.layout != torch.strided:
-        raise InputError(f"{path}: edge_index has shape {tuple(edges.shape)}. It must be (2, edges), and dense.")
+        raise InputError(f"{place}: edge_index has shape {tuple(edges.shape)}. It must be (2, edges), and dense.")
     if edges.is_floating_point() or edges.is_complex() or edges.dtype == torch.bool:
-        raise InputError(f"{path}: edge_index has type {edges.dtype}. It must hold integers.")
+        raise InputError(f"{place}: edge_index has type {edges.dtype}. It must hold integers.")
     outside = ((edges < 0) | (edges >= n)).any(dim=0)
     if bool(outside.any()):
         column = int(outside.nonzero()[0, 0])
         ends = " and ".join(map(str, edges[:, column].tolist()))
-        raise InputError(f"{path}: edge {column} joins {ends}, but x has the nodes 0 to {n - 1}. Correct or remove it.")
+        raise InputError(
+            f"{place}: edge {column} joins {ends}, but x has the nodes 0 to {n - 1}. Correct or remove it."
+        )
     return edges.long()
 
 
-def _labels(labels: Any, n: int, path: Path) -> list[str] | None:
+def _labels(labels: Any, n: int, place: str) -> list[str] | None:
     if labels is None:
         return None
     shape = tuple(labels.shape) if isinstance(labels, torch.Tensor) else type(labels).__name__
     is_one_each = isinstance(labels, torch.Tensor) and labels.numel() == n
     if not is_one_each or labels.is_floating_point() or labels.is_complex():
-        raise InputError(f"{path}: y has shape {shape}. It must be one integer for each of the {n} nodes, −1 for none.")
+        raise InputError(
+            f"{place}: y has shape {shape}. It must be one integer for each of the {n} nodes, −1 for none."
+        )
     return ["" if label < 0 else str(label) for label in labels.flatten().tolist()]

@@ -2,28 +2,34 @@
 
 from tellapart.domains.pictures.backbones import Backbone
 from tellapart.domains.pictures.captions import Pairs, pixel_ids, split
+from tellapart.domains.pictures.commands import commands_for
 from tellapart.domains.pictures.convnet import ConvNet
+from tellapart.domains.pictures.dataset import Dataset
+from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.held_out import load_held_out
 from tellapart.domains.pictures.load import Items, load_items, load_pairs
 from tellapart.domains.pictures.network import Network, make_views
-from tellapart.domains.pictures.options import Form, PictureOptions
+from tellapart.domains.pictures.options import ImageShape, PairOptions, PictureOptions
+from tellapart.domains.pictures.pair_dataset import PairDataset, commands_for_pairs
 from tellapart.domains.pictures.picture_sets import PictureSet, load_pictures, load_splits
-from tellapart.domains.pictures.study import Study
-from tellapart.domains.pictures.use import Uses
 from tellapart.domains.pictures.views import Augment, jitter
 
 __all__ = [
     "Augment",
     "Backbone",
     "ConvNet",
-    "Form",
+    "Dataset",
+    "ImageShape",
     "Items",
     "Network",
+    "PairDataset",
+    "PairOptions",
     "Pairs",
     "PictureOptions",
     "PictureSet",
-    "Study",
-    "Uses",
+    "as_pictures",
+    "commands_for",
+    "commands_for_pairs",
     "jitter",
     "load_held_out",
     "load_items",

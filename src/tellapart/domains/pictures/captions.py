@@ -11,6 +11,7 @@ import torch
 
 from tellapart.domains.held_out import divide, text_id
 from tellapart.errors import InputError
+from tellapart.relations import Relation, same
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,10 @@ class Pairs:
     def picture_ids(self) -> list[bytes]:
         """One id per row; rows with identical pixels share it, whatever their names."""
         return pixel_ids(self.pictures)
+
+    def matches(self) -> Relation:
+        """Which pictures and texts belong together: those of pairs with the same text, or with the same picture."""
+        return same(self.text_ids()) | same(self.picture_ids())
 
     def fingerprint(self) -> str:
         """A hash of all content, to detect that data changed between two commands."""

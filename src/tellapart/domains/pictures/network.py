@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from jaxtyping import Float, UInt8
 
-    from tellapart.domains.pictures.options import Form, PictureOptions
+    from tellapart.domains.pictures.options import ImageShape, PictureOptions
 
     Views = Callable[[UInt8[Tensor, "n c side side"], int], tuple[Float[Tensor, "n c side side"], ...]]
 
@@ -35,16 +35,16 @@ class Network(nn.Module):
     are those of all, so that no projection tells where it was made.
 
     Raises:
-        InputError: the encoder cannot be made, or does not take pictures of this form.
+        InputError: the encoder cannot be made, or does not take pictures of this shape.
 
     Source: Chen et al. 2020 (SimCLR), §2.1, §4.2 and their code, for the head with batch norm.
     """
 
-    def __init__(self, options: PictureOptions, form: Form) -> None:
+    def __init__(self, options: PictureOptions, shape: ImageShape) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
-            self.encoder = _encoder(options, form)
+            self.encoder = _encoder(options, shape)
             self.head = nn.Sequential(
                 nn.Linear(self.encoder.dim, options.hidden, bias=False),
                 nn.BatchNorm1d(options.hidden),
@@ -73,7 +73,7 @@ class Network(nn.Module):
         return unit(torch.cat([self.encoder(chunk) for chunk in pictures.split(_CHUNK)]).float())
 
 
-def make_views(options: PictureOptions, form: Form) -> Views:
+def make_views(options: PictureOptions, shape: ImageShape) -> Views:
     """A function of pictures and a number V that makes V random views of each, as the options ask.
 
     It is no part of the model: what is trained or saved in another precision does not change the views.
@@ -82,7 +82,7 @@ def make_views(options: PictureOptions, form: Form) -> Views:
         InputError: `kornia` is missing.
     """
     asked = {name: getattr(options, name) for name in ("flip", "jitter", "grey", "blur")}
-    augment = Augment(*form, crop=(options.crop, 1.0), **asked)
+    augment = Augment(*shape, crop=(options.crop, 1.0), **asked)
 
     def views(pictures: Tensor, n_views: int) -> tuple[Tensor, ...]:
         with timed("views"), torch.autocast(pictures.device.type, enabled=False):
@@ -92,15 +92,15 @@ def make_views(options: PictureOptions, form: Form) -> Views:
     return views
 
 
-def _encoder(options: PictureOptions, form: Form) -> ConvNet | Backbone:
+def _encoder(options: PictureOptions, shape: ImageShape) -> ConvNet | Backbone:
     if options.has_convnet():
-        return ConvNet(None, options.width, form.channels)
-    backbone = Backbone(options.encoder, form.channels, options.encoder_options or None).eval()
+        return ConvNet(None, options.width, shape.channels)
+    backbone = Backbone(options.encoder, shape.channels, options.encoder_options or None).eval()
     try:
         with torch.no_grad():
-            backbone(torch.zeros(1, form.channels, form.side, form.side))
+            backbone(torch.zeros(1, shape.channels, shape.side, shape.side))
     except Exception as error:  # there are as many ways to fail as there are models
-        what = f"does not take pictures of {form.side}×{form.side}"
+        what = f"does not take pictures of {shape.side}×{shape.side}"
         raise InputError(f"{options.encoder}: {what}, {' '.join(str(error).split())[:200]}.") from error
     return backbone.train()
 

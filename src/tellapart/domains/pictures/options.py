@@ -1,4 +1,4 @@
-"""The options that every system of pictures without texts has. The docstrings are the command line's help."""
+"""The options that systems of pictures share, with texts or without. The docstrings are the command line's help."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from tellapart.errors import require_option
-from tellapart.training import check_training, name_from_root
+from tellapart.training import TrainingOptions, name_from_root
 
 if TYPE_CHECKING:
     from tellapart.domains.pictures.picture_sets import PictureSet
@@ -17,23 +17,15 @@ _LEAST, _MOST = 8, 1024
 
 
 @dataclass(frozen=True)
-class PictureOptions:
+class PictureOptions(TrainingOptions):
     """Data, network, views and training."""
 
     data: str = "openmoji"
     """A folder of pictures (its subfolders are labels), a .npy, .npz or idx file, a folder of idx, or "openmoji"."""
     held_out: float = 0.2
     """Share of the pictures that training never sees, if the data have no test set of their own."""
-    seed: int = 0
-    """Decides which pictures are held out, the first weights, the order of the batches and all views."""
-    epochs: int = 100
-    """How often every training picture is seen."""
     batch_size: int = 256
     """Pictures in a batch at most, on each device."""
-    learning_rate: float = 1e-3
-    """Step size of AdamW at its peak."""
-    weight_decay: float = 1e-4
-    """Pull of the weights towards zero."""
     temperature: float = 0.2
     """By what similarities are divided: the lower, the more the hardest negatives count."""
     dim: int = 128
@@ -62,7 +54,7 @@ class PictureOptions:
     """Views that the encoder takes at a time, for batches larger than the memory; 0 for all of them."""
 
     def __post_init__(self) -> None:
-        check_training(self)
+        super().__post_init__()
         for name, most in (("dim", 2**14), ("hidden", 2**16), ("width", 2**10)):
             value = getattr(self, name)
             require_option(name, 1 <= value <= most, f"lie between 1 and {most}", value)
@@ -75,35 +67,55 @@ class PictureOptions:
         require_option("temperature", self.temperature >= 0.01, "be at least 0.01", self.temperature)
         require_option("chunk", self.chunk == 0 or self.chunk >= 2, "be 0, or at least 2", self.chunk)
         is_foreign = self.encoder != _CONVNET
-        must = "be left out with the convnet, whose one option is width"
+        must = "be left out with the convnet, which has only the option width"
         require_option("encoder_options", is_foreign or not self.encoder_options, must, self.encoder_options)
-        name_from_root(self, *("data", "encoder")[: 1 + is_foreign])
+        if is_foreign:
+            name_from_root(self, "encoder")
 
     def has_convnet(self) -> bool:
-        """Whether the encoder is the house's own, and not one of transformers."""
+        """Whether the encoder is a `ConvNet`, and not a model of transformers."""
         return self.encoder == _CONVNET
 
 
-class Form(NamedTuple):
+@dataclass(frozen=True)
+class PairOptions(TrainingOptions):
+    """Data and training of systems of pictures with texts."""
+
+    data: str = "openmoji"
+    """"openmoji", or a folder with a table (or the table itself) of the columns image and text."""
+    held_out: float = 0.25
+    """Share of the pairs that training never sees and evaluation uses."""
+    batch_size: int = 128
+    """Pairs in a batch at most: each picture finds its text among so many, on each device."""
+    picture_size: int = 32
+    """Side of the square to which pictures are shrunk, in pixels."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        is_size = _LEAST <= self.picture_size <= _MOST
+        require_option("picture_size", is_size, f"lie between {_LEAST} and {_MOST}", self.picture_size)
+
+
+class ImageShape(NamedTuple):
     """What pictures a network takes: their side in pixels, and their channels."""
 
     side: int
     channels: int
 
     @classmethod
-    def of(cls, pictures: PictureSet) -> Form:
-        """The form that pictures have.
+    def of(cls, pictures: PictureSet) -> ImageShape:
+        """The shape that pictures have.
 
         Raises:
             InputError: they are too small or too large.
         """
-        form = cls(pictures.pictures.shape[-1], pictures.pictures.shape[1])
-        require_option("picture_size", _LEAST <= form.side <= _MOST, f"lie between {_LEAST} and {_MOST}", form.side)
-        return form
+        shape = cls(pictures.pictures.shape[-1], pictures.pictures.shape[1])
+        require_option("picture_size", _LEAST <= shape.side <= _MOST, f"lie between {_LEAST} and {_MOST}", shape.side)
+        return shape
 
     @classmethod
-    def noted(cls, run: Run) -> Form:
-        """The form of the pictures that a run was trained on.
+    def noted(cls, run: Run) -> ImageShape:
+        """The shape of the pictures that a run was trained on.
 
         Raises:
             InputError: the run is damaged.

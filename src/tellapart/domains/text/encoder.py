@@ -36,7 +36,7 @@ class TextEncoder(Protocol):
 
 
 class Bag(NgramBag):
-    """Hashed words and n-grams, each with a vector of the embedding's length, whose gradients are sparse."""
+    """Hashed words and n-grams, each with a vector of the embedding's length and sparse gradients."""
 
     def __init__(self, options: SentenceOptions) -> None:
         super().__init__(options.dim, options.buckets, options.dim, options.dropout, head=False, sparse=True)

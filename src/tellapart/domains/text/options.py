@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from tellapart.errors import exists, require_option
-from tellapart.training import check_training
+from tellapart.training import TrainingOptions
 
 
 @dataclass(frozen=True)
-class SentenceOptions:
+class SentenceOptions(TrainingOptions):
     """Data, encoders and training."""
 
     data: str
@@ -22,12 +22,10 @@ class SentenceOptions:
     """Training pairs whose alignment is used, drawn at random; 0 for all. The others are read as unaligned text."""
     held_out: float = 0.125
     """Share of the pairs that training never sees: whole groups (the pages, the books), without repeated sentences."""
-    seed: int = 0
-    """Decides what is held out, the first weights, the order of the batches and all noise."""
     epochs: int = 4
     """How often every training pair is seen."""
     batch_size: int = 512
-    """Pairs in one line-up at most, on each device."""
+    """Pairs in a batch at most, on each device."""
     learning_rate: float = 1e-2
     """Step size of AdamW at its peak, for what begins at random; a pretrained transformer wants far less, as 1e-4."""
     weight_decay: float = 1e-2
@@ -35,7 +33,7 @@ class SentenceOptions:
     encoder: Literal["bag", "transformer"] = "bag"
     """A bag of hashed words and n-grams, fast; or a small BERT. Either reads both languages."""
     dim: int = 256
-    """Length of the embeddings; a pretrained transformer has its own."""
+    """Length of the embeddings; that of a pretrained transformer is fixed."""
     buckets: int = 2**18
     """Vectors for the bag's hashed words and n-grams."""
     dropout: float = 0.0
@@ -52,14 +50,14 @@ class SentenceOptions:
     """Sentences that the transformer reads with masked tokens at each step."""
 
     def __post_init__(self) -> None:
-        check_training(self)
+        super().__post_init__()
         for name, least, most in (
             *(("pairs", 0, 10**9), ("dim", 1, 2**14), ("buckets", 1, 2**24), ("layers", 1, 100)),
             *(("vocabulary", 10, 2**20), ("longest", 2, 2**14), ("reading", 1, 2**16)),
         ):
             value = getattr(self, name)
             require_option(name, least <= value <= most, f"lie between {least} and {most}", value)
-        must = "be 0 or at least 2: a line-up needs somebody else"
+        must = "be 0 or at least 2: a translation is told from those of the other pairs"
         require_option("pairs", self.pairs != 1, must, self.pairs)
         require_option("dropout", 0 <= self.dropout < 1, "lie in [0, 1)", self.dropout)
         is_even = self.encoder == "bag" or self.dim < 128 or self.dim % 64 == 0

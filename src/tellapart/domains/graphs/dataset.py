@@ -1,4 +1,4 @@
-"""The graph of a run and what is made of it when it is trained: figures and a gallery."""
+"""The graph of a run, its edges for training and held out, and what is made of it: figures and a gallery."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MOST_LABELLED = 20_000
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class Dataset:
     """A graph, the part of it that training sees, and the edges that it does not."""
 
     whole: Graph
@@ -41,55 +41,47 @@ class Study:
     """As many pairs of nodes that no edge joins."""
 
     @classmethod
-    def of_run(cls, options: GraphOptions, run: Run) -> Study:
-        """A run's own graph.
+    def load(cls, options: GraphOptions, run: Run, source: str | None = None) -> Dataset:
+        """A run's own graph; or one from another source, with as many features.
 
         Raises:
-            InputError: it is missing, broken, too small, or changed since the run began.
+            InputError: it is missing, broken, too small, or of other features; or the run's own changed since it began.
         """
+        if source is not None:
+            return cls._of(fitting(load_graph(source, options.words), run, source), options)
         graph = load_graph(options.data, options.words)
         run.check_data(graph.fingerprint())
         run.note(features=graph.n_features)
         return cls._of(graph, options)
 
     @classmethod
-    def of_other(cls, options: GraphOptions, run: Run, source: str) -> Study:
-        """Another graph, whose nodes have as many features.
-
-        Raises:
-            InputError: it is missing, broken, too small, or of other features.
-        """
-        return cls._of(fitting(options, run, source), options)
-
-    @classmethod
-    def _of(cls, graph: Graph, options: GraphOptions) -> Study:
+    def _of(cls, graph: Graph, options: GraphOptions) -> Dataset:
         known, linked = graph.hold_out(options.held_out, options.seed)
         unlinked = unlinked_pairs(graph.edge_index, len(graph), linked.shape[1], options.seed)
         return cls(graph, known, linked, unlinked)
 
-    def finish(self, run: Run, untrained: Network, trained: Network) -> None:
-        """Fill the gallery of a trained run, and measure it."""
+    def gallery(self, after: Network) -> Gallery:
+        """All nodes with their embeddings; none is held out."""
         graph = self.whole
         labels = None if graph.labels is None else graph.label_names()
         seen = torch.zeros(len(graph), dtype=torch.bool)
-        Gallery(graph.names, None, seen, trained.embed(graph), None, None, labels, "node").save(run.gallery)
-        run.save_results(self.measure(untrained, trained).as_dict())
+        return Gallery(graph.names, None, seen, after.embed(graph), None, None, labels, "node")
 
-    def measure(self, untrained: Network, trained: Network) -> Table:
+    def measure(self, before: Network, after: Network) -> Table:
         """Guessing, the features as they are, the untrained and the trained network.
 
         Labels are told from embeddings that know of all edges, links from those that know of the edges to train on.
         """
         graph = self.whole
         models = {"raw features": (graph.features, graph.features)}
-        for name, network in (("untrained", untrained), ("trained", trained)):
+        for name, network in (("untrained", before), ("trained", after)):
             models[name] = network.embed(graph), network.embed(self.known)
         title = f"{len(graph)} nodes with {graph.n_features} features, and {graph.n_edges()} edges"
         table = nodes(models, self.questions(), title)
         return replace(table, notes=[*table.notes, *graph.notes])
 
     def questions(self) -> Questions:
-        """Up to 20,000 nodes whose labels are asked for, the same for every seed, and the pairs."""
+        """Up to 20,000 nodes to tell the labels of, the same for every seed, and the pairs."""
         labels = torch.full((len(self.whole),), UNKNOWN) if self.whole.labels is None else self.whole.labels
         labelled = (labels != UNKNOWN).nonzero().flatten()
         drawn = np.random.default_rng(0).permutation(len(labelled))[:_MOST_LABELLED]
@@ -97,14 +89,14 @@ class Study:
         return Questions(labelled, labels[labelled], self.linked, self.unlinked)
 
 
-def fitting(options: GraphOptions, run: Run, source: str) -> Graph:
-    """Another graph, whose nodes have as many features as the run's.
+def fitting(graph: Graph, run: Run, place: str) -> Graph:
+    """The graph, which must have as many features as the run's.
 
     Raises:
-        InputError: it is missing, broken, or of other features.
+        InputError: they have others.
     """
-    graph, n_features = load_graph(source, options.words), run.noted("features")
+    n_features = run.noted("features")
     if graph.n_features != n_features:
         what = f"nodes have {graph.n_features} features, those of the run {n_features}"
-        raise InputError(f"{source}: {what}. Give a graph with the same ones.")
+        raise InputError(f"{place}: {what}. Give a graph with the same ones.")
     return graph

@@ -1,4 +1,4 @@
-"""The sentences of a run and what is made of them when it is trained: figures and a gallery."""
+"""The sentences of a run, for training and held out, and what is made of them: figures and a gallery."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class Dataset:
     """Pairs to train on, pairs that training never sees, and sentences without their translations."""
 
     training: Translations
@@ -33,14 +33,20 @@ class Study:
     unaligned: list[str]
     left_out: int = 0
     """Pairs of the data that were not taken, because one side is empty or missing."""
+    source: str | None = None
+    """Where other data than a run's own are from."""
 
     @classmethod
-    def of_run(cls, options: SentenceOptions, run: Run) -> Study:
+    def load(cls, options: SentenceOptions, run: Run, source: str | None = None) -> Dataset:
         """A run's own data, but for the unaligned text that its options name: training alone needs that.
 
+        From another source, all pairs are held out.
+
         Raises:
-            InputError: they are missing, broken, too few, or changed since the run began.
+            InputError: they are missing, broken or too few; or the run's own changed since it began.
         """
+        if source is not None:
+            return cls._of_others(source)
         whole = load_translations(options.data)
         unaligned: list[str] = []
         run.check_data(whole.fingerprint())
@@ -51,7 +57,14 @@ class Study:
             unaligned = [*rest.sources, *rest.targets]
         return cls(whole.rows(rows), whole.rows(held_out), unaligned, whole.left_out)
 
-    def with_unaligned(self, options: SentenceOptions, run: Run) -> Study:
+    @classmethod
+    def _of_others(cls, source: str) -> Dataset:
+        pairs = load_translations(source)
+        if len(pairs) < 2:
+            raise InputError(f"{source}: a single pair of sentences. At least 2 are needed, to tell them apart.")
+        return cls(pairs.rows(torch.arange(0)), pairs, [], pairs.left_out, source)
+
+    def with_unaligned(self, options: SentenceOptions, run: Run) -> Dataset:
         """The same, with the unaligned text that the options name, but for sentences of the held-out pairs.
 
         Raises:
@@ -79,40 +92,27 @@ class Study:
         run.save_tokeniser(definition)
         return definition
 
-    def finish(self, run: Run, untrained: Embed, trained: Embed) -> None:
-        """Fill the gallery of a trained run, and measure it."""
+    def gallery(self, after: Embed) -> Gallery:
+        """All pairs, the targets with the sources as their texts."""
         parts = self.training, self.held_out
         sources, targets = ([text for part in parts for text in getattr(part, side)] for side in ("sources", "targets"))
         is_out = torch.arange(len(sources)) >= len(self.training)
-        vectors = trained(targets), trained(sources)
-        Gallery(targets, sources, is_out, *vectors, None, kind="translation").save(run.gallery)
-        run.save_results(self.measure(untrained, trained).as_dict())
+        return Gallery(targets, sources, is_out, after(targets), after(sources), None, kind="translation")
 
-    def measure(self, untrained: Embed, trained: Embed) -> Table:
+    def measure(self, before: Embed, after: Embed) -> Table:
         """Recall among the held-out pairs."""
         n, known = len(self.held_out), len(self.training)
         title = f"R@1 among {n} held-out pairs, after training on {known} others"
-        table = recall(self.held_out, untrained, trained, title)
+        if self.source is not None:
+            title = f"R@1 among {n} pairs of {self.source}"
+        table = recall(self.held_out, before, after, title)
         return replace(table, notes=[*table.notes, *_on_what_was_left_out(self.left_out)])
 
 
-def recall_of_others(source: str, untrained: Embed, trained: Embed) -> Table:
-    """Recall among all pairs of other data.
-
-    Raises:
-        InputError: they are missing or broken, or a single pair, which everybody would find.
-    """
-    pairs = load_translations(source)
-    if len(pairs) < 2:
-        raise InputError(f"{source}: a single pair of sentences. At least 2 are needed, to tell them apart.")
-    table = recall(pairs, untrained, trained, f"R@1 among {len(pairs)} pairs of {source}")
-    return replace(table, notes=[*table.notes, *_on_what_was_left_out(pairs.left_out)])
-
-
-def recall(pairs: Translations, untrained: Embed, trained: Embed, title: str) -> Table:
+def recall(pairs: Translations, before: Embed, after: Embed, title: str) -> Table:
     """Guessing, character n-grams, the untrained and the trained encoder, in pools and among all, both ways."""
     models = {"TF-IDF of characters": character_tfidf(pairs.sources, pairs.targets)}
-    for name, embed in (("untrained", untrained), ("trained", trained)):
+    for name, embed in (("untrained", before), ("trained", after)):
         models[name] = embed(pairs.sources), embed(pairs.targets)
     return in_pools(pairs.languages, pairs.ids(), models, title)
 

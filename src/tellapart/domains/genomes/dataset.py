@@ -1,4 +1,4 @@
-"""The data of a run and what is made of them when it is trained: figures and a gallery."""
+"""The sequences of a run, for training and held out, and what is made of them: figures and a gallery."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Loci:
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class Dataset:
     """Sequences, and which of their regions are to train on and which training never sees."""
 
     options: GenomeOptions
@@ -56,27 +56,20 @@ class Study:
     test: Regions
 
     @classmethod
-    def of_run(cls, options: GenomeOptions, run: Run) -> Study:
-        """A run's own data.
+    def load(cls, options: GenomeOptions, run: Run, source: str | None = None) -> Dataset:
+        """A run's own data; or, from another source, data divided in the same way: labels of one part are known.
 
         Raises:
-            InputError: they are missing, broken, too few, or changed since the run began.
+            InputError: they are missing, broken or too few; or the run's own changed since it began.
         """
+        if source is not None:
+            return cls._divided(options, load_sequences(source))
         sequences = load_sequences(options.data)
         run.check_data(sequences.fingerprint())
         return cls._divided(options, sequences)
 
     @classmethod
-    def of_others(cls, options: GenomeOptions, source: str) -> Study:
-        """Other data, divided in the same way: the labels of one part are known, those of the other asked for.
-
-        Raises:
-            InputError: they are missing, broken or too few.
-        """
-        return cls._divided(options, load_sequences(source))
-
-    @classmethod
-    def _divided(cls, options: GenomeOptions, sequences: Regions) -> Study:
+    def _divided(cls, options: GenomeOptions, sequences: Regions) -> Dataset:
         least = 2 * max(options.window, options.read_length)
         return cls(options, sequences, *split_regions(sequences, options.held_out, options.seed, least))
 
@@ -105,23 +98,18 @@ class Study:
     def _n_parts(self) -> Int[Tensor, " regions"]:
         return (self.training.lengths() // self.options.read_length).clamp(min=1)
 
-    def finish(self, run: Run, untrained: Encode, trained: Encode) -> None:
-        """Fill the gallery of a trained run, and measure it on what was held out."""
-        self.gallery(trained).save(run.gallery)
-        run.save_results(self.measure(untrained, trained).as_dict())
-
-    def measure(self, untrained: Encode, trained: Encode) -> Table:
+    def measure(self, before: Encode, after: Encode) -> Table:
         """Guessing, composition, the untrained and the trained network, on reads of regions held out.
 
         With several labels in both parts: how well they can be told from embeddings. Without: whether a read finds
         another of its neighbourhood.
         """
-        encoders = {"untrained": untrained, "trained": trained}
+        encoders = {"untrained": before, "trained": after}
         if self.has_labels():
             return species_told(self.training, self.test, encoders, self.options)
         return places_found(self.test, encoders, self.options)
 
-    def gallery(self, encode: Encode) -> Gallery:
+    def gallery(self, after: Encode) -> Gallery:
         """Reads of what was trained on and of what was held out, in random order, with their embeddings."""
         made = [self._whole_reads(part) for part in (self.training, self.test)]
         n_seen, n_out = (len(names) for _, names, _ in made)
@@ -129,7 +117,7 @@ class Study:
             names=[name for _, names, _ in made for name in names],
             texts=None,
             held_out=torch.arange(n_seen + n_out) >= n_seen,
-            vectors=torch.cat([encode(reads) for reads, _, _ in made]),
+            vectors=torch.cat([after(reads) for reads, _, _ in made]),
             captions=None,
             thumbnails=None,
             labels=[label for _, _, labels in made for label in labels] if self.has_labels() else None,
@@ -152,9 +140,9 @@ class Study:
             begin = part.start[row] + (torch.rand(len(row), dtype=torch.float64) * (room + 1)).long()
         kept = list({place: at for at, place in enumerate(begin.tolist())}.values())[:MAX_SHOWN]
         begin, row, size = begin[kept], row[kept], size[kept]
-        whose = part.sequence[row]
-        first = (1 + begin - self.sequences.start[whose]).tolist()
-        places = zip(whose.tolist(), first, size.tolist(), strict=True)
+        sequence = part.sequence[row]
+        first = (1 + begin - self.sequences.start[sequence]).tolist()
+        places = zip(sequence.tolist(), first, size.tolist(), strict=True)
         names = [f"{part.names[sequence]}:{begin}-{begin + size - 1}" for sequence, begin, size in places]
         reads = sequenced(part.bases, Places(begin, size), part.stop[row])
         return reads, names, [part.classes[label] for label in part.label[row].tolist()]

@@ -1,4 +1,4 @@
-"""The data of a run and what is made of them when it is trained: figures and a gallery."""
+"""The pictures of a run, for training and held out, and what is made of them: figures and a gallery."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from tellapart.domains.pictures.captions import pixel_ids
 from tellapart.domains.pictures.held_out import load_held_out
 from tellapart.domains.pictures.network import Network, make_views
-from tellapart.domains.pictures.options import Form, PictureOptions
+from tellapart.domains.pictures.options import ImageShape, PictureOptions
 from tellapart.domains.pictures.picture_sets import PictureSet
 from tellapart.errors import require_option
 from tellapart.evaluation import Table, found_by, frozen
@@ -33,41 +33,33 @@ _CHUNK = 256
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class Dataset:
     """Pictures to train on, pictures that training never sees, and where both come from."""
 
     options: PictureOptions
     source: str
     training: PictureSet
     test: PictureSet
-    form: Form
+    shape: ImageShape
 
     @classmethod
-    def of_run(cls, options: PictureOptions, run: Run) -> Study:
-        """A run's own data.
+    def load(cls, options: PictureOptions, run: Run, source: str | None = None) -> Dataset:
+        """A run's own data; or, from another source, data that are brought to the shape that the run's network takes.
 
         Raises:
-            InputError: they are missing, broken, too few, or changed since the run began.
+            InputError: they are missing, broken or too few; or the run's own changed since it began.
         """
-        study = cls._load(options, options.data, options.picture_size or None, None)
-        run.check_data(f"{study.training.fingerprint()} {study.test.fingerprint()}")
-        study.form.note(run)
-        return study
+        if source is not None:
+            return cls._of(options, source, *ImageShape.noted(run))
+        data = cls._of(options, options.data, options.picture_size or None, None)
+        run.check_data(f"{data.training.fingerprint()} {data.test.fingerprint()}")
+        data.shape.note(run)
+        return data
 
     @classmethod
-    def of_others(cls, options: PictureOptions, run: Run, source: str) -> Study:
-        """Other data, brought to the form that the run's network takes.
-
-        Raises:
-            InputError: they are missing, broken or too few.
-        """
-        form = Form.noted(run)
-        return cls._load(options, source, form.side, form.channels)
-
-    @classmethod
-    def _load(cls, options: PictureOptions, source: str, side: int | None, channels: int | None) -> Study:
+    def _of(cls, options: PictureOptions, source: str, side: int | None, channels: int | None) -> Dataset:
         training, test = load_held_out(source, side, channels, options.held_out, options.seed)
-        return cls(options, source, training, test, Form.of(training))
+        return cls(options, source, training, test, ImageShape.of(training))
 
     def batches(self, trainer: TrainerOptions) -> Batches:
         """The batches of a training.
@@ -80,12 +72,7 @@ class Study:
         require_option("batch_size", per_device * trainer.devices <= n, must, per_device)
         return Batches(n, per_device, self.options.epochs, self.options.seed)
 
-    def finish(self, run: Run, untrained: Network, trained: Network) -> None:
-        """Fill the gallery of a trained run, and measure it on what was held out."""
-        self.gallery(trained).save(run.gallery)
-        run.save_results(self.measure(untrained, trained).as_dict())
-
-    def measure(self, untrained: Network, trained: Network) -> Table:
+    def measure(self, before: Network, after: Network) -> Table:
         """Guessing, raw pixels, the untrained and the trained network, on the pictures held out.
 
         With labels in both parts: how well they can be told from the features, by what the training part's labels
@@ -93,8 +80,8 @@ class Study:
         """
         encoders: dict[str, Encode] = {
             "raw pixels": _pixels,
-            "untrained": untrained.embed,
-            "trained": trained.embed,
+            "untrained": before.embed,
+            "trained": after.embed,
         }
         return self._labels_told(encoders) if self.has_labels() else self._views_found(encoders)
 
@@ -102,7 +89,7 @@ class Study:
         """Whether both parts are labelled, and more than one label occurs in each."""
         return all(part.labels is not None and len(part.labels.unique()) > 1 for part in (self.training, self.test))
 
-    def gallery(self, network: Network) -> Gallery:
+    def gallery(self, after: Network) -> Gallery:
         """All pictures with their features, those for training first."""
         parts = (self.training, self.test)
         is_out = torch.arange(sum(map(len, parts))) >= len(self.training)
@@ -113,7 +100,7 @@ class Study:
             names=[name for part in parts for name in part.names],
             texts=None,
             held_out=is_out,
-            vectors=torch.cat([network.embed(part.pictures) for part in parts]),
+            vectors=torch.cat([after.embed(part.pictures) for part in parts]),
             captions=None,
             thumbnails=thumbnails(torch.cat([part.pictures for part in parts]), shown),
             labels=[name for part in parts for name in _label_names(part)] if self.has_labels() else None,
@@ -132,7 +119,7 @@ class Study:
         return replace(table, notes=[known, *table.notes])
 
     def _views_found(self, encoders: dict[str, Encode]) -> Table:
-        make, pictures = make_views(self.options, self.form), self.test.pictures
+        make, pictures = make_views(self.options, self.shape), self.test.pictures
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.options.seed)
             views = torch.cat([make(chunk, 1)[0] for chunk in pictures.split(_CHUNK)])

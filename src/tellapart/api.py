@@ -1,0 +1,260 @@
+"""Training and using systems from Python: `tellapart.train` and `tellapart.load`.
+
+    run = tellapart.train("simclr", data="pictures", run="runs/mine", epochs=30)
+    run = tellapart.load("runs/mine")
+    run.embed("more pictures").vectors, run.search("cat.png"), run.results, run.log, run.report()
+
+The command line is a thin layer over this module.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tellapart import systems
+from tellapart.diagnostics import training_warnings
+from tellapart.errors import InputError, require_option
+from tellapart.evaluation import Table
+from tellapart.planning import Plan, PlanOptions, make_plan
+from tellapart.report import write_report
+from tellapart.runs import FinishedRun, Run, is_first_process
+from tellapart.systems.options import check_names, read_options
+from tellapart.training import TrainerOptions, TrainingOptions, as_plain_options
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from tellapart.diagnostics import TrainingWarning
+    from tellapart.runs import Embeddings, Hit
+    from tellapart.systems import Samples
+
+
+class Trained:
+    """A run folder, and what can be done with it. Made by `train` and `load`.
+
+    A method for what the system cannot do raises `InputError`, which names what it can.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.folder = run.folder
+        """Where the run is kept."""
+        self.system = run.system
+        """The name of the system that was trained."""
+
+    def __repr__(self) -> str:
+        return f"Trained({str(self.folder)!r}, {self.system}: {', '.join(self.abilities)})"
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """What the system can do: of evaluate, embed, search and sample."""
+        return systems.load(self.system).abilities()
+
+    @cached_property
+    def config(self) -> TrainingOptions:
+        """The options of the training, but for those of the trainer.
+
+        Raises:
+            InputError: the file that holds them is damaged, or of another version.
+        """
+        return _saved_options(self._run)[0]
+
+    @cached_property
+    def _finished(self) -> FinishedRun:
+        return FinishedRun(self._run, self.config, systems.load(self.system).make_model)
+
+    @property
+    def model(self) -> nn.Module:
+        """The trained model, in eval mode and on the CPU.
+
+        Raises:
+            InputError: training is not complete, or the weights are damaged.
+        """
+        model: nn.Module = self._finished.model
+        return model
+
+    def embed(self, x: Any) -> Embeddings:
+        """Unit vectors, with a name for each; `np.asarray` makes them an array.
+
+        Args:
+            x: what the system is of, a thing or several: a file or folder, as on the command line; or, for
+                - pictures: Pillow pictures, NumPy arrays or tensors (uint8, or floating-point in [0, 1]; `(n, h, w)`,
+                  `(n, h, w, c)` or `(n, c, h, w)`, or of one picture `(h, w)` or `(h, w, c)`), or a list or column of
+                  picture files, Pillow pictures or arrays; clip also takes a list or column of texts;
+                - sentences: a list or column of them;
+                - DNA: the letters of a sequence, or a list or column of such;
+                - a graph: a `Data` of torch_geometric, or a dict of its tensors.
+
+        Raises:
+            InputError: something that the system cannot embed.
+        """
+        return self._use("embed", x)  # type: ignore[no-any-return]
+
+    def search(self, query: Any, k: int = 5) -> list[Hit]:
+        """The k items of the run that are most like a query, best first.
+
+        Args:
+            query: words for clip; a sentence for bilingual; the name of a node for graph; a sequence, or a file with
+                one, for genomics; otherwise a picture, as a file, of Pillow or as an array.
+            k: how many, at least 1.
+
+        Raises:
+            InputError: a query that the system cannot look for, or k < 1.
+        """
+        systems.ability(self.system, "search")
+        require_option("query", not isinstance(query, str) or bool(query.strip()), "not be empty", repr(query))
+        require_option("k", k >= 1, "be at least 1", k)
+        return self._use("search", str(query) if isinstance(query, Path) else query, k)  # type: ignore[no-any-return]
+
+    def evaluate(self, data: str | Path | None = None) -> Table:
+        """Measure on the run's held-out data, and keep the result in the run; or on other data.
+
+        Raises:
+            InputError: the data are missing, broken or changed.
+        """
+        return self._use("evaluate", None if data is None else str(data))  # type: ignore[no-any-return]
+
+    def sample(self, n: int = 16, seed: int = 0) -> Samples:
+        """New examples of a system that generates.
+
+        Args:
+            n: how many, at least 1.
+            seed: decides which.
+
+        Raises:
+            InputError: the system does not generate, or n < 1.
+        """
+        systems.ability(self.system, "sample")
+        require_option("n", n >= 1, "be at least 1", n)
+        return self._use("sample", n, seed)  # type: ignore[no-any-return]
+
+    @property
+    def results(self) -> Table:
+        """What evaluation found when the run was trained.
+
+        Raises:
+            InputError: there are no results, or the file is damaged.
+        """
+        systems.ability(self.system, "evaluate")
+        return Table.from_dict(self._run.results())
+
+    @property
+    def log(self) -> pd.DataFrame | list[dict[str, float]]:
+        """The log, an entry a step: a data frame where pandas is installed, else a list of dictionaries."""
+        entries = self._run.log()
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            return entries
+        return pd.DataFrame(entries)
+
+    @property
+    def warnings(self) -> list[TrainingWarning]:
+        """What the log warns of."""
+        return training_warnings(self._run.log())
+
+    def report(self, output: str | Path | None = None) -> Path:
+        """Write the report of the run, a page that opens offline, and return where it is: by default in the run folder.
+
+        Raises:
+            InputError: training is not complete, or the page cannot be written.
+        """
+        target = None if output is None else Path(output)
+        return write_report(self._run, target, results="evaluate" in self.abilities, gallery="search" in self.abilities)
+
+    def _use(self, ability: str, *arguments: Any) -> Any:
+        function = systems.ability(self.system, ability)
+        self._run.check_trained()
+        return function(self._finished, *arguments)
+
+
+def train(
+    system: str,
+    *,
+    run: str | Path | None = None,
+    trainer: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    **options: Any,
+) -> Trained:
+    """Train a system into a run folder, evaluate it, write its report, and return it for use.
+
+    Of several devices each is a process that runs the whole program up to here; all but the first end here.
+
+    Args:
+        system: its name, as `tellapart systems` lists them.
+        run: the folder to train into; by default `runs/` and the system's name.
+        trainer: options of the trainer, such as `{"devices": 2, "precision": "bf16-mixed"}`.
+        resume: continue the run where it was interrupted, with its options; begin it if there is none.
+        options: the system's options, such as data and epochs, as `tellapart train SYSTEM --help` lists them.
+
+    Raises:
+        InputError: a mistake in options, data or folder, or a training that diverged.
+        Interrupted: Ctrl-C or SIGTERM came (of `tellapart.training`); the state is saved, and `resume` continues.
+    """
+    module = systems.load(system)
+    place = Run(Path(run or f"runs/{system}"))
+    given = options if trainer is None else {**options, "trainer": trainer}
+    check_names(system, given)
+    resumed = resume and place.has_begun()
+    if resumed or (place.exists() and not is_first_process()):
+        config, how = _resumed_options(place, system, given)
+    else:
+        config, how = read_options(system, given)
+    if not is_first_process():
+        module.train(config, place, how)
+        sys.exit()
+    if not resumed:
+        place.check_free()
+    with place.lock():
+        module.train(config, place, how)
+        trained = Trained(place)
+        trained.report()
+    return trained
+
+
+def load(folder: str | Path) -> Trained:
+    """A run that was trained before, by `train` or by the command line.
+
+    Raises:
+        InputError: there is no such folder, or it is no run.
+    """
+    return Trained(Run.open(Path(folder)))
+
+
+def plan(options: PlanOptions, system: str | None = None) -> Plan:
+    """What a batch means before training with it, from measurements on this machine that take about five seconds.
+
+    Args:
+        options: the batch, and what else is known.
+        system: its name; by default moco if there is a queue, else clip.
+
+    Raises:
+        InputError: a mistake in the options, or a system that cannot be planned.
+    """
+    name = system or ("moco" if options.queue else "clip")
+    return make_plan(name, systems.ability(name, "plan"), options)
+
+
+def _saved_options(run: Run) -> tuple[TrainingOptions, TrainerOptions]:
+    """The run's options, held to the same grammar as those of a new one."""
+    saved, name = run.options(), run.system
+    try:
+        check_names(name, saved)
+    except InputError as error:
+        what = str(error).partition(" is no option")[0].strip("`")
+        raise InputError(f"{run.config_file}: {what} is no option of this version's {name}. Train again.") from error
+    return read_options(name, saved)
+
+
+def _resumed_options(run: Run, system: str, given: Mapping[str, Any]) -> tuple[TrainingOptions, TrainerOptions]:
+    """The saved options of a run that is to be continued, with those given now, which must not contradict them."""
+    if run.system != system:
+        raise InputError(f"{run.folder}: a run of {run.system}, not of {system}.")
+    saved = as_plain_options(*_saved_options(run))
+    trainer = {"trainer": {**saved["trainer"], **given.get("trainer", {})}}
+    return read_options(system, {**saved, **given, **trainer})

@@ -1,0 +1,57 @@
+"""Tables on the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from tellapart.evaluation import Table
+
+if TYPE_CHECKING:
+    from tellapart.runs import Hit
+
+_WIDE = 200
+_JOINERS = "\u200d\ufe0f"  # not printable by themselves, but parts of emoji
+
+
+def show(table: Table) -> None:
+    """Print a table: in columns on a terminal, a line a row for a program that reads it."""
+    shown = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column, name in enumerate(table.header):
+        numeric = any(not isinstance(row[column], str) for row in table.rows)
+        shown.add_column(name, justify="right" if numeric else "left")
+    for cells in table.cells():
+        shown.add_row(*map(_plain_text, cells))
+    console = _Console()
+    if not console.is_terminal:
+        console = _Console(width=_WIDE)
+    console.print(_plain_text(table.title), style="bold")
+    console.print(shown)
+    for note in table.notes:
+        console.print(Text(note, style="dim"))
+
+
+def as_table_of_hits(query: str, hits: list[Hit]) -> Table:
+    """What a search found, as a table."""
+    said = {"its own text": [hit.text for hit in hits], "label": [hit.label for hit in hits]}
+    columns = {name: [x for x in column if x is not None] for name, column in said.items() if None not in column}
+    rows: list[list[str | float]] = [
+        [hit.name, hit.score, *texts, "held out" if hit.held_out else "seen in training"]
+        for hit, *texts in zip(hits, *columns.values(), strict=True)
+    ]
+    formats = ["", ".3f", *("" for _ in columns), ""]
+    kind = hits[0].kind
+    return Table(f"{kind.capitalize()}s for “{query}”", [kind, "score", *columns, ""], rows, formats, [])
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # for main to judge, where rich would end the program
+
+
+def _plain_text(cell: str) -> Text:
+    """A cell as text: nothing in it is read as markup, and nothing in it commands the terminal."""
+    return Text("".join(letter if letter.isprintable() or letter in _JOINERS else " " for letter in cell))

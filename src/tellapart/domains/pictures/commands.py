@@ -1,0 +1,47 @@
+"""What can be done with a network of pictures: measure it, make vectors of pictures, find those that are most alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from tellapart.domains.pictures.dataset import Dataset
+from tellapart.domains.pictures.given import as_pictures
+from tellapart.domains.pictures.options import ImageShape
+from tellapart.errors import InputError, exists
+from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor, nn
+
+    from tellapart.domains.pictures.network import Network
+
+
+def commands_for(make: Callable[[Any, ImageShape], nn.Module]) -> Commands:
+    """The commands of a system with the model `make(config, shape)`, with a `Network` as `network`."""
+    return Commands(
+        make_model=lambda config, run: make(config, ImageShape.noted(run)),
+        encoder=attrgetter("network"),
+        load=Dataset.load,
+        read=_read,
+        find=_find,
+    )
+
+
+def _read(finished: FinishedRun, network: Network, source: Any) -> Embeddings:
+    pictures = as_pictures(source, ImageShape.noted(finished.run))
+    return Embeddings(pictures.names, ["picture"] * len(pictures), network.embed(pictures.pictures))
+
+
+def _find(finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, " d"]:
+    """A picture is looked for; a text that names no file may be the name of one of the run's own pictures."""
+    if isinstance(query, str) and query in gallery.names and not exists(query):
+        return gallery.vectors[gallery.names.index(query)]
+    found = as_pictures(query, ImageShape.noted(finished.run))
+    if len(found) != 1:
+        what = query if isinstance(query, str) else "query"
+        raise InputError(f"{what}: holds {len(found)} pictures. Name a single one.")
+    network: Network = finished.model.network
+    return network.embed(found.pictures)[0]

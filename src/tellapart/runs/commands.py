@@ -1,0 +1,88 @@
+"""Evaluating, embedding and searching, once for all systems with a gallery of embeddings in their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tellapart.runs.finished import FinishedRun, MakeModel
+from tellapart.runs.gallery import Embeddings, Gallery, Hit
+from tellapart.runs.run import Run, is_first_process
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from tellapart.evaluation import Table
+
+
+class Measurable(Protocol):
+    """Data of a run, or other data, as they are measured and shown. `before` and `after` are what embeds them."""
+
+    def measure(self, before: Any, after: Any) -> Table:
+        """Guessing and simple ways, what embeds before training and after it, on data that training never saw."""
+
+    def gallery(self, after: Any) -> Gallery:
+        """What search and report look through."""
+
+
+@dataclass(frozen=True)
+class Commands:
+    """What can be done with the runs of a system, put together from what its domain knows how to do.
+
+    Each method takes a finished run first, and raises `InputError` unless it is trained and undamaged.
+    """
+
+    make_model: MakeModel
+    encoder: Callable[[Any], Any]
+    """What of a model embeds, in the form in which `load`, `read` and `find` expect it."""
+    load: Callable[[Any, Run, str | None], Measurable]
+    """Called as `load(config, run, source)`: data of that source or, for `None`, the run's own."""
+    read: Callable[[FinishedRun, Any, Any], Embeddings]
+    """Called as `read(finished, encoder, source)`: all that is in a source, embedded."""
+    find: Callable[[FinishedRun, Gallery, Any], Float[Tensor, " d"]]
+    """Called as `find(finished, gallery, query)`: the embedding of a query."""
+
+    def finish(self, config: Any, run: Run, data: Measurable) -> None:
+        """Fill the gallery of a run that was just trained and measure it; of several processes the first does."""
+        if not is_first_process():
+            return
+        finished = FinishedRun(run, config, self.make_model)
+        before, after = self._encoders(finished)
+        data.gallery(after).save(run.gallery)
+        run.save_results(data.measure(before, after).as_dict())
+
+    def evaluate(self, finished: FinishedRun, data: str | None) -> Table:
+        """Measure on the run's held-out data, and keep the result with it; or on other data.
+
+        Raises:
+            InputError: the data are missing, broken or changed.
+        """
+        encoders = self._encoders(finished)
+        table = self.load(finished.config, finished.run, data).measure(*encoders)
+        if data is None:
+            finished.run.save_results(table.as_dict())
+        return table
+
+    def embed(self, finished: FinishedRun, source: Any) -> Embeddings:
+        """Unit vectors of all that is in a source, to be compared by their inner product.
+
+        Raises:
+            InputError: there is nothing in `source` that can be embedded, or something broken.
+        """
+        return self.read(finished, self.encoder(finished.model), source)
+
+    def search(self, finished: FinishedRun, query: Any, k: int) -> list[Hit]:
+        """The k items of the run that are most like the query, with their cosine similarity.
+
+        Raises:
+            InputError: the query cannot be embedded.
+        """
+        finished.run.check_trained()
+        gallery = Gallery.load(finished.run.gallery)
+        return gallery.best(self.find(finished, gallery, query), k)
+
+    def _encoders(self, finished: FinishedRun) -> tuple[Any, Any]:
+        after = self.encoder(finished.model)  # first, for it says if the run is not trained
+        return self.encoder(finished.untrained), after

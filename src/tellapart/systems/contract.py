@@ -1,0 +1,61 @@
+"""What a system's module declares: its options, how it trains, and what can be done with its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tellapart.evaluation import Table
+    from tellapart.planning import Planner
+    from tellapart.runs import Embeddings, FinishedRun, Hit, Run
+    from tellapart.training import TrainerOptions, TrainingOptions
+
+ABILITIES = ("evaluate", "embed", "search", "sample")
+
+
+class Samples(Protocol):
+    """What a system that generates has generated."""
+
+    def __len__(self) -> int: ...
+
+    def save(self, path: Path) -> None:
+        """Write them, in the format that the file's name asks for, or raise `InputError`."""
+
+
+@dataclass(frozen=True)
+class System:
+    """One system. The abilities that it has are the functions given; commands and methods offer these alone.
+
+    All of them raise `InputError` for what is wrong with data, options, run or disk.
+    """
+
+    Config: type[TrainingOptions]
+    """A frozen dataclass; the docstrings of its fields are the command line's help."""
+    train: Callable[[Any, Run, TrainerOptions], None]
+    """Called as `train(config, run, trainer)`: begins the run and trains it, from its checkpoint if it has one; if
+    it evaluates or searches, keeps results and gallery, too. Raises `Interrupted` if it is asked to stop."""
+    make_model: Callable[[Any, Run], nn.Module]
+    """Called as `make_model(config, run)`: the model with its first weights, of a run that was trained."""
+    own_data: str
+    """What a person's own data are, in words, as in "pictures, in a folder"."""
+    evaluate: Callable[[FinishedRun, str | None], Table] | None = None
+    """Called as `evaluate(finished, data)`: a table of figures, of the run's data or of others."""
+    embed: Callable[[FinishedRun, Any], Embeddings] | None = None
+    """Called as `embed(finished, source)`: vectors of what a person names or has."""
+    search: Callable[[FinishedRun, Any, int], list[Hit]] | None = None
+    """Called as `search(finished, query, k)`: the k items of the run that match a query best."""
+    sample: Callable[[FinishedRun, int, int], Samples] | None = None
+    """Called as `sample(finished, n, seed)`: n new examples."""
+    query: str = ""
+    """What can be searched for, as it is typed."""
+    plan: Planner | None = None
+    """Called as `plan(batch, queue)`: the sizes of a step's loss, and the loss of random embeddings."""
+
+    def abilities(self) -> tuple[str, ...]:
+        """Which of `ABILITIES` it has, in their order."""
+        return tuple(name for name in ABILITIES if getattr(self, name) is not None)

@@ -1,0 +1,173 @@
+"""The training loop: Lightning's Trainer, told to save, stop and resume so that nothing is lost.
+
+All randomness of a step is seeded from (seed, step, device), and its rows are a function of the same. So
+a step depends on nothing but the weights and the optimizers' states, which is what a checkpoint holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from tellapart.errors import InputError, NotFiniteError, require_option, requirement
+from tellapart.runs import Run
+from tellapart.training.batches import Batches
+from tellapart.training.checkpoints import AtomicCheckpoints
+from tellapart.training.keeper import Count, Keeper, diverged
+from tellapart.training.loader import Opaque, Steps
+from tellapart.training.options import TrainerOptions
+from tellapart.training.panel import gradient_norm, is_due
+from tellapart.training.progress import StepBar
+from tellapart.training.step import Step
+from tellapart.training.stopwatch import timed
+
+_OF_ANOTHER = "checkpoint.ckpt: of another model. Delete it to train this run from its start."
+
+
+def train(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: Run, options: TrainerOptions) -> None:
+    """Train `step.model` in place: `tellapart.training.fit`, but for the saving of its weights."""
+    _quieten()
+    if batches.n_rows < 2 * options.devices:
+        must = f"leave each device 2 of the {batches.n_rows} rows to train on"
+        raise InputError(requirement("trainer.devices", must, options.devices))
+    n_optimizers = len(step.optimizers(batches.n_steps(options.devices)))
+    must = "be 1: devices share gradients, and this system has no optimizer that takes them"
+    require_option("trainer.devices", options.devices == 1 or n_optimizers > 0, must, options.devices)
+    # Of several optimizers each may have weights that the others' losses do not reach.
+    strategy = "ddp_find_unused_parameters_true" if options.devices > 1 and n_optimizers > 1 else "auto"
+    count = Count()
+    try:
+        trainer = Trainer(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            strategy=strategy,
+            precision=options.precision,
+            max_epochs=1,  # for Lightning the whole run is one epoch of `n_steps` batches
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            callbacks=[Keeper(run, count, batches.seed, options.checkpoint_every), StepBar(batches, count)],
+            plugins=[AtomicCheckpoints()],
+            default_root_dir=run.folder,
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise InputError(f"trainer: {' '.join(str(error).split())}") from error
+    resume_from = run.checkpoint if run.checkpoint.is_file() else None
+    trainer.fit(_Learner(step, batches, collate, count), ckpt_path=resume_from, weights_only=True)
+
+
+class _Learner(LightningModule):
+    """What Lightning trains, and the `Loop` that a step sees: optimizers are stepped when the step asks for it."""
+
+    def __init__(self, step: Step, batches: Batches, collate: Callable[[Tensor], Any], count: Count) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.model = step.model
+        self.do, self.batches, self.collate = step, batches, collate
+        self.count = count
+        self.schedules: list[LRScheduler | None] = []
+        self.norms: list[float] = []
+
+    @property
+    def step(self) -> int:
+        return self.count.done + 1
+
+    @property
+    def n_steps(self) -> int:
+        return int(self.trainer.num_training_batches)
+
+    @property
+    def is_due(self) -> bool:
+        return is_due(self.step, self.n_steps)
+
+    def training_step(self, batch: Opaque) -> dict[str, Any]:
+        self.norms = []
+        try:
+            found = dict(self.do(batch.content.to(self.device), self))
+        except NotFiniteError as error:
+            raise diverged(self.step, str(error)) from error
+        with timed("panel"), self.unmixed():
+            log = self._mean_over_processes(found)
+        if self.norms:
+            log["gradient_norm"] = math.hypot(*self.norms)
+        return {"log": log}
+
+    def minimise(self, loss: Tensor, which: int = 0) -> None:
+        with self.unmixed():
+            optimizer, schedule = self._optimizers()[which], self.schedules[which]
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+            if schedule is not None:
+                schedule.step()
+
+    @contextmanager
+    def unmixed(self) -> Iterator[None]:
+        """Outside of what Lightning sets around `training_step`: casting, and another default number format."""
+        before = torch.get_default_dtype()
+        with torch.autocast(self.device.type, enabled=False):
+            torch.set_default_dtype(torch.float32)
+            try:
+                yield
+            finally:
+                torch.set_default_dtype(before)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        if self.is_due:
+            with timed("panel"):
+                self.norms.append(gradient_norm(p for group in optimizer.param_groups for p in group["params"]))
+
+    def _optimizers(self) -> Sequence[LightningOptimizer]:
+        found = self.optimizers()
+        return found if isinstance(found, list) else [found]
+
+    def _mean_over_processes(self, values: dict[str, Tensor | float]) -> dict[str, float]:
+        """The mean of what processes say: of loss and accuracy, of which each says its share, that of all rows."""
+        if not values:
+            return {}
+        stacked = torch.stack([torch.as_tensor(value, device=self.device).double() for value in values.values()])
+        mean = self.trainer.strategy.reduce(stacked.detach(), reduce_op="mean")
+        assert isinstance(mean, Tensor)
+        return dict(zip(values, mean.tolist(), strict=True))
+
+    def train_dataloader(self) -> Steps:
+        return Steps(self.batches, self.collate, self.trainer.global_rank, self.trainer.world_size)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["steps_done"] = self.count.done
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        kept, own = checkpoint["state_dict"], self.state_dict()
+        shapes = ({name: value.shape for name, value in state.items()} for state in (kept, own))
+        n_optimizers = len(self.do.optimizers(self.batches.n_steps(self.trainer.world_size)))
+        if next(shapes) != next(shapes) or len(checkpoint["optimizer_states"]) != n_optimizers:
+            raise InputError(_OF_ANOTHER)
+        if "steps_done" not in checkpoint:
+            raise InputError("checkpoint.ckpt: of another version. Delete it to train this run from its start.")
+        self.count.done = checkpoint["steps_done"]
+
+    def configure_optimizers(self) -> Any:
+        made = self.do.optimizers(self.batches.n_steps(self.trainer.world_size))
+        self.schedules = [schedule for _, schedule in made]
+        return [optimizer for optimizer, _ in made], [schedule for schedule in self.schedules if schedule is not None]
+
+
+def _quieten() -> None:
+    """Keep Lightning's advertisements and hints that do not apply off the terminal."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")

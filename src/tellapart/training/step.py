@@ -1,0 +1,129 @@
+"""What a training does at each step: the interface, and the usual step that minimises InfoNCE by gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import torch
+
+from tellapart.training.optimizer import usual_optimizer
+from tellapart.training.panel import readings, readings_of_two
+from tellapart.training.stopwatch import timed
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+    from tellapart.objective import Terms
+    from tellapart.training.options import TrainingOptions
+
+
+class Loop(Protocol):
+    """What the training loop tells a step, and does for it."""
+
+    @property
+    def step(self) -> int:
+        """Which step this is, counted from 1."""
+
+    @property
+    def n_steps(self) -> int:
+        """How many there are."""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the log wants what costs more to know: at the first, each 50th and the last step."""
+
+    def minimise(self, loss: Tensor, which: int = 0) -> None:
+        """Clear the gradients of an optimizer's weights, take those of the loss, and let optimizer and schedule step.
+
+        In several processes the gradients are the means of theirs.
+
+        Args:
+            loss: a scalar.
+            which: the optimizer's place in what `Step.optimizers` returned.
+        """
+
+    def unmixed(self) -> AbstractContextManager[None]:
+        """A context in which nothing is cast to the training's precision, for what a step does without gradients."""
+
+
+class Step(Protocol):
+    """One step of a training: what a system hands to `fit`.
+
+    All that a step changes must be in `model`, in the optimizers or in the schedules: these are what a checkpoint
+    holds. All that is random must come from torch's generator, which is seeded for every step.
+    """
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained and saved, all players and running averages included."""
+
+    def optimizers(self, n_steps: int) -> Sequence[tuple[Optimizer, LRScheduler | None]]:
+        """The optimizers and their schedules for a training of `n_steps`, perhaps none; `model` is on its device."""
+
+    def __call__(self, batch: Any, loop: Loop) -> Mapping[str, Tensor | float]:
+        """Do the step, and return what the log is to say of it: scalars, of which processes log the mean.
+
+        Entries named `loss…` must be finite; the progress bar shows `loss`, if there is one.
+        """
+
+
+class AuxiliaryLoss(NamedTuple):
+    """A second loss that is added to InfoNCE; the log has it as `loss_` and its name."""
+
+    name: str
+    weight: float
+    loss: Callable[[Any, Any], Tensor]
+    """Called as `loss(model, batch)`; a scalar."""
+
+
+@dataclass(frozen=True)
+class TermsStep:
+    """The usual step: AdamW on `terms(model, batch).loss()`, and the instrument panel in the log.
+
+    The step size rises linearly over the first 5 % of the steps, then falls along half a cosine to 0.
+
+    Args:
+        model: the encoders and whatever else is trained.
+        terms: the system's objective, in nats, called as `terms(model, batch)`.
+        options: learning rate and weight decay of AdamW.
+        prepare: called as `prepare(model, batch)`, without gradient, on the device and with the step's random numbers;
+            what it returns is the batch that all others get.
+        after_step: called as `after_step(model, batch, progress)`, without gradient, when the optimizer has made its
+            step; `progress` is the share of all steps that are done, in (0, 1]. It must do the same in every process.
+        auxiliary: a second loss.
+    """
+
+    model: nn.Module
+    terms: Callable[[Any, Any], Terms]
+    options: TrainingOptions
+    prepare: Callable[[Any, Any], Any] | None = None
+    after_step: Callable[[Any, Any, float], None] | None = None
+    auxiliary: AuxiliaryLoss | None = None
+
+    def optimizers(self, n_steps: int) -> Sequence[tuple[Optimizer, LRScheduler | None]]:
+        """AdamW over all weights, with warm-up and half a cosine."""
+        return [usual_optimizer(self.model, self.options, n_steps)]
+
+    def __call__(self, batch: Any, loop: Loop) -> Mapping[str, Tensor | float]:
+        """Minimise both losses; loss, readings of the panel and the auxiliary loss are logged."""
+        if self.prepare is not None:
+            with torch.no_grad():
+                batch = self.prepare(self.model, batch)
+        terms = self.terms(self.model, batch)
+        second = None if self.auxiliary is None else self.auxiliary.loss(self.model, batch)
+        loss = terms.loss()
+        with timed("panel"):
+            found = {"loss": loss.detach(), **readings(self.model, terms, costly=loop.is_due)}
+            if self.auxiliary is not None and second is not None:
+                found |= readings_of_two(self.model, loss, second, self.auxiliary.name, costly=loop.is_due)
+                loss = loss + self.auxiliary.weight * second
+        loop.minimise(loss)
+        if self.after_step is not None:
+            with torch.no_grad(), loop.unmixed():
+                self.after_step(self.model, batch, loop.step / loop.n_steps)
+        return found
