@@ -11,10 +11,12 @@ import pytest
 from tellapart import api
 from tellapart.cli.parser import build
 from tellapart.systems.options import read_options
+from tests.test_architecture import FLOORS
 from tests.tiny import draw, write_pairs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
 CODE = {path: re.findall(r"```python\n(.*?)```", text, re.DOTALL) for path, text in PAGES.items()}
 OF_README = CODE[ROOT / "README.md"]
@@ -112,8 +114,14 @@ def test_tables_are_what_the_benchmarks_printed(mark, table):
     assert table.strip() == printed.strip()
 
 
+def test_the_floors_of_the_house_are_those_that_the_architecture_test_enforces():
+    named = re.findall(r"^(\d+)\. (.+)$", CONTRIBUTING, re.MULTILINE)
+    floors = {name.rstrip("/"): int(number) - 1 for number, names in named for name in re.findall(r"`(\w+/?)`", names)}
+    assert floors == {name: floor for name, floor in FLOORS.items() if not name.startswith("__")}
+
+
 def test_links_lead_somewhere():
-    for path, text in PAGES.items():
+    for path, text in [*PAGES.items(), (ROOT / "CONTRIBUTING.md", CONTRIBUTING)]:
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
@@ -122,6 +130,5 @@ def test_every_make_target_it_names_exists_and_so_does_what_it_runs():
     makefile = (ROOT / "Makefile").read_text()
     for script in re.findall(r"\S+/\S+\.py", makefile):
         assert (ROOT / script).is_file(), script
-    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for target in set(re.findall(r"(?:`|    )make ([a-z-]+)", README + contributing)):
+    for target in set(re.findall(r"(?:`|    )make ([a-z-]+)", README + CONTRIBUTING)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
