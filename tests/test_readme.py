@@ -1,17 +1,34 @@
 """The README and the pages of docs/ do what they say: code runs, commands parse, figures are a benchmark's."""
 
+import ast
+import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+from tellapart import api
 from tellapart.cli.parser import build
+from tellapart.systems.options import read_options
+from tests.test_architecture import FLOORS
+from tests.tiny import draw, write_pairs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
-CODE = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+CODE = {path: re.findall(r"```python\n(.*?)```", text, re.DOTALL) for path, text in PAGES.items()}
+OF_README = CODE[ROOT / "README.md"]
+TRAINING = [code for code in OF_README if "tellapart.train(" in code]
+OF_LOSS = [code for code in OF_README if code not in TRAINING]
+CALLS = [
+    pytest.param(node, id=f"{path.name}: {ast.unparse(node)}")
+    for path, blocks in CODE.items()
+    for code in blocks
+    for node in ast.walk(ast.parse(code))
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "tellapart.train"
+]
 COMMANDS = [
     words
     for text in PAGES.values()
@@ -25,14 +42,58 @@ TABLES = [
 
 
 def test_there_is_code_and_there_are_commands():
-    assert len(CODE) == 3
+    assert (len(OF_LOSS), len(TRAINING)) == (3, 1)
+    assert len(CALLS) >= 5
     assert len(COMMANDS) >= 6
 
 
-@pytest.mark.parametrize("code", CODE)
+@pytest.mark.parametrize("code", OF_LOSS)
 def test_its_code_runs(code, capsys):
     exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out.count("tensor(") >= 1
+
+
+@pytest.mark.parametrize("code", TRAINING)
+def test_its_code_trains_and_uses_a_run(code, tmp_path, monkeypatch, capsys):
+    """The code names a folder of pictures and a table, of which it needs two files by their names."""
+    folder = write_pairs(tmp_path / "pictures")
+    for name in re.findall(r'"pictures/(.+?)"', code):
+        (folder / name).parent.mkdir()
+        draw("red", "dot").save(folder / name)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    out = capsys.readouterr().out
+    assert "tensor(" in out
+    assert len(re.findall(r"^\S+\.png -?[0-9.e-]+$", out, re.MULTILINE)) == 3
+    assert "\nTrue\n3 runs/mine/report.html\n" in out
+    assert (tmp_path / "runs" / "mine" / "report.html").is_file()
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_trainings_from_python_have_options_of_their_system(call):
+    (system,) = map(ast.literal_eval, call.args)
+    given = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
+    assert given.pop("run").startswith("runs/")
+    config, _ = read_options(system, given)
+    assert str(config.data) == given["data"]
+
+
+@pytest.mark.parametrize("path", [path for path in CODE if path.parent.name == "docs"], ids=lambda path: path.stem)
+def test_code_of_the_pages_calls_what_a_run_has(path):
+    calls = {
+        node.attr
+        for code in CODE[path]
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "run"
+    }
+    assert all(hasattr(api.Trained, name) for name in calls)
+
+
+def test_every_module_whose_page_is_made_exists():
+    found = re.findall(r'"(tellapart[\w.]*)"', (ROOT / "docs" / "make.py").read_text(encoding="utf-8"))
+    assert len(found) > 20
+    for name in found:
+        assert importlib.import_module(name).__doc__, name
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -53,8 +114,14 @@ def test_tables_are_what_the_benchmarks_printed(mark, table):
     assert table.strip() == printed.strip()
 
 
+def test_the_floors_of_the_house_are_those_that_the_architecture_test_enforces():
+    named = re.findall(r"^(\d+)\. (.+)$", CONTRIBUTING, re.MULTILINE)
+    floors = {name.rstrip("/"): int(number) - 1 for number, names in named for name in re.findall(r"`(\w+/?)`", names)}
+    assert floors == {name: floor for name, floor in FLOORS.items() if not name.startswith("__")}
+
+
 def test_links_lead_somewhere():
-    for path, text in PAGES.items():
+    for path, text in [*PAGES.items(), (ROOT / "CONTRIBUTING.md", CONTRIBUTING)]:
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
 
@@ -63,5 +130,5 @@ def test_every_make_target_it_names_exists_and_so_does_what_it_runs():
     makefile = (ROOT / "Makefile").read_text()
     for script in re.findall(r"\S+/\S+\.py", makefile):
         assert (ROOT / script).is_file(), script
-    for target in set(re.findall(r"\bmake ([a-z]+)\b", README)):
+    for target in set(re.findall(r"(?:`|    )make ([a-z-]+)", README + CONTRIBUTING)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
