@@ -32,7 +32,7 @@ BANDS = {
 }
 CORE = ("The loss", "The engine, private to the loss", "What all of it uses")
 LEFT_OUT = {"__init__", "__main__", "version", "domains"}
-WIDTH, MARGIN, GAP, BOX_HEIGHT, TITLE, PER_ROW = 1160, 20, 12, 84, 26, 6
+WIDTH, MARGIN, GAP, BOX_HEIGHT, TITLE, PER_ROW = 1160, 20, 12, 98, 26, 6
 
 
 def part_of(path: Path) -> str:
@@ -94,8 +94,8 @@ def box(part: str, x: float, y: float, width: float, is_core: bool) -> list[str]
         f'<text class="name" x="{x + 9:.0f}" y="{y + 19:.0f}">{escape(name)}</text>',
     ]
     lines = textwrap.wrap(purpose(part), int((width - 16) / 5.9))
-    if len(lines) > 3:
-        lines = [*lines[:2], textwrap.shorten(" ".join(lines[2:]), int((width - 24) / 5.9), placeholder=" …")]
+    if len(lines) > 4:
+        lines = [*lines[:3], textwrap.shorten(" ".join(lines[3:]), int((width - 24) / 5.9), placeholder=" …")]
     for number, line in enumerate(lines):
         shapes.append(f'<text x="{x + 9:.0f}" y="{y + 37 + 15 * number:.0f}">{escape(line)}</text>')
     return shapes
