@@ -36,8 +36,8 @@ def whole_bytes(n: int, c: int, *, symmetric: bool = False, mirrored: bool = Fal
 def streamed_bytes(n: int, c: int, d: int, *, one_way: bool = False, mirrored: bool = False) -> int:
     """Bytes that the streamed loss holds beyond its inputs and their gradients, in float32 on a processor.
 
-    Unit vectors; then tiles of scores, kept for the backward pass as far as the budget goes, or the gradients
-    of the unit vectors; for each thread, two tiles to work in. `one_way`: the keys need no gradient, so that the
+    Unit vectors; then scores, kept for the backward pass as far as the budget goes, and for each thread two tiles to
+    work in; or the gradients of the unit vectors. `one_way`: the keys need no gradient, so that the
     queries' is formed in the forward pass, a band of rows per thread. `mirrored`: the queries are the keys.
 
     >>> streamed_bytes(32768, 32768, 512) / 2**20 < 1200
@@ -54,4 +54,7 @@ def streamed_bytes(n: int, c: int, d: int, *, one_way: bool = False, mirrored: b
     if mirrored:  # the tiles on and above the diagonal
         whole, rest = divmod(n, grid.width)
         scores = (scores + whole * grid.width**2 + rest**2) // 2
-    return units + 2 * threads * work + max(4 * min(scores, room_for_scores(like)), units)
+    # The gradients of unit vectors become those of the inputs when tiles and scores are gone. Vectors that are queries
+    # and keys have one as either.
+    twice = units if mirrored else 0
+    return units + max(2 * threads * work + 4 * min(scores, room_for_scores(like)) + twice, units)
