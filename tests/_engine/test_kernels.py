@@ -75,6 +75,32 @@ def test_a_gradient_formed_in_the_forward_pass_is_right_for_any_use_of_the_terms
     torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("weight", [1.0, 1.5, 2.0, 0.0])
+def test_the_keys_of_easy_queries_have_their_own_gradient_however_small(weight):
+    """Of two groups without common candidates, the easy one's gradient is far below the hard one's rounding."""
+    group = torch.arange(N) < N // 2
+    found = []
+    for engine in ("dense", "tiled"):
+        q, k = vectors(1, dtype=torch.float64), vectors(2, dtype=torch.float64).detach()
+        k = torch.where(group[:, None], -q.detach(), q.detach() + 0.01 * k).requires_grad_()
+        terms = info_nce_terms(q, k, temperature=0.03, exclude=~same(group.long()), engine=engine)
+        (torch.where(group, 1.0, weight).double() * terms.per_query()).sum().backward()
+        found.append(k.grad[~group])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("engine", ["dense", "tiled"])
+@pytest.mark.parametrize("given", [{}, {"positives": same(LABELS)}, {"margin": 0.1}])
+def test_terms_have_the_gradient_that_they_were_made_with_whoever_reads_them_first(engine, given):
+    a, b = vectors(1), vectors(2)
+    terms = info_nce_terms(a, b, engine=engine, **given)
+    with torch.no_grad():
+        plain = info_nce_terms(a, b, engine=engine, **given)
+        read = [terms.per_query(), terms.log_partition, terms.positive]
+    assert all(x.requires_grad for x in read)
+    assert not any(x.requires_grad for x in (plain.per_query(), plain.log_partition, plain.positive))
+
+
 def test_a_fused_gradient_is_right_on_every_backward_pass_through_the_same_graph():
     a, b = vectors(1, dtype=torch.float64), vectors(2, dtype=torch.float64)
     each = info_nce_terms(a, b, engine="tiled").per_query()

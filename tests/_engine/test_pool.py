@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tellapart import info_nce
+from tellapart import Relation, info_nce, paired
 from tellapart._engine.candidates import Candidates
 from tellapart._engine.kernels import pool
 from tellapart._engine.kernels.grid import Grid, Tiling
@@ -64,6 +64,39 @@ def test_what_a_task_raises_reaches_the_caller_and_no_further_task_begins():
     with threads(2), pytest.raises(ValueError, match="three"):
         pool.run(range(100), lambda _: (0,), work, lambda: None)
     assert begun == [0, 1, 2, 3]
+
+
+def test_of_independent_tasks_none_begins_after_a_failure_and_scratch_may_fail_too():
+    begun = []
+
+    def work(number, _):
+        begun.append(number)
+        raise ValueError("first")
+
+    def no_scratch():
+        raise MemoryError("full")
+
+    with threads(2):
+        with pytest.raises(ValueError, match="first"):
+            pool.run(range(100), lambda number: (number,), work, lambda: None)
+        with pytest.raises(MemoryError, match="full"):
+            pool.run(range(100), lambda number: (number,), work, no_scratch)
+    assert len(begun) <= 2
+
+
+def test_if_a_band_of_a_fused_pass_fails_its_error_reaches_the_caller():
+    class Broken(Relation):
+        def at(self, rows, cols):
+            if rows.numel() and int(rows.min()) > 300:
+                raise ValueError("broken relation")
+            return rows == cols
+
+        def check(self, parameter, n_queries, n_keys):
+            pass
+
+    x = torch.randn(1200, 4, requires_grad=True)
+    with threads(3), pytest.raises(ValueError, match="broken relation"):
+        info_nce(x, x + 1, positives=paired(), exclude=Broken() & ~paired(), engine="tiled")
 
 
 def number_of_threads_elsewhere():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +14,7 @@ from tellapart._engine.positives import Positives
 from tellapart._engine.problem import LineUp
 from tellapart._engine.share import Share
 from tellapart._engine.streamed import log_partition
-from tellapart._engine.terms import Details, Terms
+from tellapart._engine.terms import Details, Terms, lazy
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -98,6 +97,7 @@ class _StreamedFacts:
     """`log Z − reference`."""
     reference: Float[Tensor, " n"]
     maxima: Float[Tensor, "n 2"] | None
+    with_grad: bool = field(default_factory=torch.is_grad_enabled)
 
     def reduced(self, reduction: str) -> None:
         """There is no shorter way."""
@@ -110,15 +110,15 @@ class _StreamedFacts:
     def n_positives(self) -> Int[Tensor, " n"]:
         return self.side.n_positives
 
-    @cached_property
+    @lazy
     def log_partition(self) -> Float[Tensor, " n"]:
         return self.excess + self.reference
 
-    @cached_property
+    @lazy
     def n_candidates(self) -> Int[Tensor, " n"]:
         return self.share.n_candidates(self.direction)
 
-    @cached_property
+    @lazy
     def details(self) -> Details | None:
         if self.maxima is None:
             return None

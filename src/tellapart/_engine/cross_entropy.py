@@ -6,8 +6,7 @@ One positive each, `L_i = CE(S_i, its place)`, or several that share the target,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +17,7 @@ from tellapart._engine.dense import WholeFacts
 from tellapart._engine.kernels.masks import MASKED
 from tellapart._engine.problem import LineUp
 from tellapart._engine.share import Share
-from tellapart._engine.terms import Details, Terms
+from tellapart._engine.terms import Details, Terms, lazy
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
@@ -139,31 +138,32 @@ class _OnePositive:
     direction: int
     logits: Float[Tensor, "n c"]
     pairs: Pairs
+    with_grad: bool = field(default_factory=torch.is_grad_enabled)
 
-    @cached_property
+    @lazy
     def cross_entropy(self) -> Float[Tensor, " n"]:
         return cross_entropy(self.logits, self.pairs.cols, reduction="none")
 
     def reduced(self, reduction: str) -> Float[Tensor, ""]:
         return cross_entropy(self.logits, self.pairs.cols, reduction=reduction)
 
-    @cached_property
+    @lazy
     def positive(self) -> Float[Tensor, " n"]:
         return self.logits[self.pairs.rows, self.pairs.cols]
 
-    @cached_property
+    @lazy
     def log_partition(self) -> Float[Tensor, " n"]:
         return self.positive + self.cross_entropy
 
-    @cached_property
+    @lazy
     def n_candidates(self) -> Int[Tensor, " n"]:
         return Share(self.line_up, "out", bool(self.direction)).n_candidates(self.direction)
 
-    @cached_property
+    @lazy
     def n_positives(self) -> Int[Tensor, " n"]:
         return torch.ones_like(self.pairs.rows)
 
-    @cached_property
+    @lazy
     def details(self) -> Details:
         logits = self.logits.detach()
         negatives = logits.index_put((self.pairs.rows, self.pairs.cols), logits.new_tensor(MASKED))

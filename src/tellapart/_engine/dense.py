@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +11,7 @@ from torch.nn.functional import pad
 from tellapart._engine.kernels.masks import MASKED
 from tellapart._engine.problem import LineUp
 from tellapart._engine.share import Share
-from tellapart._engine.terms import Details, Terms
+from tellapart._engine.terms import Details, Terms, lazy
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int, Shaped
@@ -75,6 +74,7 @@ class WholeFacts:
     ) -> None:
         self.line_up, self.direction, self.logits = line_up, direction, logits
         self.key_weights, self.multi_positive, self._known = weights, multi_positive, cross_entropy
+        self.with_grad = torch.is_grad_enabled()
 
     def terms(self, reverse: Terms | None = None) -> Terms:
         """The terms of this direction."""
@@ -83,47 +83,47 @@ class WholeFacts:
     def reduced(self, reduction: str) -> None:
         """There is no shorter way."""
 
-    @cached_property
+    @lazy
     def cross_entropy(self) -> Float[Tensor, " n"]:
         if self._known is not None:
             return self._known
         # Measured from the best candidate, both terms of a small loss are small, and their difference exact.
         return (self._shifted_partition - self._shifted_positive).masked_fill(self.n_positives == 0, 0)
 
-    @cached_property
+    @lazy
     def n_positives(self) -> Int[Tensor, " n"]:
         return self.related.sum(dim=1)
 
-    @cached_property
+    @lazy
     def n_candidates(self) -> Int[Tensor, " n"]:
         return Share(self.line_up, "out", bool(self.direction)).n_candidates(self.direction)
 
-    @cached_property
+    @lazy
     def positive(self) -> Float[Tensor, " n"]:
         return self._shifted_positive + self._top
 
-    @cached_property
+    @lazy
     def log_partition(self) -> Float[Tensor, " n"]:
         return self._shifted_partition + self._top
 
-    @cached_property
+    @lazy
     def details(self) -> Details:
         logits, related, excluded = self.logits.detach(), self.related, self.excluded
         inside, others = (related, related) if excluded is None else (related & ~excluded, related | excluded)
         best, hardest = logits.masked_fill(~related, MASKED), logits.masked_fill(others, MASKED)
         return Details(inside.sum(dim=1), best.amax(dim=1), hardest.amax(dim=1), hardest.logsumexp(dim=1))
 
-    @cached_property
+    @lazy
     def related(self) -> Bool[Tensor, "n c"]:
         """Where positives are."""
         return self.weights if self.weights.dtype == torch.bool else self.weights > 0
 
-    @cached_property
+    @lazy
     def weights(self) -> Shaped[Tensor, "n c"]:
         """The positives' weights, 0 for negatives behind the keys."""
         return self._as_wide_as_logits(self.key_weights)
 
-    @cached_property
+    @lazy
     def excluded(self) -> Bool[Tensor, "n c"] | None:
         """What is excluded, if anything can be."""
         if self.line_up.exclude is None:
@@ -133,8 +133,8 @@ class WholeFacts:
         tile = tile if tile.dtype == torch.bool else tile > 0
         return self._as_wide_as_logits(tile.T if self.direction else tile)
 
-    @cached_property
-    def lowered(self) -> Float[Tensor, "n c"]:
+    @lazy
+    def with_margin(self) -> Float[Tensor, "n c"]:
         """The logits with the margin taken off the positives."""
         penalty = self.line_up.penalty
         if penalty is None:
@@ -142,27 +142,27 @@ class WholeFacts:
         # A margin of its own for each query lowers a row of the queries' matrix, and a column of the keys'.
         return self.logits - penalty.unsqueeze(0 if self.direction and penalty.ndim else -1) * self.related
 
-    @cached_property
+    @lazy
     def candidates(self) -> Float[Tensor, "n c"]:
         """The logits of what counts in log Z; −∞ elsewhere."""
-        return self.lowered if self.excluded is None else self.lowered.masked_fill(self.excluded, MASKED)
+        return self.with_margin if self.excluded is None else self.with_margin.masked_fill(self.excluded, MASKED)
 
-    @cached_property
+    @lazy
     def _has_none(self) -> Bool[Tensor, " n"]:
         return self.candidates.detach().amax(dim=1) == MASKED
 
-    @cached_property
+    @lazy
     def _top(self) -> Float[Tensor, " n"]:
         return self.candidates.detach().amax(dim=1).masked_fill(self._has_none, 0)
 
-    @cached_property
+    @lazy
     def _shifted_partition(self) -> Float[Tensor, " n"]:
         return _logsumexp(self.candidates - self._top[:, None], self._has_none)
 
-    @cached_property
+    @lazy
     def _shifted_positive(self) -> Float[Tensor, " n"]:
         """The positives' logits, averaged by weight as they are ("out") or as exponentials ("in")."""
-        logits, weights = self.lowered - self._top[:, None], self.weights.to(self.logits.dtype)
+        logits, weights = self.with_margin - self._top[:, None], self.weights.to(self.logits.dtype)
         none = self.n_positives == 0
         total = weights.sum(dim=1).masked_fill(none, 1)
         if self.multi_positive == "out":

@@ -55,6 +55,6 @@ def streamed_bytes(n: int, c: int, d: int, *, one_way: bool = False, mirrored: b
         whole, rest = divmod(n, grid.width)
         scores = (scores + whole * grid.width**2 + rest**2) // 2
     # The gradients of unit vectors become those of the inputs when tiles and scores are gone. Vectors that are queries
-    # and keys have one as either.
-    twice = units if mirrored else 0
-    return units + max(2 * threads * work + 4 * min(scores, room_for_scores(like)) + twice, units)
+    # and keys have one as either, and their sum.
+    scratch = 2 * threads * work + 4 * min(scores, room_for_scores(like))
+    return units + (max(scratch + units, 3 * units) if mirrored else max(scratch, units))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tellapart._engine.kernels.accumulators import Form
 
-# A gradient that is the expected one up to so many ulps is taken for it.
+# A gradient that is the expected one up to so many ulps, row by row, is taken for it.
 _ULPS = 64
 
 
@@ -265,11 +265,12 @@ def _merge_maxima(maxima: list[Tensor | None], sums: Sums) -> None:
 def _common_factor(gradient: Tensor, expected: Tensor) -> Tensor | None:
     """The factor by which a gradient is the expected one, up to rounding; `None` if there is no such factor."""
     largest, best = expected.max(0)
-    if not bool(largest > 0):
-        return None
-    factor = gradient[best] / largest
-    tolerance = _ULPS * torch.finfo(gradient.dtype).eps * factor.abs() * largest
-    return factor if bool(((gradient - factor * expected).abs() <= tolerance).all()) else None
+    factor = torch.where(largest > 0, gradient[best] / largest, 0)
+    limits = torch.finfo(gradient.dtype)
+    # Row by row: the keys of a query with a small share of the loss can have none of the others' gradient.
+    tolerance = factor.abs() * (_ULPS * limits.eps * expected + limits.tiny)
+    fits = ((gradient - factor * expected).abs() <= tolerance).all() & (largest > 0)
+    return factor if bool(fits) else None
 
 
 def _of_scale(queries: Tensor, queries_grad: Tensor | None, scale: float | Tensor) -> Tensor:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from tellapart._engine.precision import full_precision
 from tellapart.errors import check_choice, requirement, values_are_checked
 
 if TYPE_CHECKING:
@@ -34,6 +36,20 @@ class Details(NamedTuple):
     top_negative: Float[Tensor, " n"]
     log_negatives: Float[Tensor, " n"] | None = None
     """`log Z⁻`, over the negatives alone, where all logits are at hand: a loss that rounds to 0 cannot tell it."""
+
+
+if TYPE_CHECKING:
+    lazy = cached_property
+else:
+
+    class lazy(cached_property):  # noqa: N801 - a decorator
+        """A term that is computed when it is first read: with gradient if its owner was made `with_grad`."""
+
+        def __get__(self, instance: Any, owner: type | None = None) -> Any:
+            if instance is None or self.attrname in instance.__dict__:
+                return super().__get__(instance, owner)
+            with torch.set_grad_enabled(instance.with_grad):
+                return full_precision(super().__get__)(instance, owner)
 
 
 class Facts(Protocol):
@@ -84,7 +100,7 @@ class Given(NamedTuple):
         return cls(queries_alone, queries_alone if keys is queries else keys.detach(), plain, group)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Terms:
     """The terms of the loss, one entry per query; logits in nats.
 
@@ -94,7 +110,7 @@ class Terms:
     and `top_negative` are the largest logits of positives and negatives, before the margin, without gradient, and −∞
     where there is none. `reverse` holds the keys' terms of a symmetric loss. In a group of processes, `loss` and
     `accuracy` are shares whose mean over processes is the value of one process with all rows. `given` holds the
-    arguments of `info_nce_terms`.
+    arguments of `info_nce_terms`. Terms of small problems hold on to the matrix of logits.
     """
 
     facts: Facts
@@ -103,6 +119,10 @@ class Terms:
     reverse: Terms | None = None
     n_processes: int = 1
     given: Given | None = None
+
+    def __repr__(self) -> str:
+        sides = "" if self.reverse is None else f", reverse={self.reverse!r}"
+        return f"Terms(cross_entropy={self.cross_entropy!r}{sides})"
 
     @property
     def cross_entropy(self) -> Float[Tensor, " n"]:

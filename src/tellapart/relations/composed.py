@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart.relations.lowered import Both, Either, Lowered, Not, NotLowered, representable
+from tellapart.relations.lowered import Both, Either, Lowered, Not, NotLowered, PairList, representable
 from tellapart.relations.pairs import Pairs, filtered
 from tellapart.relations.relation import Relation, is_boolean
 
@@ -190,8 +190,8 @@ class Nothing(Relation):
 
     symmetric = listed = True
 
-    def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        return torch.zeros(torch.broadcast_shapes(rows.shape, cols.shape), dtype=torch.bool, device=rows.device)
+    def lowered(self) -> Lowered:
+        return PairList(torch.zeros(0, dtype=torch.long), 1, None)
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         """Any shape will do."""

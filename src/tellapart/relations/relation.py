@@ -25,6 +25,7 @@ _TILE = 1024
 class Relation(ABC):
     """A boolean or non-negatively weighted matrix between queries (rows) and keys (columns).
 
+    Tiles are read from several threads at once, so that `at` must not change the relation.
     A new kind of relation needs `check`, and `lowered` or `at`. The other methods follow from them, and are worth
     overriding where there is a way that does not read the whole matrix.
     """
@@ -125,7 +126,7 @@ class Relation(ABC):
         return composed.Union(self, other)
 
     def __invert__(self) -> Relation:
-        """Everyone the relation leaves out."""
+        """The pairs that are not related."""
         return composed.Complement(self)
 
     def _tiles(self, n: int, m: int, device: torch.device | None) -> Iterator[tuple[slice, slice, Tensor]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tellapart._engine.kernels import pool
 from tellapart._engine.kernels.accumulators import OnlineSum
-from tellapart._engine.kernels.grid import Grid, Tile
+from tellapart._engine.kernels.grid import LEAST_BANDS, Grid, Tile
 from tellapart._engine.kernels.interface import Block, FusedRequest, FusedResult
 from tellapart._engine.kernels.passes import Pass
 
@@ -26,9 +26,13 @@ def band_height(block: Block) -> int:
     [9, 0]
     """
     sizes, candidates = block.tiling, block.candidates
-    most = sizes.lowered(sizes.band_height, candidates.n)
+    most = sizes.size_for(sizes.band_height, candidates.n, LEAST_BANDS)
     height = min(most, sizes.band_bytes // (block.queries.element_size() * max(1, candidates.c)))
-    return min(height, candidates.n) if 2 * height >= sizes.least_height and not candidates.mirrored else 0
+    return (
+        min(height, candidates.n)
+        if 2 * height >= min(sizes.least_height, candidates.n) and not candidates.mirrored
+        else 0
+    )
 
 
 def fused_pass(pass_: Pass, request: FusedRequest) -> FusedResult:
@@ -86,13 +90,14 @@ class _Band:
     """What one thread works in: the scores of a band of rows, in tiles, and one more tile."""
 
     def __init__(self, grid: Grid, like: Tensor) -> None:
-        self.size, self.like = grid.height * grid.width, like
-        self.tiles, self.work = list[Tensor](), like.new_empty(self.size)
+        widest = max(span.stop - span.start for span in grid.col_spans)
+        self.height, self.like = grid.height, like
+        self.tiles, self.work = list[Tensor](), like.new_empty(grid.height * widest)
 
     def of(self, number: int, tile: Tile) -> Tensor:
         """Room for the band's tile of that number."""
         if number == len(self.tiles):
-            self.tiles.append(self.like.new_empty(min(self.size, tile.size)))
+            self.tiles.append(self.like.new_empty(self.height * tile.shape[1]))
         return self.tiles[number]
 
 
@@ -108,7 +113,7 @@ class _Turns:
         with self.condition:
             self.condition.wait_for(lambda: self.next[column] == band or self.failed)
         if self.failed:
-            raise RuntimeError("another band failed")
+            raise pool.Stopped
         yield
         with self.condition:
             self.next[column] += 1

@@ -25,19 +25,20 @@ class Tiling:
     """Of the tiles of few rows, which are as many times wider, so that there are bands for several threads."""
     band_height: int = 512
     """Rows of a band, with all scores kept while its gradient is formed."""
-    band_bytes: int = 2**25
-    """Of the scores of one band at most; bands lower than half of `least_height` are not worth it."""
+    band_bytes: int = 2**24
+    """Of the scores of one band at most, in each thread; bands lower than half of `least_height` are not worth it."""
     keep_from: int = 192
     """Length of the shortest vectors for which scores are kept: shorter ones are multiplied again in less time."""
-    elsewhere: int = 2
+    elsewhere: int = 4
     """By what height and width are multiplied on other devices, which pay for launches and have no such cache."""
 
-    def lowered(self, height: int, n_rows: int) -> int:
-        """The height of tiles of so many rows: at least four bands, unless they would be too low to multiply well."""
-        return min(height, max(-(-n_rows // _LEAST_BANDS), self.least_height))
+    def size_for(self, most: int, n: int, n_bands: int) -> int:
+        """The height, or width, of about equal bands of n rows, or columns: several bands, unless they get too low."""
+        size = min(most, max(-(-n // n_bands), self.least_height), max(1, n))
+        return -(-n // -(-n // size)) if n else 1
 
 
-_LEAST_BANDS = 4
+LEAST_BANDS = 4
 _USUAL = Tiling()
 _tiling: ContextVar[Tiling] = ContextVar("tellapart_tiling", default=_USUAL)
 
@@ -94,18 +95,18 @@ class Grid:
     """
 
     def __init__(self, candidates: Candidates, device: torch.device, sizes: Tiling, height: int = 0) -> None:
-        times = 1 if device.type == "cpu" else sizes.elsewhere
+        times, (n, m, c) = 1 if device.type == "cpu" else sizes.elsewhere, candidates[:3]
         self.candidates = candidates
         if candidates.mirrored:
-            self.height = self.width = times * sizes.width
+            self.height = self.width = sizes.size_for(times * sizes.width, n, 2 * LEAST_BANDS)
         else:
             area = times**2 * sizes.height * sizes.width
-            self.height = height or min(candidates.n, sizes.lowered(times * sizes.height, candidates.n))
-            self.width = max(1, area // self.height)
-        self.row_spans = _cuts(0, candidates.n, self.height)
-        key_spans = _cuts(0, candidates.m, self.width)
+            self.height = height or sizes.size_for(times * sizes.height, n, LEAST_BANDS)
+            self.width = sizes.size_for(max(1, area // self.height), m, LEAST_BANDS)
+        self.row_spans = _cuts(0, n, self.height)
+        key_spans = _cuts(0, m, self.width)
         self.key_blocks = len(key_spans)
-        self.col_spans = [*key_spans, *_cuts(candidates.m, candidates.c, self.width)]
+        self.col_spans = [*key_spans, *_cuts(m, c, times * sizes.width)]
 
     def tile(self, i: int, j: int) -> Tile:
         """The tile in the i-th band of rows and the j-th band of columns."""
@@ -129,10 +130,10 @@ class Grid:
         places = ((i, (i + step) % n) for step in range(n) for i in range(n_rows))
         return [self.tile(i, j) for i, j in places if j < n_cols]
 
-    def accumulators(self, tile: Tile) -> tuple[int, int]:
-        """Numbers for the band of rows and the band of columns that a tile adds to."""
-        i, j = tile.block
-        return i, j if self.candidates.mirrored else len(self.row_spans) + j
+    def accumulators(self, tile: Tile, *, rows: bool, cols: bool, shared: bool = False) -> tuple[int, ...]:
+        """Numbers for the bands of rows and of columns that a tile adds to; `shared`: columns are rows again."""
+        (i, j), first_col = tile.block, 0 if shared else len(self.row_spans)
+        return (*([i] if rows else []), *([first_col + j] if cols else []))
 
 
 def _cuts(start: int, stop: int, step: int) -> list[slice]:

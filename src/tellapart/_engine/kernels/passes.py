@@ -27,15 +27,19 @@ class Scratch:
 class Pass:
     """One pass over a block's tiles."""
 
-    def __init__(self, block: Block, columns: bool, height: int = 0) -> None:
-        self.block, self.grid = block, Grid(block.candidates, block.queries.device, block.tiling, height)
+    def __init__(self, block: Block, columns: bool, height: int = 0, *, is_forward: bool = True) -> None:
+        self.is_forward, self.block, self.grid = (
+            is_forward,
+            block,
+            Grid(block.candidates, block.queries.device, block.tiling, height),
+        )
         self.mask = Mask(self.grid)
         self.maxima = None
         if block.positives is not None:
             wanted = columns and not block.candidates.mirrored
             self.maxima = Maxima(self.grid, block.positives, wanted, block.queries)
 
-    def values(self, tile: Tile, out: Tensor, *, backward: bool = False) -> Float[Tensor, "r c"]:
+    def values(self, tile: Tile, out: Tensor) -> Float[Tensor, "r c"]:
         """The tile in the form in which it is added up, or that its gradient needs; computed in `out`."""
         block = self.block
         logits = out[: tile.size].view(tile.shape)
@@ -44,14 +48,15 @@ class Pass:
         self.mask.apply(logits, tile)
         if self.maxima is not None:
             self.maxima.of_negatives(logits, tile, places)
-        return logits.sigmoid_() if backward and block.form == "softplus" else in_form(logits, block.form)
+        return logits.sigmoid_() if not self.is_forward and block.form == "softplus" else in_form(logits, block.form)
 
-    def run(self, tiles: list[Tile], work: Callable[[Tile, Scratch], None]) -> None:
-        """Do the work of all tiles, on the CPU in parallel."""
-        size = min(self.grid.height * self.grid.width, max((tile.size for tile in tiles), default=0))
+    def run(self, tiles: list[Tile], work: Callable[[Tile, Scratch], None], *, rows: bool, cols: bool) -> None:
+        """Do the work of all tiles, which add to their rows, to their columns or to both; on the CPU in parallel."""
+        size = max((tile.size for tile in tiles), default=0)
+        shared = self.is_forward and self.block.candidates.mirrored
         pool.run(
             tiles,
-            self.grid.accumulators,
+            lambda tile: self.grid.accumulators(tile, rows=rows, cols=cols, shared=shared),
             work,
             lambda: Scratch(size, self.block.queries),
             parallel=self.block.queries.device.type == "cpu",

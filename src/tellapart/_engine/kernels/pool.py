@@ -7,6 +7,7 @@ time. Whole tasks in parallel wait for each other only where they add to the sam
 from __future__ import annotations
 
 import heapq
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
@@ -29,7 +30,8 @@ def run(
 ) -> None:
     """Do all tasks; those that add to the same accumulator in the order of the list, whatever the number of threads.
 
-    No thread outlives the call, so that a process may fork afterwards; torch's number of threads is as before.
+    No thread outlives the call, so that a process may fork afterwards. Torch's number of threads is as before; a thread
+    of the caller's program that begins in the moment in which these threads start may take over 1.
 
     Args:
         tasks: what is to be done.
@@ -59,27 +61,42 @@ def run(
         raise queue.failure
 
 
+class Stopped(Exception):
+    """What ends a task because another one failed; the caller gets the other's error."""
+
+
+# Of two callers, one starts its threads after the other: each sets what new threads take over, and sets it back.
+_starting = threading.Lock()
+os.register_at_fork(after_in_child=lambda: globals().update(_starting=threading.Lock()))
+
+
 def _serve_in_threads(queue: _Queue[T], n_threads: int, work: Callable[[T, S], None], scratch: Callable[[], S]) -> None:
     """Serve a queue by as many threads, each with operations of one thread, and wait for them."""
-    before, inference, begun = torch.get_num_threads(), torch.is_inference_mode_enabled(), threading.Semaphore(0)
+    inference, begun = torch.is_inference_mode_enabled(), threading.Semaphore(0)
 
     def serve() -> None:
-        # A thread takes over torch's number at its first parallel operation, even if it has set its own before; asking
-        # for the number counts as one. What is set then is this thread's, but also what later threads take over.
-        torch.get_num_threads()
-        torch.set_num_threads(1)
-        begun.release()
+        try:
+            # A thread takes over torch's number at its first parallel operation, even if it has set its own before;
+            # asking for the number counts as one. What is set then is this thread's, but also what later threads take.
+            torch.get_num_threads()
+            torch.set_num_threads(1)
+        finally:
+            begun.release()
         # The modes are those of a thread, and a new one begins with the defaults.
         with torch.inference_mode(inference), torch.no_grad():
             queue.serve(work, scratch)
 
     threads = [threading.Thread(target=copy_context().run, args=(serve,)) for _ in range(n_threads)]
     try:
-        for thread in threads:
-            thread.start()
-        for _ in threads:
-            begun.acquire()
-        torch.set_num_threads(before)
+        with _starting:
+            before = torch.get_num_threads()
+            try:
+                for thread in threads:
+                    thread.start()
+                for _ in threads:
+                    begun.acquire()
+            finally:
+                torch.set_num_threads(before)
         for thread in threads:
             thread.join()
     except BaseException as error:  # Ctrl-C while waiting, or no further thread to be had
@@ -87,7 +104,6 @@ def _serve_in_threads(queue: _Queue[T], n_threads: int, work: Callable[[T, S], N
         for thread in threads:
             if thread.ident is not None:
                 thread.join()
-        torch.set_num_threads(before)
 
 
 class _Queue(Generic[T]):
@@ -121,7 +137,8 @@ class _Queue(Generic[T]):
     def fail(self, error: BaseException) -> None:
         """Let no further task begin."""
         with self.condition:
-            self.failure = self.failure or error
+            if self.failure is None or isinstance(self.failure, Stopped):
+                self.failure = error
             self.condition.notify_all()
 
     def _take(self) -> int | None:

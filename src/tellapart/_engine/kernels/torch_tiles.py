@@ -45,7 +45,7 @@ class TorchTiles:
             if tile.block in is_kept:
                 sums.kept[tile.block] = values
 
-        pass_.run(tiles, work)
+        pass_.run(tiles, work, rows=True, cols=columns or candidates.mirrored)
         if pass_.maxima is not None:
             sums.row_maxima, sums.col_maxima = pass_.maxima.rows, pass_.maxima.cols
         return sums
@@ -59,14 +59,14 @@ class TorchTiles:
         into: tuple[Float[Tensor, "n e"] | None, Float[Tensor, "c e"] | None],
     ) -> None:
         """Add `scale · G K` and `scale · Gᵀ Q`, from the tiles that were kept and others computed again."""
-        pass_ = Pass(block._replace(positives=None), columns=col_grad is not None)
+        pass_ = Pass(block._replace(positives=None), columns=col_grad is not None, is_forward=False)
         queries, keys, scale = block.queries, block.keys, block.scale
         queries_grad, keys_grad = into
 
         def work(tile: Tile, scratch: Scratch) -> None:
             values = kept.get(tile.block)
             if values is None:
-                values = pass_.values(tile, scratch.first, backward=True)
+                values = pass_.values(tile, scratch.first)
             # Of a symmetric matrix a tile's columns are rows again; further negatives have no sum of their own.
             other = row_grad if tile.mirrored else col_grad if tile.is_keys else None
             out = scratch.second[: tile.size].view(tile.shape)
@@ -76,7 +76,7 @@ class TorchTiles:
             if keys_grad is not None:
                 keys_grad[tile.cols].addmm_(out.T, queries[tile.rows], alpha=scale)
 
-        pass_.run(pass_.grid.tiles(), work)
+        pass_.run(pass_.grid.tiles(), work, rows=queries_grad is not None, cols=keys_grad is not None)
 
     def fuses(self, block: Block) -> bool:
         """Whether a band of rows worth its while fits into the room for its scores."""
