@@ -1,7 +1,6 @@
 """Genomics' own decisions: which reads are positives, what its options refuse, and what the commands do."""
 
 import gzip
-import json
 import random
 
 import numpy as np
@@ -15,7 +14,7 @@ from tellapart.runs import Gallery, Run
 from tellapart.systems import genomics as system
 from tellapart.systems.genomics import Config, Genomics, positives, prepare, terms
 from tests import oracle
-from tests.cli.test_cli import fails, run
+from tests.command_line import fails, read_log, read_results, say
 from tests.tiny import GENOME_OPTIONS, genome_arguments, write_genomes
 
 
@@ -152,14 +151,14 @@ def test_an_option_out_of_range_is_refused_by_name(option, value):
 def test_training_reduces_the_loss_and_leaves_what_every_run_holds(sequenced):
     names = {path.name for path in sequenced.iterdir()}
     assert {"checkpoint.ckpt", "config.yaml", "gallery.parquet", "log.jsonl", "report.html", "results.json"} <= names
-    log = [json.loads(line) for line in (sequenced / "log.jsonl").read_text().splitlines()]
+    log = read_log(sequenced)
     loss = [entry["loss"] for entry in log]
     assert np.mean(loss[-8:]) < np.mean(loss[:4]) - 0.1
     assert "seconds_views" in log[0]
 
 
 def test_its_table_holds_composition_and_networks_against_chance(sequenced):
-    table = json.loads((sequenced / "results.json").read_text())
+    table = read_results(sequenced)
     compositions = ["canonical 4-mers", "their square roots", "4-mers, standardised"]
     assert [row[0] for row in table["rows"]] == ["150 bases", *[""] * 5]
     assert [row[1] for row in table["rows"]] == ["chance", *compositions, "untrained", "trained"]
@@ -188,9 +187,9 @@ def test_standardised_words_have_mean_0_and_deviation_1_among_known_reads_and_st
 def test_evaluate_says_the_same_again_and_more_of_other_genomes(capsys, sequenced, tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "_OF_A_LABEL", 60)
     before = (sequenced / "results.json").read_bytes()
-    assert run(capsys, "evaluate", sequenced)[0] == 0
+    assert say(capsys, "evaluate", sequenced)[0] == 0
     assert (sequenced / "results.json").read_bytes() == before
-    code, out, _ = run(capsys, "evaluate", sequenced, "--data", write_genomes(tmp_path, n_bases=60_000, labels=2))
+    code, out, _ = say(capsys, "evaluate", sequenced, "--data", write_genomes(tmp_path, n_bases=60_000, labels=2))
     assert code == 0
     assert "Which of 2 labels a read has" in out
     assert [line.split()[0] for line in out.splitlines() if " bases " in line] == ["150", "500", "2000"]
@@ -244,7 +243,7 @@ def test_embed_gives_a_unit_vector_for_each_sequence_in_order_whatever_its_lengt
     texts = [f">r{i} x\n{t}\n" if form == "fasta" else f"@r{i} x\n{t}\n+\n{t}\n" for i, t in enumerate(letters)]
     content = "".join(texts).encode()
     (tmp_path / f"reads.{form}").write_bytes(gzip.compress(content) if form.endswith("gz") else content)
-    code, out, err = run(capsys, "embed", sequenced, tmp_path / f"reads.{form}", "-o", tmp_path / "out.npz")
+    code, out, err = say(capsys, "embed", sequenced, tmp_path / f"reads.{form}", "-o", tmp_path / "out.npz")
     assert code == 0, err
     assert "6 embeddings of length 8" in out
     model = Genomics(config())
@@ -265,7 +264,7 @@ def test_search_by_a_file_or_by_letters_finds_where_a_read_is_from(capsys, seque
     letters = genome[first - 1 : last]
     (tmp_path / "read.fa").write_text(f">x\n{letters}\n")
     for query in (tmp_path / "read.fa", letters):
-        code, out, err = run(capsys, "search", sequenced, query, "-k", "3")
+        code, out, err = say(capsys, "search", sequenced, query, "-k", "3")
         assert code == 0, err
         title, header, best, *others = out.splitlines()
         assert title.startswith("Reads for")
@@ -275,7 +274,7 @@ def test_search_by_a_file_or_by_letters_finds_where_a_read_is_from(capsys, seque
 
 
 def test_search_by_more_letters_than_a_name_can_have(capsys, sequenced):
-    code, out, err = run(capsys, "search", sequenced, 100 * "ACGGT", "-k", "3")
+    code, out, err = say(capsys, "search", sequenced, 100 * "ACGGT", "-k", "3")
     assert code == 0, err
     assert sum(line.startswith("genome") for line in out.splitlines()) == 3
 
@@ -291,10 +290,10 @@ def test_reads_alone_are_enough_and_are_told_by_their_own_pieces(capsys, tmp_pat
             text = bases[begin : begin + size]
             file.write(f"@r{i}\n{text}\n+\n{'I' * len(text)}\n")
     words = genome_arguments(data=tmp_path / "reads.fq.gz", epochs=2, batch_size=20)
-    code, out, err = run(capsys, "train", "genomics", "--run", tmp_path / "run", *words)
+    code, out, err = say(capsys, "train", "genomics", "--run", tmp_path / "run", *words)
     assert code == 0, err
     assert "held-out reads by others of the same neighbourhoods" in out
-    rows = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
+    rows = read_results(tmp_path / "run")["rows"]
     assert [row[0] for row in rows] == ["chance", "canonical 4-mers", "untrained", "trained"]
     found = {row[0]: row[3] for row in rows}
     assert found["trained"] > 3 * found["chance"]
@@ -323,7 +322,7 @@ def test_resuming_ends_with_the_weights_of_an_uninterrupted_run(capsys, tmp_path
     """Reads are drawn from the step's own random numbers."""
     data = write_genomes(tmp_path / "genomes", n_bases=2000, labels=1)
     words = genome_arguments(data=data, epochs=2, batch_size=10, **{"trainer.checkpoint_every": 3})
-    assert run(capsys, "train", "genomics", "--run", tmp_path / "whole", *words)[0] == 0
+    assert say(capsys, "train", "genomics", "--run", tmp_path / "whole", *words)[0] == 0
     asked, original = 0, system.prepare
 
     def stop_at_the_fifth(model, batch):
@@ -335,8 +334,8 @@ def test_resuming_ends_with_the_weights_of_an_uninterrupted_run(capsys, tmp_path
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(system, "prepare", stop_at_the_fifth)
-        assert run(capsys, "train", "genomics", "--run", tmp_path / "halves", *words)[0] == 2
-    assert run(capsys, "train", "genomics", "--run", tmp_path / "halves", *words, "--resume")[0] == 0
+        assert say(capsys, "train", "genomics", "--run", tmp_path / "halves", *words)[0] == 2
+    assert say(capsys, "train", "genomics", "--run", tmp_path / "halves", *words, "--resume")[0] == 0
     one, other = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "halves"))
     assert one == other
 
