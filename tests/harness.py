@@ -6,6 +6,12 @@
 - a system: `SYSTEMS`, here, with tiny data and options (`systems/test_harness.py`).
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -13,9 +19,10 @@ from hypothesis import strategies as st
 from tellapart import dense, edges, everyone, gaussian, listed, paired, same, within
 from tellapart._engine.kernels.choice import KERNELS
 from tellapart.negatives import alike
+from tests import tiny
 from tests.oracle import SCORES
 
-__all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "M", "N", "relations"]
+__all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "SYSTEMS", "M", "N", "Tiny", "relations"]
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -97,3 +104,31 @@ def relations(draw, depth=2):
         return ~left, (a == 0).astype(float)
     right, b = draw(relations(depth=depth - 1))
     return (left & right, a * b) if kind == "and" else (left | right, np.maximum(a, b))
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A system on data that it learns in a second or two."""
+
+    write: Callable[[Path], Path]
+    """Writes the data into a folder, and says what they are named on the command line."""
+    options: dict[str, Any]
+    """Small and quick ones."""
+    query: str = ""
+    """What is searched for, if the system searches."""
+    wrong: tuple[tuple[str, Any], ...] = ()
+    """The system's own options, each with a value out of its range; those that all systems have are tried anyway."""
+    small: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Inside, what takes long is made less."""
+
+
+# By name; behind a comma stands how, where a system is run through in several ways.
+SYSTEMS = {
+    "clip": Tiny(tiny.write_scripted, tiny.CLIP_OPTIONS, "red circle", tiny.CLIP_WRONG),
+    "simclr": Tiny(tiny.write_patterns, tiny.PICTURE_OPTIONS, "3", tiny.PICTURE_WRONG),
+    "moco": Tiny(tiny.write_patterns, tiny.MOCO_OPTIONS, "3", tiny.MOCO_WRONG),
+    "graph": Tiny(tiny.write_graph, tiny.GRAPH_OPTIONS | {"batch_size": 24}, "n7", tiny.GRAPH_WRONG),
+    "genomics": Tiny(tiny.write_genomes, tiny.GENOME_OPTIONS, 12 * "ACGGT", tiny.GENOME_WRONG, tiny.few_reads),
+    "bilingual": Tiny(tiny.write_translations, tiny.SENTENCE_OPTIONS, "bada fage", tiny.SENTENCE_WRONG),
+    "bilingual, transformer": Tiny(tiny.write_translations, tiny.TRANSFORMER_OPTIONS, "bada fage"),
+}

@@ -3,20 +3,16 @@
 import numpy as np
 import pytest
 
-from tellapart.cli import main
 from tests.command_line import fails, read_log, read_results, say
 from tests.killed import whole_and_killed
 from tests.tiny import graph_arguments, write_graph
 from tests.training.test_resume import assert_same_end
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+@pytest.fixture
+def run(run_of):
     """A run on the tiny graph, taken in parts."""
-    folder = tmp_path_factory.mktemp("graph")
-    words = graph_arguments(data=write_graph(folder / "data"), batch_size=24)
-    assert main(["train", "graph", "--run", str(folder / "run"), *words]) == 0
-    return folder / "run"
+    return run_of("graph")
 
 
 def test_training_lowers_the_loss_and_says_what_it_learned(run):
@@ -29,10 +25,7 @@ def test_training_lowers_the_loss_and_says_what_it_learned(run):
     assert table["rows"][3][1] > 0.5  # of three groups, guessing finds 0.35
 
 
-def test_evaluate_repeats_what_training_found_and_takes_another_graph(capsys, run, tmp_path):
-    before = (run / "results.json").read_bytes()
-    assert say(capsys, "evaluate", run)[0] == 0
-    assert (run / "results.json").read_bytes() == before
+def test_evaluate_takes_another_graph(capsys, run, tmp_path):
     code, out, _ = say(capsys, "evaluate", run, "--data", write_graph(tmp_path / "other", n=80, labelled=False))
     assert code == 0
     assert "80 nodes" in out

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from tellapart import InputError
@@ -36,13 +35,6 @@ def test_training_reduces_the_loss_and_beats_chance_raw_pixels_and_an_untrained_
     found = {name: recall_at_5 for name, _, recall_at_5, *_ in rows}
     assert list(found) == ["chance", "raw pixels", "untrained", "trained"]
     assert found["trained"] > max(found["chance"], found["raw pixels"], found["untrained"]) + 0.1
-
-
-def test_a_run_holds_what_every_run_holds(learned):
-    names = {path.name for path in learned.iterdir()}
-    assert {"checkpoint.ckpt", "config.yaml", "gallery.parquet", "log.jsonl", "report.html", "results.json"} <= names
-    config = yaml.safe_load((learned / "config.yaml").read_text())
-    assert (config["dim"], config["crop"], config["encoder"]) == (16, 0.4, "convnet")
 
 
 def test_with_labels_the_table_has_chance_raw_pixels_untrained_and_trained(capsys, learned):
@@ -81,7 +73,7 @@ def test_evaluate_on_other_data_brings_them_to_the_form_of_the_runs(capsys, lear
 
 
 def test_embed_gives_the_gallerys_vectors_of_unit_length(capsys, learned, tmp_path):
-    data = learned.parent / "patterns.npz"
+    data = learned.parent / "data" / "patterns.npz"
     code, out, _ = say(capsys, "embed", learned, data, "-o", tmp_path / "out.npz")
     assert code == 0
     assert "160 embeddings of length 64" in out
@@ -198,7 +190,7 @@ def test_a_query_that_is_no_picture_or_many_is_refused(capsys, learned, tmp_path
     (tmp_path / "words.png").write_text("cat")
     for query, message in [
         ("a cat", "a cat: there is no such file or folder"),
-        (learned.parent / "patterns.npz", "holds 160 pictures. Name a single one"),
+        (learned.parent / "data" / "patterns.npz", "holds 160 pictures. Name a single one"),
         (tmp_path / "words.png", "not a picture that can be read"),
     ]:
         assert message in fails(capsys, "search", learned, query)
