@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 # The tests of the loss, and what runs them as a processor without its newest instructions would.
-LOSS_TESTS := $(addprefix tests/,diagnostics negatives _engine theory variants test_gradient_cache.py \
-	test_objective.py test_peer_failures.py test_relations.py test_scores.py test_temperature.py)
+LOSS_TESTS := $(addprefix tests/,diagnostics negatives _engine relations theory variants test_gradient_cache.py \
+	test_objective.py test_peer_failures.py test_scores.py test_temperature.py)
 PORTABLE = HYPOTHESIS_PROFILE=few $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadgroup $(LOSS_TESTS)
 
 .PHONY: demo test test-portable lint peers bench docs clean

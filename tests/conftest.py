@@ -2,12 +2,14 @@
 
 import os
 import shutil
+from functools import cache
 
 import pytest
 import torch
 from hypothesis import settings
 
-from tests.tiny import arguments, genome_arguments, picture_arguments, write_genomes, write_pairs, write_patterns
+from tests.command_line import train
+from tests.harness import SYSTEMS
 
 # CI derandomises, so that a red run means a changed program and not an unlucky draw.
 settings.register_profile("ci", derandomize=True, deadline=None)
@@ -19,36 +21,41 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # Tests run in parallel processes; threads inside each would fight over the cores.
 torch.set_num_threads(1)
 
-SCRIPT = "<script>alert(1)</script>"
-
 BROWSER = shutil.which("chromium")
 if BROWSER is None and os.environ.get("CI"):
     raise RuntimeError("CI needs Debian's chromium: .ci/run installs it")
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    """A run of CLIP on the tiny data, trained by the command line; one of its texts is a script."""
-    from tellapart.cli import main
+def run_of(tmp_path_factory):
+    """The run of an entry of `SYSTEMS`, trained by the command line when it is first asked for; its data lie beside."""
 
-    folder = tmp_path_factory.mktemp("trained")
-    # Every shape of one colour carries the script, so that at least one of them is shown.
-    texts = {f"red-{shape}.png": f"{SCRIPT} {shape}" for shape in ("circle", "square", "bar", "dot")}
-    data = write_pairs(folder / "pictures", texts)
-    run = folder / "run"
-    assert main(["train", "clip", "--run", str(run), *arguments(data=data, epochs=12, held_out=0.5)]) == 0
+    @cache
+    def run(name):
+        folder, entry = tmp_path_factory.mktemp(name.replace(", ", "-")), SYSTEMS[name]
+        words = [f"--{option}={value}" for option, value in entry.options.items()]
+        with entry.small():
+            return train(folder / "run", name.partition(",")[0], ["--data", str(entry.write(folder / "data")), *words])
+
     return run
 
 
-@pytest.fixture(scope="session", params=["simclr", "moco"])
-def learned(request, tmp_path_factory):
-    """A run of each system of pictures without texts, on labelled patterns, trained by the command line."""
-    from tellapart.cli import main
+@pytest.fixture(scope="session")
+def trained(run_of):
+    """A run of CLIP; one of its texts is a script."""
+    return run_of("clip")
 
-    folder = tmp_path_factory.mktemp(request.param)
-    words = picture_arguments(request.param, data=write_patterns(folder))
-    assert main(["train", request.param, "--run", str(folder / "run"), *words]) == 0
-    return folder / "run"
+
+@pytest.fixture(scope="session", params=["simclr", "moco"])
+def learned(request, run_of):
+    """A run of each system of pictures without texts, on labelled patterns."""
+    return run_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def sequenced(run_of):
+    """A run on three tiny genomes."""
+    return run_of("genomics")
 
 
 @pytest.fixture(scope="session")
@@ -80,18 +87,3 @@ def visit(browser):
 
     yield open_
     context.close()
-
-
-@pytest.fixture(scope="session")
-def sequenced(tmp_path_factory):
-    """A run on three tiny genomes, trained by the command line; few reads are measured and shown."""
-    from tellapart.cli import main
-    from tellapart.domains.genomes import dataset, measure
-
-    folder = tmp_path_factory.mktemp("sequenced")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "_OF_A_LABEL", 60)
-        patch.setattr(dataset, "MAX_SHOWN", 60)
-        words = genome_arguments(data=write_genomes(folder / "genomes"))
-        assert main(["train", "genomics", "--run", str(folder / "run"), *words]) == 0
-    return folder / "run"

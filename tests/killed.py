@@ -1,4 +1,4 @@
-"""A run that was killed and continued, beside one that never was."""
+"""A run that was killed and continued, beside one that never was: in a process of its own, or as an exception."""
 
 from __future__ import annotations
 
@@ -6,11 +6,34 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tellapart.cli import main
+from tellapart.training.keeper import Keeper
 from tests.training.test_resume import finish, wait_for_step
+
+
+class Killed(Exception):
+    """In the place of a kill: nothing is saved that was not."""
+
+
+@contextmanager
+def killed_before(step: int) -> Iterator[None]:
+    """Inside, training is killed before that step."""
+    begin = Keeper.on_train_batch_start
+
+    def killing(keeper: Keeper, *arguments: object) -> None:
+        if keeper.count.done + 1 == step:
+            raise Killed
+        begin(keeper, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Keeper, "on_train_batch_start", killing)
+        yield
 
 
 def train_here(run: Path, system: str, words: list[str]) -> None:

@@ -10,14 +10,29 @@ import math
 import numpy as np
 
 
-def similarity(q: np.ndarray, k: np.ndarray, score: str) -> float:
-    """One score. Cosine of a zero vector is 0."""
-    if score == "dot":
-        return math.fsum(float(a) * float(b) for a, b in zip(q, k, strict=True))
-    if score == "sqeuclidean":
-        return -math.fsum((float(a) - float(b)) ** 2 for a, b in zip(q, k, strict=True))
+def dot(q: np.ndarray, k: np.ndarray) -> float:
+    """`Σ q_i k_i`."""
+    return math.fsum(float(a) * float(b) for a, b in zip(q, k, strict=True))
+
+
+def cosine(q: np.ndarray, k: np.ndarray) -> float:
+    """`q·k / (‖q‖‖k‖)`; of a zero vector it is 0."""
     lengths = math.hypot(*map(float, q)) * math.hypot(*map(float, k))
-    return similarity(q, k, "dot") / lengths if lengths > 0 else 0.0
+    return dot(q, k) / lengths if lengths > 0 else 0.0
+
+
+def sqeuclidean(q: np.ndarray, k: np.ndarray) -> float:
+    """`−Σ (q_i − k_i)²`."""
+    return -math.fsum((float(a) - float(b)) ** 2 for a, b in zip(q, k, strict=True))
+
+
+# Every score that has a name, by its formula. All tests that vary the score take it from here.
+SCORES = {"cosine": cosine, "dot": dot, "sqeuclidean": sqeuclidean}
+
+
+def similarity(q: np.ndarray, k: np.ndarray, score: str) -> float:
+    """One score, by its name."""
+    return SCORES[score](q, k)
 
 
 def logsumexp(values: list[float]) -> float:

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tellapart import Bilinear
-from tellapart.scores import cosine, dot, sqeuclidean, unit
-from tests.oracle import similarity
+from tellapart import Bilinear, scores
+from tellapart.scores import cosine, sqeuclidean, unit
+from tests.harness import SCORES
 
 
 def as_matrix(form):
@@ -18,7 +18,7 @@ def as_matrix(form):
 
 
 @given(
-    st.sampled_from((cosine, dot, sqeuclidean)),
+    st.sampled_from(sorted(SCORES)),
     st.integers(1, 5),
     st.integers(1, 5),
     st.integers(1, 4),
@@ -28,9 +28,15 @@ def as_matrix(form):
 def test_inner_product_form_equals_the_score(score, n, m, d, size, seed):
     rng = np.random.default_rng(seed)
     q, k = rng.normal(size=(n, d)) * size, rng.normal(size=(m, d)) * size
-    got = as_matrix(score(torch.tensor(q), torch.tensor(k)))
-    expected = [[similarity(a, b, score.__name__) for b in k] for a in q]
-    np.testing.assert_allclose(got, expected, atol=1e-13 * (1 if score is cosine else size**2 * 10 * d))
+    got = as_matrix(scores.resolve(score)(torch.tensor(q), torch.tensor(k)))
+    expected = [[SCORES[score](a, b) for b in k] for a in q]
+    vectors = [*q, *k]
+    largest = max(abs(SCORES[score](a, b)) for a in vectors for b in vectors)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-12 * largest)
+
+
+def test_every_score_that_has_a_name_has_its_formula_in_the_oracle():
+    assert set(SCORES) == set(scores._BY_NAME)
 
 
 def test_squared_distances_far_from_the_origin_do_not_cancel():

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image, ImageDraw
 
 COLOURS = ("red", "green", "blue", "orange", "purple", "black")
@@ -21,6 +24,17 @@ OPTIONS = {
     "epochs": 4,
     "learning_rate": 0.01,
 }
+
+# Half of the pairs are held out, and all steps together show what is learned.
+CLIP_OPTIONS = OPTIONS | {"epochs": 12, "held_out": 0.5}
+# Options of its own, each with a value out of its range; so for the other systems below.
+CLIP_WRONG = (
+    ("picture_size", 4),
+    ("temperature", 0.0),
+    ("text_dropout", 1.0),
+    ("picture_jitter", -0.1),
+    ("dim", 0),
+)
 
 
 def draw(colour: str, shape: str) -> Image.Image:
@@ -52,6 +66,14 @@ def write_pairs(folder: Path, texts: dict[str, str] | None = None) -> Path:
     return folder
 
 
+SCRIPT = "<script>alert(1)</script>"
+
+
+def write_scripted(folder: Path) -> Path:
+    """The pictures and the table, in which texts of one colour carry a script: at least one of them is shown."""
+    return write_pairs(folder, {f"red-{shape}.png": f"{SCRIPT} {shape}" for shape in SHAPES})
+
+
 def arguments(**options: object) -> list[str]:
     """The tiny options as words of a command line."""
     return [f"--{name}={value}" for name, value in (OPTIONS | options).items()]
@@ -71,6 +93,27 @@ PICTURE_OPTIONS = {
     "grey": 0.0,
 }
 MOCO_OPTIONS = PICTURE_OPTIONS | {"queue": 48, "momentum": 0.9}
+PICTURE_WRONG = (
+    ("views", 1),
+    ("picture_size", 4),
+    ("temperature", 0.0),
+    ("dim", 0),
+    ("hidden", 0),
+    ("width", 0),
+    ("crop", 0.0),
+    ("flip", 1.5),
+    ("jitter", 2.0),
+    ("grey", -0.1),
+    ("blur", float("nan")),
+    ("chunk", 1),
+    ("encoder_options", "{}"),
+)
+MOCO_WRONG = (
+    ("momentum", 1.1),
+    ("momentum", float("nan")),
+    ("queue", 47),
+    ("queue", 2**21),
+)
 OPTIONS_OF = {"simclr": PICTURE_OPTIONS, "moco": MOCO_OPTIONS}
 
 
@@ -98,6 +141,18 @@ def picture_arguments(system: str, **options: object) -> list[str]:
 
 # Small and quick options of the graph system, for `write_graph`.
 GRAPH_OPTIONS = {"width": 16, "dim": 16, "words": 64, "epochs": 12, "batch_size": 64, "held_out": 0.1}
+
+GRAPH_WRONG = (
+    ("company", -1),
+    ("fan_out", 0),
+    ("temperature", 0.0),
+    ("drop_edges", 1.0),
+    ("drop_features", -0.1),
+    ("layers", 0),
+    ("width", 2),
+    ("dim", 2**20),
+    ("words", 0),
+)
 
 
 def graph_tables(n: int = 60, seed: int = 0) -> tuple[list[list[object]], list[tuple[str, str]]]:
@@ -144,6 +199,17 @@ GENOME_OPTIONS = {
     "held_out": 0.25,
 }
 
+GENOME_WRONG = (
+    ("read_length", 0),
+    ("window", -1),
+    ("error_rate", 1.5),
+    ("indels", float("nan")),
+    ("temperature", 0.0),
+    ("dim", 0),
+    ("width", 0),
+    ("layers", 13),
+)
+
 
 def write_genomes(folder: Path, n_bases: int = 6000, labels: int = 3) -> Path:
     """A FASTA file per label, of a composition of its own: bases that follow one another as in no other."""
@@ -157,6 +223,17 @@ def write_genomes(folder: Path, n_bases: int = 6000, labels: int = 3) -> Path:
             letters.append("ACGT"[place])
         (folder / f"species {label}.fa").write_text(f">genome{label}\n{''.join(letters)}\n")
     return folder
+
+
+@contextmanager
+def few_reads() -> Iterator[None]:
+    """Inside, few reads are measured and shown: their clusters would take most of the time."""
+    from tellapart.domains.genomes import dataset, measure
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "_OF_A_LABEL", 60)
+        patch.setattr(dataset, "MAX_SHOWN", 60)
+        yield
 
 
 def genome_arguments(**options: object) -> list[str]:
@@ -175,6 +252,20 @@ TRANSFORMER_OPTIONS = SENTENCE_OPTIONS | {
     "epochs": 3,
     "learning_rate": 0.003,
 }
+
+SENTENCE_WRONG = (
+    ("pairs", 1),
+    ("pairs", -1),
+    ("dropout", 1.0),
+    ("temperature", 0.001),
+    ("margin", -0.1),
+    ("masked_weight", -1.0),
+    ("buckets", 0),
+    ("vocabulary", 1),
+    ("longest", 1),
+    ("reading", 0),
+    ("layers", 0),
+)
 
 
 def translations(n: int = 120, seed: int = 0) -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tellapart import info_nce, nt_xent, paired, variants
 from tellapart._engine import LineUp, dense, dispatch
 from tellapart.relations import listed
-from tests.test_relations import M, N, relations
+from tests.harness import M, N, relations
 
 
 def vectors(seed, n, d=3):

@@ -12,27 +12,12 @@ import yaml
 from tellapart.cli import main
 from tellapart.runs import Gallery
 from tellapart.systems import NAMES
+from tests.command_line import fails, read_log, say
 from tests.tiny import arguments, draw, write_pairs
 
 
-def run(capsys, *words):
-    """Exit code, stdout and stderr of one command."""
-    code = main([str(word) for word in words])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def fails(capsys, *words):
-    """The one line of a user's mistake."""
-    code, _, err = run(capsys, *words)
-    assert code == 2, err
-    assert err.count("\n") == 1, err
-    assert "Traceback" not in err
-    return err.removeprefix("tellapart: ")
-
-
 def test_systems_lists_each_with_a_line(capsys):
-    code, out, _ = run(capsys, "systems")
+    code, out, _ = say(capsys, "systems")
     assert code == 0
     assert out.startswith("clip ")
     assert "pictures and texts" in out
@@ -72,7 +57,7 @@ def test_train_writes_the_resolved_config_a_log_weights_results_and_a_report(tra
     assert config["epochs"] == 12
     assert config["weight_decay"] == 1.0
     assert config["trainer"]["precision"] == "32-true"
-    log = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    log = read_log(trained)
     assert [entry["step"] for entry in log] == list(range(1, len(log) + 1))
     assert log[-1]["loss"] < log[0]["loss"]
     assert {"loss", "n_candidates", "mi_bound", "accuracy", "temperature", "learning_rate"} <= set(log[0])
@@ -81,7 +66,7 @@ def test_train_writes_the_resolved_config_a_log_weights_results_and_a_report(tra
 
 def test_a_runs_config_file_repeats_the_run(capsys, trained, tmp_path):
     again = tmp_path / "again"
-    code, out, _ = run(capsys, "train", "clip", "--config", trained / "config.yaml", "--run", again)
+    code, out, _ = say(capsys, "train", "clip", "--config", trained / "config.yaml", "--run", again)
     assert code == 0
     assert "trained" in out
     assert (again / "weights.safetensors").read_bytes() == (trained / "weights.safetensors").read_bytes()
@@ -90,7 +75,7 @@ def test_a_runs_config_file_repeats_the_run(capsys, trained, tmp_path):
 
 def test_train_again_with_resume_shows_the_result_and_trains_nothing(capsys, trained):
     before = (trained / "weights.safetensors").stat().st_mtime_ns
-    code, out, _ = run(capsys, "train", "clip", "--run", trained, "--resume")
+    code, out, _ = say(capsys, "train", "clip", "--run", trained, "--resume")
     assert code == 0
     assert "is trained already" in out
     assert "Retrieval among" in out
@@ -98,14 +83,14 @@ def test_train_again_with_resume_shows_the_result_and_trains_nothing(capsys, tra
 
 
 def test_evaluate_prints_chance_untrained_and_trained_in_both_directions(capsys, trained):
-    code, out, _ = run(capsys, "evaluate", trained)
+    code, out, _ = say(capsys, "evaluate", trained)
     assert code == 0
     for word in ("picture → text", "text → picture", "chance", "untrained", "trained", "R@1", "R@10", "median rank"):
         assert word in out
 
 
 def test_evaluate_on_other_data_uses_all_of_it(capsys, trained, tmp_path):
-    code, out, _ = run(capsys, "evaluate", trained, "--data", write_pairs(tmp_path / "other"))
+    code, out, _ = say(capsys, "evaluate", trained, "--data", write_pairs(tmp_path / "other"))
     assert code == 0
     assert "among 24 pairs" in out
 
@@ -113,7 +98,7 @@ def test_evaluate_on_other_data_uses_all_of_it(capsys, trained, tmp_path):
 @pytest.mark.parametrize("suffix", ["npz", "parquet"])
 def test_embed_writes_unit_vectors_with_names_and_kinds(capsys, trained, tmp_path, suffix):
     data, out_file = write_pairs(tmp_path / "other"), tmp_path / f"out.{suffix}"
-    code, out, _ = run(capsys, "embed", trained, data, "-o", out_file)
+    code, out, _ = say(capsys, "embed", trained, data, "-o", out_file)
     assert code == 0
     assert "48 embeddings of length 16" in out
     if suffix == "npz":
@@ -135,7 +120,7 @@ def test_embedding_one_picture_or_a_file_of_texts_gives_the_same_vectors(capsys,
     (tmp_path / "x.txt").write_text("blue bar\n")
     vectors = {}
     for name in ("x.png", "x.txt"):
-        assert run(capsys, "embed", trained, tmp_path / name, "-o", tmp_path / "x.npz")[0] == 0
+        assert say(capsys, "embed", trained, tmp_path / name, "-o", tmp_path / "x.npz")[0] == 0
         with np.load(tmp_path / "x.npz") as file:
             vectors[name] = file["embedding"][0]
     gallery = Gallery.load(trained / "gallery.parquet")
@@ -145,7 +130,7 @@ def test_embedding_one_picture_or_a_file_of_texts_gives_the_same_vectors(capsys,
 
 
 def test_search_shows_the_best_pictures_best_first(capsys, trained):
-    code, out, _ = run(capsys, "search", trained, "green square", "-k", "3")
+    code, out, _ = say(capsys, "search", trained, "green square", "-k", "3")
     assert code == 0
     lines = [line for line in out.splitlines() if ".png" in line]
     scores = [float(line.split()[1]) for line in lines]
@@ -204,16 +189,16 @@ def test_after_a_mistake_the_same_folder_can_be_used(capsys, tmp_path):
     message = fails(capsys, "train", "clip", "--run", folder, *arguments(data=tmp_path / "pictuers", epochs=1))
     assert "pictuers: there is no such file or folder" in message
     (folder / ".config.yaml.killed.tmp").touch()  # and what a kill left does not matter either
-    assert run(capsys, "train", "clip", "--run", folder, *arguments(data=data, epochs=1))[0] == 0
+    assert say(capsys, "train", "clip", "--run", folder, *arguments(data=data, epochs=1))[0] == 0
     assert not list(folder.glob(".*.tmp"))
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-mixed", "bf16-true"])
 def test_every_precision_trains_and_is_measured_the_same_afterwards(capsys, tmp_path, precision):
     words = arguments(data=write_pairs(tmp_path / "pictures"), epochs=1, **{"trainer.precision": precision})
-    code, trained_out, err = run(capsys, "train", "clip", "--run", tmp_path / "run", *words)
+    code, trained_out, err = say(capsys, "train", "clip", "--run", tmp_path / "run", *words)
     assert code == 0, err
-    code, out, _ = run(capsys, "evaluate", tmp_path / "run")
+    code, out, _ = say(capsys, "evaluate", tmp_path / "run")
     assert code == 0
     assert trained_out.startswith(out)
 
@@ -227,16 +212,16 @@ def test_more_devices_than_pairs_of_rows_are_refused(capsys, tmp_path):
 def test_data_named_relative_to_a_folder_are_found_from_any_other(capsys, tmp_path, monkeypatch):
     write_pairs(tmp_path / "pictures")
     monkeypatch.chdir(tmp_path)
-    assert run(capsys, "train", "clip", "--run", tmp_path / "run", *arguments(data="pictures", epochs=1))[0] == 0
+    assert say(capsys, "train", "clip", "--run", tmp_path / "run", *arguments(data="pictures", epochs=1))[0] == 0
     monkeypatch.chdir("/")
-    assert run(capsys, "evaluate", tmp_path / "run")[0] == 0
+    assert say(capsys, "evaluate", tmp_path / "run")[0] == 0
 
 
 def test_a_caption_cannot_command_the_terminal(capsys, tmp_path):
     texts = {f"{colour}-dot.png": f"\x1b[2J{colour} [bold]dot[/bold]" for colour in ("red", "green", "blue", "black")}
     words = arguments(data=write_pairs(tmp_path / "pictures", texts), epochs=1)
-    assert run(capsys, "train", "clip", "--run", tmp_path / "run", *words)[0] == 0
-    code, out, _ = run(capsys, "search", tmp_path / "run", "dot", "-k", "24")
+    assert say(capsys, "train", "clip", "--run", tmp_path / "run", *words)[0] == 0
+    code, out, _ = say(capsys, "search", tmp_path / "run", "dot", "-k", "24")
     assert code == 0
     assert "\x1b" not in out
     assert "[bold]dot[/bold]" in out
@@ -250,7 +235,7 @@ def test_a_terminal_without_the_characters_shows_others(trained):
 
 
 def test_a_traceback_is_shown_only_with_debug(capsys, trained):
-    code, _, err = run(capsys, "--debug", "search", trained, "red", "-k", "0")
+    code, _, err = say(capsys, "--debug", "search", trained, "red", "-k", "0")
     assert code == 2
     assert "Traceback" in err
     assert err.splitlines()[-1].startswith("tellapart: `k` must be at least 1")
@@ -266,7 +251,7 @@ def test_a_single_pair_is_refused(capsys, tmp_path):
 def test_a_learning_rate_that_diverges_is_named(capsys, tmp_path):
     data = write_pairs(tmp_path / "pictures")
     words = arguments(data=data, learning_rate=1e30, epochs=30, weight_decay=0)
-    code, _, err = run(capsys, "train", "clip", "--run", tmp_path / "run", *words)
+    code, _, err = say(capsys, "train", "clip", "--run", tmp_path / "run", *words)
     message = err.splitlines()[-1]  # behind the progress bar
     assert code == 2
     assert message.startswith("tellapart: training, step")
@@ -275,7 +260,7 @@ def test_a_learning_rate_that_diverges_is_named(capsys, tmp_path):
 
 def test_data_that_changed_is_refused(capsys, tmp_path):
     data = write_pairs(tmp_path / "pictures")
-    assert run(capsys, "train", "clip", "--run", tmp_path / "run", *arguments(data=data, epochs=1))[0] == 0
+    assert say(capsys, "train", "clip", "--run", tmp_path / "run", *arguments(data=data, epochs=1))[0] == 0
     draw("green", "dot").save(data / "red-circle.png")
     assert "the data changed since the run began" in fails(capsys, "evaluate", tmp_path / "run")
 

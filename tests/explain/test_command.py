@@ -4,6 +4,7 @@ import pytest
 
 from tellapart.cli import main
 from tellapart.theory import curves
+from tests.command_line import fails
 
 pytestmark = pytest.mark.xdist_group("explain")
 
@@ -36,10 +37,7 @@ def test_mistakes_end_with_one_line_and_leave_all_as_it_was(tmp_path, capsys):
         ("/proc/page.html", "cannot write"),
         ("", "it is a folder"),
     ):
-        assert main(["explain", "--output", str(output)]) == 2
-        said = capsys.readouterr().err
-        assert why in said
-        assert said.count("\n") == 1
+        assert why in fails(capsys, "explain", "--output", output)
     assert (tmp_path / "file").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -1,4 +1,4 @@
-"""Pairs too similar to count as negatives; test_relations compares the relation with its matrix."""
+"""Pairs too similar to count as negatives; relations/test_relations compares the relation with its matrix."""
 
 import pytest
 import torch

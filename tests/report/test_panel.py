@@ -7,6 +7,7 @@ import pytest
 
 from tellapart.cli import main
 from tellapart.diagnostics import training_warnings
+from tests.command_line import read_log
 
 READINGS = (
     "effective_negatives",
@@ -28,7 +29,7 @@ def reported(visit, trained, tmp_path):
     def report(change, width=1200):
         run = tmp_path / "run"
         shutil.copytree(trained, run, dirs_exist_ok=True)
-        log = [change(json.loads(line)) for line in (trained / "log.jsonl").read_text().splitlines()]
+        log = [change(entry) for entry in read_log(trained)]
         (run / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
         assert main(["report", str(run)]) == 0
         page = visit(run / "report.html")

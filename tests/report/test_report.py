@@ -8,7 +8,7 @@ from PIL import Image
 
 from tellapart.cli import main
 from tellapart.report.figures import BLUE, GREEN, ORANGE
-from tests.conftest import SCRIPT
+from tests.tiny import SCRIPT
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_it_opens_offline_without_an_error_a_request_or_a_dialog(page):
 
 def test_a_caption_with_a_script_stays_text(page, trained):
     """The script is in the table, the gallery and the page, and nowhere an element."""
-    assert SCRIPT in (trained.parent / "pictures" / "pairs.csv").read_text()
+    assert SCRIPT in (trained.parent / "data" / "pairs.csv").read_text()
     assert page.get_by_text(SCRIPT).count() >= 1
     assert page.locator("script").count() == 4
     assert SCRIPT not in (trained / "report.html").read_text()

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tellapart.cli import main
+from tests.command_line import read_log
 from tests.tiny import picture_arguments, write_patterns
 
 
@@ -37,7 +38,7 @@ def test_it_opens_offline_with_its_charts_and_no_word_of_texts(opened, learned):
 
 
 def test_it_says_what_a_step_took_and_the_share_of_the_views(opened, learned):
-    entries = [json.loads(line) for line in (learned / "log.jsonl").read_text().splitlines()]
+    entries = read_log(learned)
     share = 100 * sum(entry["seconds_views"] for entry in entries) / sum(entry["seconds"] for entry in entries)
     text = opened(learned).locator("main").inner_text()
     parts = r"of this the data took [\d.]+ %, the panel took [\d.]+ % and the views took"

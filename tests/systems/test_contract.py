@@ -7,10 +7,10 @@ import pytest
 
 import tellapart
 from tellapart import InputError, systems
-from tellapart.cli import main
 from tellapart.runs import Run
 from tellapart.systems import ABILITIES, NAMES, ability, describe, load, moco, simclr
 from tellapart.training import TrainerOptions, TrainingOptions
+from tests.command_line import say
 from tests.systems import toy
 from tests.tiny import OPTIONS_OF, write_patterns
 
@@ -19,12 +19,6 @@ from tests.tiny import OPTIONS_OF, write_patterns
 def with_toy(monkeypatch):
     monkeypatch.setattr(systems, "NAMES", (*NAMES, "toy"))
     monkeypatch.setitem(sys.modules, "tellapart.systems.toy", toy)
-
-
-def said(capsys, *words):
-    code = main([str(word) for word in words])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,7 +46,7 @@ def test_a_system_is_a_document_of_readable_length(name):
 
 @pytest.mark.usefixtures("with_toy")
 def test_systems_lists_what_each_can_do(capsys):
-    code, out, _ = said(capsys, "systems")
+    code, out, _ = say(capsys, "systems")
     assert code == 0
     lines = out.splitlines()
     assert lines[0].startswith("clip ")
@@ -63,14 +57,14 @@ def test_systems_lists_what_each_can_do(capsys):
 
 @pytest.mark.usefixtures("with_toy")
 def test_an_ability_that_a_system_lacks_is_one_line_that_names_those_it_has(capsys, trained):
-    code, _, err = said(capsys, "sample", trained, "-o", "x.txt")
+    code, _, err = say(capsys, "sample", trained, "-o", "x.txt")
     assert (code, err) == (2, "tellapart: clip cannot sample. It can evaluate, embed and search.\n")
     with pytest.raises(InputError, match=r"clip cannot sample\. It can evaluate, embed and search"):
         tellapart.load(trained).sample(3)
 
 
 def test_no_command_is_offered_that_no_system_can_do(capsys, trained):
-    code, _, err = said(capsys, "sample", trained, "-o", "x.txt")
+    code, _, err = say(capsys, "sample", trained, "-o", "x.txt")
     assert code == 2
     assert "invalid choice: 'sample'" in err
 
@@ -80,7 +74,7 @@ def drawn(request, tmp_path, capsys):
     """A run of the toy, trained by the command line, and what that printed."""
     request.getfixturevalue("with_toy")
     words = ["--data", toy.write_numbers(tmp_path), "--epochs", 8, "--batch_size", 16]
-    code, out, err = said(capsys, "train", "toy", "--run", tmp_path / "run", *words)
+    code, out, err = say(capsys, "train", "toy", "--run", tmp_path / "run", *words)
     assert code == 0, err
     return tmp_path / "run", out
 
@@ -107,7 +101,7 @@ def test_the_report_of_a_system_with_nothing_to_search_draws_what_there_is(drawn
 
 def test_a_system_that_generates_does_so_from_the_command_line_and_from_python(capsys, drawn, tmp_path):
     folder, _ = drawn
-    code, out, _ = said(capsys, "sample", folder, "-n", 200, "--seed", 4, "-o", tmp_path / "x.txt")
+    code, out, _ = say(capsys, "sample", folder, "-n", 200, "--seed", 4, "-o", tmp_path / "x.txt")
     assert code == 0
     assert out == f"{tmp_path / 'x.txt'}: 200 samples\n"
     numbers = [float(line) for line in (tmp_path / "x.txt").read_text().split()]
@@ -126,7 +120,7 @@ def test_a_system_that_generates_does_so_from_the_command_line_and_from_python(c
 )
 def test_what_the_toy_cannot_do_is_refused(capsys, drawn, words, what):
     command, *others = words
-    code, _, err = said(capsys, command, drawn[0], *others)
+    code, _, err = say(capsys, command, drawn[0], *others)
     assert (code, err) == (2, f"tellapart: toy cannot {what}. It can sample.\n")
     trained = tellapart.load(drawn[0])
     for refused in (lambda: trained.search("x"), lambda: trained.embed("x"), trained.evaluate, lambda: trained.results):

@@ -125,37 +125,6 @@ def test_what_is_kept_are_unit_embeddings_from_before_the_head(tmp_path):
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(60))
 
 
-def test_the_seed_decides_the_first_weights():
-    one, again, other = (Model(config(seed=seed), 6).state_dict() for seed in (1, 1, 2))
-    assert all(torch.equal(one[name], again[name]) for name in one)
-    assert not all(torch.equal(one[name], other[name]) for name in one)
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("epochs", 0),
-        ("batch_size", 1),
-        ("company", -1),
-        ("fan_out", 0),
-        ("held_out", 0.0),
-        ("seed", -1),
-        ("learning_rate", float("nan")),
-        ("weight_decay", -1.0),
-        ("temperature", 0.0),
-        ("drop_edges", 1.0),
-        ("drop_features", -0.1),
-        ("layers", 0),
-        ("width", 2),
-        ("dim", 2**20),
-        ("words", 0),
-    ],
-)
-def test_an_option_out_of_range_is_refused_by_name(option, value):
-    with pytest.raises(InputError, match=f"`{option}` must"):
-        config(**{option: value})
-
-
 def test_attention_needs_widths_that_its_heads_can_share():
     with pytest.raises(InputError, match="`dim` must be a multiple of 4"):
         config(network="gat", dim=18)

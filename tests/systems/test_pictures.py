@@ -1,26 +1,19 @@
 """The systems of pictures without texts, by the command line: what they learn, find and refuse."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from tellapart import InputError
 from tellapart.cli import main
 from tellapart.domains.pictures import ImageShape, Network, PictureOptions
 from tellapart.runs import Gallery
-from tests.cli.test_cli import fails, run
+from tests.command_line import fails, read_log, read_results, say
 from tests.tiny import OPTIONS_OF, draw, patterns, picture_arguments, write_patterns
 
 SYSTEMS = sorted(OPTIONS_OF)
 VIT = '{"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8, "image_size": 16'
-
-
-def entries(folder):
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 def save_picture(path, number):
@@ -32,29 +25,22 @@ def save_picture(path, number):
 def test_training_reduces_the_loss_and_beats_chance_raw_pixels_and_an_untrained_network(capsys, tmp_path, system):
     """Without labels: does a random view of a picture that training never saw find it among the others?"""
     words = picture_arguments(system, data=write_patterns(tmp_path, labelled=False), epochs=30)
-    code, out, err = run(capsys, "train", system, "--run", tmp_path / "run", *words)
+    code, out, err = say(capsys, "train", system, "--run", tmp_path / "run", *words)
     assert code == 0, err
     assert "Retrieval of 40 held-out pictures by a random view of each" in out
-    log = entries(tmp_path / "run")
+    log = read_log(tmp_path / "run")
     full = [entry["loss"] for entry in log[5:]]  # MoCo's queue is full, so that all line-ups are of one size
     assert np.mean(full[-10:]) < np.mean(full[:10]) - 0.5
-    rows = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
+    rows = read_results(tmp_path / "run")["rows"]
     found = {name: recall_at_5 for name, _, recall_at_5, *_ in rows}
     assert list(found) == ["chance", "raw pixels", "untrained", "trained"]
     assert found["trained"] > max(found["chance"], found["raw pixels"], found["untrained"]) + 0.1
 
 
-def test_a_run_holds_what_every_run_holds(learned):
-    names = {path.name for path in learned.iterdir()}
-    assert {"checkpoint.ckpt", "config.yaml", "gallery.parquet", "log.jsonl", "report.html", "results.json"} <= names
-    config = yaml.safe_load((learned / "config.yaml").read_text())
-    assert (config["dim"], config["crop"], config["encoder"]) == (16, 0.4, "convnet")
-
-
 def test_with_labels_the_table_has_chance_raw_pixels_untrained_and_trained(capsys, learned):
-    code, out, _ = run(capsys, "evaluate", learned)
+    code, out, _ = say(capsys, "evaluate", learned)
     assert code == 0
-    rows = json.loads((learned / "results.json").read_text())["rows"]
+    rows = read_results(learned)["rows"]
     assert [row[0] for row in rows] == ["chance", "raw pixels", "untrained", "trained"]
     assert rows[3][1] > rows[0][1]
     assert "Labels of 40 held-out pictures" in out
@@ -65,7 +51,7 @@ def test_a_test_set_of_the_data_is_what_is_held_out(capsys, tmp_path):
     (train, y), (test, y_test) = patterns(48), patterns(10, seed=1)
     np.savez(tmp_path / "data.npz", x_train=train, y_train=y, x_test=test, y_test=y_test)
     words = picture_arguments("simclr", data=tmp_path / "data.npz", epochs=1)
-    code, out, _ = run(capsys, "train", "simclr", "--run", tmp_path / "run", *words)
+    code, out, _ = say(capsys, "train", "simclr", "--run", tmp_path / "run", *words)
     assert code == 0
     assert "Labels of 10 held-out pictures" in out
     gallery = Gallery.load(tmp_path / "run" / "gallery.parquet")
@@ -80,15 +66,15 @@ def test_evaluate_on_other_data_brings_them_to_the_form_of_the_runs(capsys, lear
             (folder / shape).mkdir(parents=True, exist_ok=True)
             draw(colour, shape).save(folder / shape / f"{colour}.png")
     before = (learned / "results.json").read_bytes()
-    code, out, _ = run(capsys, "evaluate", learned, "--data", folder)
+    code, out, _ = say(capsys, "evaluate", learned, "--data", folder)
     assert code == 0
     assert "3 held-out pictures" in out
     assert (learned / "results.json").read_bytes() == before
 
 
 def test_embed_gives_the_gallerys_vectors_of_unit_length(capsys, learned, tmp_path):
-    data = learned.parent / "patterns.npz"
-    code, out, _ = run(capsys, "embed", learned, data, "-o", tmp_path / "out.npz")
+    data = learned.parent / "data" / "patterns.npz"
+    code, out, _ = say(capsys, "embed", learned, data, "-o", tmp_path / "out.npz")
     assert code == 0
     assert "160 embeddings of length 64" in out
     gallery = Gallery.load(learned / "gallery.parquet")
@@ -101,7 +87,7 @@ def test_embed_gives_the_gallerys_vectors_of_unit_length(capsys, learned, tmp_pa
 
 def test_search_by_a_picture_file_or_a_name_finds_the_pictures_most_like_it(capsys, learned, tmp_path):
     for query in (save_picture(tmp_path / "query.png", 7), "7"):
-        code, out, _ = run(capsys, "search", learned, query, "-k", "4")
+        code, out, _ = say(capsys, "search", learned, query, "-k", "4")
         assert code == 0
         header, first, *others = out.splitlines()[1:]
         assert header.split() == ["picture", "score", "label"]
@@ -114,8 +100,8 @@ def test_search_by_a_picture_file_or_a_name_finds_the_pictures_most_like_it(caps
 def test_grey_pictures_without_labels_have_no_column_for_them(capsys, tmp_path):
     data = write_patterns(tmp_path, n=40, labelled=False, channels=1)
     words = picture_arguments("simclr", data=data, epochs=1, views=3, blur=0.5)
-    assert run(capsys, "train", "simclr", "--run", tmp_path / "run", *words)[0] == 0
-    code, out, _ = run(capsys, "search", tmp_path / "run", "3", "-k", "2")
+    assert say(capsys, "train", "simclr", "--run", tmp_path / "run", *words)[0] == 0
+    code, out, _ = say(capsys, "search", tmp_path / "run", "3", "-k", "2")
     assert code == 0
     assert out.splitlines()[1].split() == ["picture", "score"]
 
@@ -124,9 +110,9 @@ def test_grey_pictures_without_labels_have_no_column_for_them(capsys, tmp_path):
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_precision_trains_and_is_measured_the_same_afterwards(capsys, tmp_path, system, precision):
     words = picture_arguments(system, data=write_patterns(tmp_path, n=40), epochs=2, **{"trainer.precision": precision})
-    code, trained_out, err = run(capsys, "train", system, "--run", tmp_path / "run", *words)
+    code, trained_out, err = say(capsys, "train", system, "--run", tmp_path / "run", *words)
     assert code == 0, err
-    code, out, _ = run(capsys, "evaluate", tmp_path / "run")
+    code, out, _ = say(capsys, "evaluate", tmp_path / "run")
     assert code == 0
     assert trained_out.startswith(out)
 
@@ -135,9 +121,9 @@ def test_every_precision_trains_and_is_measured_the_same_afterwards(capsys, tmp_
 def test_a_backbone_and_chunks_train_too(capsys, tmp_path, system):
     options = {"encoder": "vit", "encoder_options": VIT + ', "patch_size": 8}', "chunk": 16}
     words = picture_arguments(system, data=write_patterns(tmp_path, n=40), epochs=1, **options)
-    code, _, err = run(capsys, "train", system, "--run", tmp_path / "run", *words)
+    code, _, err = say(capsys, "train", system, "--run", tmp_path / "run", *words)
     assert code == 0, err
-    assert run(capsys, "embed", tmp_path / "run", tmp_path / "patterns.npz", "-o", tmp_path / "x.npz")[0] == 0
+    assert say(capsys, "embed", tmp_path / "run", tmp_path / "patterns.npz", "-o", tmp_path / "x.npz")[0] == 0
 
 
 def test_an_encoder_that_fails_with_pictures_of_that_size_is_named(monkeypatch):
@@ -204,7 +190,7 @@ def test_a_query_that_is_no_picture_or_many_is_refused(capsys, learned, tmp_path
     (tmp_path / "words.png").write_text("cat")
     for query, message in [
         ("a cat", "a cat: there is no such file or folder"),
-        (learned.parent / "patterns.npz", "holds 160 pictures. Name a single one"),
+        (learned.parent / "data" / "patterns.npz", "holds 160 pictures. Name a single one"),
         (tmp_path / "words.png", "not a picture that can be read"),
     ]:
         assert message in fails(capsys, "search", learned, query)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from tellapart import InputError
 from tellapart.domains.pictures import ImageShape, load_pictures
 from tellapart.systems.simclr import Config, SimCLR, terms
 from tests import oracle
@@ -82,38 +81,3 @@ def test_what_is_kept_are_unit_features_from_before_the_head(batch):
     vectors = model.network.embed(batch.pictures)
     assert vectors.shape == (8, 32)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(8))
-
-
-def test_the_seed_decides_the_first_weights():
-    one, again, other = (SimCLR(config(seed=seed), FORM).state_dict() for seed in (1, 1, 2))
-    assert all(torch.equal(one[name], again[name]) for name in one)
-    assert not torch.equal(one["network.encoder.first.weight"], other["network.encoder.first.weight"])
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("views", 1),
-        ("epochs", 0),
-        ("batch_size", 1),
-        ("picture_size", 4),
-        ("held_out", 0.0),
-        ("seed", -1),
-        ("learning_rate", float("nan")),
-        ("weight_decay", -1.0),
-        ("temperature", 0.0),
-        ("dim", 0),
-        ("hidden", 0),
-        ("width", 0),
-        ("crop", 0.0),
-        ("flip", 1.5),
-        ("jitter", 2.0),
-        ("grey", -0.1),
-        ("blur", float("nan")),
-        ("chunk", 1),
-        ("encoder_options", "{}"),
-    ],
-)
-def test_an_option_out_of_range_is_refused_by_name(option, value):
-    with pytest.raises(InputError, match=f"`{option}` must"):
-        config(**{option: value})

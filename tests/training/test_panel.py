@@ -1,6 +1,5 @@
 """The panel's readings are those of slow float64 sums over the same batch, and change nothing of the training."""
 
-import json
 import math
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from tellapart.diagnostics import effective_margin, training_warnings
 from tellapart.relations import listed, other_views, paired, same
 from tellapart.runs import Run
 from tellapart.training import AuxiliaryLoss, Batches, TermsStep, TrainerOptions, TrainingOptions, fit, panel
+from tests.command_line import read_log
 
 COSTLY = {"effective_negatives", "alignment", "uniformity", "effective_rank", "rank_limit", "gradient_norm"}
 CHEAP = {"n_candidates", "mi_bound", "mi_ceiling", "accuracy", "temperature", "effective_margin", "hardest_share"}
@@ -231,7 +231,7 @@ def test_the_end_of_a_training_says_its_warnings_a_line_each(capsys, tmp_path, t
 
     config = trained / "config.yaml"
     assert main(["train", "clip", "--config", str(config), "--run", str(tmp_path / "run"), "--epochs=2"]) == 0
-    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    log = read_log(tmp_path / "run")
     expected = [f"Warning: {warning.found} {warning.remedy}" for warning in training_warnings(log)]
     printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("Warning: ")]
     assert printed == expected

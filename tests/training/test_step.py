@@ -11,15 +11,12 @@ from safetensors.torch import load_file
 
 from tellapart import InputError
 from tellapart.training import Interrupted
+from tests.killed import Killed, killed_before
 from tests.training.test_resume import without_times
 from tests.training.toys import ROWS, ByHand, InTurn, Players, train
 
 STEPS = [InTurn, ByHand]
 N_STEPS = 20
-
-
-class Killed(Exception):
-    """In the place of a kill: nothing is saved that was not."""
 
 
 def stop_at(number, how):
@@ -32,10 +29,6 @@ def stop_at(number, how):
 
 def ask_to_stop():
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def die():
-    raise Killed
 
 
 @pytest.fixture(scope="module", params=STEPS)
@@ -83,8 +76,8 @@ def test_stopped_and_continued_it_ends_bit_for_bit_as_one_never_stopped(whole, t
 
 def test_killed_between_two_checkpoints_and_continued_it_ends_the_same(whole, tmp_path):
     kind, uninterrupted = whole
-    with pytest.raises(Killed):
-        train(kind(), tmp_path / "run", stop_at(11, die))
+    with killed_before(11), pytest.raises(Killed):
+        train(kind(), tmp_path / "run")
     assert len(without_times(tmp_path / "run")) == 10  # of which the checkpoint holds 8
     train(kind(), tmp_path / "run")
     assert_same_end(tmp_path / "run", uninterrupted)
@@ -92,7 +85,9 @@ def test_killed_between_two_checkpoints_and_continued_it_ends_the_same(whole, tm
 
 def test_a_run_that_is_trained_is_left_as_it_is(whole):
     kind, folder = whole
-    train(kind(), folder, stop_at(1, die))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    train(kind(), folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_each_optimizer_moves_its_own_weights_by_its_own_loss(tmp_path):
@@ -134,8 +129,8 @@ def test_a_checkpoint_of_another_number_of_optimizers_is_named(tmp_path):
         def optimizers(self, n_steps):
             return super().optimizers(n_steps)[:1]
 
-    with pytest.raises(Killed):
-        train(InTurn(), tmp_path / "run", stop_at(6, die))
+    with killed_before(6), pytest.raises(Killed):
+        train(InTurn(), tmp_path / "run")
     with pytest.raises(InputError, match=r"checkpoint.ckpt: of another model"):
         train(Alone(), tmp_path / "run")
 

@@ -1,11 +1,11 @@
 """What the log says of a step's time."""
 
-import json
 import time
 
 import pytest
 
 from tellapart.training import spent, timed
+from tests.command_line import read_log
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def test_a_block_that_fails_is_counted_and_fails():
 
 
 def test_the_log_says_what_data_and_views_cost_and_both_lie_within_the_step(learned):
-    entries = [json.loads(line) for line in (learned / "log.jsonl").read_text().splitlines()]
+    entries = read_log(learned)
     for entry in entries:
         assert entry["seconds_data"] > 0
         assert entry["seconds_views"] > 0

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from tellapart import Relation, dense, edges, listed, same
 from tests import oracle
 from tests.engines import playing
-
-SCORES = ("cosine", "dot", "sqeuclidean")
+from tests.harness import SCORES
 
 
 class Problem(NamedTuple):
@@ -56,7 +55,7 @@ class Problem(NamedTuple):
 
 
 @st.composite
-def problems(draw, score=SCORES, biased=True, drawn=True, excluding=True, smallest_tau=0.05):
+def problems(draw, score=tuple(SCORES), biased=True, drawn=True, excluding=True, smallest_tau=0.05):
     """Sizes 1–8, dimensions 1–6, τ from 0.05 to 10, one for all or one per query; several positives or none."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n, d = draw(st.integers(1, 5)), draw(st.integers(1, 6))

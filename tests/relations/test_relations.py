@@ -7,86 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tellapart import dense, edges, everyone, gaussian, info_nce, listed, other_views, paired, same, within
-from tellapart.negatives import alike
 from tellapart.relations import lowered
-
-N, M = 5, 7
-
-
-def _listed(rng):
-    index = rng.integers(0, M, N)
-    return listed(torch.tensor(index)), np.eye(M)[index]
-
-
-def _same(rng, name=None):
-    a, b = rng.integers(0, 3, N), rng.integers(0, 3, M)
-    ids = [torch.tensor(x) if name is None else [f"{name} {y}" for y in x] for x in (a, b)]
-    return same(*ids), (a[:, None] == b).astype(float)
-
-
-def _dense(rng, weighted):
-    matrix = rng.random((N, M)).round(1) * (rng.random((N, M)) < 0.5)
-    if weighted:
-        return dense(torch.tensor(matrix)), matrix
-    return dense(torch.tensor(matrix > 0)), (matrix > 0).astype(float)
-
-
-def _edges(rng, weighted):
-    index, weight = rng.integers(0, N, (2, 6)), rng.random(6) * (rng.random(6) < 0.7)
-    matrix = np.zeros((N, M))
-    np.add.at(matrix, tuple(index), weight if weighted else 1)
-    relation = edges(torch.tensor(index), torch.tensor(weight) if weighted else None)
-    return relation, matrix if weighted else (matrix > 0).astype(float)
-
-
-def _times(rng, soft):
-    a, b = rng.integers(0, 9, N), rng.integers(0, 9, M)
-    far = np.abs(a[:, None] - b)
-    if soft:
-        return gaussian(torch.tensor(a), torch.tensor(b), 2.0), np.exp(-(far**2) / 8)
-    return within(torch.tensor(a), torch.tensor(b), 2), (far <= 2).astype(float)
-
-
-def _alike(rng, each):
-    a, b = rng.normal(size=(N, 3)), rng.normal(size=(M, 3))
-    level = rng.uniform(-1, 1, N) if each else 0.3
-    cosines = (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
-    matrix = cosines >= np.reshape(level, (-1, 1))
-    return alike(torch.tensor(a), torch.tensor(b), torch.tensor(level)), matrix.astype(float)
-
-
-_KINDS = {
-    "paired": lambda _: (paired(), np.eye(N, M)),
-    "everyone": lambda _: (everyone(), np.ones((N, M))),
-    "listed": _listed,
-    "same": _same,
-    "texts": lambda rng: _same(rng, "née"),
-    "dense": lambda rng: _dense(rng, False),
-    "weights": lambda rng: _dense(rng, True),
-    "edges": lambda rng: _edges(rng, False),
-    "weighted edges": lambda rng: _edges(rng, True),
-    "within": lambda rng: _times(rng, False),
-    "gaussian": lambda rng: _times(rng, True),
-    "alike": lambda rng: _alike(rng, False),
-    "alike, a level each": lambda rng: _alike(rng, True),
-}
-
-
-@st.composite
-def relations(draw, depth=2):
-    """A relation of N queries and M keys with its matrix, by NumPy."""
-    kinds = sorted(_KINDS) + ["and", "or", "not", "transposed"] * (depth > 0)
-    kind = draw(st.sampled_from(kinds))
-    if kind in _KINDS:
-        return _KINDS[kind](np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
-    left, a = draw(relations(depth=depth - 1))
-    if kind == "transposed":
-        # Twice transposed: a relation of N queries and M keys again.
-        return left.transposed().transposed(), a
-    if kind == "not":
-        return ~left, (a == 0).astype(float)
-    right, b = draw(relations(depth=depth - 1))
-    return (left & right, a * b) if kind == "and" else (left | right, np.maximum(a, b))
+from tests.harness import RELATIONS, M, N, relations
 
 
 @given(relations(), st.integers(0, N - 1), st.integers(1, N), st.integers(0, M - 1), st.integers(1, M))
@@ -119,9 +41,9 @@ def test_a_lowered_relation_says_the_same_as_the_matrix_or_names_what_it_lacks(p
         np.testing.assert_allclose(np.broadcast_to(found, (N, M)), matrix)
 
 
-@pytest.mark.parametrize("kind", sorted(set(_KINDS) - {"dense", "weights", "alike", "alike, a level each"}))
+@pytest.mark.parametrize("kind", sorted(set(RELATIONS) - {"dense", "weights", "alike", "alike, a level each"}))
 def test_every_kind_but_matrices_has_a_lowered_form(kind):
-    assert lowered.reasons(_KINDS[kind](np.random.default_rng(0))[0].lowered()) == []
+    assert lowered.reasons(RELATIONS[kind](np.random.default_rng(0))[0].lowered()) == []
 
 
 @given(relations())

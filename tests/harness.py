@@ -1,0 +1,134 @@
+"""What every relation, score, kernel and system is run through: enter yours in one line, and it is.
+
+- a relation: `RELATIONS`, here, with its NumPy matrix (run by `relations/test_relations.py`, `_engine/test_dense.py`);
+- a score: `SCORES` of `oracle.py`, with its formula (`test_scores.py`, `test_objective.py`, `variants/`);
+- a kernel: `KERNELS` of `tellapart._engine.kernels.choice` (`_engine/test_kernel_harness.py`);
+- a system: `SYSTEMS`, here, with tiny data and options (`systems/test_harness.py`).
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from tellapart import dense, edges, everyone, gaussian, listed, paired, same, within
+from tellapart._engine.kernels.choice import KERNELS
+from tellapart.negatives import alike
+from tests import tiny
+from tests.oracle import SCORES
+
+__all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "SYSTEMS", "M", "N", "Tiny", "relations"]
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+N, M = 5, 7
+
+
+def _listed(rng):
+    index = rng.integers(0, M, N)
+    return listed(torch.tensor(index)), np.eye(M)[index]
+
+
+def _same(rng, name=None):
+    a, b = rng.integers(0, 3, N), rng.integers(0, 3, M)
+    ids = [torch.tensor(x) if name is None else [f"{name} {y}" for y in x] for x in (a, b)]
+    return same(*ids), (a[:, None] == b).astype(float)
+
+
+def _dense(rng, weighted):
+    matrix = rng.random((N, M)).round(1) * (rng.random((N, M)) < 0.5)
+    if weighted:
+        return dense(torch.tensor(matrix)), matrix
+    return dense(torch.tensor(matrix > 0)), (matrix > 0).astype(float)
+
+
+def _edges(rng, weighted):
+    index, weight = rng.integers(0, N, (2, 6)), rng.random(6) * (rng.random(6) < 0.7)
+    matrix = np.zeros((N, M))
+    np.add.at(matrix, tuple(index), weight if weighted else 1)
+    relation = edges(torch.tensor(index), torch.tensor(weight) if weighted else None)
+    return relation, matrix if weighted else (matrix > 0).astype(float)
+
+
+def _times(rng, soft):
+    a, b = rng.integers(0, 9, N), rng.integers(0, 9, M)
+    far = np.abs(a[:, None] - b)
+    if soft:
+        return gaussian(torch.tensor(a), torch.tensor(b), 2.0), np.exp(-(far**2) / 8)
+    return within(torch.tensor(a), torch.tensor(b), 2), (far <= 2).astype(float)
+
+
+def _alike(rng, each):
+    a, b = rng.normal(size=(N, 3)), rng.normal(size=(M, 3))
+    level = rng.uniform(-1, 1, N) if each else 0.3
+    cosines = (a / np.linalg.norm(a, axis=1, keepdims=True)) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
+    matrix = cosines >= np.reshape(level, (-1, 1))
+    return alike(torch.tensor(a), torch.tensor(b), torch.tensor(level)), matrix.astype(float)
+
+
+# A relation of N queries and M keys, and its matrix, drawn with a NumPy generator.
+RELATIONS = {
+    "paired": lambda _: (paired(), np.eye(N, M)),
+    "everyone": lambda _: (everyone(), np.ones((N, M))),
+    "listed": _listed,
+    "same": _same,
+    "texts": lambda rng: _same(rng, "née"),
+    "dense": lambda rng: _dense(rng, False),
+    "weights": lambda rng: _dense(rng, True),
+    "edges": lambda rng: _edges(rng, False),
+    "weighted edges": lambda rng: _edges(rng, True),
+    "within": lambda rng: _times(rng, False),
+    "gaussian": lambda rng: _times(rng, True),
+    "alike": lambda rng: _alike(rng, False),
+    "alike, a level each": lambda rng: _alike(rng, True),
+}
+
+
+@st.composite
+def relations(draw, depth=2):
+    """A relation of N queries and M keys with its matrix, by NumPy."""
+    kinds = sorted(RELATIONS) + ["and", "or", "not", "transposed"] * (depth > 0)
+    kind = draw(st.sampled_from(kinds))
+    if kind in RELATIONS:
+        return RELATIONS[kind](np.random.default_rng(draw(st.integers(0, 2**32 - 1))))
+    left, a = draw(relations(depth=depth - 1))
+    if kind == "transposed":
+        # Twice transposed: a relation of N queries and M keys again.
+        return left.transposed().transposed(), a
+    if kind == "not":
+        return ~left, (a == 0).astype(float)
+    right, b = draw(relations(depth=depth - 1))
+    return (left & right, a * b) if kind == "and" else (left | right, np.maximum(a, b))
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A system on data that it learns in a second or two."""
+
+    write: Callable[[Path], Path]
+    """Writes the data into a folder, and says what they are named on the command line."""
+    options: dict[str, Any]
+    """Small and quick ones."""
+    query: str = ""
+    """What is searched for, if the system searches."""
+    wrong: tuple[tuple[str, Any], ...] = ()
+    """The system's own options, each with a value out of its range; those that all systems have are tried anyway."""
+    small: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Inside, what takes long is made less."""
+
+
+# By name; behind a comma stands how, where a system is run through in several ways.
+SYSTEMS = {
+    "clip": Tiny(tiny.write_scripted, tiny.CLIP_OPTIONS, "red circle", tiny.CLIP_WRONG),
+    "simclr": Tiny(tiny.write_patterns, tiny.PICTURE_OPTIONS, "3", tiny.PICTURE_WRONG),
+    "moco": Tiny(tiny.write_patterns, tiny.MOCO_OPTIONS, "3", tiny.MOCO_WRONG),
+    "graph": Tiny(tiny.write_graph, tiny.GRAPH_OPTIONS | {"batch_size": 24}, "n7", tiny.GRAPH_WRONG),
+    "genomics": Tiny(tiny.write_genomes, tiny.GENOME_OPTIONS, 12 * "ACGGT", tiny.GENOME_WRONG, tiny.few_reads),
+    "bilingual": Tiny(tiny.write_translations, tiny.SENTENCE_OPTIONS, "bada fage", tiny.SENTENCE_WRONG),
+    "bilingual, transformer": Tiny(tiny.write_translations, tiny.TRANSFORMER_OPTIONS, "bada fage"),
+}

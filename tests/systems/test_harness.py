@@ -1,0 +1,123 @@
+"""Every system, trained by the command line and from Python on tiny data: what is asked of all of them, once."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+import tellapart
+from tellapart import InputError
+from tellapart.runs import Run
+from tellapart.systems import ABILITIES, NAMES, load
+from tests.command_line import read_log, read_results
+from tests.harness import SYSTEMS
+from tests.killed import Killed, killed_before
+from tests.training.test_resume import without_times
+
+each = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(f"system {name}")) for name in SYSTEMS]
+)
+# Of the options that every system has.
+WRONG = (
+    ("epochs", 0),
+    ("batch_size", 1),
+    ("held_out", 0.0),
+    ("held_out", 1.0),
+    ("seed", -1),
+    ("learning_rate", 0.0),
+    ("learning_rate", math.nan),
+    ("weight_decay", -1.0),
+    ("weight_decay", math.nan),
+)
+
+
+def of(name):
+    """The system of an entry."""
+    return load(name.partition(",")[0])
+
+
+def test_no_system_is_left_out():
+    assert {name.partition(",")[0] for name in SYSTEMS} == set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"), [(name, *wrong) for name in SYSTEMS for wrong in (*WRONG, *SYSTEMS[name].wrong)]
+)
+def test_an_option_out_of_range_is_refused_by_name(name, option, value):
+    config = of(name).Config(**{"data": "nowhere"} | SYSTEMS[name].options)
+    with pytest.raises(InputError, match=f"`{option}` must"):
+        dataclasses.replace(config, **{option: value})
+
+
+@each
+def test_its_run_holds_what_every_run_of_such_a_system_holds(name, run_of):
+    run, system = run_of(name), of(name)
+    expected = {"checkpoint.ckpt", "config.yaml", "log.jsonl", "report.html", "run.json", "weights.safetensors"}
+    expected |= {"results.json"} if system.evaluate else set()
+    expected |= {"gallery.parquet"} if system.search else set()
+    assert {path.name for path in run.iterdir()} - {"lock", "tokenizer.json"} == expected
+    log = read_log(run)
+    assert [entry["step"] for entry in log] == list(range(1, len(log) + 1))
+    assert all(entry["seconds"] > 0 for entry in log)
+    options = Run(run).options()
+    assert {option: options[option] for option in SYSTEMS[name].options} == SYSTEMS[name].options
+
+
+@each
+def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of):
+    found, system = tellapart.load(run_of(name)), of(name)
+    assert found.abilities == system.abilities()
+    uses = {
+        "evaluate": found.evaluate,
+        "embed": lambda: found.embed(found.config.data),
+        "search": lambda: found.search(SYSTEMS[name].query, 3),
+        "sample": lambda: found.sample(2),
+    }
+    assert set(uses) == set(ABILITIES)
+    for ability in set(ABILITIES) - set(found.abilities):
+        with pytest.raises(InputError, match=f"cannot {ability}"):
+            uses[ability]()
+    with SYSTEMS[name].small():
+        if system.evaluate:
+            before = read_results(run_of(name))
+            assert uses["evaluate"]().as_dict() == read_results(run_of(name)) == before
+    if system.embed:
+        embeddings = uses["embed"]()
+        assert len(embeddings.names) == len(embeddings.kinds) == len(embeddings.vectors) > 0
+        torch.testing.assert_close(embeddings.vectors.norm(dim=1), torch.ones(len(embeddings)))
+    if system.search:
+        scores = [hit.score for hit in uses["search"]()]
+        assert len(scores) == 3
+        assert scores == sorted(scores, reverse=True)
+    if system.sample:
+        assert len(uses["sample"]()) == 2
+
+
+@each
+def test_the_seed_decides_the_first_weights(name, run_of):
+    trained, make = tellapart.load(run_of(name)), of(name).make_model
+    one, again, other = (
+        make(dataclasses.replace(trained.config, seed=seed), Run.open(trained.folder)).state_dict()
+        for seed in (1, 1, 2)
+    )
+    assert all(torch.equal(one[key], again[key]) for key in one)
+    assert not all(torch.equal(one[key], other[key]) for key in one)
+
+
+@each
+def test_trained_from_python_killed_and_resumed_it_ends_as_by_the_command_line(name, run_of, tmp_path):
+    """What came after the last checkpoint is lost, and done again."""
+    whole, entry, system = run_of(name), SYSTEMS[name], name.partition(",")[0]
+    given = entry.options | {"data": tellapart.load(whole).config.data, "run": tmp_path / "run"}
+    with entry.small():
+        with killed_before(len(read_log(whole)) // 2 + 1), pytest.raises(Killed):
+            tellapart.train(system, trainer={"checkpoint_every": 5}, **given)
+        assert not (tmp_path / "run" / "weights.safetensors").exists()
+        with pytest.raises(InputError, match="tellapart train"):
+            tellapart.load(tmp_path / "run").report()
+        tellapart.train(system, resume=True, **given)
+    assert without_times(tmp_path / "run") == without_times(whole)
+    for file in ("weights.safetensors", "results.json", "gallery.parquet"):
+        if (whole / file).exists():
+            assert (tmp_path / "run" / file).read_bytes() == (whole / file).read_bytes(), file
