@@ -129,12 +129,12 @@ class Schedule:
         """The keys of all ranks, this rank's first. Negatives behind this rank's keys do not travel."""
         comm, m = self.comm, self.own.m
         travelling = (keys if m == len(keys) else keys[:m], *along)
-        for owner, comer in comm.owners():
-            arriving = [comm.pass_on(tensor, self.sizes[comer]) for tensor in travelling]
+        for owner, following in comm.owners():
+            arriving = [comm.pass_on(tensor, self.sizes[following]) for tensor in travelling]
             here = keys if owner == comm.rank else travelling[0]
             positives = None if self.positives is None else self.positives[owner]
 
-            def hand_on(tensor: Tensor, length: int = self.sizes[comer]) -> Tensor:
+            def hand_on(tensor: Tensor, length: int = self.sizes[following]) -> Tensor:
                 return comm.pass_on(tensor, length)()
 
             yield Visit(here, self.candidates[owner], positives, travelling[1:], self.tiling, hand_on)

@@ -134,7 +134,7 @@ def _forward(
     if own.mirrored:
         maxima[1] = maxima[0]
     ctx.schedule, ctx.form, ctx.sums = schedule, form, (rows, cols)
-    ctx.places = tuple(kept)
+    ctx.places, ctx.n_references = tuple(kept), len(references)
     _save(ctx, scale, queries, keys, *kept.values())
     ctx.mark_non_differentiable(*(x for x in maxima if x is not None))
     found = [sums.value(minus) for sums, minus in zip((rows, cols or rows), references, strict=False)]
@@ -144,7 +144,7 @@ def _forward(
 def _backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     scale, queries, keys, *tiles = _saved(ctx)
     rows, cols = ctx.sums
-    n_references = len(ctx.needs_input_grad) - 5
+    n_references = ctx.n_references
     along: tuple[Tensor, ...] = ()
     if cols is None:
         # A symmetric matrix gives each key what it gives the query of the same number.
@@ -168,7 +168,7 @@ class _Streamed(torch.autograd.Function):
         if not torch.is_grad_enabled():
             return _backward(ctx, *gradients)
         scale, queries, keys, *_ = _saved(ctx)
-        n_references = len(ctx.needs_input_grad) - 5
+        n_references = ctx.n_references
         found = double_backward.gradients(queries, keys, scale, ctx.schedule.own, gradients[:n_references], ctx.form)
         return *found, *(None,) * (2 + n_references)
 

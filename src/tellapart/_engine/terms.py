@@ -109,7 +109,7 @@ class Terms:
     `n_positives` are counts, and `n_positive_candidates` counts the positives among the candidates. `top_positive`
     and `top_negative` are the largest logits of positives and negatives, before the margin, without gradient, and −∞
     where there is none. `reverse` holds the keys' terms of a symmetric loss. In a group of processes, `loss` and
-    `accuracy` are shares whose mean over processes is the value of one process with all rows. `given` holds the
+    `accuracy` are shares: their mean over processes is the value of one process with all rows. `given` holds the
     arguments of `info_nce_terms`. Terms of small problems hold on to the matrix of logits.
     """
 
@@ -201,7 +201,7 @@ class Terms:
         return torch.cat([own, other]) if reduction == "none" else (own + other) / 2
 
     def accuracy(self) -> Float[Tensor, ""]:
-        """The share of queries with a positive whose best one beats every negative, in [0, 1]; a tie is a miss.
+        """The share of queries with a positive that rank one above every negative, in [0, 1]; a tie is a miss.
 
         The mean of both directions of a symmetric loss. In a group it is the mean over processes that lies in [0, 1].
         """

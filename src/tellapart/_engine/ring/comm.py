@@ -60,9 +60,9 @@ class Ring:
     def numbers(self, *own: float) -> list[list[float]]:
         """What each process hands in, process by process."""
         mine = torch.tensor(own, dtype=torch.float64, device=self._device())
-        everybodys = [torch.empty_like(mine) for _ in range(self.size)]
-        dist.all_gather(everybodys, mine, self.group)
-        return [theirs.tolist() for theirs in everybodys]
+        gathered = [torch.empty_like(mine) for _ in range(self.size)]
+        dist.all_gather(gathered, mine, self.group)
+        return [theirs.tolist() for theirs in gathered]
 
     def gather(self, values: Tensor) -> list[Tensor]:
         """What each process hands in: of any length, but alike otherwise; without gradient.
@@ -78,18 +78,18 @@ class Ring:
         lengths, device = [int(theirs[0]) for theirs in kinds], self._device()
         padded = torch.zeros(max(lengths), *values.shape[1:], dtype=values.dtype, device=device)
         padded[: len(values)] = values.detach()
-        everybodys = [torch.empty_like(padded) for _ in lengths]
-        dist.all_gather(everybodys, padded, self.group)
-        return [theirs[:length].to(values.device) for theirs, length in zip(everybodys, lengths, strict=True)]
+        gathered = [torch.empty_like(padded) for _ in lengths]
+        dist.all_gather(gathered, padded, self.group)
+        return [theirs[:length].to(values.device) for theirs, length in zip(gathered, lengths, strict=True)]
 
     def gather_names(self, names: list[Hashable] | None) -> list[list[Hashable] | None]:
         """The same of hashable things."""
         return self._objects(names)
 
     def _objects(self, own: Any) -> list[Any]:
-        everybodys: list[Any] = [None] * self.size
-        dist.all_gather_object(everybodys, own, self.group)
-        return everybodys
+        gathered: list[Any] = [None] * self.size
+        dist.all_gather_object(gathered, own, self.group)
+        return gathered
 
     def relations(self, relation: Relation) -> list[Relation]:
         """The relation of this rank's rows to those of each rank.

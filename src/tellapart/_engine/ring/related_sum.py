@@ -39,8 +39,8 @@ class _RelatedSum(torch.autograd.Function):
     def forward(ctx: Any, keys: Tensor, relations: list[Relation], ring: Ring, sizes: list[int], n: int) -> Tensor:
         ctx.relations, ctx.ring, ctx.sizes = relations, ring, sizes
         result = keys.new_zeros(n, keys.shape[1])
-        for owner, comer in ring.owners():
-            arriving = ring.pass_on(keys, sizes[comer])
+        for owner, following in ring.owners():
+            arriving = ring.pass_on(keys, sizes[following])
             if n and len(keys):
                 result += relations[owner].gather_sum(keys, n)
             keys = arriving()
@@ -51,8 +51,8 @@ class _RelatedSum(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         ring, sizes = ctx.ring, ctx.sizes
         travelling = gradient.new_zeros(sizes[ring.rank], gradient.shape[1])
-        for owner, comer in ring.owners():
+        for owner, following in ring.owners():
             if len(gradient) and len(travelling):
                 travelling += ctx.relations[owner].transposed().gather_sum(gradient, sizes[owner])
-            travelling = ring.pass_on(travelling, sizes[comer])()
+            travelling = ring.pass_on(travelling, sizes[following])()
         return travelling, None, None, None, None
