@@ -201,7 +201,7 @@ class Terms:
         return torch.cat([own, other]) if reduction == "none" else (own + other) / 2
 
     def accuracy(self) -> Float[Tensor, ""]:
-        """The share of queries with a positive that rank one above every negative, in [0, 1]; a tie is a miss.
+        """The share of queries that rank a positive above every negative, in [0, 1]; a tie is a miss.
 
         The mean of both directions of a symmetric loss. In a group it is the mean over processes that lies in [0, 1].
         """
