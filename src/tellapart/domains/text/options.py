@@ -19,7 +19,7 @@ class SentenceOptions(TrainingOptions):
     unaligned: str = ""
     """Text files, joined by commas, of either language or both, which the transformer learns to read, too."""
     pairs: int = 0
-    """Training pairs that are used with their alignment, drawn at random; 0 for all. The others are read as unaligned text."""
+    """Training pairs to use with their alignment, drawn at random; 0 for all. The others are read as unaligned text."""
     held_out: float = 0.125
     """Share of the pairs that training never sees: whole groups (the pages, the books), without repeated sentences."""
     epochs: int = 4
