@@ -19,6 +19,7 @@ _spent: dict[str, float] = defaultdict(float)
 def timed(part: str) -> Iterator[None]:
     """Count the seconds of the block to `part` of the running step; an accelerator's work is waited for.
 
+    >>> _ = spent()  # what was counted before
     >>> with timed("views"):
     ...     made = sum(range(1000))
     >>> sorted(spent()), spent()
