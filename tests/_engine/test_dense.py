@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tellapart import info_nce, nt_xent, paired, variants
+from tellapart import edges, info_nce, nt_xent, paired, variants
 from tellapart._engine import LineUp, dense, dispatch
 from tellapart.relations import listed
 from tests.harness import M, N, relations
@@ -91,3 +91,14 @@ def test_the_diagonal_is_left_out_of_keys_and_not_of_the_negatives_behind_them(n
         s[i, i] = -torch.inf
     expected = torch.nn.functional.cross_entropy(s, positives.index, reduction="none")
     torch.testing.assert_close(info_nce(q, k, engine="dense", **given_), expected)
+
+
+def test_few_positives_of_a_middling_matrix_are_listed_and_give_the_same(monkeypatch):
+    q, k = vectors(1, 40), vectors(2, 50)
+    pairs = torch.stack([torch.arange(40).repeat(2), torch.arange(80) % 50])
+    found = []
+    for crossover in (0, 2**18):
+        monkeypatch.setattr(dispatch, "LISTED_CROSSOVER", crossover)
+        loss = info_nce(q, k, positives=edges(pairs), multi_positive="in", symmetric=True)
+        found.append([loss, *torch.autograd.grad(loss, [q, k])])
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)

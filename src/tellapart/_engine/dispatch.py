@@ -13,6 +13,8 @@ from tellapart.errors import check_choice, requirement
 ENGINES = ("auto", "dense", "tiled")
 # Up to here the whole matrix stays in cache, and plain matrix operations are faster than tiles.
 CROSSOVER = 2**20
+# Of several listed positives that share a probability, the whole matrix of weights costs more than tiles from here on.
+LISTED_CROSSOVER = 2**18
 
 
 @full_precision
@@ -44,6 +46,8 @@ def evaluate(
         return of_one_positive(line_up, pairs, symmetric)
     if share_the_target(line_up, multi_positive):
         terms = of_shared_target(line_up, symmetric)
+    elif engine == "auto" and multi_positive == "in" and _lists_its_positives(line_up):
+        return assemble.evaluate(line_up, multi_positive, symmetric, detailed, fuse)
     else:
         terms = dense.evaluate(line_up, multi_positive, symmetric)
     terms.check()
@@ -70,3 +74,11 @@ def choose(line_up: LineUp, engine: str) -> str:
     if engine != "auto":
         return engine
     return "dense" if line_up.queries.shape[0] * line_up.keys.shape[0] <= CROSSOVER else "tiled"
+
+
+def _lists_its_positives(line_up: LineUp) -> bool:
+    """Whether positives are few, and the matrix is large enough for that to matter."""
+    queries, m = line_up.queries, line_up.n_keys
+    if len(queries) * len(line_up.keys) <= LISTED_CROSSOVER:
+        return False
+    return line_up.positives.pairs(len(queries), m, queries.device) is not None
