@@ -97,16 +97,16 @@ class Grid:
     def __init__(self, candidates: Candidates, device: torch.device, sizes: Tiling, height: int = 0) -> None:
         times, (n, m, c) = 1 if device.type == "cpu" else sizes.elsewhere, candidates[:3]
         self.candidates = candidates
+        area = times**2 * sizes.height * sizes.width
         if candidates.mirrored:
             self.height = self.width = sizes.size_for(times * sizes.width, n, 2 * LEAST_BANDS)
         else:
-            area = times**2 * sizes.height * sizes.width
             self.height = height or sizes.size_for(times * sizes.height, n, LEAST_BANDS)
             self.width = sizes.size_for(max(1, area // self.height), m, LEAST_BANDS)
         self.row_spans = _cuts(0, n, self.height)
         key_spans = _cuts(0, m, self.width)
         self.key_blocks = len(key_spans)
-        self.col_spans = [*key_spans, *_cuts(m, c, times * sizes.width)]
+        self.col_spans = [*key_spans, *_cuts(m, c, max(1, area // self.height))]
 
     def tile(self, i: int, j: int) -> Tile:
         """The tile in the i-th band of rows and the j-th band of columns."""
