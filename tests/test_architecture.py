@@ -15,6 +15,7 @@ SOURCE = Path(tellapart.__file__).parent
 FLOORS = {
     "version": 0,
     "errors": 0,
+    "_room": 0,
     "files": 1,
     "relations": 1,
     "scores": 1,
@@ -55,6 +56,7 @@ ENGINE_USERS = {"objective", "negatives", "distributed", "variants", "compat", "
 LIGHT = {"torch", "numpy"}
 CORE = {
     "errors",
+    "_room",
     "relations",
     "scores",
     "temperature",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tellapart import Bilinear, scores
-from tellapart.scores import cosine, sqeuclidean, unit
+from tellapart.scores import cosine, sqeuclidean, unit, unit_rows
 from tests.harness import SCORES
 
 
@@ -66,6 +66,30 @@ def test_the_cosine_of_a_vector_that_is_not_finite_is_refused_by_name(bad):
         cosine(v, w)
     with pytest.raises(ValueError, match="`vectors` must be finite"):
         unit(w)
+
+
+@given(st.lists(st.sampled_from((0.0, 1e-30, 1.0, 1e30)), min_size=2, max_size=3), st.integers(0, 2**32 - 1))
+def test_rows_brought_to_length_one_together_are_those_brought_to_it_apart(sizes, seed):
+    """Values, gradients and second derivatives, of parts of any length, one of which wants no gradient."""
+    generator = torch.Generator().manual_seed(seed)
+    apart = [size * torch.randn(2, 3, generator=generator) for size in sizes]
+    together = [part.clone() for part in apart]
+    for part in (*apart[1:], *together[1:]):
+        part.requires_grad_()
+    push = torch.randn(2 * len(sizes), 3, generator=generator)
+    rows = {f"part {i}": part for i, part in enumerate(together)}
+    found = []
+    for parts, vectors in ((apart, torch.cat([unit(part) for part in apart])), (together, unit_rows(**rows))):
+        first = torch.autograd.grad((vectors * push).sum(), parts[1:], create_graph=True)
+        second = torch.autograd.grad(sum(x.square().sum() for x in first), parts[1:], allow_unused=True)
+        found.append([vectors, *first, *(torch.zeros(()) if x is None else x for x in second)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+
+
+def test_the_part_that_is_not_finite_is_named():
+    with pytest.raises(ValueError, match=r"`negatives` must be finite. Got nan in row 1"):
+        unit_rows(keys=torch.ones(2, 2), negatives=torch.tensor([[1.0, 1.0], [1.0, float("nan")]]))
 
 
 def test_a_zero_vector_has_a_finite_gradient():

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tellapart._room import room_for
 from tellapart.errors import check_choice, check_finite, requirement
 
 if TYPE_CHECKING:
@@ -43,7 +44,23 @@ def unit(vectors: Float[Tensor, "n d"], parameter: str = "vectors") -> Float[Ten
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """
-    result: Tensor = _Unit.apply(vectors, parameter)
+    result: Tensor = _Unit.apply((parameter,), vectors)
+    return result
+
+
+def unit_rows(**parts: Float[Tensor, "_ d"]) -> Float[Tensor, "n d"]:
+    """The rows of several matrices, one below the other, each scaled to length 1 as by `unit`.
+
+    The rows are copied once: where they are many, that is what takes the time.
+
+    Raises:
+        ValueError: a row that is not finite; the message names the part.
+
+    >>> unit_rows(keys=torch.tensor([[2.0, 0.0]]), negatives=torch.tensor([[0.0, 3.0]]))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    result: Tensor = _Unit.apply(tuple(parts), *parts.values())
     return result
 
 
@@ -57,31 +74,55 @@ _SAFE = {
 
 class _Unit(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, vectors: Tensor, parameter: str) -> Tensor:
-        length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-        if _squares_are_safe(length):
-            result: Tensor = vectors / length
-        else:
-            check_finite(parameter, vectors)
-            # After division by its largest entry, a row has a length of at least 1, unless it is zero.
-            smallest = torch.finfo(vectors.dtype).smallest_normal * torch.finfo(vectors.dtype).eps
-            largest = torch.linalg.vector_norm(vectors, float("inf"), dim=-1, keepdim=True).clamp_(min=smallest)
-            scaled = vectors / largest
-            rest = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True).clamp_(min=1)
-            result, length = scaled.div_(rest), torch.where(scaled.any(-1, keepdim=True), largest * rest, 1)
-        ctx.save_for_backward(vectors, result, length)
+    def forward(ctx: Any, parameters: tuple[str, ...], *parts: Tensor) -> Tensor:
+        if len(parts) == 1:
+            result, length = _to_unit(parts[0], parameters[0])
+            ctx.save_for_backward(result, parts[0], length)
+            return result
+        sizes = [len(part) for part in parts]
+        width, lengths = parts[0].shape[1], []
+        result = room_for(sum(sizes) * width, parts[0]).view(-1, width)
+        for parameter, part, out in zip(parameters, parts, result.split(sizes), strict=True):
+            lengths.append(_to_unit(part, parameter, out)[1])
+        ctx.save_for_backward(result, *(x for pair in zip(parts, lengths, strict=True) for x in pair))
         return result
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        vectors, result, length = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            # For a second derivative the length must be a function of the vectors: v·v̂.
-            exact = (vectors * result).sum(-1, keepdim=True)
-            length = torch.where(exact.detach() > 0, exact, length)
-        along = (gradient * result).sum(-1, keepdim=True)
-        turned: Tensor = torch.addcmul(gradient, result, along, value=-1)
-        return turned / length if torch.is_grad_enabled() else turned.div_(length), None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        result, *saved = ctx.saved_tensors
+        if len(saved) == 2:
+            return None, _turned(gradient, result, *saved)
+        found: list[Tensor | None] = []
+        sizes = [len(part) for part in saved[::2]]
+        for i, (g, r) in enumerate(zip(gradient.split(sizes), result.split(sizes), strict=True)):
+            needed = ctx.needs_input_grad[1 + i]
+            found.append(_turned(g, r, *saved[2 * i : 2 * i + 2]) if needed else None)
+        return None, *found
+
+
+def _to_unit(vectors: Tensor, parameter: str, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Unit vectors, and the lengths that they had; 1 for zero rows."""
+    length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+    if _squares_are_safe(length):
+        return torch.div(vectors, length, out=out), length
+    check_finite(parameter, vectors)
+    # After division by its largest entry, a row has a length of at least 1, unless it is zero.
+    smallest = torch.finfo(vectors.dtype).smallest_normal * torch.finfo(vectors.dtype).eps
+    largest = torch.linalg.vector_norm(vectors, float("inf"), dim=-1, keepdim=True).clamp_(min=smallest)
+    scaled = torch.div(vectors, largest, out=out)
+    rest = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True).clamp_(min=1)
+    return scaled.div_(rest), torch.where(scaled.any(-1, keepdim=True), largest * rest, 1)
+
+
+def _turned(gradient: Tensor, result: Tensor, vectors: Tensor, length: Tensor) -> Tensor:
+    """The gradient with respect to the vectors, from that of the unit vectors."""
+    if torch.is_grad_enabled():
+        # For a second derivative the length must be a function of the vectors: v·v̂.
+        exact = (vectors * result).sum(-1, keepdim=True)
+        length = torch.where(exact.detach() > 0, exact, length)
+    along = (gradient * result).sum(-1, keepdim=True)
+    turned: Tensor = torch.addcmul(gradient, result, along, value=-1)
+    return turned / length if torch.is_grad_enabled() else turned.div_(length)
 
 
 def _squares_are_safe(length: Tensor) -> bool:

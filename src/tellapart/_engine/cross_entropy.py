@@ -57,7 +57,7 @@ def of_one_positive(line_up: LineUp, pairs: Pairs, symmetric: bool) -> Terms:
     logits = line_up.logits()
     if line_up.exclude is not None:
         logits = masked(logits, line_up.exclude, line_up.n_keys, MASKED)
-    n, reverse = len(pairs.rows), None
+    n, reverse = logits.shape[0], None
     if symmetric:
         reverse = Terms(_OnePositive(line_up, 1, logits[:, : line_up.n_keys].T, pairs), n)
     return Terms(_OnePositive(line_up, 0, logits, pairs), n, reverse)
@@ -94,21 +94,39 @@ def of_shared_target(line_up: LineUp, symmetric: bool) -> Terms:
 def _of_one_direction(
     line_up: LineUp, direction: int, logits: Tensor, weights: Tensor, reverse: Terms | None = None
 ) -> Terms:
-    loss, n_with_positive = _against_shares(logits, weights)
-    return Terms(WholeFacts(line_up, direction, logits, weights, "out", loss), n_with_positive, reverse)
+    facts = _SharedTarget(line_up, direction, logits, weights)
+    return Terms(facts, facts.n_with_positive, reverse)
 
 
-def _against_shares(
-    logits: Float[Tensor, "n c"], weights: Shaped[Tensor, "n m"]
-) -> tuple[Float[Tensor, " n"], Int[Tensor, ""]]:
-    """Each row's cross-entropy against its weights' shares, and the number of rows that have a weight."""
+class _SharedTarget(WholeFacts):
+    """The terms of one direction, with several positives that share the target."""
+
+    def __init__(
+        self, line_up: LineUp, direction: int, logits: Float[Tensor, "n c"], weights: Shaped[Tensor, "n m"]
+    ) -> None:
+        super().__init__(line_up, direction, logits, weights, "out")
+        shares, self.n_with_positive = _shares_of(weights, logits)
+        self.parts = shares * logits.log_softmax(dim=1)
+
+    @lazy
+    def cross_entropy(self) -> Float[Tensor, " n"]:
+        return -self.parts.sum(dim=1)
+
+    def reduced(self, reduction: str) -> Tensor | None:
+        total = -self.parts.sum()
+        return total / self.n_with_positive if reduction == "mean" else total
+
+
+def _shares_of(
+    weights: Shaped[Tensor, "n m"], logits: Float[Tensor, "n c"]
+) -> tuple[Float[Tensor, "n c"], Int[Tensor, ""]]:
+    """The shares that each row's weights have of their sum, and the number of rows that have a weight."""
     weights = weights.to(torch.promote_types(weights.dtype, logits.dtype))
     total = weights.sum(dim=1, keepdim=True)
     n_with_positive = torch.count_nonzero(total)
     shares = weights.div(total.clamp_(min=torch.finfo(total.dtype).tiny)).to(logits.dtype)
-    if more := logits.shape[1] - shares.shape[1]:
-        shares = pad(shares, (0, more))
-    return -(shares * logits.log_softmax(dim=1)).sum(dim=1), n_with_positive
+    more = logits.shape[1] - shares.shape[1]
+    return pad(shares, (0, more)) if more else shares, n_with_positive
 
 
 def masked(logits: Float[Tensor, "n c"], exclude: Relation, m: int, value: float) -> Float[Tensor, "n c"]:

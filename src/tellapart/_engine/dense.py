@@ -60,7 +60,6 @@ class WholeFacts:
         logits: `(n, c)`, before the margin; where they are excluded they may hold anything finite.
         weights: `(n, m)`, of the positives.
         multi_positive: "out" or "in".
-        cross_entropy: the loss of each query, if it is known already.
     """
 
     def __init__(
@@ -70,23 +69,21 @@ class WholeFacts:
         logits: Float[Tensor, "n c"],
         weights: Shaped[Tensor, "n m"],
         multi_positive: str,
-        cross_entropy: Float[Tensor, " n"] | None = None,
     ) -> None:
         self.line_up, self.direction, self.logits = line_up, direction, logits
-        self.key_weights, self.multi_positive, self._known = weights, multi_positive, cross_entropy
+        self.key_weights, self.multi_positive = weights, multi_positive
         self.with_grad = torch.is_grad_enabled()
 
     def terms(self, reverse: Terms | None = None) -> Terms:
         """The terms of this direction."""
         return Terms(self, (self.n_positives > 0).sum(), reverse)
 
-    def reduced(self, reduction: str) -> None:
+    def reduced(self, reduction: str) -> Tensor | None:  # noqa: ARG002
         """There is no shorter way."""
+        return None
 
     @lazy
     def cross_entropy(self) -> Float[Tensor, " n"]:
-        if self._known is not None:
-            return self._known
         # Measured from the best candidate, both terms of a small loss are small, and their difference exact.
         return (self._shifted_partition - self._shifted_positive).masked_fill(self.n_positives == 0, 0)
 

@@ -46,10 +46,12 @@ def evaluate(
         return of_one_positive(line_up, pairs, symmetric)
     if share_the_target(line_up, multi_positive):
         terms = of_shared_target(line_up, symmetric)
-    elif engine == "auto" and multi_positive == "in" and _lists_its_positives(line_up):
+        # A positive is a candidate here.
+        terms.check_positives()
+        return terms
+    if engine == "auto" and multi_positive == "in" and _lists_its_positives(line_up):
         return assemble.evaluate(line_up, multi_positive, symmetric, detailed, fuse)
-    else:
-        terms = dense.evaluate(line_up, multi_positive, symmetric)
+    terms = dense.evaluate(line_up, multi_positive, symmetric)
     terms.check()
     return terms
 

@@ -13,11 +13,12 @@ from tellapart._engine.precision import full_precision
 from tellapart._engine.schedule import ALONE, Comm
 from tellapart.errors import check_embeddings, check_finite, check_temperature, check_vectors, requirement
 from tellapart.relations import Relation, check_relation, paired
+from tellapart.scores import InnerProduct
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-    from tellapart.scores import InnerProduct, Score
+    from tellapart.scores import Score
 
 
 TEMPERATURE = 0.07
@@ -78,21 +79,26 @@ class LineUp:
         score = scores.resolve(score)
         is_one = keys is queries
         positives = _checked(queries, keys, positives, exclude, temperature, score, margin, comm)
-        n_keys = len(keys)
+        n_keys = keys.shape[0]
         if queries.dtype not in _PRECISE:
             queries, keys = queries.float(), keys.float()
             keys = queries if is_one else keys
         scale = 1 / (temperature.to(queries) if isinstance(temperature, Tensor) else temperature)
-        mined = None
-        if negatives is not None:
-            keys, mined = _with_negatives(queries, keys, negatives, score)
-            mined = None if mined is None else mined * _column(scale)
         if not is_one and not isinstance(score, nn.Module):
             _same_width("keys", keys, queries)
+        mined = None
+        if negatives is None:
+            product = score(queries, keys)
+        else:
+            negatives = _checked_negatives(negatives, queries, keys, score)
+            if negatives.ndim == 2:
+                product = _with_negatives(queries, keys, negatives, score)
+            else:
+                product, mined = score(queries, keys), _mined_scores(score, queries, negatives) * _column(scale)
         if key_bias is not None:
-            check_per_candidate("key_bias", key_bias, len(keys))
+            check_per_candidate("key_bias", key_bias, len(product.keys))
             key_bias = key_bias.to(queries.dtype)
-        folded = _folded(score(queries, keys), scale, key_bias)
+        folded = _folded(product, scale, key_bias)
         return cls(
             *folded,
             n_keys=n_keys,
@@ -100,7 +106,8 @@ class LineUp:
             exclude=exclude,
             penalty=_penalty(margin, scale, queries),
             mined=mined,
-            mirrored=keys is queries
+            mirrored=is_one
+            and (negatives is None or mined is not None)
             and scores.is_mirrored(score)
             and not (isinstance(scale, Tensor) and scale.ndim)
             and key_bias is None
@@ -134,7 +141,7 @@ def _checked(
     check("queries", queries, empty=in_ring)
     if keys is not queries:
         check("keys", keys, empty=in_ring)
-    n, m = len(queries), len(keys)
+    n, m = queries.shape[0], keys.shape[0]
     check_temperature(temperature, n)
     if not 0 <= margin < float("inf"):
         raise ValueError(requirement("margin", "be finite and at least 0", margin))
@@ -146,16 +153,22 @@ def _checked(
     return positives
 
 
-def _with_negatives(queries: Tensor, keys: Tensor, negatives: Tensor, score: Score) -> tuple[Tensor, Tensor | None]:
-    """The keys with the shared negatives behind them, and each query's scores with its mined negatives."""
-    check_embeddings("negatives", negatives, dims=(2, 3))
-    negatives = _same_width("negatives", negatives.to(keys.dtype), keys)
-    if negatives.ndim == 2:
-        return torch.cat([keys, negatives]), None
-    if len(negatives) != len(queries):
+def _checked_negatives(negatives: Tensor, queries: Tensor, keys: Tensor, score: Score) -> Tensor:
+    """The negatives, shared `(k, d)` or one set for each query `(n, k, d)`, in the keys' dtype."""
+    check_vectors("negatives", negatives, dims=(2, 3))
+    if score is not scores.cosine or negatives.ndim == 3:
+        check_finite("negatives", negatives)
+    if negatives.ndim == 3 and len(negatives) != len(queries):
         must = f"hold one set for each of the {len(queries)} queries"
         raise ValueError(requirement("negatives", must, len(negatives)))
-    return keys, _mined_scores(score, queries, negatives)
+    return _same_width("negatives", negatives.to(keys.dtype), keys)
+
+
+def _with_negatives(queries: Tensor, keys: Tensor, negatives: Tensor, score: Score) -> InnerProduct:
+    """The product of the queries with the keys and the shared negatives behind them."""
+    if score is scores.cosine:
+        return InnerProduct(scores.unit(queries, "queries"), scores.unit_rows(keys=keys, negatives=negatives))
+    return score(queries, torch.cat([keys, negatives]))
 
 
 def default_positives(positives: Relation | None, n: int, m: int) -> Relation:

@@ -48,8 +48,14 @@ else:
         def __get__(self, instance: Any, owner: type | None = None) -> Any:
             if instance is None or self.attrname in instance.__dict__:
                 return super().__get__(instance, owner)
-            with torch.set_grad_enabled(instance.with_grad):
-                return full_precision(super().__get__)(instance, owner)
+            if instance.with_grad != torch.is_grad_enabled():
+                with torch.set_grad_enabled(instance.with_grad):
+                    return self._found(instance, owner)
+            return self._found(instance, owner)
+
+        @full_precision
+        def _found(self, instance: Any, owner: type | None) -> Any:
+            return super().__get__(instance, owner)
 
 
 class Facts(Protocol):
@@ -100,7 +106,7 @@ class Given(NamedTuple):
         return cls(queries_alone, queries_alone if keys is queries else keys.detach(), plain, group)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False, slots=True)
 class Terms:
     """The terms of the loss, one entry per query; logits in nats.
 
@@ -217,16 +223,20 @@ class Terms:
 
     def check(self) -> None:
         """Raise `ValueError` if there is no positive at all, or a query that has one but no candidate."""
+        self.check_positives()
         if not values_are_checked(self.cross_entropy):
             return
-        for own, other, side in (("query", "key", self), ("key", "query", self.reverse)):
-            if side is None:
-                continue
-            if not bool(side.n_with_positive > 0):
-                raise no_positive_anywhere(own, other)
+        for own, side in (("query", self), ("key", self.reverse)):
             # log Z = −∞; the sum finds it quickly.
-            if side.cross_entropy.sum().detach().item() != -torch.inf:
+            if side is None or side.cross_entropy.detach().sum().item() != -torch.inf:
                 continue
             lonely = (side.n_positives > 0) & side.log_partition.isneginf()
             row = int(lonely.nonzero()[0, 0])
             raise ValueError(requirement("exclude", f"leave every {own} a candidate", f"none for {own} {row}"))
+
+    def check_positives(self) -> None:
+        """Raise `ValueError` if there is no positive at all."""
+        for own, other, side in (("query", "key", self), ("key", "query", self.reverse)):
+            n = 1 if side is None else side.n_with_positive
+            if (not isinstance(n, Tensor) or values_are_checked(n)) and not int(n):
+                raise no_positive_anywhere(own, other)

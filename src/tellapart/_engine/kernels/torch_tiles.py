@@ -9,6 +9,7 @@ from tellapart._engine.kernels.fused import band_height, fused_pass
 from tellapart._engine.kernels.grid import Tile
 from tellapart._engine.kernels.interface import Block, FusedRequest, FusedResult, KeptTiles, Sums
 from tellapart._engine.kernels.passes import Pass, Scratch
+from tellapart._room import room_for
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -32,17 +33,18 @@ class TorchTiles:
         cols = OnlineSum(candidates.m, like, block.form) if columns and not candidates.mirrored else None
         sums = Sums(rows, cols)
         tiles = pass_.grid.tiles()
-        is_kept = _that_fit(tiles, keep)
+        places = _places_of(tiles, keep)
+        room = room_for(max((place.stop for place in places.values()), default=0), like)
 
         def work(tile: Tile, scratch: Scratch) -> None:
-            out = like.new_empty(tile.size) if tile.block in is_kept else scratch.first
-            values = pass_.values(tile, out)
+            place = places.get(tile.block)
+            values = pass_.values(tile, scratch.first if place is None else room[place])
             rows.add(values, tile.rows, 1, scratch.second)
             if tile.mirrored:
                 rows.add(values, tile.cols, 0, scratch.second)
             elif cols is not None and tile.is_keys:
                 cols.add(values, tile.cols, 0, scratch.second)
-            if tile.block in is_kept:
+            if place is not None:
                 sums.kept[tile.block] = values
 
         pass_.run(tiles, work, rows=True, cols=columns or candidates.mirrored)
@@ -87,12 +89,11 @@ class TorchTiles:
         return fused_pass(Pass(block, columns=False, height=band_height(block)), request)
 
 
-def _that_fit(tiles: list[Tile], room: int) -> set[tuple[int, int]]:
-    """The places of the first tiles that fit into so many scores."""
-    kept = set()
+def _places_of(tiles: list[Tile], most: int) -> dict[tuple[int, int], slice]:
+    """Where the first tiles' scores stay, as far as they fit into room for so many."""
+    places, start = {}, 0
     for tile in tiles:
-        room -= tile.size
-        if room < 0:
+        if start + tile.size > most:
             break
-        kept.add(tile.block)
-    return kept
+        places[tile.block] = slice(start, start := start + tile.size)
+    return places
