@@ -44,7 +44,7 @@ def unit(vectors: Float[Tensor, "n d"], parameter: str = "vectors") -> Float[Ten
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """
-    result: Tensor = _Unit.apply((parameter,), vectors)
+    result: Tensor = _Unit.apply(vectors, parameter)
     return result
 
 
@@ -60,7 +60,7 @@ def unit_rows(**parts: Float[Tensor, "_ d"]) -> Float[Tensor, "n d"]:
     tensor([[1., 0.],
             [0., 1.]])
     """
-    result: Tensor = _Unit.apply(tuple(parts), *parts.values())
+    result: Tensor = _UnitRows.apply(tuple(parts), *parts.values())
     return result
 
 
@@ -74,30 +74,34 @@ _SAFE = {
 
 class _Unit(torch.autograd.Function):
     @staticmethod
+    def forward(ctx: Any, vectors: Tensor, parameter: str) -> Tensor:
+        result, length = _to_unit(vectors, parameter)
+        ctx.save_for_backward(result, vectors, length)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _turned(gradient, *ctx.saved_tensors), None
+
+
+class _UnitRows(torch.autograd.Function):
+    """The same for several matrices, in one place."""
+
+    @staticmethod
     def forward(ctx: Any, parameters: tuple[str, ...], *parts: Tensor) -> Tensor:
-        if len(parts) == 1:
-            result, length = _to_unit(parts[0], parameters[0])
-            ctx.save_for_backward(result, parts[0], length)
-            return result
-        sizes = [len(part) for part in parts]
-        width, lengths = parts[0].shape[1], []
-        result = room_for(sum(sizes) * width, parts[0]).view(-1, width)
-        for parameter, part, out in zip(parameters, parts, result.split(sizes), strict=True):
-            lengths.append(_to_unit(part, parameter, out)[1])
-        ctx.save_for_backward(result, *(x for pair in zip(parts, lengths, strict=True) for x in pair))
+        ctx.sizes, width = [len(part) for part in parts], parts[0].shape[1]
+        result = room_for(sum(ctx.sizes) * width, parts[0]).view(-1, width)
+        lengths = [found[1] for found in map(_to_unit, parts, parameters, result.split(ctx.sizes))]
+        ctx.save_for_backward(result, *parts, *lengths)
         return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         result, *saved = ctx.saved_tensors
-        if len(saved) == 2:
-            return None, _turned(gradient, result, *saved)
-        found: list[Tensor | None] = []
-        sizes = [len(part) for part in saved[::2]]
-        for i, (g, r) in enumerate(zip(gradient.split(sizes), result.split(sizes), strict=True)):
-            needed = ctx.needs_input_grad[1 + i]
-            found.append(_turned(g, r, *saved[2 * i : 2 * i + 2]) if needed else None)
-        return None, *found
+        n, needed = len(ctx.sizes), ctx.needs_input_grad[1:]
+        split = gradient.split(ctx.sizes), result.split(ctx.sizes)
+        each = zip(needed, *split, saved[:n], saved[n:], strict=True)
+        return None, *(_turned(*given) if is_needed else None for is_needed, *given in each)
 
 
 def _to_unit(vectors: Tensor, parameter: str, out: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -105,26 +105,26 @@ class _SharedTarget(WholeFacts):
         self, line_up: LineUp, direction: int, logits: Float[Tensor, "n c"], weights: Shaped[Tensor, "n m"]
     ) -> None:
         super().__init__(line_up, direction, logits, weights, "out")
-        shares, self.n_with_positive = _shares_of(weights, logits)
-        self.parts = shares * logits.log_softmax(dim=1)
+        shares, self.n_with_positive = _negative_shares(weights, logits)
+        self.parts = shares * logits.log_softmax(dim=1)  # negative shares: one operation less with a gradient
 
     @lazy
     def cross_entropy(self) -> Float[Tensor, " n"]:
-        return -self.parts.sum(dim=1)
+        return self.parts.sum(dim=1)
 
     def reduced(self, reduction: str) -> Tensor | None:
-        total = -self.parts.sum()
+        total = self.parts.sum()
         return total / self.n_with_positive if reduction == "mean" else total
 
 
-def _shares_of(
+def _negative_shares(
     weights: Shaped[Tensor, "n m"], logits: Float[Tensor, "n c"]
 ) -> tuple[Float[Tensor, "n c"], Int[Tensor, ""]]:
-    """The shares that each row's weights have of their sum, and the number of rows that have a weight."""
+    """Minus the shares that each row's weights have of their sum, and the number of rows that have a weight."""
     weights = weights.to(torch.promote_types(weights.dtype, logits.dtype))
     total = weights.sum(dim=1, keepdim=True)
     n_with_positive = torch.count_nonzero(total)
-    shares = weights.div(total.clamp_(min=torch.finfo(total.dtype).tiny)).to(logits.dtype)
+    shares = weights.div(total.clamp_(min=torch.finfo(total.dtype).tiny).neg_()).to(logits.dtype)
     more = logits.shape[1] - shares.shape[1]
     return pad(shares, (0, more)) if more else shares, n_with_positive
 

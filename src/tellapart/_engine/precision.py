@@ -20,9 +20,11 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
     torch.float32
     """
 
+    is_on = torch.is_autocast_enabled
+
     @wraps(function)
     def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+        if is_on("cpu") or is_on("cuda"):
             with torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
                 return function(*args, **kwargs)
         return function(*args, **kwargs)
