@@ -44,7 +44,8 @@ def streamed_bytes(n: int, c: int, d: int, *, one_way: bool = False, mirrored: b
     True
     """
     candidates, like = Candidates(n, c, c, mirrored=mirrored), torch.empty(0, d)
-    grid, vector, threads = Grid(candidates, like.device, tiling()), 4 * d, torch.get_num_threads()
+    grid = Grid(candidates, like.device, tiling().for_vectors(d))
+    vector, threads = 4 * d, torch.get_num_threads()
     units = vector * (n if mirrored else n + c)
     work = 4 * grid.height * grid.width
     block = Block(like, like, 1.0, candidates, "exp", tiling())

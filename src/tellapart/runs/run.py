@@ -50,7 +50,8 @@ class Run:
         What a training leaves that a mistake stopped before its first step may be written over.
         """
         if self.has_begun():
-            raise InputError(f"{self.folder}: holds a run already. Continue it with --resume, or choose another --run.")
+            again = "Continue it with --resume (in Python: resume=True)"
+            raise InputError(f"{self.folder}: holds a run already. {again}, or choose another --run.")
         ours = {self.config_file, self.tokeniser, self._info_file, self._lock_file, *self._unfinished()}
         if self.folder.exists() and (not self.folder.is_dir() or set(self.folder.iterdir()) - ours):
             raise InputError(f"{self.folder}: exists and is not an empty folder. Choose another --run.")

@@ -21,6 +21,9 @@ class Tiling:
     height: int = 512
     width: int = 512
     """Together 1 MiB: between product, exponential and sums a tile stays in the cache of its core."""
+    long_from: int = 256
+    """Length of vectors from which tiles are half as high and wide again: a tile's products need its vectors in cache,
+    and more so than its scores."""
     least_height: int = 64
     """Of the tiles of few rows, which are as many times wider, so that there are bands for several threads."""
     band_height: int = 512
@@ -31,6 +34,16 @@ class Tiling:
     """Length of the shortest vectors for which scores are kept: shorter ones are multiplied again in less time."""
     elsewhere: int = 4
     """By what height and width are multiplied on other devices, which pay for launches and have no such cache."""
+
+    def for_vectors(self, length: int) -> Tiling:
+        """The same for vectors of that length.
+
+        >>> Tiling().for_vectors(128).width, Tiling().for_vectors(512).width
+        (512, 768)
+        """
+        if length < self.long_from:
+            return self
+        return replace(self, height=self.height * 3 // 2, width=self.width * 3 // 2)
 
     def size_for(self, most: int, n: int, n_bands: int) -> int:
         """The height, or width, of about equal bands of n rows, or columns: several bands, unless they get too low."""

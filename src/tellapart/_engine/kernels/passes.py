@@ -28,11 +28,9 @@ class Pass:
     """One pass over a block's tiles."""
 
     def __init__(self, block: Block, columns: bool, height: int = 0, *, is_forward: bool = True) -> None:
-        self.is_forward, self.block, self.grid = (
-            is_forward,
-            block,
-            Grid(block.candidates, block.queries.device, block.tiling, height),
-        )
+        self.is_forward, self.block = is_forward, block
+        sizes = block.tiling.for_vectors(block.queries.shape[1])
+        self.grid = Grid(block.candidates, block.queries.device, sizes, height)
         self.mask = Mask(self.grid)
         self.maxima = None
         if block.positives is not None:
