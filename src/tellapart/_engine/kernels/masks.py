@@ -69,8 +69,14 @@ class Mask:
 class Maxima:
     """The largest logit of the positives and of the negatives, of each row and, with `columns`, of each key."""
 
-    def __init__(self, grid: Grid, positives: tuple[Pairs, ...] | Relation, columns: bool, like: Tensor) -> None:
-        self.pairs, self.columns = TiledPairs(grid, positives), columns
+    def __init__(
+        self, grid: Grid, positives: tuple[Pairs, ...] | Relation, columns: bool, like: Tensor, mask: Mask
+    ) -> None:
+        left_out = grid.candidates.left_out
+        # Positives that are taken out of the sum are found, and masked, already.
+        self.are_masked = isinstance(positives, tuple) and tuple(map(id, positives)) == tuple(map(id, left_out))
+        self.pairs = mask.left_out if self.are_masked else TiledPairs(grid, positives)
+        self.columns = columns
         self.rows, self.cols = (
             like.new_full((size, 2), MASKED) for size in (grid.candidates.n, grid.candidates.m if columns else 0)
         )
@@ -86,7 +92,7 @@ class Maxima:
 
     def of_negatives(self, logits: Float[Tensor, "r c"], tile: Tile, places: Tensor | None) -> None:
         """Take in a tile's negatives, once what is no candidate is masked."""
-        if places is not None:
+        if places is not None and not self.are_masked:
             logits = logits.clone()
             logits.view(-1).index_fill_(0, places, MASKED)
         for kept, span, dim in self._sides(tile):

@@ -35,7 +35,7 @@ class Pass:
         self.maxima = None
         if block.positives is not None:
             wanted = columns and not block.candidates.mirrored
-            self.maxima = Maxima(self.grid, block.positives, wanted, block.queries)
+            self.maxima = Maxima(self.grid, block.positives, wanted, block.queries, self.mask)
 
     def values(self, tile: Tile, out: Tensor) -> Float[Tensor, "r c"]:
         """The tile in the form in which it is added up, or that its gradient needs; computed in `out`."""
