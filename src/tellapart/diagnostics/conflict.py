@@ -47,10 +47,10 @@ def inner_products(first: Sequence[Tensor | None], second: Sequence[Tensor | Non
     """
     device = next((g.device for g in first if g is not None), None)
     aa, ab, bb = torch.zeros(3, dtype=torch.float64, device=device)
-    for pair in zip(first, second, strict=True):
-        if pair[0] is None or pair[1] is None:
+    for of_first, of_second in zip(first, second, strict=True):
+        if of_first is None or of_second is None:
             continue
-        a, b = ((g.to_dense() if g.is_sparse else g).double().flatten() for g in pair)
+        a, b = ((g.to_dense() if g.is_sparse else g).double().flatten() for g in (of_first, of_second))
         aa, ab, bb = aa + a @ a, ab + a @ b, bb + b @ b
     return GradientProducts(aa, ab, bb)
 

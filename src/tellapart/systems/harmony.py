@@ -50,7 +50,7 @@ class Config(PictureOptions):
     """Train a picture encoder by few labels and by a contrastive loss on all pictures."""
 
     rule: Rule = "sum"
-    """How both gradients are combined: their sum, PCGrad, UPGrad, or a gate that drops a contrastive one in conflict."""
+    """How both gradients are combined: sum, PCGrad, UPGrad, or a gate that drops a contrastive gradient in conflict."""
     weight: float = 0.2
     """Weight of the contrastive loss; 0 for the supervised loss alone."""
     labels_per_class: int = 10
@@ -58,7 +58,7 @@ class Config(PictureOptions):
     labelled_batch: int = 100
     """Labelled pictures in a batch at most, on each device."""
     contrastive_first: float = 0.0
-    """Share of the steps that minimise the contrastive loss alone, before the supervised one alone; 0 for both at once."""
+    """Share of the steps that minimise the contrastive loss alone, before the supervised one alone; 0 for both."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -154,7 +154,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     commands.finish(config, run, data)
 
 
-commands = replace(pictures.commands_for(Harmony), make_model=make_model, encoder=lambda model: model, load=load)
+commands = pictures.commands_for(make_model, encoder=lambda model: model, load=load)
 system = System(
     Config,
     train,

@@ -194,7 +194,7 @@ class _Learner(LightningModule):
         return [optimizer for optimizer, _ in made], [schedule for schedule in self.schedules if schedule is not None]
 
 
-def _weights(optimizer: Optimizer) -> list[Tensor]:
+def _weights(optimizer: Optimizer | LightningOptimizer) -> list[Tensor]:
     return [weight for group in optimizer.param_groups for weight in group["params"]]
 
 

@@ -80,6 +80,7 @@ class TwoLossStep:
         if len(gradients) == 1:
             loop.follow(gradients[0])
             return found
-        products = inner_products(*gradients)
-        loop.follow(combine(*gradients, products, self.rule))
+        a, b = gradients
+        products = inner_products(a, b)
+        loop.follow(combine(a, b, products, self.rule))
         return found | readings_of_two(products)

@@ -66,7 +66,7 @@ class FewLabels:
 
     @classmethod
     def load(cls, options: PictureOptions, per_class: int, run: Run, source: str | None = None) -> FewLabels:
-        """A run's own data; or, from another source, data with the same classes, in the shape that the run's network takes.
+        """A run's own data; or others with the same classes, brought to the shape that the run's network takes.
 
         Raises:
             InputError: they are missing, broken or too few; they have no labels, or one label, or labels among the
@@ -139,7 +139,8 @@ class FewLabels:
     def _probe(self, known: Float[Tensor, "m d"], held_out: Float[Tensor, "n d"]) -> float:
         labels, truth = self.labelled.labels, self.test.labels
         assert labels is not None
-        return (linear_probe(known, labels, held_out).labels == truth).double().mean().item()
+        assert truth is not None
+        return float((linear_probe(known, labels, held_out).labels == truth).double().mean())
 
     def _parts(self) -> tuple[UInt8[Tensor, "b c side side"], ...]:
         """The held-out pictures in even batches, as large as those of the training or a little smaller."""
