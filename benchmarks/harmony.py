@@ -6,8 +6,8 @@
 `few`: 10 labels a class. `turned`: every picture is turned by some quarters of a circle, and these are its label. Views
 that turn, too, teach the encoder to ignore what the labels ask for: a true conflict. Upright views are the control.
 `many`: 100 labels a class. The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache.
-Each run is an ordinary `tellapart train` on one core, but only the trained network is measured, and the gallery has the
-held-out pictures only. runs/harmony keeps the runs, and complete ones are not repeated.
+Each run is an ordinary `tellapart train` on one core, but only the trained network is measured, the gallery has the
+held-out pictures only, and there is no report. runs/harmony keeps the runs, and complete ones are not repeated.
 """
 
 from __future__ import annotations
