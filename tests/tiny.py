@@ -115,6 +115,16 @@ MOCO_WRONG = (
     ("queue", 2**21),
 )
 OPTIONS_OF = {"simclr": PICTURE_OPTIONS, "moco": MOCO_OPTIONS}
+HARMONY_OPTIONS = PICTURE_OPTIONS | {"labels_per_class": 8, "labelled_batch": 16, "weight": 0.5, "rule": "pcgrad"}
+HARMONY_WRONG = (
+    ("weight", -0.1),
+    ("weight", float("nan")),
+    ("labels_per_class", 0),
+    ("labelled_batch", 0),
+    ("contrastive_first", 1.0),
+    ("contrastive_first", -0.1),
+    ("turn", 1.5),
+)
 
 
 def patterns(n: int = 160, channels: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -137,6 +147,11 @@ def write_patterns(folder: Path, n: int = 160, labelled: bool = True, channels: 
 def picture_arguments(system: str, **options: object) -> list[str]:
     """A system's tiny options as words of a command line."""
     return [f"--{name}={value}" for name, value in (OPTIONS_OF[system] | options).items()]
+
+
+def harmony_arguments(**options: object) -> list[str]:
+    """The tiny options of harmony as words of a command line."""
+    return [f"--{name}={value}" for name, value in (HARMONY_OPTIONS | options).items()]
 
 
 # Small and quick options of the graph system, for `write_graph`.

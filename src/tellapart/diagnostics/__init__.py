@@ -3,7 +3,7 @@
 Those that take `Terms` cost almost nothing. The others take embeddings, and stream where they need all scores.
 """
 
-from tellapart.diagnostics.conflict import gradient_cosine
+from tellapart.diagnostics.conflict import GradientProducts, gradient_cosine, gradient_products, inner_products
 from tellapart.diagnostics.density import density_ratio
 from tellapart.diagnostics.forces import Forces, forces, shares
 from tellapart.diagnostics.geometry import TurnAndStretch, alignment, effective_rank, turn_and_stretch, uniformity
@@ -17,6 +17,7 @@ from tellapart.diagnostics.warnings import TrainingWarning, training_warnings
 __all__ = [
     "FalseNegatives",
     "Forces",
+    "GradientProducts",
     "Leakage",
     "TrainingWarning",
     "TurnAndStretch",
@@ -30,9 +31,11 @@ __all__ = [
     "false_negatives",
     "forces",
     "gradient_cosine",
+    "gradient_products",
     "hardest_share",
     "hinge",
     "hinge_error",
+    "inner_products",
     "mi_bound",
     "mi_ceiling",
     "nwj",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -24,20 +25,27 @@ _MAX_POINTS = 1500
 def loss_curve(log: Log) -> go.Figure:
     """The loss and that of guessing, log(K + 1) with K negatives, above the number of candidates.
 
-    The loss alone, of a log that does not tell the number of candidates.
+    Other losses of the log, `loss_…`, are beside it. The losses alone, of a log that does not tell the number of
+    candidates.
     """
     steps, loss, size = (_column(log, name) for name in ("step", "loss", "n_candidates"))
+    others = sorted({name for entry in log for name in entry if name.startswith("loss_")})
+    lines = [_line(steps, loss, "loss", BLUE)] if any("loss" in entry for entry in log) else []
+    lines += [
+        _line(*_known(log, name), f"{name.removeprefix('loss_')} loss", colour)
+        for name, colour in zip(others, itertools.cycle(_COLOURS[3:]), strict=False)
+    ]
     if np.isnan(size).all():
-        figure = go.Figure([_line(steps, loss, "loss", BLUE)])
+        figure = go.Figure(lines)
         figure.update_yaxes(title_text="loss")
         figure.update_xaxes(title_text="step")
         return _styled(figure)
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.08)
-    figure.add_trace(_line(steps, loss, "loss", BLUE), row=1, col=1)
+    figure.add_traces(lines, rows=1, cols=1)
     figure.add_trace(_line(steps, np.log(size), "guessing, log(K + 1)", GREY, dash="dot"), row=1, col=1)
     figure.add_trace(_line(steps, size, "candidates, K + 1", ORANGE), row=2, col=1)
     figure.update_yaxes(title_text="loss (nats)", rangemode="tozero", row=1, col=1)
-    figure.update_yaxes(title_text="K + 1", range=[0, 1.25 * size.max()], nticks=3, row=2, col=1)
+    figure.update_yaxes(title_text="K + 1", range=[0, 1.25 * np.nanmax(size)], nticks=3, row=2, col=1)
     figure.update_xaxes(title_text="step", row=2, col=1)
     return _styled(figure)
 
@@ -61,6 +69,23 @@ def accuracy_curve(log: Log) -> go.Figure:
     )
     figure.update_yaxes(title_text="accuracy", range=[0, 1.02], tickformat=".0%")
     figure.update_xaxes(title_text="step")
+    return _styled(figure)
+
+
+def gradients_curve(log: Log) -> go.Figure:
+    """The cosine of two losses' gradients, where the log has it, and its running mean, above the ratio of lengths."""
+    steps, cosine = _known(log, "gradient_cosine")
+    ratio = _known(log, "gradient_ratio")
+    window = max(1, len(steps) // 20)
+    mean = np.convolve(cosine, np.ones(window) / window, mode="valid")
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.64, 0.36], vertical_spacing=0.08)
+    figure.add_trace(_line(steps, cosine, "cosine", BLUE).update(mode="markers", marker={"size": 4}), row=1, col=1)
+    figure.add_trace(_line(steps[window - 1 :], mean, "its running mean", ORANGE), row=1, col=1)
+    figure.add_trace(_line(*ratio, "ratio of lengths", GREEN), row=2, col=1)
+    figure.add_hline(y=0, line={"color": GREY, "width": 1, "dash": "dot"}, row=1, col=1)
+    figure.update_yaxes(title_text="cosine", row=1, col=1)
+    figure.update_yaxes(title_text="ratio", rangemode="tozero", nticks=3, row=2, col=1)
+    figure.update_xaxes(title_text="step", row=2, col=1)
     return _styled(figure)
 
 

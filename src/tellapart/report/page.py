@@ -54,6 +54,7 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
         times=_times(log),
         warnings=training_warnings(log),
         gauges=gauges(log),
+        conflicts=_conflicts(log),
         log=log,
         shown=shown,
         figures=_figures(log) | ({} if shown is None else _figures_of_gallery(shown)),
@@ -67,14 +68,21 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
 def _figures(log: figures.Log) -> dict[str, Any]:
     """Figures of what the log has."""
     made = {f"panel-{gauge.name}": gauge.curve(log) for gauge in gauges(log)}
-    for name, entry, draw in (
-        ("loss", "loss", figures.loss_curve),
-        ("information", "mi_bound", figures.information_curve),
-        ("accuracy", "accuracy", figures.accuracy_curve),
+    logged = {name for entry in log for name in entry}
+    for name, is_known, draw in (
+        ("loss", any(name.startswith("loss") for name in logged), figures.loss_curve),
+        ("gradients", "gradient_cosine" in logged, figures.gradients_curve),
+        ("information", "mi_bound" in logged, figures.information_curve),
+        ("accuracy", "accuracy" in logged, figures.accuracy_curve),
     ):
-        if any(entry in values for values in log):
+        if is_known:
             made[name] = draw(log)
     return _as_json(made)
+
+
+def _conflicts(log: figures.Log) -> list[float]:
+    """Whether the gradients of two losses were in conflict, at each step that tells."""
+    return [entry["gradient_conflict"] for entry in log if "gradient_conflict" in entry]
 
 
 def _figures_of_gallery(shown: Shown) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The run folder of one training, what it keeps for search and report, and what can be done with a finished run."""
 
 from tellapart.runs.commands import Commands, Measurable
-from tellapart.runs.finished import FinishedRun
+from tellapart.runs.finished import FinishedRun, MakeModel
 from tellapart.runs.gallery import MAX_SHOWN, Embeddings, Gallery, Hit, check_suffix, thumbnails
 from tellapart.runs.run import Run, is_first_process
 
@@ -12,6 +12,7 @@ __all__ = [
     "FinishedRun",
     "Gallery",
     "Hit",
+    "MakeModel",
     "Measurable",
     "Run",
     "check_suffix",

@@ -127,7 +127,7 @@ class Run:
         if what not in info:
             self._write_json(self._info_file, info | {what: fingerprint})
 
-    def note(self, **facts: int) -> None:
+    def note(self, **facts: int | list[str]) -> None:
         """Keep what the data turned out to be, so that the run can be used without them; the first process does."""
         if not is_first_process():
             return
@@ -143,6 +143,17 @@ class Run:
         """
         value = self._read_json(self._info_file).get(fact)
         if type(value) is not int:
+            raise InputError(f"{self._info_file}: damaged, it holds no {fact}. Train again into a new folder.")
+        return value
+
+    def noted_names(self, fact: str) -> list[str]:
+        """The names that were kept under that name.
+
+        Raises:
+            InputError: nothing, or no list of texts.
+        """
+        value = self._read_json(self._info_file).get(fact)
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             raise InputError(f"{self._info_file}: damaged, it holds no {fact}. Train again into a new folder.")
         return value
 

@@ -200,7 +200,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     commands.finish(config, run, data)
 
 
-commands = pictures.commands_for(MoCo)
+commands = pictures.commands_for(lambda config, run: MoCo(config, ImageShape.noted(run)))
 system = System(
     Config,
     train,

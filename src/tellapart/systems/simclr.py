@@ -97,7 +97,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     commands.finish(config, run, data)
 
 
-commands = pictures.commands_for(SimCLR)
+commands = pictures.commands_for(lambda config, run: SimCLR(config, ImageShape.noted(run)))
 system = System(
     Config,
     train,

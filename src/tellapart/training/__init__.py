@@ -4,23 +4,30 @@ The loop itself, which needs Lightning, is imported by `fit` when it is called.
 """
 
 from tellapart.training.batches import Batches
+from tellapart.training.combine import RULES, Rule, coefficients, combine
 from tellapart.training.fit import begin, fit
 from tellapart.training.optimizer import usual_optimizer
 from tellapart.training.options import Interrupted, TrainerOptions, TrainingOptions, as_plain_options, name_from_root
 from tellapart.training.step import AuxiliaryLoss, Loop, Step, TermsStep
 from tellapart.training.stopwatch import spent, timed
+from tellapart.training.two_losses import TwoLossStep
 
 __all__ = [
+    "RULES",
     "AuxiliaryLoss",
     "Batches",
     "Interrupted",
     "Loop",
+    "Rule",
     "Step",
     "TermsStep",
     "TrainerOptions",
     "TrainingOptions",
+    "TwoLossStep",
     "as_plain_options",
     "begin",
+    "coefficients",
+    "combine",
     "fit",
     "name_from_root",
     "spent",

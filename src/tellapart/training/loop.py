@@ -108,12 +108,30 @@ class _Learner(LightningModule):
 
     def minimise(self, loss: Tensor, which: int = 0) -> None:
         with self.unmixed():
-            optimizer, schedule = self._optimizers()[which], self.schedules[which]
-            optimizer.zero_grad()
+            self._optimizers()[which].zero_grad()
             self.manual_backward(loss)
-            optimizer.step()
-            if schedule is not None:
-                schedule.step()
+            self._advance(which)
+
+    def gradients(self, loss: Tensor, which: int = 0) -> list[Tensor | None]:
+        with self.unmixed():
+            scaled = self.trainer.precision_plugin.pre_backward(loss, self)
+            weights = _weights(self._optimizers()[which])
+            found = torch.autograd.grad(scaled, weights, retain_graph=True, allow_unused=True)
+            if any(gradient is not None and gradient.is_sparse for gradient in found):
+                raise ValueError(requirement("loss", "have dense gradients", "a sparse one"))
+            return self._mean_gradients(found)
+
+    def follow(self, gradients: Sequence[Tensor | None], which: int = 0) -> None:
+        with self.unmixed():
+            for weight, gradient in zip(_weights(self._optimizers()[which]), gradients, strict=True):
+                weight.grad = gradient
+            self._advance(which)
+
+    def _advance(self, which: int) -> None:
+        optimizer, schedule = self._optimizers()[which], self.schedules[which]
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()
 
     @contextmanager
     def unmixed(self) -> Iterator[None]:
@@ -129,7 +147,7 @@ class _Learner(LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         if self.is_due:
             with timed("panel"):
-                self.norms.append(gradient_norm(p for group in optimizer.param_groups for p in group["params"]))
+                self.norms.append(gradient_norm(_weights(optimizer)))
 
     def _optimizers(self) -> Sequence[LightningOptimizer]:
         found = self.optimizers()
@@ -143,6 +161,16 @@ class _Learner(LightningModule):
         mean = self.trainer.strategy.reduce(stacked.detach(), reduce_op="mean")
         assert isinstance(mean, Tensor)
         return dict(zip(values, mean.tolist(), strict=True))
+
+    def _mean_gradients(self, own: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """The mean over processes, sent as one vector."""
+        known = [gradient for gradient in own if gradient is not None]
+        if self.trainer.world_size == 1 or not known:
+            return list(own)
+        mean = self.trainer.strategy.reduce(torch.cat([gradient.flatten() for gradient in known]), reduce_op="mean")
+        assert isinstance(mean, Tensor)
+        parts = iter(mean.split([gradient.numel() for gradient in known]))
+        return [None if gradient is None else next(parts).view_as(gradient) for gradient in own]
 
     def train_dataloader(self) -> Steps:
         return Steps(self.batches, self.collate, self.trainer.global_rank, self.trainer.world_size)
@@ -164,6 +192,10 @@ class _Learner(LightningModule):
         made = self.do.optimizers(self.batches.n_steps(self.trainer.world_size))
         self.schedules = [schedule for _, schedule in made]
         return [optimizer for optimizer, _ in made], [schedule for schedule in self.schedules if schedule is not None]
+
+
+def _weights(optimizer: Optimizer | LightningOptimizer) -> list[Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
 
 
 def _quieten() -> None:

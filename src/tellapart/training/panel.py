@@ -13,8 +13,12 @@
 | `alignment`, `uniformity` | how close positives are, how evenly directions are spread | likewise |
 | `effective_rank`, `rank_limit` | how many dimensions are in use, and the most there could be | likewise |
 | `gradient_norm` | the length of the whole gradient | likewise |
-| `loss_…` | an auxiliary loss, if there is one | every step |
+| `loss_…` | a second loss, if there is one | every step |
 | `gradient_cosine` | of its gradient and InfoNCE's, over the weights that both move | as `gradient_norm` |
+| `gradient_conflict` | 1 if that cosine is negative, 0 if not: its mean is the conflict rate | likewise |
+| `gradient_ratio` | the length of InfoNCE's gradient over its own, each times its weight | likewise |
+
+A step that combines the gradients by a rule (`training.two_losses`) has the last three at every step.
 
 Means over the batch; of both directions, if there are two, where the terms tell (all but the effective negatives). Of
 several processes, the means of theirs: alignment, uniformity and rank are those of each process's own rows. What cannot
@@ -32,11 +36,11 @@ import torch
 from torch import Tensor, nn
 
 from tellapart.diagnostics import (
+    GradientProducts,
     alignment,
     effective_margin,
     effective_negatives,
     effective_rank,
-    gradient_cosine,
     hardest_share,
     mi_bound,
     mi_ceiling,
@@ -138,14 +142,13 @@ def _apart(n: int, pairs: Pairs | None) -> Int[Tensor, " r"]:
     return kept.nonzero()[:, 0]
 
 
-def readings_of_two(
-    model: nn.Module, loss: Float[Tensor, ""], other: Float[Tensor, ""], name: str, costly: bool
-) -> dict[str, Tensor]:
-    """The auxiliary loss and, if `costly`, whether both losses pull the weights in the same direction."""
-    found = {f"loss_{name}": other.detach()}
-    if costly:
-        found["gradient_cosine"] = gradient_cosine(loss, other, [p for p in model.parameters() if p.requires_grad])
-    return found
+def readings_of_two(products: GradientProducts) -> dict[str, Tensor]:
+    """Whether a second loss and InfoNCE pull the weights in the same direction, from their gradients a and b."""
+    return {
+        "gradient_cosine": products.cosine(),
+        "gradient_conflict": (products.ab < 0).double(),
+        "gradient_ratio": products.ratio(),
+    }
 
 
 def gradient_norm(parameters: Iterable[Tensor]) -> float:

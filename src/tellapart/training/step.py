@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import torch
 
+from tellapart.diagnostics import gradient_products
 from tellapart.training.optimizer import usual_optimizer
 from tellapart.training.panel import readings, readings_of_two
 from tellapart.training.stopwatch import timed
@@ -46,6 +47,23 @@ class Loop(Protocol):
             loss: a scalar.
             which: the optimizer's place in what `Step.optimizers` returned.
         """
+
+    def gradients(self, loss: Tensor, which: int = 0) -> list[Tensor | None]:
+        """The loss's gradient of each of an optimizer's weights, for `follow`; `None` where the loss has none.
+
+        In several processes they are the means of theirs, and a loss must reach the same weights in all of them. With
+        precision 16-mixed all are multiplied by one factor, which `follow` divides by. The graph is kept.
+
+        Args:
+            loss: a scalar with dense gradients.
+            which: as of `minimise`.
+
+        Raises:
+            ValueError: a gradient is sparse.
+        """
+
+    def follow(self, gradients: Sequence[Tensor | None], which: int = 0) -> None:
+        """Let optimizer and schedule step along gradients, made of those of `gradients`, the same in all processes."""
 
     def unmixed(self) -> AbstractContextManager[None]:
         """A context in which nothing is cast to the training's precision, for what a step does without gradients."""
@@ -120,8 +138,12 @@ class TermsStep:
         with timed("panel"):
             found = {"loss": loss.detach(), **readings(self.model, terms, costly=loop.is_due)}
             if self.auxiliary is not None and second is not None:
-                found |= readings_of_two(self.model, loss, second, self.auxiliary.name, costly=loop.is_due)
-                loss = loss + self.auxiliary.weight * second
+                found[f"loss_{self.auxiliary.name}"] = second.detach()
+                second = self.auxiliary.weight * second
+                if loop.is_due:
+                    weights = [p for p in self.model.parameters() if p.requires_grad]
+                    found |= readings_of_two(gradient_products(second, loss, weights))
+                loss = loss + second
         loop.minimise(loss)
         if self.after_step is not None:
             with torch.no_grad(), loop.unmixed():

@@ -5,6 +5,7 @@ from tellapart.domains.pictures.captions import Pairs, pixel_ids, split
 from tellapart.domains.pictures.commands import commands_for
 from tellapart.domains.pictures.convnet import ConvNet
 from tellapart.domains.pictures.dataset import Dataset
+from tellapart.domains.pictures.few_labels import Batch, FewLabels
 from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.held_out import load_held_out
 from tellapart.domains.pictures.load import Items, load_items, load_pairs
@@ -17,8 +18,10 @@ from tellapart.domains.pictures.views import Augment, jitter
 __all__ = [
     "Augment",
     "Backbone",
+    "Batch",
     "ConvNet",
     "Dataset",
+    "FewLabels",
     "ImageShape",
     "Items",
     "Network",

@@ -10,21 +10,31 @@ from tellapart.domains.pictures.dataset import Dataset
 from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.options import ImageShape
 from tellapart.errors import InputError, exists
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery
+from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, MakeModel, Measurable, Run
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from tellapart.domains.pictures.network import Network
 
 
-def commands_for(make: Callable[[Any, ImageShape], nn.Module]) -> Commands:
-    """The commands of a system with the model `make(config, shape)`, with a `Network` as `network`."""
+def commands_for(
+    make_model: MakeModel,
+    encoder: Callable[[Any], Any] = attrgetter("network"),
+    load: Callable[[Any, Run, str | None], Measurable] = Dataset.load,
+) -> Commands:
+    """The commands of a system of pictures.
+
+    Args:
+        make_model: makes a run's model, which has a `Network` as `network`.
+        encoder: what of the model embeds and is measured.
+        load: the data of a run, or those of another source.
+    """
     return Commands(
-        make_model=lambda config, run: make(config, ImageShape.noted(run)),
-        encoder=attrgetter("network"),
-        load=Dataset.load,
+        make_model=make_model,
+        encoder=encoder,
+        load=load,
         read=_read,
         find=_find,
     )

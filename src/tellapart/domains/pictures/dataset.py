@@ -79,7 +79,7 @@ class Dataset:
         teach. Without: whether a random view of a picture finds it among all.
         """
         encoders: dict[str, Encode] = {
-            "raw pixels": _pixels,
+            "raw pixels": pixels,
             "untrained": before.embed,
             "trained": after.embed,
         }
@@ -103,7 +103,7 @@ class Dataset:
             vectors=torch.cat([after.embed(part.pictures) for part in parts]),
             captions=None,
             thumbnails=thumbnails(torch.cat([part.pictures for part in parts]), shown),
-            labels=[name for part in parts for name in _label_names(part)] if self.has_labels() else None,
+            labels=[name for part in parts for name in part.label_names()] if self.has_labels() else None,
         )
 
     def _labels_told(self, encoders: dict[str, Encode]) -> Table:
@@ -128,10 +128,6 @@ class Dataset:
         return found_by(same(pixel_ids(pictures)), models, title)
 
 
-def _pixels(pictures: Tensor) -> Float[Tensor, "n d"]:
+def pixels(pictures: Tensor) -> Float[Tensor, "n d"]:
+    """Pictures as vectors, in [0, 1]."""
     return (pictures if pictures.is_floating_point() else pictures.float() / 255).flatten(1)
-
-
-def _label_names(part: PictureSet) -> list[str]:
-    assert part.labels is not None
-    return [str(label) if part.classes is None else part.classes[label] for label in part.labels.tolist()]

@@ -81,7 +81,7 @@ def make_views(options: PictureOptions, shape: ImageShape) -> Views:
     Raises:
         InputError: `kornia` is missing.
     """
-    asked = {name: getattr(options, name) for name in ("flip", "jitter", "grey", "blur")}
+    asked = {name: getattr(options, name) for name in ("flip", "turn", "jitter", "grey", "blur")}
     augment = Augment(*shape, crop=(options.crop, 1.0), **asked)
 
     def views(pictures: Tensor, n_views: int) -> tuple[Tensor, ...]:

@@ -46,6 +46,8 @@ class PictureOptions(TrainingOptions):
     """Probability that a view is mirrored."""
     jitter: float = 0.5
     """Strength of the change of a view's brightness, contrast and colours; 0 for none."""
+    turn: float = 0.0
+    """Probability that a view is turned, by one, two or three quarters of a circle."""
     grey: float = 0.2
     """Probability that a view loses its colours."""
     blur: float = 0.0
@@ -60,7 +62,7 @@ class PictureOptions(TrainingOptions):
             require_option(name, 1 <= value <= most, f"lie between 1 and {most}", value)
         size, is_size = self.picture_size, _LEAST <= self.picture_size <= _MOST
         require_option("picture_size", is_size or size == 0, f"be 0 or lie between {_LEAST} and {_MOST}", size)
-        for name in ("flip", "grey", "blur"):
+        for name in ("flip", "turn", "grey", "blur"):
             require_option(name, 0 <= getattr(self, name) <= 1, "lie in [0, 1]", getattr(self, name))
         require_option("jitter", 0 <= self.jitter <= 1.25, "lie in [0, 1.25]", self.jitter)
         require_option("crop", 0 < self.crop <= 1, "be positive and at most 1", self.crop)

@@ -44,6 +44,11 @@ class PictureSet:
         labels = None if self.labels is None else self.labels[index]
         return PictureSet(self.pictures[index], labels, self.classes, [self.names[i] for i in index.tolist()])
 
+    def label_names(self) -> list[str]:
+        """The label of each picture, as text; there must be labels."""
+        assert self.labels is not None
+        return [str(label) if self.classes is None else self.classes[label] for label in self.labels.tolist()]
+
     def to(self, device: torch.device, non_blocking: bool = False) -> PictureSet:
         """The same set with pictures and labels on `device`."""
         pictures = self.pictures.to(device, non_blocking=non_blocking)

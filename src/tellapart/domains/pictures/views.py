@@ -18,8 +18,9 @@ _SIGMA = (0.1, 2.0)
 class Augment(nn.Module):
     """Random views of pictures, a batch at a time, drawn independently for each view and picture.
 
-    A view is a random rectangle of the picture, resized to `size`. It may then be mirrored, changed in brightness,
-    contrast, saturation and hue, turned grey, and blurred. Grey pictures change only in brightness and contrast.
+    A view is a random rectangle of the picture, resized to `size`. It may then be mirrored, turned, changed in
+    brightness, contrast, saturation and hue, made grey, and blurred. Of grey pictures only brightness and contrast
+    change.
     All randomness comes from torch's default generator.
 
     Args:
@@ -28,10 +29,11 @@ class Augment(nn.Module):
         crop: least and largest area of the rectangle, as shares of the picture; its aspect ratio lies between 3:4
             and 4:3.
         flip: probability of the mirror image.
+        turn: probability of a turn by one, two or three quarters of a circle.
         jitter: strength of the change of brightness, contrast and saturation, each by up to 80 % times this, and of
             hue, by up to 20 % of its circle times this. Their order is drawn anew for each batch.
         jitter_chance: probability of that change.
-        grey: probability that the view is turned grey.
+        grey: probability that the view loses its colours.
         blur: probability of a Gaussian blur with a deviation of 0.1 to 2 pixels and a kernel of a tenth of the side.
 
     Raises:
@@ -53,6 +55,7 @@ class Augment(nn.Module):
         *,
         crop: tuple[float, float] = (0.08, 1.0),
         flip: float = 0.5,
+        turn: float = 0.0,
         jitter: float = 0.5,
         jitter_chance: float = 0.8,
         grey: float = 0.2,
@@ -63,7 +66,7 @@ class Augment(nn.Module):
         _require("channels", channels in (1, 3), "be 1 or 3", channels)
         _require("crop", 0 < crop[0] <= crop[1] <= 1, "be two shares, 0 < least <= largest <= 1", crop)
         _require("jitter", 0 <= jitter <= 1.25, "lie in [0, 1.25]", jitter)
-        chances = {"flip": flip, "jitter_chance": jitter_chance, "grey": grey, "blur": blur}
+        chances = {"flip": flip, "turn": turn, "jitter_chance": jitter_chance, "grey": grey, "blur": blur}
         for name, chance in chances.items():
             _require(name, 0 <= chance <= 1, "lie in [0, 1]", chance)
         self.size, self.channels = size, channels
@@ -100,6 +103,7 @@ def _steps(
         # One warp for the batch; cutting out each rectangle takes twice as long.
         "crop": augmentation.RandomResizedCrop((size, size), scale=crop, cropping_mode="resample"),
         "flip": augmentation.RandomHorizontalFlip(p=chances["flip"]),
+        "turn": augmentation.RandomRotation90((1, 3), p=chances["turn"]),
         "jitter": augmentation.ColorJitter(0.8 * jitter, 0.8 * jitter, *colours, p=chances["jitter_chance"]),
         "grey": augmentation.RandomGrayscale(p=chances["grey"]),
         "blur": augmentation.RandomGaussianBlur((kernel, kernel), _SIGMA, p=chances["blur"]),
@@ -107,6 +111,7 @@ def _steps(
     wanted = {
         "crop": True,
         "flip": chances["flip"] > 0,
+        "turn": chances["turn"] > 0,
         "jitter": jitter > 0 and chances["jitter_chance"] > 0,
         "grey": in_colour and chances["grey"] > 0,
         "blur": chances["blur"] > 0,

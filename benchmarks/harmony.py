@@ -1,0 +1,140 @@
+"""Does the contrastive gradient fight the supervised one? Fashion-MNIST with few labels, by every rule, with a control.
+
+    python benchmarks/harmony.py                        everything; results/harmony*.md
+    python benchmarks/harmony.py --only few --seeds 0
+
+`few`: 10 labels a class. `turned`: every picture is turned by some quarters of a circle, and these are its label. Views
+that turn, too, teach the encoder to ignore what the labels ask for: a true conflict. Upright views are the control.
+`many`: 100 labels a class. The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache.
+Each run is an ordinary `tellapart train` on one core, but only the trained network is measured, the gallery has the
+held-out pictures only, and there is no report. runs/harmony keeps the runs, and complete ones are not repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import fetch
+from pages import publish
+from tellapart.domains.pictures import load_splits
+from tellapart.runs import Run
+from trainings import as_words, results, row, spread, train_all
+
+OPTIONS: dict[str, Any] = {
+    "width": 8,
+    "epochs": 1,
+    "batch_size": 100,
+    "crop": 0.4,
+    "trainer.precision": "bf16-mixed",
+    "trainer.checkpoint_every": 300,
+}
+SUPERVISED = {"weight": 0}
+RULES = ("sum", "pcgrad", "gate", "upgrad")
+NAMES = {"sum": "sum", "pcgrad": "PCGrad", "gate": "gate", "upgrad": "UPGrad"}
+# Mirror images swap two of the quarter turns. Of four turns, one in four leaves a picture as it is.
+TURNED, TURNING = {"flip": 0}, {"turn": 0.75}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One kind of training: a line of the table."""
+
+    part: str
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def folder(self, runs: Path, seed: int) -> Path:
+        """Where its run of a seed is kept."""
+        return runs / f"{self.part}-{self.name.replace(' ', '-').replace(',', '')}-{seed}"
+
+    def command(self, runs: Path, seed: int) -> list[str]:
+        """`harmony_run.py`, and its arguments."""
+        data = turned(runs) if self.part == "turned" else fetch.fetch("fashion-mnist")
+        words = ["train", "harmony", "--data", str(data), "--run", str(self.folder(runs, seed)), "--resume"]
+        own = OPTIONS | {"seed": seed} | dict(self.options)
+        return [str(Path(__file__).with_name("harmony_run.py")), *words, *as_words(own)]
+
+
+def _by_rules(part: str, before: str, options: Mapping[str, Any], rules: tuple[str, ...] = RULES) -> list[Trial]:
+    return [Trial(part, before + NAMES[rule], {**options, "rule": rule}) for rule in rules]
+
+
+PARTS = {
+    "few": [
+        Trial("few", "supervised alone", SUPERVISED),
+        *_by_rules("few", "", {}),
+        Trial("few", "contrastive first, then fine-tuned", {"contrastive_first": 0.5}),
+    ],
+    "turned": [
+        Trial("turned", "supervised alone", TURNED | SUPERVISED),
+        *_by_rules("turned", "views that turn: ", TURNED | TURNING),
+        *_by_rules("turned", "upright views: ", TURNED, RULES[:3]),
+    ],
+    "many": [
+        Trial("many", "supervised alone", {"labels_per_class": 100} | SUPERVISED),
+        *_by_rules("many", "", {"labels_per_class": 100}, RULES[:3]),
+    ],
+}
+TITLES = {"few": "10 labels a class", "turned": "quarter turns, 10 labels of each", "many": "100 labels a class"}
+
+
+def turned(runs: Path) -> Path:
+    """Fashion-MNIST with each picture turned by a random number of quarters, its label."""
+    target = runs / "turned.npz"
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        arrays = {}
+        random = np.random.default_rng(0)
+        for name, part in zip(("train", "test"), load_splits(str(fetch.fetch("fashion-mnist"))), strict=True):
+            assert part is not None
+            quarters = random.integers(0, 4, len(part))
+            made = torch.stack([part.pictures.rot90(k, (2, 3)) for k in range(4)])
+            arrays[f"x_{name}"] = made[torch.from_numpy(quarters), torch.arange(len(part)), 0].numpy()
+            arrays[f"y_{name}"] = quarters
+        partial = target.with_name("partial.npz")
+        np.savez(partial, **arrays)
+        partial.rename(target)
+    return target
+
+
+def table(part: str, runs: Path, seeds: list[int]) -> str:
+    """Accuracy, probe and conflict of each kind of training: mean ± deviation over the seeds."""
+    header = [TITLES[part], "accuracy", "linear probe", "conflict rate", "mean cosine", "ratio of lengths"]
+    lines = [row(header), "|---" * len(header) + "|"]
+    for trial in PARTS[part]:
+        folders = [trial.folder(runs, seed) for seed in seeds]
+        trained = [results(folder)["rows"][-1] for folder in folders]
+        cells = [spread(values[column] for values in trained) for column in (1, 2)]
+        for name in ("gradient_conflict", "gradient_cosine", "gradient_ratio"):
+            logs = [[entry[name] for entry in Run(folder).log() if name in entry] for folder in folders]
+            cells.append(spread((float(np.mean(log)) for log in logs), ".2f") if all(logs) else "")
+        lines.append(row([trial.name, *cells]))
+    options = ", ".join(f"{name} {value}" for name, value in OPTIONS.items() if name != "trainer.checkpoint_every")
+    n_steps = len(Run(PARTS[part][0].folder(runs, seeds[0])).log())
+    lines.append(f"\nOn 10000 held-out pictures. {n_steps} steps; seeds {', '.join(map(str, seeds))}; {options}.")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs/harmony"))
+    parser.add_argument("--at-once", type=int, default=1, help="runs at a time")
+    given = parser.parse_args()
+    for part in given.only:
+        trials = [(trial, seed) for seed in given.seeds for trial in PARTS[part]]
+        commands = {trial.folder(given.runs, seed): trial.command(given.runs, seed) for trial, seed in trials}
+        train_all(commands, given.at_once)
+        publish("harmony" if part == "few" else f"harmony_{part}", table(part, given.runs, given.seeds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Pictures of which training knows few labels: which ones, a batch of them, and how well all others are told."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from tellapart.domains.pictures.dataset import Dataset, pixels
+from tellapart.errors import InputError
+from tellapart.evaluation import Table, linear_probe
+from tellapart.training import Batches, TrainerOptions
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, UInt8
+    from torch import Tensor
+
+    from tellapart.domains.pictures.options import PictureOptions
+    from tellapart.domains.pictures.picture_sets import PictureSet
+    from tellapart.objective import Terms
+    from tellapart.runs import Gallery, Run
+
+_CHUNK = 256
+
+
+class Classifies(Protocol):
+    """A network that embeds pictures, tells their classes, and compares views of them."""
+
+    def embed(self, pictures: UInt8[Tensor, "n c side side"]) -> Float[Tensor, "n features"]:
+        """Features of pictures."""
+
+    def classify(self, pictures: UInt8[Tensor, "n c side side"]) -> Float[Tensor, "n classes"]:
+        """The logits of their classes."""
+
+    def compare(self, pictures: UInt8[Tensor, "n c side side"]) -> Terms:
+        """InfoNCE of random views of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Pictures to make views of, and labelled pictures."""
+
+    pictures: PictureSet
+    labelled: PictureSet
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on `device`."""
+        return Batch(self.pictures.to(device), self.labelled.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class FewLabels:
+    """A data set, and the pictures to train on whose labels are known: as many of each class, if it has so many.
+
+    Labels are places in `classes`, also those of `test`.
+    """
+
+    data: Dataset
+    classes: list[str]
+    labelled: PictureSet
+    test: PictureSet
+
+    @classmethod
+    def load(cls, options: PictureOptions, per_class: int, run: Run, source: str | None = None) -> FewLabels:
+        """A run's own data; or others with the same classes, brought to the shape that the run's network takes.
+
+        Raises:
+            InputError: they are missing, broken or too few; they have no labels, or one label, or labels among the
+                held-out pictures that those to train on, or the run, do not have; the run's own changed.
+        """
+        data = Dataset.load(options, run, source)
+        if not data.has_labels():
+            remedy = "Put the pictures of each class into a subfolder of its name, or give labels beside them"
+            raise InputError(f"{data.source}: needs pictures of two or more labels. {remedy}.")
+        if source is None:
+            assert data.training.labels is not None
+            first = {label: row for row, label in reversed(list(enumerate(data.training.labels.tolist())))}
+            classes = data.training.rows(torch.tensor([first[label] for label in sorted(first)])).label_names()
+            run.note(classes=classes)
+        else:
+            classes = run.noted_names("classes")
+        training, test = (_numbered(part, classes, data.source) for part in (data.training, data.test))
+        assert training.labels is not None
+        return cls(data, classes, training.rows(draw(training.labels, per_class, options.seed)), test)
+
+    def batches(self, trainer: TrainerOptions) -> Batches:
+        """The batches of a training, of all its pictures.
+
+        Raises:
+            InputError: a batch would be larger than all there is to train on.
+        """
+        return self.data.batches(trainer)
+
+    def beside(self, pictures: PictureSet, n_labelled: int) -> Batch:
+        """Pictures together with labelled ones, `n_labelled` drawn at random or, if there are fewer, all of them."""
+        index = torch.randperm(len(self.labelled))[:n_labelled]
+        return Batch(pictures, self.labelled.rows(index).to(pictures.pictures.device))
+
+    def gallery(self, after: Classifies) -> Gallery:
+        """All pictures with their features, those for training first."""
+        return self.data.gallery(after)  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def measure(self, before: Classifies, after: Classifies) -> Table:
+        """Guessing, raw pixels, the untrained and the trained network, on the pictures held out."""
+        known, truth = self.labelled.labels, self.test.labels
+        assert known is not None
+        assert truth is not None
+        untrained, trained = (self._measure(model) for model in (before, after))
+        most = known.bincount().argmax()
+        guessed = (truth == most).double().mean().item()
+        rows: list[list[str | float]] = [
+            ["chance", guessed, guessed, math.log(len(self.classes)), self._guessing()],
+            ["raw pixels", "", self._probe(pixels(self.labelled.pictures), pixels(self.test.pictures)), "", ""],
+            ["untrained", *untrained],
+            ["trained", *trained],
+        ]
+        title = f"Labels of {len(self.test)} held-out pictures, after training with {len(self.labelled)} labels"
+        header = ["", "accuracy", "linear probe", "cross-entropy", "NT-Xent"]
+        return Table(title, header, rows, ["", *(".3f" for _ in header[1:])], self._notes())
+
+    def _measure(self, model: Classifies) -> list[float]:
+        """Accuracy, accuracy of a linear probe, and both losses."""
+        truth = self.test.labels
+        assert truth is not None
+        logits = torch.cat([model.classify(chunk) for chunk in self.test.pictures.split(_CHUNK)]).double()
+        accuracy = (logits.argmax(dim=1) == truth).double().mean().item()
+        probed = self._probe(model.embed(self.labelled.pictures), model.embed(self.test.pictures))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.data.options.seed)
+            contrastive = torch.cat([model.compare(part).cross_entropy for part in self._parts()])
+        loss = nn.functional.cross_entropy(logits, truth).item()
+        return [accuracy, probed, loss, contrastive.double().mean().item()]
+
+    def _probe(self, known: Float[Tensor, "m d"], held_out: Float[Tensor, "n d"]) -> float:
+        labels, truth = self.labelled.labels, self.test.labels
+        assert labels is not None
+        assert truth is not None
+        return float((linear_probe(known, labels, held_out).labels == truth).double().mean())
+
+    def _parts(self) -> tuple[UInt8[Tensor, "b c side side"], ...]:
+        """The held-out pictures in even batches, as large as those of the training or a little smaller."""
+        return self.test.pictures.tensor_split(-(-len(self.test) // self.data.options.batch_size))
+
+    def _guessing(self) -> float:
+        """The mean over the views of the parts of log(2n − 1): each of 2n views finds another."""
+        sizes = torch.tensor([len(part) for part in self._parts()]).double()
+        return ((2 * sizes - 1).log() * sizes).sum().div(sizes.sum()).item()
+
+    def _notes(self) -> list[str]:
+        counts = self.labelled.labels.bincount(minlength=len(self.classes))  # type: ignore[union-attr]
+        few = [f"{name} ({n})" for name, n in zip(self.classes, counts.tolist(), strict=True) if n < counts.max()]
+        fewer = f" Fewer are there of {', '.join(few)}." if few else ""
+        return [
+            f"Known labels: {counts.max()} of each of {len(self.classes)} classes, those of {len(self.labelled)} of "
+            f"{len(self.data.training)} pictures to train on.{fewer}",
+            "Accuracy: of the classifier that was trained with the encoder. Linear probe: of a linear classifier that "
+            "learns from the same labels and the encoder's features, or the pixels, as they are.",
+            "Losses are in nats, on held-out pictures: cross-entropy is the classifier's. NT-Xent is of two views of "
+            f"each, among at most {self.data.options.batch_size} pictures; guessing costs the log of the candidates.",
+        ]
+
+
+def draw(labels: Int[Tensor, " n"], per_class: int, seed: int) -> Int[Tensor, " m"]:
+    """Rows in ascending order, at random `per_class` of each label, or all of a label that has fewer.
+
+    >>> draw(torch.tensor([0, 0, 0, 1]), 2, seed=0)
+    tensor([0, 2, 3])
+    """
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(labels)))
+    of = labels[order]
+    chosen: Tensor = torch.cat([order[of == label][:per_class] for label in of.unique()]).sort().values
+    return chosen
+
+
+def _numbered(part: PictureSet, classes: list[str], source: str) -> PictureSet:
+    """The pictures with labels that are places in `classes`."""
+    place, names = {name: number for number, name in enumerate(classes)}, part.label_names()
+    unknown = sorted(set(names) - set(place))
+    if unknown:
+        remedy = "Leave its pictures out, or train with some of them"
+        raise InputError(f"{source}: training has no pictures of the label {unknown[0]}. {remedy}.")
+    return replace(part, labels=torch.tensor([place[name] for name in names]), classes=classes)
