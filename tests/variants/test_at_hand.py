@@ -162,9 +162,9 @@ def test_what_does_not_fit_is_refused(given, message):
 
 
 def test_a_score_that_is_not_finite_and_a_query_without_candidates_are_refused():
-    with pytest.raises(ValueError, match="`scores` must be finite. Got nan in row 1"):
+    with pytest.raises(ValueError, match=r"`scores` must be finite\. Got nan in row 1"):
         variants.of_scores(torch.tensor([[0.0, 1.0], [math.nan, 0.0]]))
-    with pytest.raises(ValueError, match="`candidates` must give each query a candidate. Got none in row 1"):
+    with pytest.raises(ValueError, match=r"`candidates` must give each query a candidate\. Got none in row 1"):
         variants.plackett_luce(torch.zeros(2, 2), candidates=torch.tensor([[True, False], [False, False]]))
 
 
