@@ -39,6 +39,7 @@ MODULES = [
     "tellapart.systems.graph",
     "tellapart.systems.genomics",
     "tellapart.systems.bilingual",
+    "tellapart.systems.dpo",
 ]
 REPORT = HERE.parent / "runs" / "demo" / "report.html"
 

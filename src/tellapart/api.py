@@ -146,8 +146,10 @@ class Trained:
         return self._use("score", str(data))  # type: ignore[no-any-return]
 
     def export(self, path: str | Path) -> Path:
-        """Write the trained model in a form that other programs read, and return where: for dpo, a new folder of
-        transformers, for `from_pretrained`.
+        """Write the trained model in a form that other programs read, and return where.
+
+        Args:
+            path: what to write: for dpo a new folder, which `from_pretrained` of transformers reads.
 
         Raises:
             InputError: the system does not export, or there is something at `path` already.

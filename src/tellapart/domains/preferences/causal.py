@@ -172,6 +172,7 @@ def quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", "fan_in_fan_out")  # that peft recognised GPT-2's layers
             yield
     finally:
         logging.set_verbosity(level)

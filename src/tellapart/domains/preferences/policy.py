@@ -15,7 +15,7 @@ from tellapart.domains.preferences.likelihood import head_is_linear, keep_traine
 from tellapart.domains.preferences.tokens import Answers, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from jaxtyping import Float
     from torch import Tensor
@@ -85,13 +85,17 @@ class Policy(nn.Module):
 
     @torch.no_grad()
     def draw(self, prompts: Sequence[Sequence[int]], seed: int) -> list[list[int]]:
-        """An answer to each prompt, drawn from the model's own probabilities; EOS is its last token, unless cut off."""
+        """An answer to each prompt, drawn from the model's own probabilities; EOS is its last token, unless cut off.
+
+        With its prompt it has at most `longest` tokens, or as many less a sixteenth.
+        """
         from transformers import GenerationConfig
 
-        tokens, device, answers = self.tokens, next(self.parameters()).device, []
+        tokens, device = self.tokens, next(self.parameters()).device
+        answers: dict[int, list[int]] = {}
         fill = tokens.eos if tokens.tokenizer.pad_token_id is None else int(tokens.tokenizer.pad_token_id)
-        for start in range(0, len(prompts), _PROMPTS):
-            part = [list(prompt[: tokens.longest - 1]) for prompt in prompts[start : start + _PROMPTS]]
+        for number, rows in enumerate(self._alike([len(prompt) for prompt in prompts])):
+            part = [list(prompts[row][: tokens.longest - 1]) for row in rows]
             longest = max(map(len, part))
             given = torch.tensor([[fill] * (longest - len(p)) + p for p in part], device=device)
             real = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in part], device=device)
@@ -100,10 +104,19 @@ class Policy(nn.Module):
             )
             with quiet():
                 generate = partial(self.causal.generate, given, attention_mask=real, generation_config=how)
-                whole = seeded(seed + start, generate)
-            for row in whole[:, longest:].tolist():
-                answers.append(row[: row.index(tokens.eos) + 1] if tokens.eos in row else row)
-        return answers
+                whole = seeded(seed + number, generate)
+            for row, drawn in zip(rows, whole[:, longest:].tolist(), strict=True):
+                answers[row] = drawn[: drawn.index(tokens.eos) + 1] if tokens.eos in drawn else drawn
+        return [answers[row] for row in range(len(prompts))]
+
+    def _alike(self, lengths: list[int]) -> Iterator[list[int]]:
+        """Prompts of similar lengths, some at a time: padded to one length, all have room for as long answers."""
+        groups: dict[int, list[int]] = {}
+        for row, length in enumerate(lengths):
+            groups.setdefault(length // max(8, self.tokens.longest // 16), []).append(row)
+        for _, rows in sorted(groups.items()):
+            for start in range(0, len(rows), _PROMPTS):
+                yield rows[start : start + _PROMPTS]
 
     def save(self, folder: Path) -> None:
         """Write the model as `from_pretrained` reads it, LoRA's matrices added to the weights.
