@@ -211,9 +211,10 @@ def test_evaluation_of_other_data_counts_what_it_leaves_out(tuned, tmp_path):
     rows = [*preferences()[:6], {"prompt": "x", "chosen": "y", "rejected": "y"}]
     (tmp_path / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     table = tellapart.load(tuned).evaluate(tmp_path / "new.jsonl")
+    counts = [len(row["rejected"]) if type(row["rejected"]) is list else 1 for row in rows[:6]]
     assert [row[0] for row in table.rows] == ["guessing", "reference", "trained"]
     assert any("1 rows of the data are left out" in note for note in table.notes)
-    assert table.rows[0][1] == pytest.approx((3 / 2 + 3 / 3) / 6)
+    assert table.rows[0][1] == pytest.approx(sum(1 / (1 + n) for n in counts) / 6)
 
 
 def test_a_training_that_collapses_is_warned_of(tuned, tmp_path):

@@ -125,7 +125,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     data = Dataset.load(config, run)
     if config.target == "scores":
         data.check_scores()
-    pretrain(config, run, trainer, data.training)
+    pretrain(config, run, trainer, data)
     policy = commands.make_model(config, run)
     if not run.is_trained():
         answers = Answers.of(data.training, policy.tokens)

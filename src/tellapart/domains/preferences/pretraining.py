@@ -12,10 +12,11 @@ from torch import nn
 
 from tellapart.domains.preferences.batch import Batch
 from tellapart.domains.preferences.causal import learn_tokenizer, new_causal, save_causal
+from tellapart.domains.preferences.dataset import Dataset
 from tellapart.domains.preferences.likelihood import keep_trained, token_losses
 from tellapart.domains.preferences.preferences import Preferences, fingerprint_of
 from tellapart.domains.preferences.read import load_lines
-from tellapart.domains.preferences.tokens import Tokens
+from tellapart.domains.preferences.tokens import Answers, Tokens
 from tellapart.errors import InputError, require_option
 from tellapart.runs import Run
 from tellapart.training import Batches, Loop, TrainerOptions, TrainingOptions, fit, usual_optimizer
@@ -34,7 +35,7 @@ def reference_of(options: PreferenceOptions, run: Run) -> Path:
     return Path(options.model) if options.model else run.reference
 
 
-def pretrain(options: PreferenceOptions, run: Run, trainer: TrainerOptions, training: Preferences) -> None:
+def pretrain(options: PreferenceOptions, run: Run, trainer: TrainerOptions, data: Dataset) -> None:
     """Teach a new model to write; it becomes the run's reference, in a folder of its own. With a given model, nothing.
 
     The next token is to be found among all tokens: the loss is InfoNCE, too. An interrupted one is continued.
@@ -43,7 +44,7 @@ def pretrain(options: PreferenceOptions, run: Run, trainer: TrainerOptions, trai
         options: sizes of the model, and how long it learns.
         run: the run that needs it.
         trainer: device and precision.
-        training: what is read where the options name no text: its prompts and chosen answers.
+        data: the preferences; where the options name no text, prompts and chosen answers to train on are read.
 
     Raises:
         InputError: the text is missing or broken, or changed since the run began; or as `fit`.
@@ -52,10 +53,12 @@ def pretrain(options: PreferenceOptions, run: Run, trainer: TrainerOptions, trai
     if options.model or (run.reference / "config.json").is_file():
         return
     require_option("trainer.devices", trainer.devices == 1, "be 1 while a new model is made", trainer.devices)
-    lines = load_lines(options.pretrain) if options.pretrain else _written(training)
+    lines = load_lines(options.pretrain) if options.pretrain else _written(data.training)
     run.check_data(fingerprint_of(lines), "text to pretrain on")
     tokenizer = learn_tokenizer(lines, options.vocabulary)
     tokens = Tokens(tokenizer, options.longest)
+    for part in (data.training, data.held_out):
+        Answers.of(part, tokens)  # what is wrong with them is said before training
     sequences = [torch.tensor(tokens.sequence(line)) for line in lines]
     how = TrainingOptions(
         data="",
