@@ -34,6 +34,9 @@ SOURCES = {
     "libreoffice-fr": Source("libreoffice-help-fr", "usr/share/libreoffice/help/fr", "MPL-2.0"),
     "sword-kjv": Source("sword-text-kjv", "usr/share/sword", "public domain (not in the UK)"),
     "sword-sparv": Source("sword-text-sparv", "usr/share/sword", "public domain"),
+    "anarchism": Source("anarchism", "usr/share/doc/anarchism/html", "GPL-2"),
+    "fortunes": Source("fortunes", "usr/share/games/fortunes", "BSD; many sources"),
+    "python-doc": Source("python3.11-doc", "usr/share/doc/python3.11/html", "PSF-2.0"),
     "wordnet": Source("wordnet-base", "usr/share/wordnet", "WordNet 3.0 (Princeton University; free use)"),
     # Escherichia coli, Helicobacter pylori, Staphylococcus aureus and Vibrio cholerae, several strains of each.
     "ragout": Source("ragout-examples", "usr/share/doc/ragout/examples", "BSD-3-clause"),
@@ -67,7 +70,9 @@ def fetch(name: str) -> Path:
         size = package.stat().st_size / 2**20
         print(f"fetched {package.name}, {size:.0f} MiB, licence {source.licence}", file=sys.stderr)
         with whole(target) as partial:
-            shutil.copytree(Path(scratch) / "content" / source.folder, partial, dirs_exist_ok=True)
+            shutil.copytree(
+                Path(scratch) / "content" / source.folder, partial, dirs_exist_ok=True, ignore_dangling_symlinks=True
+            )
     return target
 
 

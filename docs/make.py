@@ -40,6 +40,7 @@ MODULES = [
     "tellapart.systems.genomics",
     "tellapart.systems.bilingual",
     "tellapart.systems.harmony",
+    "tellapart.systems.dpo",
 ]
 REPORT = HERE.parent / "runs" / "demo" / "report.html"
 

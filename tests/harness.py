@@ -118,6 +118,12 @@ class Tiny:
     """What is searched for, if the system searches."""
     wrong: tuple[tuple[str, Any], ...] = ()
     """The system's own options, each with a value out of its range; those that all systems have are tried anyway."""
+    prompt: str | None = None
+    """What its samples answer, if it takes prompts."""
+    keeps: tuple[str, ...] = ()
+    """What its run folder holds beside what all do."""
+    begins_with_given_weights: bool = False
+    """Whether the first weights are another training's, whatever the seed."""
     small: Callable[[], AbstractContextManager[None]] = nullcontext
     """Inside, what takes long is made less."""
 
@@ -131,5 +137,13 @@ SYSTEMS = {
     "graph": Tiny(tiny.write_graph, tiny.GRAPH_OPTIONS | {"batch_size": 24}, "n7", tiny.GRAPH_WRONG),
     "genomics": Tiny(tiny.write_genomes, tiny.GENOME_OPTIONS, 12 * "ACGGT", tiny.GENOME_WRONG, tiny.few_reads),
     "bilingual": Tiny(tiny.write_translations, tiny.SENTENCE_OPTIONS, "bada fage", tiny.SENTENCE_WRONG),
+    "dpo": Tiny(
+        tiny.write_preferences,
+        tiny.PREFERENCE_OPTIONS,
+        wrong=tiny.PREFERENCE_WRONG,
+        prompt="the cat",
+        keeps=("pretraining", "reference", "reference.safetensors"),
+        begins_with_given_weights=True,
+    ),
     "bilingual, transformer": Tiny(tiny.write_translations, tiny.TRANSFORMER_OPTIONS, "bada fage"),
 }

@@ -52,7 +52,7 @@ class Trained:
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """What the system can do: of evaluate, embed, search and sample."""
+        """What the system can do: of evaluate, embed, search, sample, score and export."""
         return systems.load(self.system).abilities()
 
     @cached_property
@@ -119,19 +119,43 @@ class Trained:
         """
         return self._use("evaluate", None if data is None else str(data))  # type: ignore[no-any-return]
 
-    def sample(self, n: int = 16, seed: int = 0) -> Samples:
+    def sample(self, n: int = 16, seed: int = 0, prompt: str | None = None) -> Samples:
         """New examples of a system that generates.
 
         Args:
             n: how many, at least 1.
             seed: decides which.
+            prompt: what they answer, for a system of answers (dpo); no other takes one.
 
         Raises:
-            InputError: the system does not generate, or n < 1.
+            InputError: the system does not generate, n < 1, a missing prompt, or one that the system does not take.
         """
         systems.ability(self.system, "sample")
         require_option("n", n >= 1, "be at least 1", n)
-        return self._use("sample", n, seed)  # type: ignore[no-any-return]
+        prompted = systems.load(self.system).prompted
+        must = "be a text to answer" if prompted else f"be left out: {self.system} answers none"
+        require_option("prompt", isinstance(prompt, str) if prompted else prompt is None, must, repr(prompt))
+        return self._use("sample", n, seed, *([prompt] if prompted else []))  # type: ignore[no-any-return]
+
+    def score(self, data: str | Path) -> Table:
+        """What the trained model thinks of each item of a file: for dpo, the reward of each answer.
+
+        Raises:
+            InputError: the system does not score, or the data are missing or broken.
+        """
+        return self._use("score", str(data))  # type: ignore[no-any-return]
+
+    def export(self, path: str | Path) -> Path:
+        """Write the trained model in a form that other programs read, and return where.
+
+        Args:
+            path: what to write: for dpo a new folder, which `from_pretrained` of transformers reads.
+
+        Raises:
+            InputError: the system does not export, or there is something at `path` already.
+        """
+        self._use("export", Path(path))
+        return Path(path)
 
     @property
     def results(self) -> Table:

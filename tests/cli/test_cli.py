@@ -27,7 +27,10 @@ def test_every_option_of_every_command_has_help(capsys):
     for words in (
         ["--help"],
         *(["train", name, "--help"] for name in NAMES),
-        *([c, "--help"] for c in ("evaluate", "embed", "search", "report", "explain", "plan")),
+        *(
+            [c, "--help"]
+            for c in ("evaluate", "embed", "search", "sample", "score", "export", "report", "explain", "plan")
+        ),
     ):
         with pytest.raises(SystemExit) as stop:
             main(words)

@@ -63,7 +63,8 @@ def test_an_ability_that_a_system_lacks_is_one_line_that_names_those_it_has(caps
         tellapart.load(trained).sample(3)
 
 
-def test_no_command_is_offered_that_no_system_can_do(capsys, trained):
+def test_no_command_is_offered_that_no_system_can_do(capsys, monkeypatch, trained):
+    monkeypatch.setattr(systems, "NAMES", ("clip",))
     code, _, err = say(capsys, "sample", trained, "-o", "x.txt")
     assert code == 2
     assert "invalid choice: 'sample'" in err
@@ -112,6 +113,10 @@ def test_a_system_that_generates_does_so_from_the_command_line_and_from_python(c
     assert trained.abilities == ("sample",)
     with pytest.raises(InputError, match="`n` must be at least 1"):
         trained.sample(0)
+    code, out, _ = say(capsys, "sample", folder, "-n", 3, "--seed", 4)
+    assert (code, out.split()) == (0, [str(x) for x in trained.sample(3, seed=4).values])
+    code, _, err = say(capsys, "sample", folder, "a prompt")
+    assert (code, err) == (2, "tellapart: `prompt` must be left out: toy answers none. Got 'a prompt'.\n")
 
 
 @pytest.mark.parametrize(

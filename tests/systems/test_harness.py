@@ -56,6 +56,7 @@ def test_its_run_holds_what_every_run_of_such_a_system_holds(name, run_of):
     expected = {"checkpoint.ckpt", "config.yaml", "log.jsonl", "report.html", "run.json", "weights.safetensors"}
     expected |= {"results.json"} if system.evaluate else set()
     expected |= {"gallery.parquet"} if system.search else set()
+    expected |= set(SYSTEMS[name].keeps)
     assert {path.name for path in run.iterdir()} - {"lock", "tokenizer.json"} == expected
     log = read_log(run)
     assert [entry["step"] for entry in log] == list(range(1, len(log) + 1))
@@ -65,14 +66,16 @@ def test_its_run_holds_what_every_run_of_such_a_system_holds(name, run_of):
 
 
 @each
-def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of):
+def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of, tmp_path):
     found, system = tellapart.load(run_of(name)), of(name)
     assert found.abilities == system.abilities()
     uses = {
         "evaluate": found.evaluate,
         "embed": lambda: found.embed(found.config.data),
         "search": lambda: found.search(SYSTEMS[name].query, 3),
-        "sample": lambda: found.sample(2),
+        "sample": lambda: found.sample(2, prompt=SYSTEMS[name].prompt),
+        "score": lambda: found.score(found.config.data),
+        "export": lambda: found.export(tmp_path / "exported"),
     }
     assert set(uses) == set(ABILITIES)
     for ability in set(ABILITIES) - set(found.abilities):
@@ -92,6 +95,10 @@ def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of):
         assert scores == sorted(scores, reverse=True)
     if system.sample:
         assert len(uses["sample"]()) == 2
+    if system.score:
+        assert len(uses["score"]().rows) > 0
+    if system.export:
+        assert uses["export"]().exists()
 
 
 @each
@@ -102,7 +109,8 @@ def test_the_seed_decides_the_first_weights(name, run_of):
         for seed in (1, 1, 2)
     )
     assert all(torch.equal(one[key], again[key]) for key in one)
-    assert not all(torch.equal(one[key], other[key]) for key in one)
+    alike = all(torch.equal(one[key], other[key]) for key in one)
+    assert alike == SYSTEMS[name].begins_with_given_weights
 
 
 @each

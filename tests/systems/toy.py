@@ -56,6 +56,9 @@ class Numbers:
     def __len__(self):
         return len(self.values)
 
+    def lines(self):
+        return [str(value) for value in self.values]
+
     def save(self, path):
         path.write_text("\n".join(map(str, self.values)) + "\n")
 

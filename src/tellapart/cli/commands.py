@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tellapart import api, systems
 from tellapart.cli import parser
-from tellapart.cli.show import as_table_of_hits, show
+from tellapart.cli.show import as_table_of_hits, show, show_lines
 from tellapart.explain import write_explanation
 from tellapart.planning import PlanOptions, as_table
 from tellapart.runs import Run, check_suffix
@@ -72,7 +72,8 @@ def _train(name: str, given: Namespace) -> None:
     for warning in trained.warnings:
         print(f"Warning: {warning.found} {warning.remedy}")
     search = f", or search: {program()} search {folder} {system.query}" if system.search is not None else ""
-    print(f"Open {folder / 'report.html'} in a browser{search}")
+    sample = f', or sample: {program()} sample {folder} "the beginning"' if system.prompted else ""
+    print(f"Open {folder / 'report.html'} in a browser{search}{sample}")
     print(f"Your own {system.own_data}: {program()} train {name} --data DATA --run runs/mine")
 
 
@@ -92,7 +93,14 @@ def _use(command: str, given: Namespace) -> None:
         print(f"{given.output}: {n} embeddings of length {d}")
     elif command == "search":
         show(as_table_of_hits(given.query, trained.search(given.query, given.k)))
+    elif command == "score":
+        show(trained.score(given.data))
+    elif command == "export":
+        print(trained.export(given.output))
     else:
-        samples = trained.sample(given.n, given.seed)
-        samples.save(Path(given.output))
-        print(f"{given.output}: {len(samples)} samples")
+        samples = trained.sample(given.n, given.seed, given.prompt)
+        if given.output is None:
+            show_lines(samples.lines())
+        else:
+            samples.save(Path(given.output))
+            print(f"{given.output}: {len(samples)} samples")

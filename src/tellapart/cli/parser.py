@@ -45,7 +45,9 @@ def build() -> ArgumentParser:
         ("evaluate", _evaluate, "Measure a trained run on data it never saw."),
         ("embed", _embed, "Turn pictures, texts, nodes of a graph or sequences into vectors."),
         ("search", _search, "Find what is most like a text, a picture, a node or a sequence."),
-        ("sample", _sample, "Make new examples."),
+        ("sample", _sample, "Make new examples, such as answers to a prompt."),
+        ("score", _score, "Tell what a trained model thinks of each item of a file."),
+        ("export", _export, "Write a trained model in a form that other programs read."),
     ):
         if ability in abilities:
             commands.add_subcommand(ability, make(), help=what)
@@ -112,9 +114,25 @@ def _search() -> ArgumentParser:
 
 def _sample() -> ArgumentParser:
     parser = _with_run("Make new examples with a trained run.")
-    parser.add_argument("-o", "--output", type=str, required=True, help="The file to write.")
+    what = "What the examples answer, as one word in quotes; needed for dpo, and for no other system."
+    parser.add_argument("prompt", type=str | None, nargs="?", default=None, help=what)
+    parser.add_argument("-o", "--output", type=str | None, default=None, help="The file to write; else they are shown.")
     parser.add_argument("-n", type=int, default=16, help="How many.")
     parser.add_argument("--seed", type=int, default=0, help="Decides which.")
+    return parser
+
+
+def _score() -> ArgumentParser:
+    parser = _with_run("Tell what a trained model thinks of each item of a file: for dpo, the reward of each answer.")
+    parser.add_argument(
+        "data", type=str, help="For dpo: a .jsonl or .parquet as for training; rejected may be missing."
+    )
+    return parser
+
+
+def _export() -> ArgumentParser:
+    parser = _with_run("Write a trained model in a form that other programs read: for dpo, a folder of transformers.")
+    parser.add_argument("-o", "--output", type=str, required=True, help="What to write; it must not exist.")
     return parser
 
 

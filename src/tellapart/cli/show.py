@@ -34,6 +34,12 @@ def show(table: Table) -> None:
         console.print(Text(note, style="dim"))
 
 
+def show_lines(lines: list[str]) -> None:
+    """Print texts, a line each; nothing in them commands the terminal."""
+    for line in lines:
+        print(_plain_text(line).plain)
+
+
 def as_table_of_hits(query: str, hits: list[Hit]) -> Table:
     """What a search found, as a table."""
     said = {"its own text": [hit.text for hit in hits], "label": [hit.label for hit in hits]}

@@ -7,6 +7,9 @@
 | temperature | a learned τ is at a bound in more than half of the steps | it is no longer learned |
 | domination | `hardest_share` > 0.5, with 4 negatives or more | one negative decides, and the others hardly count |
 | false negatives | `suspects` > 10 %, with 4 negatives or more | positives may be pushed apart |
+| divergence | `kl` > 25 nats | a language model's answers are hardly its reference's any more |
+| length | `length_ratio` < 0.75 or > 1.5 | its answers became short, or long, instead of better |
+| fallen | `chosen_change` < −10 nats | the chosen answers fall, too: others rise, which no preference names |
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ SATURATED_NATS = 0.1
 AT_BOUND_SHARE = 0.5
 DOMINATING_SHARE = 0.5
 SUSPECT_SHARE = 0.1
+DIVERGED_NATS = 25.0
+SHORTER, LONGER = 0.75, 1.5
+FALLEN_NATS = 10.0
 FEWEST_NEGATIVES = 4  # with two negatives, one always has half of the push
 _TAIL = 0.1
 
@@ -42,7 +48,7 @@ def training_warnings(log: Log) -> list[TrainingWarning]:
     saturation
     """
     ends = {name: _end(log, name) for name in {name for entry in log for name in entry}}
-    checks = (_collapse, _saturation, _temperature, _domination, _false_negatives)
+    checks = (_collapse, _saturation, _temperature, _domination, _false_negatives, _divergence, _length, _fallen)
     return [found for check in checks if (found := check(ends)) is not None]
 
 
@@ -95,3 +101,28 @@ def _false_negatives(ends: dict[str, float]) -> TrainingWarning | None:
     found = f"{share:.0%} of the queries have a negative that looks like a positive: perhaps a false negative."
     remedy = "Give items that belong together one id (diagnostics.false_negatives lists them), or use negatives.alike."
     return TrainingWarning("false negatives", found, remedy)
+
+
+def _divergence(ends: dict[str, float]) -> TrainingWarning | None:
+    kl = ends.get("kl", 0.0)
+    if not kl > DIVERGED_NATS:
+        return None
+    found = f"The model has moved {kl:.0f} nats an answer from its reference (KL): read what it writes."
+    return TrainingWarning("divergence", found, "Lower the learning rate, train for fewer epochs, or raise beta.")
+
+
+def _length(ends: dict[str, float]) -> TrainingWarning | None:
+    ratio = ends.get("length_ratio", 1.0)
+    if SHORTER <= ratio <= LONGER:
+        return None
+    found = f"The answers have {ratio:.0%} of the length of the reference's."
+    remedy = "Lower the learning rate, add likelihood, or balance the lengths of chosen and rejected answers."
+    return TrainingWarning("length", found, remedy)
+
+
+def _fallen(ends: dict[str, float]) -> TrainingWarning | None:
+    change = ends.get("chosen_change", 0.0)
+    if not change < -FALLEN_NATS:
+        return None
+    found = f"The log-probability of the chosen answers fell, too, by {-change:.1f} nats."
+    return TrainingWarning("fallen", found, "Add likelihood, lower the learning rate, or raise beta.")

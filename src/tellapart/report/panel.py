@@ -43,6 +43,11 @@ _GAUGES = (
     Gauge("effective_rank", "Effective rank", "dimensions in use, of at most so many", ".3g", "rank_limit"),
     Gauge("alignment", "Alignment", "mean squared distance of positive pairs; 0 is best", ".3f"),
     Gauge("uniformity", "Uniformity", "the lower, the more evenly directions are spread", ".2f"),
+    Gauge("kl", "KL to the reference", "nats an answer, of answers drawn from the model", ".2f"),
+    Gauge("length_ratio", "Length", "of the model's answers, as a share of the reference's", ".0%"),
+    Gauge("chosen_change", "Chosen answers", "change of their log-probability, in nats", ".2f"),
+    Gauge("rejected_change", "Rejected answers", "change of their log-probability, in nats", ".2f"),
+    Gauge("reward_margin", "Margin of rewards", "chosen less rejected, in nats", ".2f"),
     Gauge("gradient_norm", "Gradient norm", "length of the whole gradient", ".3g"),
 )
 

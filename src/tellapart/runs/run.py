@@ -5,6 +5,9 @@ config.yaml         the resolved options; `tellapart train SYSTEM --config` take
 log.jsonl           one line per step
 checkpoint.ckpt     weights, optimizer and progress, to resume from
 tokenizer.json      of a transformer: how sentences become tokens
+pretraining/        of a model that learns in two stages: log, checkpoint and weights of the first
+reference/          the model that the second stage begins with, as transformers writes it
+reference.safetensors  what that model says of the training data
 weights.safetensors the trained weights, once training is complete
 results.json        what evaluation found
 gallery.parquet     embeddings of all data, for search and report
@@ -38,6 +41,9 @@ class Run:
         self.checkpoint = folder / "checkpoint.ckpt"
         self.weights = folder / "weights.safetensors"
         self.tokeniser = folder / "tokenizer.json"
+        self.pretraining = folder / "pretraining"
+        self.reference = folder / "reference"
+        self.reference_scores = folder / "reference.safetensors"
         self.results_file = folder / "results.json"
         self.gallery = folder / "gallery.parquet"
         self.report = folder / "report.html"
@@ -52,17 +58,19 @@ class Run:
         if self.has_begun():
             again = "Continue it with --resume (in Python: resume=True)"
             raise InputError(f"{self.folder}: holds a run already. {again}, or choose another --run.")
-        ours = {self.config_file, self.tokeniser, self._info_file, self._lock_file, *self._unfinished()}
+        ours = {self.config_file, self.tokeniser, self.pretraining, self.reference_scores, self._info_file}
+        ours |= {self._lock_file, *self._unfinished()}
         if self.folder.exists() and (not self.folder.is_dir() or set(self.folder.iterdir()) - ours):
             raise InputError(f"{self.folder}: exists and is not an empty folder. Choose another --run.")
 
     def begin(self, system: str, options: dict[str, Any]) -> None:
-        """Write what the run is to be, and drop the tokeniser of an attempt that a mistake stopped.
+        """Write what the run is to be, and drop what an attempt left that a mistake stopped.
 
         Raises:
             InputError: a file cannot be written.
         """
         self.tokeniser.unlink(missing_ok=True)
+        self.reference_scores.unlink(missing_ok=True)
         again = f"tellapart train {system} --config THIS_FILE --run FOLDER"
         content = f"# tellapart {__version__}; to run it again: {again}\n"
         content += yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
@@ -89,8 +97,10 @@ class Run:
         return self._info_file.is_file()
 
     def has_begun(self) -> bool:
-        """Whether a first step of training was logged or saved here."""
-        return self.exists() and any(f.is_file() for f in (self.log_file, self.checkpoint, self.weights))
+        """Whether a first step of training was logged or saved here, of either stage."""
+        stages = self, Run(self.pretraining)
+        files = [file for stage in stages for file in (stage.log_file, stage.checkpoint, stage.weights)]
+        return self.exists() and any(file.is_file() for file in files)
 
     @property
     def system(self) -> str:

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from tellapart.runs import Embeddings, FinishedRun, Hit, Run
     from tellapart.training import TrainerOptions, TrainingOptions
 
-ABILITIES = ("evaluate", "embed", "search", "sample")
+ABILITIES = ("evaluate", "embed", "search", "sample", "score", "export")
 
 
 class Samples(Protocol):
     """What a system that generates has generated."""
 
     def __len__(self) -> int: ...
+
+    def lines(self) -> list[str]:
+        """Them as text, a line each, or raise `InputError` if they can only be saved."""
 
     def save(self, path: Path) -> None:
         """Write them, in the format that the file's name asks for, or raise `InputError`."""
@@ -49,8 +52,14 @@ class System:
     """Called as `embed(finished, source)`: vectors of what a person names or has."""
     search: Callable[[FinishedRun, Any, int], list[Hit]] | None = None
     """Called as `search(finished, query, k)`: the k items of the run that match a query best."""
-    sample: Callable[[FinishedRun, int, int], Samples] | None = None
-    """Called as `sample(finished, n, seed)`: n new examples."""
+    sample: Callable[..., Samples] | None = None
+    """Called as `sample(finished, n, seed)`: n new examples; of a `prompted` system, as `sample(…, prompt)`."""
+    prompted: bool = False
+    """Whether its samples are answers to a prompt, a text that must be given."""
+    score: Callable[[FinishedRun, str], Table] | None = None
+    """Called as `score(finished, data)`: a table of the scores that the trained model gives to what is in a file."""
+    export: Callable[[FinishedRun, Path], None] | None = None
+    """Called as `export(finished, path)`: writes the trained model in a form that other programs read."""
     query: str = ""
     """What can be searched for, as it is typed."""
     plan: Planner | None = None

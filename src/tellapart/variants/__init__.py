@@ -1,10 +1,11 @@
-"""The objective's family: other positives, other candidates, and the binary relatives.
+"""The objective's family: other positives, other candidates, scores at hand, and the binary relatives.
 
 Each is a few lines over the log-partition. What is an option of `info_nce` is not repeated here: several
 positives ("out", "in"), symmetric, soft targets (`positives=dense(weights)`, `gaussian(…)`), additive margin
 (`margin`), bias per key (`key_bias`), temperature per query or learned.
 """
 
+from tellapart.variants.at_hand import of_scores, plackett_luce
 from tellapart.variants.binary import nce, sgns, sigmoid
 from tellapart.variants.negatives import dcl, dclw, debiased, hard_negatives, info_loob, log_q, robust
 from tellapart.variants.positives import label_smoothing, mil_nce, ranking, sup_con
@@ -19,6 +20,8 @@ __all__ = [
     "log_q",
     "mil_nce",
     "nce",
+    "of_scores",
+    "plackett_luce",
     "ranking",
     "robust",
     "sgns",

@@ -1,0 +1,180 @@
+"""Causal models of `transformers`: read from a folder, made new, written to a folder. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tellapart.errors import InputError, cannot_write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tellapart.domains.preferences.options import PreferenceOptions
+
+_MISSING = "the package {} is missing. pip install 'tellapart[{}]'."
+_BOS, _EOS, _PAD = "<s>", "</s>", "<pad>"
+_HEAD_WIDTH = 32  # of an attention head of a new model
+_DRAWING = "generation_config.json"  # how a model's makers draw from it
+
+
+def load_causal(folder: Path) -> tuple[Any, Any]:
+    """A causal model, in float32, and its tokeniser, from a folder that `save_pretrained` wrote.
+
+    Raises:
+        InputError: `transformers` is missing; no causal model in safetensors, or one with missing weights; or no
+            tokeniser.
+    """
+    transformers = library("transformers", "preferences")
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: no folder of a model, it has no config.json.")
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        with quiet():
+            model, found = transformers.AutoModelForCausalLM.from_pretrained(
+                folder, use_safetensors=True, output_loading_info=True, dtype=torch.float32, **local
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
+    except Exception as error:  # a damaged folder fails in as many ways as it has files
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder}: no causal model with a tokeniser that can be read: {said}") from error
+    if missing := sorted(found["missing_keys"]):
+        raise InputError(f"{folder}: {len(missing)} weights of the model are missing, such as {missing[0]}.")
+    # Answers are drawn from the model's own probabilities; how its makers draw stays in the folder.
+    model.generation_config = transformers.GenerationConfig()
+    return model, tokenizer
+
+
+def save_causal(model: Any, tokenizer: Any, folder: Path, like: Path | None = None) -> None:
+    """Write a model and its tokeniser as `load_causal` and `from_pretrained` read them, in one step.
+
+    Args:
+        model: a causal model of transformers.
+        tokenizer: its tokeniser.
+        folder: a new or an empty folder.
+        like: the folder that the model came from, which says how to draw from it.
+
+    Raises:
+        InputError: the folder holds something, or cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: exists and is not an empty folder. Choose another one.")
+    partial = folder.with_name(f".{folder.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a writer that was killed
+        partial.mkdir(parents=True)
+        with quiet():
+            model.save_pretrained(partial)
+            tokenizer.save_pretrained(partial)
+        (partial / _DRAWING).unlink(missing_ok=True)
+        if like is not None and (like / _DRAWING).is_file():
+            shutil.copy(like / _DRAWING, partial / _DRAWING)
+        partial.replace(folder)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+
+
+def folder_fingerprint(folder: Path) -> str:
+    """A hash of a model's configuration and of the sizes of its files of weights, to detect that it changed."""
+    config = folder / "config.json"
+    sizes = sorted((file.name, file.stat().st_size) for file in folder.glob("*.safetensors"))
+    known = config.read_bytes() if config.is_file() else b""
+    return hashlib.sha256(known + repr(sizes).encode()).hexdigest()
+
+
+def learn_tokenizer(texts: Iterable[str], size: int) -> Any:
+    """Byte-pair encoding of UTF-8 with at most `size` pieces: it reads any text, and gives it back as it was.
+
+    Source: Sennrich et al. 2016, §3.2; on bytes: Radford et al. 2019, §2.2.
+    """
+    transformers, tokenizers = (library(name, "preferences") for name in ("transformers", "tokenizers"))
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=[_PAD, _BOS, _EOS],
+        initial_alphabet=sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    made.train_from_iterator(texts, trainer)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, bos_token=_BOS, eos_token=_EOS, pad_token=_PAD, clean_up_tokenization_spaces=False
+    )
+
+
+def new_causal(options: PreferenceOptions, tokenizer: Any) -> Any:
+    """A small Llama with the first weights that the seed decides; input and output share their vectors."""
+    transformers = library("transformers", "preferences")
+    config = transformers.LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=options.width,
+        intermediate_size=8 * options.width // 3,
+        num_hidden_layers=options.layers,
+        num_attention_heads=options.width // _HEAD_WIDTH,
+        max_position_embeddings=options.longest,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return seeded(options.seed, lambda: transformers.LlamaForCausalLM(config))
+
+
+def with_lora(model: Any, rank: int, seed: int) -> Any:
+    """The model in which LoRA trains two matrices of this rank beside each linear layer; the rest is frozen.
+
+    Source: Hu et al. 2022, §4.1.
+
+    Raises:
+        InputError: `peft` is missing.
+    """
+    peft = library("peft", "lora")
+    config = peft.LoraConfig(
+        r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    with quiet():
+        return seeded(seed, lambda: peft.get_peft_model(model, config))
+
+
+def seeded(seed: int, make: Callable[[], Any]) -> Any:
+    """What `make` makes with random numbers that the seed decides; those of others stay as they are."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return make()
+
+
+def library(name: str, extra: str) -> Any:
+    """A library, or an `InputError` that says how to install it."""
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise InputError(_MISSING.format(error.name, extra)) from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the bars, reports and notes of transformers to its own developers off the terminal."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.filterwarnings("ignore", "fan_in_fan_out")  # that peft recognised GPT-2's layers
+            yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
