@@ -50,8 +50,8 @@ class Found:
          'Left out 10 of 12 distinct words, which are too rare, and so 50.0% of the text.']
         """
         notes = [
-            f"Read {_counted(self.tokens, 'word')} in {_counted(self.lines, 'line')} of {_counted(self.files, 'file')}; "
-            f"{_counted(self.empty_lines, 'line')} held none.",
+            f"Read {_counted(self.tokens, 'word')} in {_counted(self.lines, 'line')} of "
+            f"{_counted(self.files, 'file')}; {_counted(self.empty_lines, 'line')} held none.",
             f"Left out {self.rare_words:,} of {self.distinct:,} distinct words, which are too rare, "
             f"and so {self.rare_tokens / max(self.tokens, 1):.1%} of the text.",
         ]
@@ -59,7 +59,7 @@ class Found:
             notes.append(f"Joined words to {_counted(self.phrases, 'phrase')}.")
         for n, what in ((self.unsure_words, "words"), (self.unsure_pairs, "pairs of words")):
             if n:
-                notes.append(f"Too many distinct {what} for exact counts: those with up to {n} may be counted as fewer.")
+                notes.append(f"Too many distinct {what} to count exactly: those with up to {n} may count as fewer.")
         return notes
 
 

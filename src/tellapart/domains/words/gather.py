@@ -58,6 +58,9 @@ def gather(
         must = f"be at most {most}, as often as the most frequent word occurs in {source}"
         require_option("min_count", min_count <= most, must, min_count)
         vocabulary, new_ids = frequent(lexicon.ids, lexicon.counts, min_count)
+        if len(vocabulary) < 2:
+            what = f"{vocabulary.words[0]!r} alone occurs {min_count} times (`min_count`)"
+            raise InputError(f"{source}: {what}. At least 2 words are needed.")
         rare_tokens = found.tokens - int(vocabulary.counts.sum())
         found = replace(found, rare_words=found.distinct - len(vocabulary), rare_tokens=rare_tokens)
         coded = keep(coded, new_ids, scratch / "ids", rare=bool(phrases), size=chunk)
@@ -103,11 +106,15 @@ def _join(
     shutil.rmtree(scratch / "ids")
     (scratch / "joined").rename(scratch / "ids")
     n_kept = int((new_ids[:n_words] != RARE).sum())
-    return coded, vocabulary, replace(
-        found,
-        phrases=len(vocabulary) - n_kept,
-        rare_words=found.rare_words + n_words - n_kept,
-        rare_tokens=found.rare_tokens + n_tokens - int(vocabulary.counts.sum()),
+    return (
+        coded,
+        vocabulary,
+        replace(
+            found,
+            phrases=len(vocabulary) - n_kept,
+            rare_words=found.rare_words + n_words - n_kept,
+            rare_tokens=found.rare_tokens + n_tokens - int(vocabulary.counts.sum()),
+        ),
     )
 
 

@@ -54,7 +54,7 @@ class Lexicon:
         self._counts[numbers] += np.bincount(places, minlength=len(distinct))
         if len(self.ids) > self._most:
             self._forget()
-        return numbers[places]
+        return np.asarray(numbers[places])
 
     def _forget(self) -> None:
         while len(self.ids) > self._most:

@@ -117,7 +117,7 @@ def _keys(chunk: Chunk, is_wanted: Bool[np.ndarray, " v"]) -> Int64[np.ndarray, 
     is_pair = is_wanted[ids[:-1]] & is_wanted[ids[1:]]
     is_pair[chunk.ends - 1] = False
     keys[~is_pair] = -1
-    return keys
+    return np.asarray(keys)
 
 
 def _is_odd_in_run(is_pair: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
@@ -128,4 +128,4 @@ def _is_odd_in_run(is_pair: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
     """
     places = np.arange(len(is_pair))
     before = np.maximum.accumulate(np.where(is_pair, -1, places))
-    return (places - before) % 2 == 1
+    return np.asarray((places - before) % 2 == 1)

@@ -54,7 +54,7 @@ class Vocabulary:
         if not sample:
             return np.ones(len(self))
         ratio = sample * self.counts.sum() / self.counts
-        return np.minimum(1.0, np.sqrt(ratio) + ratio)
+        return np.asarray(np.minimum(1.0, np.sqrt(ratio) + ratio))
 
     def save(self, path: Path) -> None:
         """Write words and counts as Parquet.
