@@ -52,7 +52,7 @@ class Trained:
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """What the system can do: of evaluate, embed, search and sample."""
+        """What the system can do: of evaluate, embed, search, sample and export."""
         return systems.load(self.system).abilities()
 
     @cached_property
@@ -88,6 +88,7 @@ class Trained:
                   picture files, Pillow pictures or arrays; clip also takes a list or column of texts;
                 - sentences: a list or column of them;
                 - DNA: the letters of a sequence, or a list or column of such;
+                - words: a list or column of them;
                 - a graph: a `Data` of torch_geometric, or a dict of its tensors.
 
         Raises:
@@ -99,7 +100,7 @@ class Trained:
         """The k items of the run that are most like a query, best first.
 
         Args:
-            query: words for clip; a sentence for bilingual; the name of a node for graph; a sequence, or a file with
+            query: words for clip; a sentence for bilingual; words for word2vec, as "king - man + woman"; the name of a node for graph; a sequence, or a file with
                 one, for genomics; otherwise a picture, as a file, of Pillow or as an array.
             k: how many, at least 1.
 
@@ -132,6 +133,17 @@ class Trained:
         systems.ability(self.system, "sample")
         require_option("n", n >= 1, "be at least 1", n)
         return self._use("sample", n, seed)  # type: ignore[no-any-return]
+
+    def export(self, output: str | Path) -> int:
+        """Write what was learned in a format that other programs read, and return how many items it has.
+
+        Args:
+            output: the file; for word2vec a `.bin`, a `.txt` or a `.vec`, or one of these with `.gz`.
+
+        Raises:
+            InputError: another format, or the file cannot be written.
+        """
+        return self._use("export", Path(output))  # type: ignore[no-any-return]
 
     @property
     def results(self) -> Table:

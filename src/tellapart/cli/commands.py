@@ -92,6 +92,8 @@ def _use(command: str, given: Namespace) -> None:
         print(f"{given.output}: {n} embeddings of length {d}")
     elif command == "search":
         show(as_table_of_hits(given.query, trained.search(given.query, given.k)))
+    elif command == "export":
+        print(f"{given.output}: {trained.export(given.output)} items")
     else:
         samples = trained.sample(given.n, given.seed)
         samples.save(Path(given.output))

@@ -46,6 +46,7 @@ def build() -> ArgumentParser:
         ("embed", _embed, "Turn pictures, texts, nodes of a graph or sequences into vectors."),
         ("search", _search, "Find what is most like a text, a picture, a node or a sequence."),
         ("sample", _sample, "Make new examples."),
+        ("export", _export, "Write what was learned for other programs."),
     ):
         if ability in abilities:
             commands.add_subcommand(ability, make(), help=what)
@@ -94,7 +95,7 @@ def _evaluate() -> ArgumentParser:
 def _embed() -> ArgumentParser:
     parser = _with_run("Turn pictures, texts, nodes or sequences, whatever the run is of, into vectors of length 1.")
     what = "A picture or a folder; of texts, a .txt or a table (csv, tsv, parquet); without texts, a .npy, .npz or idx."
-    what += " For graph: what it takes as --data; for genomics: FASTA or FASTQ; for bilingual: texts, .tsv or .tmx."
+    what += " For graph: what it takes as --data; for genomics: FASTA or FASTQ; for bilingual: texts, .tsv or .tmx; for word2vec: text."
     parser.add_argument("input", type=str, help=what)
     parser.add_argument("-o", "--output", type=str, required=True, help="The file to write: .npz or .parquet.")
     return parser
@@ -115,6 +116,13 @@ def _sample() -> ArgumentParser:
     parser.add_argument("-o", "--output", type=str, required=True, help="The file to write.")
     parser.add_argument("-n", type=int, default=16, help="How many.")
     parser.add_argument("--seed", type=int, default=0, help="Decides which.")
+    return parser
+
+
+def _export() -> ArgumentParser:
+    parser = _with_run("Write what a run learned in a format that other programs read.")
+    what = "The file to write; for word2vec a .bin, a .txt or a .vec, or one of these with .gz."
+    parser.add_argument("-o", "--output", type=str, required=True, help=what)
     return parser
 
 

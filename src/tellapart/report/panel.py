@@ -43,6 +43,7 @@ _GAUGES = (
     Gauge("effective_rank", "Effective rank", "dimensions in use, of at most so many", ".3g", "rank_limit"),
     Gauge("alignment", "Alignment", "mean squared distance of positive pairs; 0 is best", ".3f"),
     Gauge("uniformity", "Uniformity", "the lower, the more evenly directions are spread", ".2f"),
+    Gauge("words_per_second", "Words a second", "of the text, left out ones not counted", ",.0f"),
     Gauge("gradient_norm", "Gradient norm", "length of the whole gradient", ".3g"),
 )
 

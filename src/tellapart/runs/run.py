@@ -7,6 +7,7 @@ checkpoint.ckpt     weights, optimizer and progress, to resume from
 tokenizer.json      of a transformer: how sentences become tokens
 weights.safetensors the trained weights, once training is complete
 results.json        what evaluation found
+corpus              of words: the vocabulary, and the text as ids
 gallery.parquet     embeddings of all data, for search and report
 report.html         the page to look at
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +40,7 @@ class Run:
         self.checkpoint = folder / "checkpoint.ckpt"
         self.weights = folder / "weights.safetensors"
         self.tokeniser = folder / "tokenizer.json"
+        self.corpus = folder / "corpus"
         self.results_file = folder / "results.json"
         self.gallery = folder / "gallery.parquet"
         self.report = folder / "report.html"
@@ -52,16 +55,18 @@ class Run:
         if self.has_begun():
             raise InputError(f"{self.folder}: holds a run already. Continue it with --resume, or choose another --run.")
         ours = {self.config_file, self.tokeniser, self._info_file, self._lock_file, *self._unfinished()}
+        ours |= {self.corpus, self.corpus.with_suffix(".partial")}
         if self.folder.exists() and (not self.folder.is_dir() or set(self.folder.iterdir()) - ours):
             raise InputError(f"{self.folder}: exists and is not an empty folder. Choose another --run.")
 
     def begin(self, system: str, options: dict[str, Any]) -> None:
-        """Write what the run is to be, and drop the tokeniser of an attempt that a mistake stopped.
+        """Write what the run is to be, and drop tokeniser and corpus of an attempt that a mistake stopped.
 
         Raises:
             InputError: a file cannot be written.
         """
         self.tokeniser.unlink(missing_ok=True)
+        shutil.rmtree(self.corpus, ignore_errors=True)
         again = f"tellapart train {system} --config THIS_FILE --run FOLDER"
         content = f"# tellapart {__version__}; to run it again: {again}\n"
         content += yaml.safe_dump(options, sort_keys=False, allow_unicode=True)

@@ -20,15 +20,13 @@ import numpy as np
 from numba import njit
 
 from tellapart.skip_gram.hashing import draw
-from tellapart.skip_gram.noise import word_of
+from tellapart.skip_gram.noise import Noise, word_of
 from tellapart.skip_gram.simd import TILE_KEYS, accumulate, prefetch, scores
-from tellapart.skip_gram.windows import MOST_WINDOWS
+from tellapart.skip_gram.windows import MOST_WINDOWS, Windows
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Float64, Int64
 
-SAMPLED = 32
-"""Of so many windows the loss of one is computed."""
 _AHEAD = 2  # windows, so that keys are near when they are needed
 _FAST = {"contract", "nsz", "arcp"}  # no additions in another order
 _BOUND = np.float32(80.0)  # beyond, exp leaves float32
@@ -44,6 +42,32 @@ class Vectors(NamedTuple):
     part_starts: Int64[np.ndarray, " v_and_1"]
     """Where in `parts` a word's begin."""
     scale: Float32[np.ndarray, " v"]
+
+
+class Problem(NamedTuple):
+    """What is computed, and where what is found of it is written."""
+
+    vectors: Vectors
+    windows: Windows
+    noise: Noise
+    key: np.uint64
+    """Of the negatives' random numbers."""
+    softmax: bool
+    """InfoNCE; otherwise SGNS."""
+    radius: int
+    every: int
+    """Of so many windows the loss of one is computed."""
+    losses: Float64[np.ndarray, "n 3"]
+    """Of such a window: the sum of its words' losses, their number, and of how many the positive wins."""
+
+
+class Block(NamedTuple):
+    """Which windows it has, and the first word that they reach and the one after the last."""
+
+    start: int
+    stop: int
+    low: int
+    high: int
 
 
 class Scratch(NamedTuple):
@@ -78,12 +102,13 @@ def padded_keys(negatives):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def gather(vectors, windows, noise, key, scratch, reach, block, start, stop):  # type: ignore[no-untyped-def]
+def gather(problem, scratch, block, start, stop):  # type: ignore[no-untyped-def]
     """Copy the queries of the words from start to stop, and draw the negatives of those that are in the block."""
+    vectors, windows, noise = problem.vectors, problem.windows, problem.noise
     inputs, parts, part_starts = vectors.inputs, vectors.parts, vectors.part_starts
     queries, gradients, key_words = scratch.queries, scratch.gradients, scratch.key_words
     for i in range(start, stop):
-        word, query = windows.words[i], i - reach[0]
+        word, query = windows.words[i], i - block.low
         scale, first, row = vectors.scale[word], part_starts[word], parts[part_starts[word]]
         for d in range(inputs.shape[1]):
             queries[query, d] = inputs[row, d] * scale
@@ -92,20 +117,21 @@ def gather(vectors, windows, noise, key, scratch, reach, block, start, stop):  #
             row = parts[part]
             for d in range(inputs.shape[1]):
                 queries[query, d] += inputs[row, d] * scale
-        if block[0] <= i < block[1]:
-            key_words[i - block[0], 0] = word
+        if block.start <= i < block.stop:
+            key_words[i - block.start, 0] = word
             for j in range(1, key_words.shape[1]):
-                key_words[i - block[0], j] = word_of(noise, draw(key, windows.places[i], j))
+                key_words[i - block.start, j] = word_of(noise, draw(problem.key, windows.places[i], j))
 
 
 @njit(nogil=True, cache=True)
-def judge(vectors, windows, scratch, reach, block, softmax, rate, start, stop, losses):  # type: ignore[no-untyped-def]
+def judge(problem, scratch, block, rate, start, stop):  # type: ignore[no-untyped-def]
     """The weights of the windows from start to stop, and of some the loss."""
+    vectors, windows = problem.vectors, problem.windows
     outputs, queries, keys = vectors.outputs, scratch.queries, scratch.keys
     key_words, weights = scratch.key_words, scratch.weights
     length, n_keys = outputs.shape[1], padded_keys(key_words.shape[1] - 1)
     for i in range(start, stop):
-        window = i - block[0]
+        window = i - block.start
         if i + _AHEAD < stop:
             for j in range(key_words.shape[1]):
                 prefetch(outputs, key_words[window + _AHEAD, j] * length, length)
@@ -115,13 +141,14 @@ def judge(vectors, windows, scratch, reach, block, softmax, rate, start, stop, l
                 keys[window * n_keys + j, d] = outputs[row, d]
         first, n = windows.first[i], windows.last[i] - windows.first[i] + 1
         scores(
-            *(queries, (first - reach[0]) * length, length, n),
+            *(queries, (first - block.low) * length, length, n),
             *(keys, window * n_keys * length, length, n_keys),
             *(weights, window * weights.shape[1], n_keys, length),
         )
-        if i % SAMPLED == 0:
-            _measure(weights[window], key_words[window], n, n_keys, i - first, softmax, losses[i // SAMPLED])
-        if softmax:
+        if i % problem.every == 0:
+            measured = problem.losses[i // problem.every]
+            _measure(weights[window], key_words[window], n, n_keys, i - first, problem.softmax, measured)
+        if problem.softmax:
             _softmax(weights, key_words, window, n, n_keys, rate)
         else:
             _sigmoid(weights, key_words, window, n, n_keys, rate)
@@ -130,15 +157,16 @@ def judge(vectors, windows, scratch, reach, block, softmax, rate, start, stop, l
 
 
 @njit(nogil=True, cache=True)
-def update(vectors, windows, scratch, reach, block, start, stop):  # type: ignore[no-untyped-def]
+def update(problem, scratch, block, start, stop):  # type: ignore[no-untyped-def]
     """Add the gradients to the coordinates from start to stop of all vectors of the block."""
+    vectors, windows = problem.vectors, problem.windows
     inputs, outputs, queries, gradients = vectors.inputs, vectors.outputs, scratch.queries, scratch.gradients
     keys, key_words, weights = scratch.keys, scratch.key_words, scratch.weights
     length, n_keys = outputs.shape[1], padded_keys(key_words.shape[1] - 1)
-    for i in range(block[0], block[1]):
-        window = i - block[0]
+    for i in range(block.start, block.stop):
+        window = i - block.start
         first, n = windows.first[i], windows.last[i] - windows.first[i] + 1
-        queries_at, keys_at = (first - reach[0]) * length, window * n_keys * length
+        queries_at, keys_at = (first - block.low) * length, window * n_keys * length
         weights_at = window * weights.shape[1]
         for query in range(n):
             if first + query != i:
@@ -151,12 +179,12 @@ def update(vectors, windows, scratch, reach, block, start, stop):  # type: ignor
                 *(outputs, key_words[window, j] * length, weights, weights_at + j, n_keys),
                 *(queries, queries_at, length, n, start, stop),
             )
-    for i in range(reach[0], reach[1]):
+    for i in range(block.low, block.high):
         word = windows.words[i]
         for part in range(vectors.part_starts[word], vectors.part_starts[word + 1]):
             row, scale = vectors.parts[part], vectors.scale[word]
             for d in range(start, stop):
-                inputs[row, d] += gradients[i - reach[0], d] * scale
+                inputs[row, d] += gradients[i - block.low, d] * scale
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from tellapart.skip_gram import block as blocks
-from tellapart.skip_gram.block import SAMPLED, Scratch, Vectors
+from tellapart.skip_gram.block import Block, Problem, Scratch, Vectors
 from tellapart.skip_gram.hashing import mix
 from tellapart.skip_gram.noise import Noise
 from tellapart.skip_gram.simd import LANES
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from jaxtyping import Int32, UInt64
 
 MOST_NEGATIVES = 100
+SAMPLED = 32
+"""Of so many windows the loss of one is computed while training."""
 
 
 class Measured(NamedTuple):
     """What a stretch of text turned out to be."""
 
     loss: float
-    """The mean over words of windows, of every 32nd window, in nats."""
+    """The mean over words of windows, while training those of every 32nd window, in nats."""
     accuracy: float
     """Of how many of these words the positive has the largest score."""
     windows: int
@@ -67,29 +70,40 @@ class SkipGram:
             seed: of this pass over the corpus; with the place it decides what is drawn.
             rates: the learning rate, falling linearly from the first word to the last.
         """
-        key = int(mix(np.uint64(seed)))
-        windows = windows_of(ids, start, key, self.keep, self.radius)
-        n_blocks = len(windows.blocks) - 1
-        losses = np.zeros((-(-len(windows.words) // SAMPLED), 3))
-        counters = np.zeros(COUNTERS, np.int64)
         slope = (rates[1] - rates[0]) / max(len(ids), 1)
-        common = (self.vectors, windows, self.noise, np.uint64(key), self.softmax, self.radius)
-        rest = (n_blocks, start, np.float32(rates[0]), np.float32(slope), losses, counters)
-        run = _hogwild if self.hogwild else _in_step
-        scratch = [Scratch.make(self.vectors.outputs.shape[1], self.negatives, self.radius)]
-        scratch *= 1 if self.hogwild else self.threads
-        while len(scratch) < self.threads:
-            scratch.append(Scratch.make(self.vectors.outputs.shape[1], self.negatives, self.radius))
+        return self._run(_hogwild if self.hogwild else _in_step, ids, start, seed, SAMPLED, rates[0], slope)
+
+    def measure(self, ids: Int32[np.ndarray, " t"], seed: int) -> Measured:
+        """The loss of all windows of a text, without training on it."""
+        return self._run(_judge_all, ids, 0, seed, 1, 1.0, 0.0)
+
+    def _run(
+        self, run: Any, ids: Int32[np.ndarray, " t"], start: int, seed: int, every: int, rate: float, slope: float
+    ) -> Measured:
+        key = np.uint64(mix(np.uint64(seed)))  # as it is: with a signed key numba would compute in floats
+        windows = windows_of(ids, start, int(key), self.keep, self.radius)
+        losses = np.zeros((-(-len(windows.words) // every), 3))
+        problem = Problem(self.vectors, windows, self.noise, key, self.softmax, self.radius, every, losses)
+        counters = np.zeros(COUNTERS, np.int64)
+        rest = (start, np.float32(rate), np.float32(slope), counters, self.threads)
         with ThreadPoolExecutor(self.threads) as pool:
-            for future in [pool.submit(run, *common, own, *rest, self.threads) for own in scratch]:
+            for future in [pool.submit(run, problem, own, *rest) for own in self._scratch]:
                 future.result()
         total, n, right = losses.sum(axis=0).tolist()
         return Measured(total / max(n, 1), right / max(n, 1), len(windows.words))
 
+    @cached_property
+    def _scratch(self) -> list[Scratch]:
+        """Of each thread: one for all, unless each computes whole blocks."""
+        makers = range(self.threads if self.hogwild else 1)
+        made = [Scratch.make(self.vectors.outputs.shape[1], self.negatives, self.radius) for _ in makers]
+        return made if self.hogwild else made * self.threads
+
 
 @njit(nogil=True, cache=True)
-def _in_step(vectors, windows, noise, key, softmax, radius, scratch, n_blocks, origin, rate, slope, losses, counters, threads):  # type: ignore[no-untyped-def]
+def _in_step(problem, scratch, origin, rate, slope, counters, threads):  # type: ignore[no-untyped-def]
     """Take tickets: of each block, some of its words' gathering, some windows' judging, some coordinates' update."""
+    windows, vectors = problem.windows, problem.vectors
     n_gather, n_judge, n_update = (1, 1, 1) if threads == 1 else (2 * threads, 4 * threads, threads)
     each = n_gather + n_judge + n_update
     while True:
@@ -97,37 +111,46 @@ def _in_step(vectors, windows, noise, key, softmax, radius, scratch, n_blocks, o
         wait_for(counters, _phase_start(read(counters, TAKEN), n_gather, n_judge, each))
         ticket = fetch_add(counters, TAKEN, 1)
         b, part = ticket // each, ticket % each
-        if b >= n_blocks:
+        if b >= len(windows.blocks) - 1:
             return
         wait_for(counters, _phase_start(ticket, n_gather, n_judge, each))
-        block = windows.blocks[b : b + 2]
-        reach = _reach(block, radius, len(windows.words))
+        block = _block(problem, b)
         if part < n_gather:
-            start, stop = _share(reach[0], reach[1], part, n_gather)
-            blocks.gather(vectors, windows, noise, key, scratch, reach, block, start, stop)
+            start, stop = _share(block.low, block.high, part, n_gather)
+            blocks.gather(problem, scratch, block, start, stop)
         elif part < n_gather + n_judge:
-            start, stop = _share(block[0], block[1], part - n_gather, n_judge)
-            now = rate + slope * np.float32(windows.places[block[0]] - origin)
-            blocks.judge(vectors, windows, scratch, reach, block, softmax, now, start, stop, losses)
+            start, stop = _share(block.start, block.stop, part - n_gather, n_judge)
+            now = rate + slope * np.float32(windows.places[block.start] - origin)
+            blocks.judge(problem, scratch, block, now, start, stop)
         else:
             start, stop = _share(0, vectors.outputs.shape[1] // LANES, part - n_gather - n_judge, n_update)
-            blocks.update(vectors, windows, scratch, reach, block, start * LANES, stop * LANES)
+            blocks.update(problem, scratch, block, start * LANES, stop * LANES)
         fetch_add(counters, DONE, 1)
 
 
 @njit(nogil=True, cache=True)
-def _hogwild(vectors, windows, noise, key, softmax, radius, scratch, n_blocks, origin, rate, slope, losses, counters, threads):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def _hogwild(problem, scratch, origin, rate, slope, counters, threads):  # type: ignore[no-untyped-def]  # noqa: ARG001
     """Take whole blocks."""
     while True:
         b = fetch_add(counters, TAKEN, 1)
-        if b >= n_blocks:
+        if b >= len(problem.windows.blocks) - 1:
             return
-        block = windows.blocks[b : b + 2]
-        reach = _reach(block, radius, len(windows.words))
-        now = rate + slope * np.float32(windows.places[block[0]] - origin)
-        blocks.gather(vectors, windows, noise, key, scratch, reach, block, reach[0], reach[1])
-        blocks.judge(vectors, windows, scratch, reach, block, softmax, now, block[0], block[1], losses)
-        blocks.update(vectors, windows, scratch, reach, block, 0, vectors.outputs.shape[1])
+        block = _block(problem, b)
+        now = rate + slope * np.float32(problem.windows.places[block.start] - origin)
+        blocks.gather(problem, scratch, block, block.low, block.high)
+        blocks.judge(problem, scratch, block, now, block.start, block.stop)
+        blocks.update(problem, scratch, block, 0, problem.vectors.outputs.shape[1])
+
+
+@njit(nogil=True, cache=True)
+def _judge_all(problem, scratch, origin, rate, slope, counters, threads):  # type: ignore[no-untyped-def]  # noqa: ARG001
+    """The loss of all blocks, by the first thread that comes: their scratch is the same."""
+    if fetch_add(counters, TAKEN, 1):
+        return
+    for b in range(len(problem.windows.blocks) - 1):
+        block = _block(problem, b)
+        blocks.gather(problem, scratch, block, block.low, block.high)
+        blocks.judge(problem, scratch, block, rate, block.start, block.stop)
 
 
 @njit(nogil=True, cache=True)
@@ -138,9 +161,10 @@ def _phase_start(ticket, n_gather, n_judge, each):  # type: ignore[no-untyped-de
 
 
 @njit(nogil=True, cache=True)
-def _reach(block, radius, n):  # type: ignore[no-untyped-def]
-    """From where to where windows of a block may reach."""
-    return max(block[0] - radius, 0), min(block[1] + radius, n)
+def _block(problem, b):  # type: ignore[no-untyped-def]
+    """Where a block begins and ends, and from where to where its windows may reach."""
+    start, stop = problem.windows.blocks[b], problem.windows.blocks[b + 1]
+    return Block(start, stop, max(start - problem.radius, 0), min(stop + problem.radius, len(problem.windows.words)))
 
 
 @njit(nogil=True, cache=True)

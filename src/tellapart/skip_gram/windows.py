@@ -83,5 +83,3 @@ def _blocks(words, n_words):  # type: ignore[no-untyped-def]
         n += 1
         starts[n] = len(words)
     return starts[: n + 1]
-
-

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tellapart.runs import Embeddings, FinishedRun, Hit, Run
     from tellapart.training import TrainerOptions, TrainingOptions
 
-ABILITIES = ("evaluate", "embed", "search", "sample")
+ABILITIES = ("evaluate", "embed", "search", "sample", "export")
 
 
 class Samples(Protocol):
@@ -51,6 +51,8 @@ class System:
     """Called as `search(finished, query, k)`: the k items of the run that match a query best."""
     sample: Callable[[FinishedRun, int, int], Samples] | None = None
     """Called as `sample(finished, n, seed)`: n new examples."""
+    export: Callable[[FinishedRun, Path], int] | None = None
+    """Called as `export(finished, output)`: writes what was learned for other programs; how many items."""
     query: str = ""
     """What can be searched for, as it is typed."""
     plan: Planner | None = None
