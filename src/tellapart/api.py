@@ -100,8 +100,9 @@ class Trained:
         """The k items of the run that are most like a query, best first.
 
         Args:
-            query: words for clip; a sentence for bilingual; words for word2vec, as "king - man + woman"; the name of a node for graph; a sequence, or a file with
-                one, for genomics; otherwise a picture, as a file, of Pillow or as an array.
+            query: words for clip; a sentence for bilingual; words for word2vec, such as "king - man + woman"; the name
+                of a node for graph; a sequence, or a file with one, for genomics; otherwise a picture, as a file, of
+                Pillow or as an array.
             k: how many, at least 1.
 
         Raises:

@@ -112,7 +112,7 @@ class Gallery:
             _write_parquet(file, known, {_KIND: self.kind} | ({_RANKED: "yes"} if self.ranked else {}))
 
     def shown(self) -> list[int]:
-        """At most `MAX_SHOWN` rows for a page: with a thumbnail, or the first, or held-out rows, or else random rows."""
+        """At most `MAX_SHOWN` rows for a page: with thumbnails, or the first, or held-out ones, or else random ones."""
         if self.thumbnails is not None:
             return [row for row, png in enumerate(self.thumbnails) if png is not None]
         if self.ranked:

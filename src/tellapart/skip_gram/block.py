@@ -96,13 +96,13 @@ class Scratch(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def padded_keys(negatives):  # type: ignore[no-untyped-def]
+def padded_keys(negatives):
     """Keys of a window, rounded up to whole tiles."""
     return -(-(negatives + 1) // TILE_KEYS) * TILE_KEYS
 
 
 @njit(nogil=True, cache=True)
-def gather(problem, scratch, block, start, stop):  # type: ignore[no-untyped-def]
+def gather(problem, scratch, block, start, stop):
     """Copy the queries of the words from start to stop, and draw the negatives of those that are in the block."""
     vectors, windows, noise = problem.vectors, problem.windows, problem.noise
     inputs, parts, part_starts = vectors.inputs, vectors.parts, vectors.part_starts
@@ -124,7 +124,7 @@ def gather(problem, scratch, block, start, stop):  # type: ignore[no-untyped-def
 
 
 @njit(nogil=True, cache=True)
-def judge(problem, scratch, block, rate, start, stop):  # type: ignore[no-untyped-def]
+def judge(problem, scratch, block, rate, start, stop):
     """The weights of the windows from start to stop, and of some the loss."""
     vectors, windows = problem.vectors, problem.windows
     outputs, queries, keys = vectors.outputs, scratch.queries, scratch.keys
@@ -157,7 +157,7 @@ def judge(problem, scratch, block, rate, start, stop):  # type: ignore[no-untype
 
 
 @njit(nogil=True, cache=True)
-def update(problem, scratch, block, start, stop):  # type: ignore[no-untyped-def]
+def update(problem, scratch, block, start, stop):
     """Add the gradients to the coordinates from start to stop of all vectors of the block."""
     vectors, windows = problem.vectors, problem.windows
     inputs, outputs, queries, gradients = vectors.inputs, vectors.outputs, scratch.queries, scratch.gradients
@@ -188,7 +188,7 @@ def update(problem, scratch, block, start, stop):  # type: ignore[no-untyped-def
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
-def _exp(x):  # type: ignore[no-untyped-def]
+def _exp(x):
     """e^x to 2e-7 for |x| ≤ 80, beyond as at ±80: a power of 2, and a polynomial for its fraction."""
     x = min(max(x, -_BOUND), _BOUND) * np.float32(1.4426950408889634)
     whole = np.floor(x + np.float32(0.5))
@@ -200,7 +200,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
-def _sigmoid(weights, words, window, n, n_keys, rate):  # type: ignore[no-untyped-def]
+def _sigmoid(weights, words, window, n, n_keys, rate):
     """Scores to `rate · (1 − σ(s))` for the positive and `−rate · σ(s)` for negatives."""
     for k in range(n * n_keys):
         weights[window, k] = -rate / (np.float32(1) + _exp(-weights[window, k]))
@@ -210,7 +210,7 @@ def _sigmoid(weights, words, window, n, n_keys, rate):  # type: ignore[no-untype
 
 
 @njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
-def _softmax(weights, words, window, n, n_keys, rate):  # type: ignore[no-untyped-def]
+def _softmax(weights, words, window, n, n_keys, rate):
     """Scores to `rate · (1 − p)` for the positive and `−rate · p` for negatives, p of the softmax over all."""
     for k in range(n * n_keys):
         weights[window, k] = _exp(weights[window, k])
@@ -226,7 +226,7 @@ def _softmax(weights, words, window, n, n_keys, rate):  # type: ignore[no-untype
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _leave_out_the_positive(weights, words, window, n, n_keys):  # type: ignore[no-untyped-def]
+def _leave_out_the_positive(weights, words, window, n, n_keys):
     """Where a drawn word is the middle word, the weight is zero."""
     for j in range(1, words.shape[1]):
         if words[window, j] == words[window, 0]:
@@ -235,7 +235,7 @@ def _leave_out_the_positive(weights, words, window, n, n_keys):  # type: ignore[
 
 
 @njit(nogil=True, cache=True)
-def _measure(scores, words, n, n_keys, middle, softmax, measured):  # type: ignore[no-untyped-def]
+def _measure(scores, words, n, n_keys, middle, softmax, measured):
     """Of a window: the sum of its words' losses in nats, how many there are, and of how many the positive wins."""
     for i in range(n):
         if i == middle:

@@ -15,7 +15,7 @@ HALF = _U(32)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def mix(x):  # type: ignore[no-untyped-def]
+def mix(x):
     """Scramble 64 bits (the finaliser of splitmix64, Steele et al. 2014)."""
     x = (x ^ (x >> _U(30))) * _U(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> _U(27))) * _U(0x94D049BB133111EB)
@@ -23,12 +23,12 @@ def mix(x):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, inline="always")
-def draw(key, place, stream):  # type: ignore[no-untyped-def]
+def draw(key, place, stream):
     """64 random bits for a place: the numbers of splitmix64 from `key`, in blocks of `STREAMS`."""
     return mix(key + (_U(place) * _U(STREAMS) + _U(stream)) * _STEP)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def below(bits, n):  # type: ignore[no-untyped-def]
+def below(bits, n):
     """A number below n < 2³², from the upper 32 of random bits."""
     return ((bits >> HALF) * _U(n)) >> HALF

@@ -33,7 +33,7 @@ class Noise(NamedTuple):
 
 
 @njit(cache=True)
-def _table(heights):  # type: ignore[no-untyped-def]
+def _table(heights):
     """Of heights with mean 1: the low ones are filled up from the high ones."""
     n = len(heights)
     share, other = np.full(n, 1 << 32, np.uint64), np.arange(n)
@@ -53,7 +53,7 @@ def _table(heights):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, inline="always")
-def word_of(noise, bits):  # type: ignore[no-untyped-def]
+def word_of(noise, bits):
     """The word that random bits draw."""
     slot = below(bits, len(noise.share))
     return np.int64(slot) if (bits & LOW) < noise.share[slot] else noise.other[slot]

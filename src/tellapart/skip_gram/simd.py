@@ -23,8 +23,8 @@ _FLAGS = ("contract", "nsz")  # one rounding for a product and its sum; addition
 _ACCUMULATORS = 4
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def scores(typing: Any, queries, at, step, n, keys, key_at, key_step, m, out, out_at, out_step, length):  # type: ignore[no-untyped-def]
+@intrinsic
+def scores(typing: Any, queries, at, step, n, keys, key_at, key_step, m, out, out_at, out_step, length):
     """`out[i, j] = Σ_d queries[i, d] · keys[j, d]` for n queries, rounded up to even, and m keys, a multiple of 3."""
     intp = types.intp
     signature = types.void(queries, intp, intp, intp, keys, intp, intp, intp, out, intp, intp, intp)
@@ -51,8 +51,8 @@ def scores(typing: Any, queries, at, step, n, keys, key_at, key_step, m, out, ou
     return signature, codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def accumulate(typing: Any, out, at, weights, weight_at, weight_step, rows, row_at, row_step, n, start, stop):  # type: ignore[no-untyped-def]
+@intrinsic
+def accumulate(typing: Any, out, at, weights, weight_at, weight_step, rows, row_at, row_step, n, start, stop):
     """`out[d] += Σ_k weights[k] · rows[k, d]` for n rows, and the coordinates from start to stop, whole vectors."""
     intp = types.intp
     signature = types.void(out, intp, weights, intp, intp, rows, intp, intp, intp, intp, intp)
@@ -80,8 +80,8 @@ def accumulate(typing: Any, out, at, weights, weight_at, weight_step, rows, row_
     return signature, codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def prefetch(typing: Any, rows, at, length):  # type: ignore[no-untyped-def]
+@intrinsic
+def prefetch(typing: Any, rows, at, length):
     """Ask for `length` floats to be brought near, without waiting for them."""
     signature = types.void(rows, types.intp, types.intp)
 
@@ -104,7 +104,7 @@ def _totals(builder: Any, vectors: list[Any]) -> Any:
     vectors = vectors + [_ZERO] * (LANES // 2 - len(vectors))
     group = LANES
     while len(vectors) > 1:
-        vectors = [_fold(builder, *vectors[v : v + 2], group) for v in range(0, len(vectors), 2)]
+        vectors = [_fold(builder, vectors[v], vectors[v + 1], group) for v in range(0, len(vectors), 2)]
         group //= 2
     return _fold(builder, vectors[0], None, group)
 
@@ -153,7 +153,7 @@ def _spread(builder: Any, value: Any) -> Any:
 
 
 def _number(value: int) -> Any:
-    return ir.Constant(ir.IntType(types.intp.bitwidth), value)
+    return ir.Constant(cgutils.intp_t, value)
 
 
 def _lane(value: int) -> Any:

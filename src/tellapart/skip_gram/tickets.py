@@ -22,8 +22,8 @@ _LOOKS = 4000
 _yield = types.ExternalFunction("sched_yield", types.int32())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def fetch_add(typing: Any, counters, place, value):  # type: ignore[no-untyped-def]
+@intrinsic
+def fetch_add(typing: Any, counters, place, value):
     """Add to a counter in one step that no other thread can interrupt, and return what it was."""
     signature = types.int64(counters, types.intp, types.int64)
 
@@ -33,8 +33,8 @@ def fetch_add(typing: Any, counters, place, value):  # type: ignore[no-untyped-d
     return signature, codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def read(typing: Any, counters, place):  # type: ignore[no-untyped-def]
+@intrinsic
+def read(typing: Any, counters, place):
     """A counter as it is now, and with it all that was written before it was counted up."""
     signature = types.int64(counters, types.intp)
 
@@ -50,7 +50,7 @@ def _pointer(context: Any, builder: Any, signature: Any, arguments: Any) -> ir.V
 
 
 @njit(nogil=True, cache=True)
-def wait_for(counters, needed):  # type: ignore[no-untyped-def]
+def wait_for(counters, needed):
     """Wait until that many tickets are done."""
     looks = 0
     while read(counters, DONE) < needed:

@@ -85,7 +85,7 @@ class SkipGram:
         losses = np.zeros((-(-len(windows.words) // every), 3))
         problem = Problem(self.vectors, windows, self.noise, key, self.softmax, self.radius, every, losses)
         counters = np.zeros(COUNTERS, np.int64)
-        rest = (start, np.float32(rate), np.float32(slope), counters, self.threads)
+        rest: tuple[Any, ...] = (start, np.float32(rate), np.float32(slope), counters, self.threads)
         with ThreadPoolExecutor(self.threads) as pool:
             for future in [pool.submit(run, problem, own, *rest) for own in self._scratch]:
                 future.result()
@@ -101,7 +101,7 @@ class SkipGram:
 
 
 @njit(nogil=True, cache=True)
-def _in_step(problem, scratch, origin, rate, slope, counters, threads):  # type: ignore[no-untyped-def]
+def _in_step(problem, scratch, origin, rate, slope, counters, threads):
     """Take tickets: of each block, some of its words' gathering, some windows' judging, some coordinates' update."""
     windows, vectors = problem.windows, problem.vectors
     n_gather, n_judge, n_update = (1, 1, 1) if threads == 1 else (2 * threads, 4 * threads, threads)
@@ -129,7 +129,7 @@ def _in_step(problem, scratch, origin, rate, slope, counters, threads):  # type:
 
 
 @njit(nogil=True, cache=True)
-def _hogwild(problem, scratch, origin, rate, slope, counters, threads):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def _hogwild(problem, scratch, origin, rate, slope, counters, threads):
     """Take whole blocks."""
     while True:
         b = fetch_add(counters, TAKEN, 1)
@@ -143,7 +143,7 @@ def _hogwild(problem, scratch, origin, rate, slope, counters, threads):  # type:
 
 
 @njit(nogil=True, cache=True)
-def _judge_all(problem, scratch, origin, rate, slope, counters, threads):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def _judge_all(problem, scratch, origin, rate, slope, counters, threads):
     """The loss of all blocks, by the first thread that comes: their scratch is the same."""
     if fetch_add(counters, TAKEN, 1):
         return
@@ -154,21 +154,21 @@ def _judge_all(problem, scratch, origin, rate, slope, counters, threads):  # typ
 
 
 @njit(nogil=True, cache=True)
-def _phase_start(ticket, n_gather, n_judge, each):  # type: ignore[no-untyped-def]
+def _phase_start(ticket, n_gather, n_judge, each):
     """How many tickets are before the phase of this one."""
     part = ticket % each
     return ticket - part + (0 if part < n_gather else n_gather if part < n_gather + n_judge else n_gather + n_judge)
 
 
 @njit(nogil=True, cache=True)
-def _block(problem, b):  # type: ignore[no-untyped-def]
+def _block(problem, b):
     """Where a block begins and ends, and from where to where its windows may reach."""
     start, stop = problem.windows.blocks[b], problem.windows.blocks[b + 1]
     return Block(start, stop, max(start - problem.radius, 0), min(stop + problem.radius, len(problem.windows.words)))
 
 
 @njit(nogil=True, cache=True)
-def _share(start, stop, part, parts):  # type: ignore[no-untyped-def]
+def _share(start, stop, part, parts):
     """One of several nearly equal parts of a range."""
     n = stop - start
     return start + n * part // parts, start + n * (part + 1) // parts

@@ -48,7 +48,7 @@ def windows_of(
 
 
 @njit(nogil=True, cache=True)
-def _windows(ids, start, key, keep, radius):  # type: ignore[no-untyped-def]
+def _windows(ids, start, key, keep, radius):
     words, places = np.empty(len(ids), np.int32), np.empty(len(ids), np.int64)
     first, last = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
     n, line = 0, 0
@@ -67,7 +67,7 @@ def _windows(ids, start, key, keep, radius):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _blocks(words, n_words):  # type: ignore[no-untyped-def]
+def _blocks(words, n_words):
     """A block ends before its `MOST_WINDOWS` are exceeded, or a word's `MOST_OCCURRENCES`."""
     starts, n = np.zeros(len(words) + 1, np.int64), 0
     block, seen = np.full(n_words, -1, np.int64), np.zeros(n_words, np.int64)

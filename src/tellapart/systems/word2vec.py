@@ -14,8 +14,8 @@ is log p(c|w)/q(c), up to a constant for each w. The input vectors are what is k
 Departs from the papers (Mikolov et al. 2013, https://arxiv.org/abs/1310.4546, eq. 4; InfoNCE: van den Oord et al. 2018,
 https://arxiv.org/abs/1807.03748; subwords: Bojanowski et al. 2017, https://arxiv.org/abs/1607.04606):
  1. One set of drawn words serves a whole window (Ji et al. 2016, https://arxiv.org/abs/1604.04661).
- 2. Windows are computed in blocks from one state of the vectors, so that several threads end with the same bits. A block
-    ends before a word is in the middle for the fourth time.
+ 2. Windows are computed in blocks, each from one state of the vectors, so that any number of threads ends with the same
+    bits. A block ends before a word is in the middle for the fourth time.
  3. A drawn word that is the middle word is no negative; others may repeat.
  4. A word's subwords are summed and divided by the root of their number, not by it or by 1.
 """
@@ -43,7 +43,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     data = Dataset.load(config, run)
     if isinstance(data, Dataset) and not run.is_trained():
         batches = Batches(len(data.corpus.ids), config.batch_size, config.epochs, config.seed, in_order=True)
-        step = KernelStep(commands.make_model(config, run), batches)
+        step = KernelStep(words.make_model(config, run), batches)
         fit(step, batches, Text(data.corpus, data.held_out).passage, run, on_processor)
     commands.finish(config, run, data)
 
@@ -52,7 +52,7 @@ commands = words.commands
 system = System(
     Config,
     train,
-    commands.make_model,
+    words.make_model,
     own_data="text, in a file or a folder",
     evaluate=commands.evaluate,
     embed=commands.embed,

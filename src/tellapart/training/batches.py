@@ -50,8 +50,8 @@ class Batches:
         """The rows of one device at one step, counted from 0."""
         epoch, position = divmod(step, per_epoch := self.steps_per_epoch(n_devices))
         if self.in_order:
-            part, parts = position * n_devices + device, per_epoch * n_devices
-            return torch.arange(self.n_rows * part // parts, self.n_rows * (part + 1) // parts)
+            n, part = per_epoch * n_devices, position * n_devices + device
+            return torch.arange(self.n_rows * part // n, self.n_rows * (part + 1) // n)
         order, steps = _order(self, epoch, per_epoch)
         parts = torch.tensor_split(order, per_epoch * n_devices)
         return parts[steps[position] * n_devices + device]

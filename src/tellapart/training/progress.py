@@ -21,7 +21,7 @@ _SHOWN: tuple[tuple[str, Callable[[float], str]], ...] = (
 
 
 class StepBar(Callback):
-    """A bar over all steps of the run with the epoch and, if logged, loss, number K of negatives, accuracy and speed."""
+    """A bar over all steps with the epoch and, if logged, loss, number K of negatives, accuracy and speed."""
 
     def __init__(self, batches: Batches, count: Count) -> None:
         self.batches, self.count = batches, count

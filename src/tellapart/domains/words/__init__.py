@@ -1,6 +1,6 @@
 """Words: corpora of any size, vocabulary, phrases, word2vec's file formats, and measures of word vectors."""
 
-from tellapart.domains.words.commands import commands, export, search
+from tellapart.domains.words.commands import commands, export, make_model, search
 from tellapart.domains.words.corpus import Corpus, Found
 from tellapart.domains.words.dataset import Dataset
 from tellapart.domains.words.formats import read_vectors, write_vectors
@@ -27,6 +27,7 @@ __all__ = [
     "commands",
     "export",
     "gather",
+    "make_model",
     "read_vectors",
     "search",
     "write_vectors",

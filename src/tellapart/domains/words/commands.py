@@ -93,7 +93,7 @@ def _find(finished: FinishedRun, _: Gallery, query: Any) -> Float[Tensor, " d"]:
 
 
 def _read(finished: FinishedRun, model: WordVectors, source: Any) -> Embeddings:
-    """Of a list each word; of a text its words, each once, the most frequent first, without those that have no vector."""
+    """Of a list each word; of a text its words, each once, the most frequent first; without those of no vector."""
     if is_source(source):
         words = [word for word in _words_of(finished.config, source) if model.knows(word)]
         if not words:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tellapart.domains.words.corpus import Corpus
@@ -57,16 +56,18 @@ class Dataset:
         return after.gallery()
 
     def measure(self, before: WordVectors, after: WordVectors) -> Table:
-        """The loss of the held-out passages."""
+        """The loss of the held-out passages; untrained vectors guess, since all scores are 0."""
+        models = {"untrained": before, "trained": after}
         ids, k = self.held_out.alone(self.corpus.ids), after.options.negatives
         is_softmax = after.options.objective == "infonce"
         guessing = math.log(k + 1) if is_softmax else (k + 1) * math.log(2)
-        found = after.kernel().measure(ids, after.options.seed)
+        found = {name: m.kernel().measure(ids, m.options.seed) for name, m in models.items()}
         rows: list[list[str | float]] = [
             ["guessing", guessing, 1 / (k + 1)],
-            ["trained", found.loss, found.accuracy],
         ]
-        title = f"Windows around {found.windows:,} held-out words, of {len(self.corpus.vocabulary):,} different ones"
+        rows += [[name, got.loss, got.accuracy] for name, got in found.items()]
+        n, v = found["trained"].windows, len(self.corpus.vocabulary)
+        title = f"Windows around {n:,} held-out words, of {v:,} different ones"
         said = "the true word against drawn ones" if is_softmax else "the sum over a true and drawn words"
         notes = [f"Loss: {said}, K = {k}, in nats per pair of words.", *self.corpus.found.notes()]
         return Table(title, ["", "loss", "true word first"], rows, ["", ".3f", ".3f"], notes)

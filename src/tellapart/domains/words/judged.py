@@ -51,9 +51,9 @@ class Judged:
         header, rows, left_out = getattr(self, f"_{self.kind}")(models)
         unit = "questions" if self.kind == "questions" else "pairs"
         notes = [f"{left_out} {unit} are left out: a word has no vector."] if left_out else []
-        return Table(f"{self.path.name}", header, rows, ["", ".3f", ".3f", "g"][: len(header) - 1] + ["g"], notes)
+        return Table(f"{self.path.name}", header, rows, ["", *[".3f"] * (len(header) - 2), "g"], notes)
 
-    def gallery(self, after: WordVectors) -> Gallery:
+    def gallery(self, after: WordVectors) -> Gallery:  # noqa: ARG002
         """There is none: what is judged is not searched."""
         raise InputError(f"{self.path}: holds no text to search through.")
 

@@ -73,7 +73,7 @@ class Taken:
         """All words, in the file's order."""
         return after.gallery()
 
-    def measure(self, before: WordVectors, after: WordVectors) -> Table:
+    def measure(self, before: WordVectors, after: WordVectors) -> Table:  # noqa: ARG002
         """How many there are: without their text nothing is held out."""
         note = "Measure them with: tellapart evaluate RUN --data FILE, of pairs with scores, analogies or synonyms."
         rows: list[list[str | float]] = [[Path(self.source).name, len(self.vocabulary), after.options.dim]]

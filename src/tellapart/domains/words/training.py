@@ -37,7 +37,7 @@ class Passage:
     """Of the first in the whole text, counted with the line ends."""
     n_words: int
 
-    def to(self, device: Any) -> Passage:
+    def to(self, device: Any) -> Passage:  # noqa: ARG002
         """Itself: the kernel computes on the processor."""
         return self
 
@@ -66,7 +66,7 @@ class KernelStep:
         with _told_if_slow("Compiling the kernel, once on this machine; this takes about half a minute …"):
             self.kernel.train(np.zeros(2, np.int32), 0, 0, (0.0, 0.0))
 
-    def optimizers(self, n_steps: int) -> Sequence[Any]:
+    def optimizers(self, n_steps: int) -> Sequence[Any]:  # noqa: ARG002
         """None."""
         return []
 
