@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tellapart import InputError
 from tellapart.domains.words import Corpus, Phrases, Tokens, gather
 from tellapart.domains.words.lexicon import Lexicon
+from tellapart.domains.words.reading import read_blocks
 from tellapart.domains.words.vocabulary import Vocabulary
 from tests.domains.words import oracle
 
@@ -68,6 +69,7 @@ def test_any_text_is_cut_and_counted_as_by_hand_in_blocks_and_chunks_of_any_size
     )
 
 
+@settings(max_examples=50)
 @given(
     st.lists(st.lists(st.sampled_from("aabbcd"), max_size=9), max_size=9),
     st.integers(1, 3),
@@ -326,3 +328,10 @@ def test_subsampling_keeps_a_word_as_word2vec_does(tmp_path):
 
 def vocabulary_of(words):
     return list(zip(words.words, words.counts.tolist(), strict=True))
+
+
+def test_the_words_of_a_block_can_be_had_by_themselves(tmp_path):
+    (block,) = read_blocks(write(tmp_path / "x", " a  bc\t\n\n  d\xa0 e"))
+    found = Tokens().cut(block)
+    assert found.words.to_pylist() == ["a", "bc", "d", "e"]
+    assert found.ends.tolist() == [2, 2, 4]

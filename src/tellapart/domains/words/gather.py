@@ -79,8 +79,8 @@ def _read(files: list[Path], tokens: Tokens, folder: Path, size: int) -> tuple[I
     with writing(folder) as writer:
         for path in files:
             for block in read_blocks(path, size):
-                words, ends = tokens.cut(block)
-                writer.add(lexicon.encode(words), ends)
+                spaced, ends = tokens.cut(block)
+                writer.add(lexicon.encode(spaced), ends)
                 n_lines += len(ends)
                 digest.update(block.content)
             digest.update(b"\0")  # no text holds it

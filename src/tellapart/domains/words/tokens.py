@@ -26,10 +26,17 @@ _NO_LETTERS = r"[^\p{L}\p{M}\n]+"
 class Sentences(NamedTuple):
     """The words of a block, and where its lines end among them."""
 
-    words: pa.Array
-    """Each with the spaces behind it: to cut them off costs less once words are distinct."""
+    spaced: pa.Array
+    """The words, each with the spaces behind it: to cut these off costs less once words are distinct."""
     ends: Int64[np.ndarray, " lines"]
     """How many of the words are before the end of each line; a line that goes on in the next block has no entry."""
+
+    @property
+    def words(self) -> pa.Array:
+        """The words by themselves."""
+        import pyarrow.compute as pc
+
+        return pc.ascii_rtrim(self.spaced, " ")
 
 
 @dataclass(frozen=True)
