@@ -5,8 +5,9 @@
 
 The corpus is text of Debian's packages: dict-gcide, linux-doc-6.1, anarchism, the glosses of wordnet-base,
 python3.11-doc, perl-doc, manpages and manpages-dev, dict-foldoc and dict-jargon, libreoffice-help-en-us, fortunes.
-`fetch.py` has their licences. A paragraph that occurs again is left out. Synonyms are two words of one sense of WordNet, single words in
-small letters, of which each pair is taken once. WordSim-353, SimLex-999 and questions-words are in gensim's wheel.
+`fetch.py` has their licences. A paragraph that occurs again is left out. WordNet's synonyms are not part of it.
+Synonyms are two words of one sense of WordNet, single words in small letters, of which each pair is taken once.
+WordSim-353, SimLex-999 and questions-words are in gensim's wheel.
 """
 
 from __future__ import annotations

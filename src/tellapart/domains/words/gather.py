@@ -75,12 +75,12 @@ def gather(
 
 def _read(files: list[Path], tokens: Tokens, folder: Path, size: int) -> tuple[Ids, Lexicon, Found, str]:
     """All words as ids in the order of their first occurrence, and a hash of the text."""
-    lexicon, digest, n_lines = Lexicon(MOST_WORDS), hashlib.blake2b(digest_size=32), 0
+    lexicon, digest, n_lines = Lexicon(MOST_WORDS), hashlib.sha256(), 0
     with writing(folder) as writer:
         for path in files:
             for block in read_blocks(path, size):
-                words, ends = tokens.cut(block)
-                writer.add(lexicon.encode(words), ends)
+                spaced, ends = tokens.cut(block)
+                writer.add(lexicon.encode(spaced), ends)
                 n_lines += len(ends)
                 digest.update(block.content)
             digest.update(b"\0")  # no text holds it

@@ -40,21 +40,21 @@ class Lexicon:
         return self._counts[: self.n_words]
 
     def encode(self, words: pa.Array) -> Int32[np.ndarray, " n"]:
-        """The ids of these words, which are counted; new words get new ids."""
+        """The ids of these words, which are counted; new words get new ids. Spaces behind a word are no part of it."""
+        import pyarrow.compute as pc
+
         coded = words.dictionary_encode()
-        distinct, places = coded.dictionary.to_pylist(), coded.indices.to_numpy()
-        found = list(map(self.ids.get, distinct))
-        new = [word for word, known in zip(distinct, found, strict=True) if known is None]
+        distinct, places = pc.ascii_rtrim(coded.dictionary, " ").to_pylist(), coded.indices.to_numpy()
+        new = dict.fromkeys([word for word in distinct if word not in self.ids])
         self.ids.update(zip(new, range(self.n_words, self.n_words + len(new)), strict=True))
-        fresh = iter(range(self.n_words, self.n_words + len(new)))
-        numbers = np.array([next(fresh) if known is None else known for known in found], np.int32)
         self.n_words += len(new)
         if self.n_words > len(self._counts):
             self._counts = np.append(self._counts, np.zeros(max(len(self._counts), self.n_words), np.int64))
-        self._counts[numbers] += np.bincount(places, minlength=len(distinct))
+        ids = np.array([self.ids[word] for word in distinct], np.int32)
+        np.add.at(self._counts, ids, np.bincount(places, minlength=len(distinct)))
         if len(self.ids) > self._most:
             self._forget()
-        return np.asarray(numbers[places])
+        return np.asarray(ids[places])
 
     def _forget(self) -> None:
         while len(self.ids) > self._most:

@@ -251,8 +251,17 @@ def _of_like_frequency(pairs: list[tuple[int, int]], n_words: int, seed: int, sp
         low, high = max(0, b - reach), min(n_words, b + reach + 1)
         forbidden = sorted(place for place in alike[a] if low <= place < high)
         n_open = high - low - len(forbidden)
-        choice = low + int(rng.integers(n_open)) if n_open else None
-        for place in forbidden if choice is not None else []:  # the open places are counted past the forbidden ones
-            choice += choice >= place
-        drawn.append(choice)
+        drawn.append(_nth_open(low, int(rng.integers(n_open)), forbidden) if n_open else None)
     return drawn
+
+
+def _nth_open(low: int, n: int, forbidden: list[int]) -> int:
+    """The n-th place from `low` on, counted from 0, that is not forbidden; these are in ascending order.
+
+    >>> [_nth_open(3, n, [4, 5]) for n in range(3)]
+    [3, 6, 7]
+    """
+    place = low + n
+    for other in forbidden:
+        place += place >= other
+    return place

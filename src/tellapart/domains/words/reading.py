@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from tellapart.errors import InputError, existing
 
-BLOCK = 2**23
+BLOCK = 2**24
 """Bytes that are read at once."""
 LONGEST_WORD = 2**20
 """Bytes that a word may have."""

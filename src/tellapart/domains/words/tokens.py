@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from jaxtyping import Int64
 
-_NEWLINE = ord("\n")
-_ASCII_SPACES = bytes(code for code in range(128) if chr(code).isspace())
+_NEWLINE, _SPACE = b"\n "
+_ASCII_SPACES = [code for code in range(128) if chr(code).isspace()]
 # All other characters for which `str.isspace` holds.
 _WIDE_SPACES = [chr(code) for code in range(128, 0x3001) if chr(code).isspace()]
 _NO_LETTERS = r"[^\p{L}\p{M}\n]+"
@@ -26,9 +26,17 @@ _NO_LETTERS = r"[^\p{L}\p{M}\n]+"
 class Sentences(NamedTuple):
     """The words of a block, and where its lines end among them."""
 
-    words: pa.Array
+    spaced: pa.Array
+    """The words, each with the spaces behind it: to cut these off costs less once words are distinct."""
     ends: Int64[np.ndarray, " lines"]
     """How many of the words are before the end of each line; a line that goes on in the next block has no entry."""
+
+    @property
+    def words(self) -> pa.Array:
+        """The words by themselves."""
+        import pyarrow.compute as pc
+
+        return pc.ascii_rtrim(self.spaced, " ")
 
 
 @dataclass(frozen=True)
@@ -54,17 +62,22 @@ class Tokens:
             raise InputError(f"{block.path} line {line}: holds a zero byte, so it is not a text.")
         if not content.isascii():
             content = self._spaced(content, block)
-        is_inside = np.frombuffer(content.translate(self._inside), np.bool_)
-        edges = np.flatnonzero(np.diff(is_inside, prepend=False, append=False))
-        starts, sizes = edges[::2], edges[1::2] - edges[::2]
         feeds = np.flatnonzero(np.frombuffer(content, np.uint8) == _NEWLINE)
-        if len(sizes) and sizes.max() > LONGEST_WORD:
-            raise too_long(block.path, block.line + int((feeds < starts[sizes.argmax()]).sum()))
-        offsets = np.zeros(len(sizes) + 1, np.int32)
-        np.cumsum(sizes, out=offsets[1:])
-        packed = content.translate(self._letters, delete=self._separators)
-        words = pa.StringArray.from_buffers(len(sizes), pa.py_buffer(offsets), pa.py_buffer(packed))
+        spaced = content.translate(self._table)
+        is_space = np.frombuffer(b" " + spaced, np.uint8) == _SPACE
+        starts = np.flatnonzero(is_space[:-1] & ~is_space[1:])
+        offsets = np.append(starts, len(spaced)).astype(np.int32)
+        if len(starts) and np.diff(offsets).max() > LONGEST_WORD:
+            self._check_lengths(spaced, feeds, block)
+        words = pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(spaced))
         return Sentences(words, np.searchsorted(starts, feeds))
+
+    def _check_lengths(self, spaced: bytes, feeds: Int64[np.ndarray, " lines"], block: Block) -> None:
+        place = 0
+        for word in spaced.split(b" "):
+            if len(word) > LONGEST_WORD:
+                raise too_long(block.path, block.line + int((feeds < place).sum()))
+            place += len(word) + 1
 
     def _spaced(self, content: bytes, block: Block) -> bytes:
         """Text beyond ASCII such that ASCII's separators alone separate words."""
@@ -86,17 +99,9 @@ class Tokens:
         return text.encode()
 
     @cached_property
-    def _separators(self) -> bytes:
-        """Bytes that separate words."""
+    def _table(self) -> bytes:
+        """For each byte, the one it becomes: a space for all that separate words, and with `lower` a small letter."""
         letters = string.ascii_letters.encode()
-        return bytes(code for code in range(128) if code not in letters) if self.letters else _ASCII_SPACES
-
-    @cached_property
-    def _inside(self) -> bytes:
-        """For each byte, 1 if it is part of a word."""
-        return bytes(code not in self._separators for code in range(256))
-
-    @cached_property
-    def _letters(self) -> bytes | None:
-        """For each byte, the one it becomes."""
-        return bytes(range(256)).lower() if self.lower else None
+        separators = [code for code in range(128) if code not in letters] if self.letters else _ASCII_SPACES
+        table = bytes(_SPACE if code in separators else code for code in range(256))
+        return table.lower() if self.lower else table
