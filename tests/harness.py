@@ -120,6 +120,8 @@ class Tiny:
     """The system's own options, each with a value out of its range; those that all systems have are tried anyway."""
     prompt: str | None = None
     """What its samples answer, if it takes prompts."""
+    exported: str = "model"
+    """What it exports to."""
     keeps: tuple[str, ...] = ()
     """What its run folder holds beside what all do."""
     begins_with_given_weights: bool = False
@@ -135,7 +137,7 @@ SYSTEMS = {
     "moco": Tiny(tiny.write_patterns, tiny.MOCO_OPTIONS, "3", tiny.MOCO_WRONG),
     "harmony": Tiny(tiny.write_patterns, tiny.HARMONY_OPTIONS, "3", tiny.HARMONY_WRONG),
     "graph": Tiny(tiny.write_graph, tiny.GRAPH_OPTIONS | {"batch_size": 24}, "n7", tiny.GRAPH_WRONG),
-    "genomics": Tiny(tiny.write_genomes, tiny.GENOME_OPTIONS, 12 * "ACGGT", tiny.GENOME_WRONG, tiny.few_reads),
+    "genomics": Tiny(tiny.write_genomes, tiny.GENOME_OPTIONS, 12 * "ACGGT", tiny.GENOME_WRONG, small=tiny.few_reads),
     "bilingual": Tiny(tiny.write_translations, tiny.SENTENCE_OPTIONS, "bada fage", tiny.SENTENCE_WRONG),
     "dpo": Tiny(
         tiny.write_preferences,

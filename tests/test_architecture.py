@@ -26,6 +26,7 @@ FLOORS = {
     "distributed": 3,
     "gradient_cache": 3,
     "variants": 4,
+    "skip_gram": 4,  # the loss of `variants.sgns` and `info_nce` again, compiled
     "compat": 5,
     "diagnostics": 6,
     "evaluation": 6,

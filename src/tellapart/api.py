@@ -88,6 +88,7 @@ class Trained:
                   picture files, Pillow pictures or arrays; clip also takes a list or column of texts;
                 - sentences: a list or column of them;
                 - DNA: the letters of a sequence, or a list or column of such;
+                - words: a list or column of them;
                 - a graph: a `Data` of torch_geometric, or a dict of its tensors.
 
         Raises:
@@ -99,8 +100,9 @@ class Trained:
         """The k items of the run that are most like a query, best first.
 
         Args:
-            query: words for clip; a sentence for bilingual; the name of a node for graph; a sequence, or a file with
-                one, for genomics; otherwise a picture, as a file, of Pillow or as an array.
+            query: words for clip; a sentence for bilingual; words for word2vec, such as "king - man + woman"; the name
+                of a node for graph; a sequence, or a file with one, for genomics; otherwise a picture, as a file, of
+                Pillow or as an array.
             k: how many, at least 1.
 
         Raises:
@@ -145,17 +147,17 @@ class Trained:
         """
         return self._use("score", str(data))  # type: ignore[no-any-return]
 
-    def export(self, path: str | Path) -> Path:
-        """Write the trained model in a form that other programs read, and return where.
+    def export(self, path: str | Path) -> str:
+        """Write what was learned in a form that other programs read, and say in words what it is.
 
         Args:
-            path: what to write: for dpo a new folder, which `from_pretrained` of transformers reads.
+            path: what to write: for dpo a new folder, which `from_pretrained` of transformers reads; for word2vec a
+                `.bin`, a `.txt` or a `.vec`, or one of these with `.gz`.
 
         Raises:
-            InputError: the system does not export, or there is something at `path` already.
+            InputError: the system does not export, `path` is of another kind, or it cannot be written.
         """
-        self._use("export", Path(path))
-        return Path(path)
+        return self._use("export", Path(path))  # type: ignore[no-any-return]
 
     @property
     def results(self) -> Table:

@@ -75,7 +75,7 @@ def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of, tm
         "search": lambda: found.search(SYSTEMS[name].query, 3),
         "sample": lambda: found.sample(2, prompt=SYSTEMS[name].prompt),
         "score": lambda: found.score(found.config.data),
-        "export": lambda: found.export(tmp_path / "exported"),
+        "export": lambda: found.export(tmp_path / SYSTEMS[name].exported),
     }
     assert set(uses) == set(ABILITIES)
     for ability in set(ABILITIES) - set(found.abilities):
@@ -98,7 +98,8 @@ def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of, tm
     if system.score:
         assert len(uses["score"]().rows) > 0
     if system.export:
-        assert uses["export"]().exists()
+        assert uses["export"]()
+        assert (tmp_path / SYSTEMS[name].exported).exists()
 
 
 @each

@@ -96,7 +96,7 @@ def _use(command: str, given: Namespace) -> None:
     elif command == "score":
         show(trained.score(given.data))
     elif command == "export":
-        print(trained.export(given.output))
+        print(f"{given.output}: {trained.export(given.output)}")
     else:
         samples = trained.sample(given.n, given.seed, given.prompt)
         if given.output is None:

@@ -97,6 +97,7 @@ def _embed() -> ArgumentParser:
     parser = _with_run("Turn pictures, texts, nodes or sequences, whatever the run is of, into vectors of length 1.")
     what = "A picture or a folder; of texts, a .txt or a table (csv, tsv, parquet); without texts, a .npy, .npz or idx."
     what += " For graph: what it takes as --data; for genomics: FASTA or FASTQ; for bilingual: texts, .tsv or .tmx."
+    what += " For word2vec: text."
     parser.add_argument("input", type=str, help=what)
     parser.add_argument("-o", "--output", type=str, required=True, help="The file to write: .npz or .parquet.")
     return parser
@@ -131,8 +132,11 @@ def _score() -> ArgumentParser:
 
 
 def _export() -> ArgumentParser:
-    parser = _with_run("Write a trained model in a form that other programs read: for dpo, a folder of transformers.")
-    parser.add_argument("-o", "--output", type=str, required=True, help="What to write; it must not exist.")
+    parser = _with_run("Write what a run learned in a form that other programs read.")
+    what = (
+        "What to write: for dpo, a new folder of transformers; for word2vec a .bin, a .txt or a .vec, or one of these"
+    )
+    parser.add_argument("-o", "--output", type=str, required=True, help=f"{what} with .gz.")
     return parser
 
 

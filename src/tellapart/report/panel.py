@@ -48,6 +48,7 @@ _GAUGES = (
     Gauge("chosen_change", "Chosen answers", "change of their log-probability, in nats", ".2f"),
     Gauge("rejected_change", "Rejected answers", "change of their log-probability, in nats", ".2f"),
     Gauge("reward_margin", "Margin of rewards", "chosen less rejected, in nats", ".2f"),
+    Gauge("words_per_second", "Words a second", "of the text, left out ones not counted", ",.0f"),
     Gauge("gradient_norm", "Gradient norm", "length of the whole gradient", ".3g"),
 )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".npz", ".parquet")
 MAX_SHOWN = 1500
-_KIND = "kind"
+_KIND, _RANKED = "kind", "ranked"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +89,8 @@ class Gallery:
     labels: list[str] | None = None
     kind: str = "picture"
     """The kind of items, in one word."""
+    ranked: bool = False
+    """Whether the first items matter most, and are to be shown."""
 
     def save(self, path: Path) -> None:
         """Write the gallery as one Parquet file.
@@ -107,12 +109,14 @@ class Gallery:
         }
         with atomic_write(path) as file:
             known = {name: column for name, column in columns.items() if column is not None}
-            _write_parquet(file, known, {_KIND: self.kind})
+            _write_parquet(file, known, {_KIND: self.kind} | ({_RANKED: "yes"} if self.ranked else {}))
 
     def shown(self) -> list[int]:
-        """At most `MAX_SHOWN` rows for a page: those with a thumbnail, or held-out rows, or else random rows."""
+        """At most `MAX_SHOWN` rows for a page: with thumbnails, or the first, or held-out ones, or else random ones."""
         if self.thumbnails is not None:
             return [row for row, png in enumerate(self.thumbnails) if png is not None]
+        if self.ranked:
+            return list(range(min(MAX_SHOWN, len(self.names))))
         rows: list[int] = self.held_out.nonzero().flatten()[:MAX_SHOWN].tolist()
         return rows or sorted(np.random.default_rng(0).permutation(len(self.names))[:MAX_SHOWN].tolist())
 
@@ -148,11 +152,12 @@ class Gallery:
                 table[name].to_pylist() if name in table.column_names else None
                 for name in ("text", "thumbnail", "label")
             )
-            kind = (table.schema.metadata or {})[_KIND.encode()].decode()
+            told = table.schema.metadata or {}
+            kind, ranked = told[_KIND.encode()].decode(), _RANKED.encode() in told
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             remedy = "Make it with tellapart train … --resume"
             raise InputError(f"{path}: missing or damaged gallery of embeddings. {remedy}.") from error
-        return cls(names, texts, held_out, vectors, captions, thumbnails, labels, kind)
+        return cls(names, texts, held_out, vectors, captions, thumbnails, labels, kind, ranked)
 
 
 def thumbnails(pictures: UInt8[Tensor, "n c size size"], wanted: Bool[Tensor, " n"]) -> list[bytes | None]:

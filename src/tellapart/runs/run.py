@@ -10,6 +10,7 @@ reference/          the model that the second stage begins with, as transformers
 reference.safetensors  what that model says of the training data
 weights.safetensors the trained weights, once training is complete
 results.json        what evaluation found
+corpus              of words: the vocabulary, and the text as ids
 gallery.parquet     embeddings of all data, for search and report
 report.html         the page to look at
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +46,7 @@ class Run:
         self.pretraining = folder / "pretraining"
         self.reference = folder / "reference"
         self.reference_scores = folder / "reference.safetensors"
+        self.corpus = folder / "corpus"
         self.results_file = folder / "results.json"
         self.gallery = folder / "gallery.parquet"
         self.report = folder / "report.html"
@@ -59,7 +62,7 @@ class Run:
             again = "Continue it with --resume (in Python: resume=True)"
             raise InputError(f"{self.folder}: holds a run already. {again}, or choose another --run.")
         ours = {self.config_file, self.tokeniser, self.pretraining, self.reference_scores, self._info_file}
-        ours |= {self._lock_file, *self._unfinished()}
+        ours |= {self.corpus, self.corpus.with_suffix(".partial"), self._lock_file, *self._unfinished()}
         if self.folder.exists() and (not self.folder.is_dir() or set(self.folder.iterdir()) - ours):
             raise InputError(f"{self.folder}: exists and is not an empty folder. Choose another --run.")
 
@@ -71,6 +74,7 @@ class Run:
         """
         self.tokeniser.unlink(missing_ok=True)
         self.reference_scores.unlink(missing_ok=True)
+        shutil.rmtree(self.corpus, ignore_errors=True)
         again = f"tellapart train {system} --config THIS_FILE --run FOLDER"
         content = f"# tellapart {__version__}; to run it again: {again}\n"
         content += yaml.safe_dump(options, sort_keys=False, allow_unicode=True)

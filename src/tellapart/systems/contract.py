@@ -58,8 +58,8 @@ class System:
     """Whether its samples are answers to a prompt, a text that must be given."""
     score: Callable[[FinishedRun, str], Table] | None = None
     """Called as `score(finished, data)`: a table of the scores that the trained model gives to what is in a file."""
-    export: Callable[[FinishedRun, Path], None] | None = None
-    """Called as `export(finished, path)`: writes the trained model in a form that other programs read."""
+    export: Callable[[FinishedRun, Path], str] | None = None
+    """Called as `export(finished, path)`: writes what was learned for other programs, and says in words what it is."""
     query: str = ""
     """What can be searched for, as it is typed."""
     plan: Planner | None = None

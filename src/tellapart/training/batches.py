@@ -23,6 +23,7 @@ class Batches:
     which would have few negatives.
 
     With `lengths` the rows of a step are of similar lengths: little is padded, and length tells no two rows apart.
+    `in_order` the rows are taken as they lie, as of a text that is read from the disk; memory holds one batch of them.
 
     >>> batches = Batches(n_rows=10, batch_size=4, epochs=2, seed=0)
     >>> batches.n_steps(n_devices=1), [len(batches.rows(step, 0, 1)) for step in range(3)]
@@ -34,6 +35,7 @@ class Batches:
     epochs: int
     seed: int
     lengths: Int[np.ndarray, " n_rows"] | None = None
+    in_order: bool = False
 
     def steps_per_epoch(self, n_devices: int) -> int:
         """Steps until every row was visited once."""
@@ -47,6 +49,9 @@ class Batches:
     def rows(self, step: int, device: int, n_devices: int) -> Int[Tensor, " b"]:
         """The rows of one device at one step, counted from 0."""
         epoch, position = divmod(step, per_epoch := self.steps_per_epoch(n_devices))
+        if self.in_order:
+            n, part = per_epoch * n_devices, position * n_devices + device
+            return torch.arange(self.n_rows * part // n, self.n_rows * (part + 1) // n)
         order, steps = _order(self, epoch, per_epoch)
         parts = torch.tensor_split(order, per_epoch * n_devices)
         return parts[steps[position] * n_devices + device]

@@ -16,11 +16,12 @@ _SHOWN: tuple[tuple[str, Callable[[float], str]], ...] = (
     ("loss", lambda loss: f"loss {loss:.3f}"),
     ("n_candidates", lambda n: f"K {n - 1:.0f}"),
     ("accuracy", lambda accuracy: f"accuracy {accuracy:.0%}"),
+    ("words_per_second", lambda rate: f"{rate:,.0f} words/s"),
 )
 
 
 class StepBar(Callback):
-    """A bar over all steps of the run with the epoch and, if logged, loss, number K of negatives and accuracy."""
+    """A bar over all steps with the epoch and, if logged, loss, number K of negatives, accuracy and speed."""
 
     def __init__(self, batches: Batches, count: Count) -> None:
         self.batches, self.count = batches, count

@@ -91,9 +91,10 @@ class Commands:
         asked = policy.tokens.prompt(prompt)
         return Texts([policy.tokens.text(answer) for answer in policy.draw([asked] * n, seed)])
 
-    def export(self, finished: FinishedRun, folder: Path) -> None:
-        """Write the model as transformers reads it."""
+    def export(self, finished: FinishedRun, folder: Path) -> str:
+        """Write the model as transformers reads it; says what it is."""
         finished.model.save(folder)
+        return "a model and its tokeniser, as transformers reads them"
 
     def _measure(self, finished: FinishedRun, data: Dataset) -> Table:
         policy = finished.model  # first, for it says if the run is not trained

@@ -1,0 +1,34 @@
+"""Words: corpora of any size, vocabulary, phrases, word2vec's file formats, and measures of word vectors."""
+
+from tellapart.domains.words.commands import commands, export, make_model, search
+from tellapart.domains.words.corpus import Corpus, Found
+from tellapart.domains.words.dataset import Dataset
+from tellapart.domains.words.formats import read_vectors, write_vectors
+from tellapart.domains.words.gather import gather
+from tellapart.domains.words.network import WordVectors
+from tellapart.domains.words.options import WordOptions
+from tellapart.domains.words.phrases import Phrases
+from tellapart.domains.words.tokens import Tokens
+from tellapart.domains.words.training import KernelStep, Text, check_trainer
+from tellapart.domains.words.vocabulary import Vocabulary
+
+__all__ = [
+    "Corpus",
+    "Dataset",
+    "Found",
+    "KernelStep",
+    "Phrases",
+    "Text",
+    "Tokens",
+    "Vocabulary",
+    "WordOptions",
+    "WordVectors",
+    "check_trainer",
+    "commands",
+    "export",
+    "gather",
+    "make_model",
+    "read_vectors",
+    "search",
+    "write_vectors",
+]

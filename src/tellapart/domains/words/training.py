@@ -1,0 +1,111 @@
+"""Training: the text in batches, and the step that hands them to the kernel."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tellapart.domains.words.held_out import HeldOut
+from tellapart.domains.words.network import WordVectors
+from tellapart.errors import require_option
+from tellapart.training import Batches, Loop, TrainerOptions, timed
+
+if TYPE_CHECKING:
+    from jaxtyping import Int, Int32
+    from torch import Tensor
+
+    from tellapart.domains.words.corpus import Corpus
+
+_LOWEST = 1e-4  # of the learning rate, as in word2vec.c
+_AT_ONCE = 2.0  # seconds that loading a compiled kernel takes at most
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A stretch of the text as the kernel takes it: words, and −1 where a line ends."""
+
+    ids: Int32[np.ndarray, " n"]
+    place: int
+    """Of the first in the whole text, counted with the line ends."""
+    n_words: int
+
+    def to(self, device: Any) -> Passage:  # noqa: ARG002
+        """Itself: the kernel computes on the processor."""
+        return self
+
+
+@dataclass(frozen=True)
+class Text:
+    """The training part of a corpus, in batches."""
+
+    corpus: Corpus
+    held_out: HeldOut
+
+    def passage(self, rows: Int[Tensor, " n"]) -> Passage:
+        """The words of a batch; rows are places in the corpus, in order."""
+        start, stop = int(rows[0]), int(rows[-1]) + 1
+        first, last = np.searchsorted(self.corpus.starts, [start, stop], side="right")
+        ends = self.corpus.starts[first:last] - start
+        ids = self.held_out.without(self.corpus.ids[start:stop], start)
+        return Passage(np.insert(ids, ends, np.int32(-1)), start + int(first) - 1, int((ids >= 0).sum()))
+
+
+class KernelStep:
+    """A step is a stretch of the text; the kernel makes many steps of SGD of it. There is no optimizer."""
+
+    def __init__(self, model: WordVectors, batches: Batches) -> None:
+        self.model, self.batches, self.kernel = model, batches, model.kernel()
+        with _told_if_slow("Compiling the kernel, once on this machine; this takes about half a minute …"):
+            self.kernel.train(np.zeros(2, np.int32), 0, 0, (0.0, 0.0))
+
+    def optimizers(self, n_steps: int) -> Sequence[Any]:  # noqa: ARG002
+        """None."""
+        return []
+
+    def __call__(self, batch: Passage, loop: Loop) -> Mapping[str, Tensor | float]:
+        """Train on the batch; loss, accuracy, learning rate and speed are logged."""
+        options = self.model.options
+        epoch = (loop.step - 1) // self.batches.steps_per_epoch(1)
+        seed = np.random.SeedSequence([options.seed, epoch]).generate_state(1, np.uint64)[0]
+        rates = [options.learning_rate * max(1 - done / loop.n_steps, _LOWEST) for done in (loop.step - 1, loop.step)]
+        started = time.perf_counter()
+        with timed("kernel"):
+            found = self.kernel.train(batch.ids, batch.place, int(seed), (rates[0], rates[1]))
+        is_finite = bool(torch.isfinite(self.model.inputs.sum() + self.model.outputs.sum()))
+        log = {"loss": found.loss if is_finite else np.nan, "accuracy": found.accuracy, "learning_rate": rates[0]}
+        if options.objective == "infonce":
+            log["n_candidates"] = float(options.negatives + 1)
+        return log | {"words_per_second": batch.n_words / (time.perf_counter() - started)}
+
+
+def check_trainer(trainer: TrainerOptions) -> TrainerOptions:
+    """The trainer's options for a kernel of the processor.
+
+    Raises:
+        InputError: options that ask for more.
+    """
+    require_option("trainer.devices", trainer.devices == 1, "be 1: use --threads", trainer.devices)
+    must = "be auto or cpu: the kernel computes on the processor"
+    require_option("trainer.accelerator", trainer.accelerator in ("auto", "cpu"), must, trainer.accelerator)
+    must = "be 32-true: the kernel computes in float32"
+    require_option("trainer.precision", trainer.precision == "32-true", must, trainer.precision)
+    return TrainerOptions("cpu", 1, "32-true", trainer.checkpoint_every)
+
+
+@contextmanager
+def _told_if_slow(what: str) -> Iterator[None]:
+    """Say on stderr what the block does, if it takes long."""
+    timer = threading.Timer(_AT_ONCE, lambda: print(what, file=sys.stderr, flush=True))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

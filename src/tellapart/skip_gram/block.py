@@ -1,0 +1,255 @@
+"""One step of SGD: the windows of a block, their loss at one state of the vectors, and its gradient.
+
+    L = Σ over windows, over their words i:   loss(s_i0; s_i1 … s_iK),   s_ij = q_i · k_j
+
+The query q_i is the input vector of a word around the middle. The keys are output vectors: k_0 of the middle word, the
+positive, and k_1 … k_K of words drawn from the noise, one set for the whole window (Ji et al. 2016). A drawn word that
+is the middle word is no negative. The loss is that of `variants.sgns`, or `info_nce` with scores "dot" at τ = 1; the
+step is −learning rate · ∂L, exactly.
+
+It has three phases: `gather` copies what is needed, `judge` computes weights −∂L/∂s, `update` adds their products with
+queries and keys to the vectors. Threads divide them by windows, and `update` by coordinates, so that what is added to a
+vector is added in the same order whatever their number.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from tellapart.skip_gram.hashing import draw
+from tellapart.skip_gram.noise import Noise, word_of
+from tellapart.skip_gram.simd import TILE_KEYS, accumulate, prefetch, scores
+from tellapart.skip_gram.windows import MOST_WINDOWS, Windows
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32, Float64, Int64
+
+_AHEAD = 2  # windows, so that keys are near when they are needed
+_FAST = {"contract", "nsz", "arcp"}  # no additions in another order
+_BOUND = np.float32(80.0)  # beyond, exp leaves float32
+
+
+class Vectors(NamedTuple):
+    """What is trained, in rows padded with zeros to whole vectors of 16."""
+
+    inputs: Float32[np.ndarray, "rows d"]
+    outputs: Float32[np.ndarray, "v d"]
+    parts: Int64[np.ndarray, " p"]
+    """Rows of `inputs` whose sum, times `scale`, is a word's input vector."""
+    part_starts: Int64[np.ndarray, " v_and_1"]
+    """Where in `parts` a word's begin."""
+    scale: Float32[np.ndarray, " v"]
+
+
+class Problem(NamedTuple):
+    """What is computed, and where what is found of it is written."""
+
+    vectors: Vectors
+    windows: Windows
+    noise: Noise
+    key: np.uint64
+    """Of the negatives' random numbers."""
+    softmax: bool
+    """InfoNCE; otherwise SGNS."""
+    radius: int
+    every: int
+    """Of so many windows the loss of one is computed."""
+    losses: Float64[np.ndarray, "n 3"]
+    """Of such a window: the sum of its words' losses, their number, and of how many the positive wins."""
+
+
+class Block(NamedTuple):
+    """Which windows it has, and the first word that they reach and the one after the last."""
+
+    start: int
+    stop: int
+    low: int
+    high: int
+
+
+class Scratch(NamedTuple):
+    """What a block's phases hand on."""
+
+    queries: Float32[np.ndarray, "n d"]
+    gradients: Float32[np.ndarray, "n d"]
+    """What is to be added to the queries."""
+    keys: Float32[np.ndarray, "n d"]
+    """The keys of all windows, one after another."""
+    key_words: Int64[np.ndarray, "w k"]
+    weights: Float32[np.ndarray, "w n"]
+    """−∂L/∂s times the learning rate: for each word of a window those of its keys; the middle's are zero."""
+
+    @classmethod
+    def make(cls, length: int, negatives: int, radius: int) -> Scratch:
+        """Room for the largest block; what is beyond the end of a window is computed with, too, so it is zero."""
+        n_queries, n_keys = MOST_WINDOWS + 2 * radius + 2, padded_keys(negatives)
+        return cls(
+            np.zeros((n_queries, length), np.float32),
+            np.zeros((n_queries, length), np.float32),
+            np.zeros((MOST_WINDOWS * n_keys, length), np.float32),
+            np.zeros((MOST_WINDOWS, negatives + 1), np.int64),
+            np.zeros((MOST_WINDOWS, (2 * radius + 2) * n_keys), np.float32),
+        )
+
+
+@njit(nogil=True, cache=True)
+def padded_keys(negatives):
+    """Keys of a window, rounded up to whole tiles."""
+    return -(-(negatives + 1) // TILE_KEYS) * TILE_KEYS
+
+
+@njit(nogil=True, cache=True)
+def gather(problem, scratch, block, start, stop):
+    """Copy the queries of the words from start to stop, and draw the negatives of those that are in the block."""
+    vectors, windows, noise = problem.vectors, problem.windows, problem.noise
+    inputs, parts, part_starts = vectors.inputs, vectors.parts, vectors.part_starts
+    queries, gradients, key_words = scratch.queries, scratch.gradients, scratch.key_words
+    for i in range(start, stop):
+        word, query = windows.words[i], i - block.low
+        scale, first, row = vectors.scale[word], part_starts[word], parts[part_starts[word]]
+        for d in range(inputs.shape[1]):
+            queries[query, d] = inputs[row, d] * scale
+            gradients[query, d] = 0
+        for part in range(first + 1, part_starts[word + 1]):
+            row = parts[part]
+            for d in range(inputs.shape[1]):
+                queries[query, d] += inputs[row, d] * scale
+        if block.start <= i < block.stop:
+            key_words[i - block.start, 0] = word
+            for j in range(1, key_words.shape[1]):
+                key_words[i - block.start, j] = word_of(noise, draw(problem.key, windows.places[i], j))
+
+
+@njit(nogil=True, cache=True)
+def judge(problem, scratch, block, rate, start, stop):
+    """The weights of the windows from start to stop, and of some the loss."""
+    vectors, windows = problem.vectors, problem.windows
+    outputs, queries, keys = vectors.outputs, scratch.queries, scratch.keys
+    key_words, weights = scratch.key_words, scratch.weights
+    length, n_keys = outputs.shape[1], padded_keys(key_words.shape[1] - 1)
+    for i in range(start, stop):
+        window = i - block.start
+        if i + _AHEAD < stop:
+            for j in range(key_words.shape[1]):
+                prefetch(outputs, key_words[window + _AHEAD, j] * length, length)
+        for j in range(key_words.shape[1]):
+            row = key_words[window, j]
+            for d in range(length):
+                keys[window * n_keys + j, d] = outputs[row, d]
+        first, n = windows.first[i], windows.last[i] - windows.first[i] + 1
+        scores(
+            *(queries, (first - block.low) * length, length, n),
+            *(keys, window * n_keys * length, length, n_keys),
+            *(weights, window * weights.shape[1], n_keys, length),
+        )
+        if i % problem.every == 0:
+            measured = problem.losses[i // problem.every]
+            _measure(weights[window], key_words[window], n, n_keys, i - first, problem.softmax, measured)
+        if problem.softmax:
+            _softmax(weights, key_words, window, n, n_keys, rate)
+        else:
+            _sigmoid(weights, key_words, window, n, n_keys, rate)
+        for j in range(n_keys):
+            weights[window, (i - first) * n_keys + j] = 0
+
+
+@njit(nogil=True, cache=True)
+def update(problem, scratch, block, start, stop):
+    """Add the gradients to the coordinates from start to stop of all vectors of the block."""
+    vectors, windows = problem.vectors, problem.windows
+    inputs, outputs, queries, gradients = vectors.inputs, vectors.outputs, scratch.queries, scratch.gradients
+    keys, key_words, weights = scratch.keys, scratch.key_words, scratch.weights
+    length, n_keys = outputs.shape[1], padded_keys(key_words.shape[1] - 1)
+    for i in range(block.start, block.stop):
+        window = i - block.start
+        first, n = windows.first[i], windows.last[i] - windows.first[i] + 1
+        queries_at, keys_at = (first - block.low) * length, window * n_keys * length
+        weights_at = window * weights.shape[1]
+        for query in range(n):
+            if first + query != i:
+                accumulate(
+                    *(gradients, queries_at + query * length, weights, weights_at + query * n_keys, 1),
+                    *(keys, keys_at, length, key_words.shape[1], start, stop),
+                )
+        for j in range(key_words.shape[1]):
+            accumulate(
+                *(outputs, key_words[window, j] * length, weights, weights_at + j, n_keys),
+                *(queries, queries_at, length, n, start, stop),
+            )
+    for i in range(block.low, block.high):
+        word = windows.words[i]
+        for part in range(vectors.part_starts[word], vectors.part_starts[word + 1]):
+            row, scale = vectors.parts[part], vectors.scale[word]
+            for d in range(start, stop):
+                inputs[row, d] += gradients[i - block.low, d] * scale
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+def _exp(x):
+    """e^x to 2e-7 for |x| ≤ 80, beyond as at ±80: a power of 2, and a polynomial for its fraction."""
+    x = min(max(x, -_BOUND), _BOUND) * np.float32(1.4426950408889634)
+    whole = np.floor(x + np.float32(0.5))
+    x -= whole
+    y = np.float32(1.5403530e-4)
+    for coefficient in (1.3333558e-3, 9.6181291e-3, 5.5504109e-2, 2.4022651e-1, 6.9314718e-1, 1.0):
+        y = y * x + np.float32(coefficient)
+    return y * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+def _sigmoid(weights, words, window, n, n_keys, rate):
+    """Scores to `rate · (1 − σ(s))` for the positive and `−rate · σ(s)` for negatives."""
+    for k in range(n * n_keys):
+        weights[window, k] = -rate / (np.float32(1) + _exp(-weights[window, k]))
+    for i in range(n):
+        weights[window, i * n_keys] += rate
+    _leave_out_the_positive(weights, words, window, n, n_keys)
+
+
+@njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
+def _softmax(weights, words, window, n, n_keys, rate):
+    """Scores to `rate · (1 − p)` for the positive and `−rate · p` for negatives, p of the softmax over all."""
+    for k in range(n * n_keys):
+        weights[window, k] = _exp(weights[window, k])
+    _leave_out_the_positive(weights, words, window, n, n_keys)
+    for i in range(n):
+        total = np.float32(0)
+        for j in range(words.shape[1]):
+            total += weights[window, i * n_keys + j]
+        share = -rate / total
+        for j in range(words.shape[1]):
+            weights[window, i * n_keys + j] *= share
+        weights[window, i * n_keys] += rate
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _leave_out_the_positive(weights, words, window, n, n_keys):
+    """Where a drawn word is the middle word, the weight is zero."""
+    for j in range(1, words.shape[1]):
+        if words[window, j] == words[window, 0]:
+            for i in range(n):
+                weights[window, i * n_keys + j] = 0
+
+
+@njit(nogil=True, cache=True)
+def _measure(scores, words, n, n_keys, middle, softmax, measured):
+    """Of a window: the sum of its words' losses in nats, how many there are, and of how many the positive wins."""
+    for i in range(n):
+        if i == middle:
+            continue
+        positive, best, total = np.float64(scores[i * n_keys]), -np.inf, 0.0
+        for j in range(1, len(words)):
+            if words[j] != words[0]:
+                score = np.float64(scores[i * n_keys + j])
+                best = max(best, score)
+                total += np.exp(score - positive) if softmax else np.log1p(np.exp(-abs(score))) + max(score, 0.0)
+        if softmax:
+            total = np.log1p(total)
+        else:
+            total += np.log1p(np.exp(-abs(positive))) + max(-positive, 0.0)
+        measured[0] += total
+        measured[1] += 1
+        measured[2] += positive > best
