@@ -38,8 +38,6 @@ SOURCES = {
     "fortunes": Source("fortunes", "usr/share/games/fortunes", "BSD; many sources"),
     "python-doc": Source("python3.11-doc", "usr/share/doc/python3.11/html", "PSF-2.0"),
     "wordnet": Source("wordnet-base", "usr/share/wordnet", "WordNet 3.0 (Princeton University; free use)"),
-    "anarchism": Source("anarchism", "usr/share/doc/anarchism/html", "GPL-2"),
-    "fortunes": Source("fortunes", "usr/share/games/fortunes", "BSD; quotations"),
     "foldoc": Source("dict-foldoc", "usr/share/dictd", "GFDL-1.1+"),
     "gcide": Source("dict-gcide", "usr/share/dictd", "GPL-3+"),
     "jargon": Source("dict-jargon", "usr/share/dictd", "public domain"),
@@ -47,7 +45,7 @@ SOURCES = {
     "manpages": Source("manpages", "usr/share/man", "GPL-2+, BSD and others"),
     "manpages-dev": Source("manpages-dev", "usr/share/man", "GPL-2+, BSD and others"),
     "perl-doc": Source("perl-doc", "usr/share/perl", "GPL-1+ or Artistic"),
-    "python-doc": Source("python3.11-doc", "usr/share/doc/python3.11/html/_sources", "PSF-2"),
+    "python-doc-sources": Source("python3.11-doc", "usr/share/doc/python3.11/html/_sources", "PSF-2.0"),
     # Escherichia coli, Helicobacter pylori, Staphylococcus aureus and Vibrio cholerae, several strains of each.
     "ragout": Source("ragout-examples", "usr/share/doc/ragout/examples", "BSD-3-clause"),
     # Mycobacterium tuberculosis and Mycobacterium leprae.

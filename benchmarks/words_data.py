@@ -135,7 +135,7 @@ _SOURCES: dict[str, Callable[[], Iterator[str]]] = {
     "linux-doc": lambda: _documents("linux-doc", "*.gz"),
     "anarchism": lambda: _pages("anarchism"),
     "wordnet": _glosses,
-    "python-doc": lambda: _documents("python-doc", "*.txt"),
+    "python-doc-sources": lambda: _documents("python-doc-sources", "*.txt"),
     "perl-doc": lambda: _documents("perl-doc", "*.pod"),
     "manpages": lambda: _manual("manpages"),
     "manpages-dev": lambda: _manual("manpages-dev"),
