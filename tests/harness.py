@@ -116,6 +116,8 @@ class Tiny:
     """Small and quick ones."""
     query: str = ""
     """What is searched for, if the system searches."""
+    exported: str = "x"
+    """The name of a file that it exports to, if it exports."""
     wrong: tuple[tuple[str, Any], ...] = ()
     """The system's own options, each with a value out of its range; those that all systems have are tried anyway."""
     small: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -124,11 +126,15 @@ class Tiny:
 
 # By name; behind a comma stands how, where a system is run through in several ways.
 SYSTEMS = {
-    "clip": Tiny(tiny.write_scripted, tiny.CLIP_OPTIONS, "red circle", tiny.CLIP_WRONG),
-    "simclr": Tiny(tiny.write_patterns, tiny.PICTURE_OPTIONS, "3", tiny.PICTURE_WRONG),
-    "moco": Tiny(tiny.write_patterns, tiny.MOCO_OPTIONS, "3", tiny.MOCO_WRONG),
-    "graph": Tiny(tiny.write_graph, tiny.GRAPH_OPTIONS | {"batch_size": 24}, "n7", tiny.GRAPH_WRONG),
-    "genomics": Tiny(tiny.write_genomes, tiny.GENOME_OPTIONS, 12 * "ACGGT", tiny.GENOME_WRONG, tiny.few_reads),
-    "bilingual": Tiny(tiny.write_translations, tiny.SENTENCE_OPTIONS, "bada fage", tiny.SENTENCE_WRONG),
+    "clip": Tiny(tiny.write_scripted, tiny.CLIP_OPTIONS, "red circle", wrong=tiny.CLIP_WRONG),
+    "simclr": Tiny(tiny.write_patterns, tiny.PICTURE_OPTIONS, "3", wrong=tiny.PICTURE_WRONG),
+    "moco": Tiny(tiny.write_patterns, tiny.MOCO_OPTIONS, "3", wrong=tiny.MOCO_WRONG),
+    "graph": Tiny(tiny.write_graph, tiny.GRAPH_OPTIONS | {"batch_size": 24}, "n7", wrong=tiny.GRAPH_WRONG),
+    "genomics": Tiny(
+        tiny.write_genomes, tiny.GENOME_OPTIONS, 12 * "ACGGT", wrong=tiny.GENOME_WRONG, small=tiny.few_reads
+    ),
+    "bilingual": Tiny(tiny.write_translations, tiny.SENTENCE_OPTIONS, "bada fage", wrong=tiny.SENTENCE_WRONG),
     "bilingual, transformer": Tiny(tiny.write_translations, tiny.TRANSFORMER_OPTIONS, "bada fage"),
+    "word2vec": Tiny(tiny.write_words, tiny.WORD_OPTIONS, "cat1 - tax1", "x.bin", wrong=tiny.WORD_WRONG),
+    "word2vec, infonce": Tiny(tiny.write_words, tiny.SUBWORD_OPTIONS, "cat1", "x.vec.gz"),
 }

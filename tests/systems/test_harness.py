@@ -56,7 +56,7 @@ def test_its_run_holds_what_every_run_of_such_a_system_holds(name, run_of):
     expected = {"checkpoint.ckpt", "config.yaml", "log.jsonl", "report.html", "run.json", "weights.safetensors"}
     expected |= {"results.json"} if system.evaluate else set()
     expected |= {"gallery.parquet"} if system.search else set()
-    assert {path.name for path in run.iterdir()} - {"lock", "tokenizer.json"} == expected
+    assert {path.name for path in run.iterdir()} - {"lock", "tokenizer.json", "corpus"} == expected
     log = read_log(run)
     assert [entry["step"] for entry in log] == list(range(1, len(log) + 1))
     assert all(entry["seconds"] > 0 for entry in log)
@@ -65,7 +65,7 @@ def test_its_run_holds_what_every_run_of_such_a_system_holds(name, run_of):
 
 
 @each
-def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of):
+def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of, tmp_path):
     found, system = tellapart.load(run_of(name)), of(name)
     assert found.abilities == system.abilities()
     uses = {
@@ -73,6 +73,7 @@ def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of):
         "embed": lambda: found.embed(found.config.data),
         "search": lambda: found.search(SYSTEMS[name].query, 3),
         "sample": lambda: found.sample(2),
+        "export": lambda: found.export(tmp_path / SYSTEMS[name].exported),
     }
     assert set(uses) == set(ABILITIES)
     for ability in set(ABILITIES) - set(found.abilities):
@@ -92,6 +93,9 @@ def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of):
         assert scores == sorted(scores, reverse=True)
     if system.sample:
         assert len(uses["sample"]()) == 2
+    if system.export:
+        assert uses["export"]() > 0
+        assert (tmp_path / SYSTEMS[name].exported).stat().st_size > 0
 
 
 @each
