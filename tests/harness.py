@@ -148,4 +148,8 @@ SYSTEMS = {
         begins_with_given_weights=True,
     ),
     "bilingual, transformer": Tiny(tiny.write_translations, tiny.TRANSFORMER_OPTIONS, "bada fage"),
+    "word2vec": Tiny(
+        *(tiny.write_words, tiny.WORD_OPTIONS, "cat1 - tax1", tiny.WORD_WRONG), exported="x.bin", keeps=("corpus",)
+    ),
+    "word2vec, infonce": Tiny(tiny.write_words, tiny.SUBWORD_OPTIONS, "cat1", exported="x.vec.gz", keeps=("corpus",)),
 }

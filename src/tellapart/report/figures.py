@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
     Log = list[dict[str, float]]
 
@@ -20,6 +20,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8a94a0"
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up")
 _MAX_POINTS = 1500
+_MAP, _LETTER = np.array([950, 560]), (7, 14)  # pixels of a map, and of a letter on it
 
 
 def loss_curve(log: Log) -> go.Figure:
@@ -140,6 +141,36 @@ def label_map(places: Float[np.ndarray, "n 2"], labels: list[str] | None, what: 
     if rest:
         groups.append((f"{len(rest)} other labels", np.isin(of, rest), GREY, "x-thin"))
     return _map(places, groups)
+
+
+def word_map(places: Float[np.ndarray, "n 2"], words: list[str]) -> go.Figure:
+    """A map of words: the first, and all that do not cover one of those before, are written; the others are marks."""
+    written = _apart(places, words)
+    figure = go.Figure()
+    for mode, chosen in (("markers", ~written), ("text", written)):
+        rows = np.flatnonzero(chosen).tolist()
+        x, y = places[rows].T
+        text = [words[row] for row in rows] if mode == "text" else None
+        marker, font = {"color": BLUE, "size": 3, "opacity": 0.35}, {"size": _LETTER[1] - 3, "color": "#24303c"}
+        figure.add_trace(
+            go.Scatter(x=x, y=y, mode=mode, text=text, textfont=font, marker=marker, customdata=rows, hoverinfo="none")
+        )
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    return _styled(figure).update_layout(hovermode="closest", showlegend=False)
+
+
+def _apart(places: Float[np.ndarray, "n 2"], words: list[str]) -> Bool[np.ndarray, " n"]:
+    """Which words can be written on a map without covering one that stands before them in the list."""
+    low, high = places.min(axis=0), places.max(axis=0)
+    at = (places - low) / np.maximum(high - low, 1e-9) * _MAP
+    width = np.array([_LETTER[0] * (len(word) + 1) for word in words])
+    kept: list[int] = []
+    for i in range(len(words)):
+        far = np.abs(at[kept] - at[i])
+        if not ((far[:, 0] < (width[kept] + width[i]) / 2) & (far[:, 1] < _LETTER[1])).any():
+            kept.append(i)
+    return np.isin(np.arange(len(words)), kept)
 
 
 def _map(places: Float[np.ndarray, "n 2"], groups: list[tuple[str, Any, str, str]]) -> go.Figure:

@@ -89,11 +89,12 @@ def _figures_of_gallery(shown: Shown) -> dict[str, Any]:
     places = _flat_map(shown.vectors)
     negatives = shown.candidates & ~shown.positives
     what = f"{shown.kind} and text" if shown.by_text else f"two {shown.kind}s"
-    drawn = (
-        figures.rank_map(places, shown.ranks())
-        if shown.by_text
-        else figures.label_map(places, shown.labels, f"{shown.kind}s")
-    )
+    if shown.ranked:
+        drawn = figures.word_map(places, shown.captions)
+    elif shown.by_text:
+        drawn = figures.rank_map(places, shown.ranks())
+    else:
+        drawn = figures.label_map(places, shown.labels, f"{shown.kind}s")
     scores = figures.score_histogram(shown.cosines[shown.positives], shown.cosines[negatives], what)
     return _as_json({"scores": scores, "map": drawn})
 

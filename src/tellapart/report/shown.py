@@ -45,6 +45,8 @@ class Shown:
     """Whether item i is searched by query j."""
     by_text: bool
     labels: list[str] | None
+    ranked: bool = False
+    """Whether the first items matter most."""
 
     @classmethod
     def of(cls, gallery: Gallery) -> Shown:
@@ -81,6 +83,7 @@ class Shown:
             candidates=_matrix(candidates, vectors),
             by_text=texts is not None,
             labels=labels,
+            ranked=gallery.ranked,
         )
 
     def ranks(self) -> np.ndarray:
