@@ -1,5 +1,7 @@
 """The compiled kernel, held to autograd of the losses that it stands for, and to the same bits for any threads."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -96,7 +98,7 @@ def trained(threads=1, hogwild=False, softmax=False, cuts=(), negatives=5, seed=
         *(found, Noise.of(np.arange(n, 0, -1.0)), keep.astype(np.uint64), softmax, negatives, 4, threads, hogwild)
     )
     places = [0, *cuts, len(ids)]
-    measured = [kernel.train(ids[a:b], a, seed, (0.02, 0.02)) for a, b in zip(places, places[1:], strict=False)]
+    measured = [kernel.train(ids[a:b], a, seed, (0.02, 0.02)) for a, b in itertools.pairwise(places)]
     return found, measured
 
 
