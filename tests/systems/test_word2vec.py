@@ -28,7 +28,6 @@ def options(**others):
 @pytest.mark.parametrize("name", ["word2vec", "word2vec, infonce"])
 def test_training_lowers_the_loss_also_of_passages_that_it_never_saw(run_of, name):
     log = read_log(run_of(name))
-    assert np.mean([e["loss"] for e in log[-5:]]) < 0.95 * log[0]["loss"]
     assert log[-1]["learning_rate"] < log[0]["learning_rate"] / 10
     assert log[0]["words_per_second"] > 0
     assert ("n_candidates" in log[0]) == (name == "word2vec, infonce")
@@ -38,6 +37,7 @@ def test_training_lowers_the_loss_also_of_passages_that_it_never_saw(run_of, nam
     assert rows["guessing"] == pytest.approx([guessing, 1 / k])
     assert rows["untrained"][0] == pytest.approx(guessing, rel=0.05)  # a drawn word that is the true one is left out
     assert rows["trained"][0] < 0.95 * rows["untrained"][0]
+    assert np.mean([e["loss"] for e in log[-5:]]) < min(log[0]["loss"], 0.95 * guessing)
 
 
 def test_words_find_those_that_they_meet_and_never_themselves(capsys, run):
@@ -52,7 +52,7 @@ def test_words_find_those_that_they_meet_and_never_themselves(capsys, run):
 def test_analogies_are_sums_of_unit_vectors_without_their_own_words(run):
     trained = tellapart.load(run)
     words = trained.model.vocabulary.words
-    units = {word: row for word, row in zip(words, trained.model.units(), strict=True)}
+    units = dict(zip(words, trained.model.units(), strict=True))
     wanted = units["cat1"] - units["cat2"] + units["tax1"]
     scores = {word: float(row @ wanted / wanted.norm()) for word, row in units.items()}
     best = sorted(set(words) - {"cat1", "cat2", "tax1"}, key=lambda word: -scores[word])[:4]
@@ -164,7 +164,9 @@ def test_after_a_mistake_the_next_attempt_reads_its_text_anew(tmp_path):
     text = write_words(tmp_path / "text", n=100)
     with pytest.raises(InputError, match="held_out"):
         tellapart.train("word2vec", data=text, run=tmp_path / "run", **WORD_OPTIONS | {"held_out": 0.01})
-    rarer = tellapart.train("word2vec", data=text, run=tmp_path / "run", **WORD_OPTIONS | {"min_count": 25})
+    rarer = tellapart.train(
+        "word2vec", data=text, run=tmp_path / "run", **WORD_OPTIONS | {"min_count": 25, "held_out": 0.3}
+    )
     assert 2 <= len(rarer.model.vocabulary) < 24
 
 
@@ -213,7 +215,7 @@ def test_batches_do_not_decide_what_is_learned(tmp_path):
 
 def test_killed_and_resumed_with_several_threads_it_ends_as_if_never_killed(tmp_path):
     text = write_words(tmp_path / "text", n=4000)
-    words = ["--data", str(text), *options(epochs=40, batch_size=300), "--trainer.checkpoint_every", "20"]
+    words = ["--data", str(text), *options(epochs=10, batch_size=300), "--trainer.checkpoint_every", "20"]
     whole, killed = whole_and_killed(tmp_path, "word2vec", words, step=45)
     assert_same_end(killed, whole)
 
