@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-
-gensim = pytest.importorskip("gensim")
-
 from gensim.models import KeyedVectors
 from gensim.models.fasttext_inner import compute_ngrams, ft_hash_bytes
 

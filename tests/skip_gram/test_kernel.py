@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("numba")
-
 from tellapart import info_nce, listed
 from tellapart.skip_gram import Noise, SkipGram, Vectors
 from tellapart.skip_gram.block import Block, Problem, Scratch, gather, judge, update
@@ -25,7 +23,7 @@ def vectors(n=30, length=32, parts=None, seed=0):
     return Vectors(inputs, outputs[:n].copy(), rows, starts, scale)
 
 
-def problem_of(found, ids, softmax, negatives, radius=3):
+def problem_of(found, ids, softmax, radius=3):
     noise = Noise.of(np.ones(len(found.outputs)))
     windows = windows_of(ids, 0, 5, np.full(len(found.outputs), ALL), radius)
     losses = np.zeros((len(ids), 3))
@@ -65,7 +63,7 @@ def test_a_block_is_one_step_of_sgd_on_the_loss_of_its_windows(softmax, negative
     found = vectors(n, parts=parts)
     ids = np.random.default_rng(0).integers(0, n, 25).astype(np.int32)
     ids[[3, 4, 12]] = -1
-    problem, windows = problem_of(found, ids, softmax, negatives)
+    problem, windows = problem_of(found, ids, softmax)
     stop = int(windows.blocks[1])
     rows, outputs = (torch.tensor(x.copy(), requires_grad=True) for x in (found.inputs, found.outputs))
     starts = found.part_starts

@@ -1,6 +1,7 @@
 """Word2vec: what it learns, search and analogies, other programs' formats, subwords, mistakes, and resuming."""
 
 import gzip
+import itertools
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 import tellapart
 from tellapart import InputError
-from tellapart.domains.words import read_vectors, write_vectors
+from tellapart.domains.words import Text, gather, read_vectors, write_vectors
+from tellapart.domains.words.held_out import HeldOut
 from tests.command_line import fails, read_log, read_results, say
 from tests.killed import whole_and_killed
 from tests.tiny import WORD_OPTIONS, write_words
@@ -215,7 +217,7 @@ def test_batches_do_not_decide_what_is_learned(tmp_path):
 
 def test_killed_and_resumed_with_several_threads_it_ends_as_if_never_killed(tmp_path):
     text = write_words(tmp_path / "text", n=4000)
-    words = ["--data", str(text), *options(epochs=10, batch_size=300), "--trainer.checkpoint_every", "20"]
+    words = ["--data", str(text), *options(epochs=5, batch_size=300), "--trainer.checkpoint_every", "20"]
     whole, killed = whole_and_killed(tmp_path, "word2vec", words, step=45)
     assert_same_end(killed, whole)
 
@@ -228,3 +230,24 @@ def test_the_report_writes_words_on_its_map(run, visit):
     assert set(written) <= set(tellapart.load(run).model.vocabulary.words)
     assert written
     assert "Map of the 24 most frequent words" in page.content()
+
+
+def test_batches_and_held_out_passages_are_the_text_with_its_line_ends(tmp_path):
+    (tmp_path / "text.txt").write_text("".join("a b c " * (1 + i % 40) + "\n" for i in range(60)))
+    corpus = gather(tmp_path / "text.txt", tmp_path / "corpus")
+    held_out = HeldOut(0.3, seed=1)
+    is_out, expected = held_out.is_out(np.arange(len(corpus.ids))), []
+    for i, word in enumerate(corpus.ids.tolist()):
+        if i and i in corpus.starts:
+            expected.append(-1)
+        expected.append(-1 if is_out[i] else word)
+    bounds = ((0, 500), (500, 1234), (1234, len(is_out)))
+    passages = [Text(corpus, held_out).passage(torch.arange(a, b)) for a, b in bounds]
+    assert [p.place for p in passages] == list(itertools.accumulate([0, *(len(p.ids) for p in passages[:-1])]))
+    assert np.concatenate([p.ids for p in passages]).tolist() == [*expected, -1]
+    assert [p.n_words for p in passages] == [int((~is_out[a:b]).sum()) for a, b in bounds]
+    alone = held_out.alone(corpus)
+    assert alone[alone >= 0].tolist() == corpus.ids[is_out].tolist()
+    lines = [line.split() for line in " ".join(map(str, alone.tolist())).split("-1") if line.strip()]
+    assert max(map(len, lines)) <= 100
+    assert len(lines) > is_out.sum() // 100  # lines end within passages
