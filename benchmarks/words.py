@@ -36,7 +36,7 @@ SYSTEMS = {
 }
 GENSIM = "gensim, K = 5"
 COMMON = {"epochs": 3, "held_out": 0.001}
-TIMED = 3_000_000
+TIMED = 2_000_000
 
 
 def folder_of(runs: Path, name: str, seed: int) -> Path:

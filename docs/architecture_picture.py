@@ -20,7 +20,14 @@ TARGET = Path(__file__).parent / "images" / "architecture.svg"
 # From the top; a part is a file or a folder of `tellapart`, or of its `domains`.
 BANDS = {
     "What users call": ("cli", "api", "systems", "planning"),
-    "One folder a domain": ("domains/pictures", "domains/text", "domains/graphs", "domains/genomes"),
+    "One folder a domain": (
+        "domains/pictures",
+        "domains/text",
+        "domains/graphs",
+        "domains/genomes",
+        "domains/words",
+        "skip_gram",
+    ),
     "Around a run": ("training", "runs", "report", "explain", "pages"),
     "Instruments": ("diagnostics", "evaluation", "theory"),
     "The loss": ("objective", "variants", "negatives", "distributed", "gradient_cache", "compat"),

@@ -28,6 +28,7 @@ MODULES = [
     "tellapart.domains.text",
     "tellapart.domains.graphs",
     "tellapart.domains.genomes",
+    "tellapart.domains.words",
     "tellapart.planning",
     "tellapart.training",
     "tellapart.runs",
@@ -39,8 +40,9 @@ MODULES = [
     "tellapart.systems.graph",
     "tellapart.systems.genomics",
     "tellapart.systems.bilingual",
-    "tellapart.systems.harmony",
+    "tellapart.systems.word2vec",
     "tellapart.systems.dpo",
+    "tellapart.systems.harmony",
 ]
 REPORT = HERE.parent / "runs" / "demo" / "report.html"
 

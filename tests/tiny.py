@@ -382,7 +382,7 @@ WORD_OPTIONS = {
     "learning_rate": 0.1,
     "threads": 2,
 }
-SUBWORD_OPTIONS = WORD_OPTIONS | {"objective": "infonce", "subwords": 4, "buckets": 500}
+SUBWORD_OPTIONS = WORD_OPTIONS | {"objective": "infonce", "subwords": 4, "buckets": 500, "learning_rate": 0.03}
 WORD_WRONG = (
     ("negatives", 0),
     ("negatives", 101),

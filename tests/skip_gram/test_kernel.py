@@ -1,10 +1,10 @@
 """The compiled kernel, held to autograd of the losses that it stands for, and to the same bits for any threads."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
-
-pytest.importorskip("numba")
 
 from tellapart import info_nce, listed
 from tellapart.skip_gram import Noise, SkipGram, Vectors
@@ -23,7 +23,7 @@ def vectors(n=30, length=32, parts=None, seed=0):
     return Vectors(inputs, outputs[:n].copy(), rows, starts, scale)
 
 
-def problem_of(found, ids, softmax, negatives, radius=3):
+def problem_of(found, ids, softmax, radius=3):
     noise = Noise.of(np.ones(len(found.outputs)))
     windows = windows_of(ids, 0, 5, np.full(len(found.outputs), ALL), radius)
     losses = np.zeros((len(ids), 3))
@@ -63,7 +63,7 @@ def test_a_block_is_one_step_of_sgd_on_the_loss_of_its_windows(softmax, negative
     found = vectors(n, parts=parts)
     ids = np.random.default_rng(0).integers(0, n, 25).astype(np.int32)
     ids[[3, 4, 12]] = -1
-    problem, windows = problem_of(found, ids, softmax, negatives)
+    problem, windows = problem_of(found, ids, softmax)
     stop = int(windows.blocks[1])
     rows, outputs = (torch.tensor(x.copy(), requires_grad=True) for x in (found.inputs, found.outputs))
     starts = found.part_starts
@@ -96,7 +96,7 @@ def trained(threads=1, hogwild=False, softmax=False, cuts=(), negatives=5, seed=
         *(found, Noise.of(np.arange(n, 0, -1.0)), keep.astype(np.uint64), softmax, negatives, 4, threads, hogwild)
     )
     places = [0, *cuts, len(ids)]
-    measured = [kernel.train(ids[a:b], a, seed, (0.02, 0.02)) for a, b in zip(places, places[1:], strict=False)]
+    measured = [kernel.train(ids[a:b], a, seed, (0.02, 0.02)) for a, b in itertools.pairwise(places)]
     return found, measured
 
 

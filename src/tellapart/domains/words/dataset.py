@@ -48,7 +48,7 @@ class Dataset:
             )
         run.check_data(corpus.fingerprint)
         held_out = HeldOut(options.held_out, options.seed)
-        held_out.alone(corpus.ids)  # before training begins
+        held_out.alone(corpus)  # before training begins
         return cls(corpus, held_out)
 
     def gallery(self, after: WordVectors) -> Gallery:
@@ -58,7 +58,7 @@ class Dataset:
     def measure(self, before: WordVectors, after: WordVectors) -> Table:
         """The loss of the held-out passages; untrained vectors guess, since all scores are 0."""
         models = {"untrained": before, "trained": after}
-        ids, k = self.held_out.alone(self.corpus.ids), after.options.negatives
+        ids, k = self.held_out.alone(self.corpus), after.options.negatives
         is_softmax = after.options.objective == "infonce"
         guessing = math.log(k + 1) if is_softmax else (k + 1) * math.log(2)
         found = {name: m.kernel().measure(ids, m.options.seed) for name, m in models.items()}

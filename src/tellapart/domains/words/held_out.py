@@ -12,6 +12,8 @@ from tellapart.errors import require_option
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int32, Int64
 
+    from tellapart.domains.words.corpus import Corpus
+
 PASSAGE = 100
 """Words of a passage."""
 _MOST = 2**20
@@ -38,16 +40,25 @@ class HeldOut:
         """The words of a stretch of the text that begins at `start`; −1, as where a line ends, for those held out."""
         return np.where(self.is_out(np.arange(start, start + len(ids))), np.int32(-1), ids)
 
-    def alone(self, ids: Int32[np.ndarray, " n"]) -> Int32[np.ndarray, " m"]:
-        """The held-out words of a whole text, of which each passage is a line; a million at most.
+    def alone(self, corpus: Corpus) -> Int32[np.ndarray, " m"]:
+        """The held-out words of a text, −1 where a line or a passage ends; about a million words at most.
 
         Raises:
             InputError: there are none, or no others.
         """
-        n = -(-len(ids) // PASSAGE)
-        passages = np.flatnonzero(self.is_out(np.arange(n) * PASSAGE))
-        must = f"leave passages of {PASSAGE} words on either side, of the {len(ids)} words that are frequent enough"
-        require_option("held_out", 0 < len(passages) < n, must, self.share)
+        n = -(-len(corpus.ids) // PASSAGE)
+        starts = PASSAGE * np.flatnonzero(self.is_out(np.arange(n) * PASSAGE))
+        must = (
+            f"leave passages of {PASSAGE} words on either side, of the {len(corpus.ids)} words that are frequent enough"
+        )
+        require_option("held_out", 0 < len(starts) < n, must, self.share)
         end = np.full(1, -1, np.int32)
-        parts = [ids[p * PASSAGE : (p + 1) * PASSAGE] for p in passages[: _MOST // PASSAGE].tolist()]
+        stretches = [(start, min(start + PASSAGE, len(corpus.ids))) for start in starts[: _MOST // PASSAGE].tolist()]
+        parts = [with_ends(corpus, corpus.ids[start:stop], start) for start, stop in stretches]
         return np.concatenate([piece for part in parts for piece in (part, end)])
+
+
+def with_ends(corpus: Corpus, ids: Int32[np.ndarray, " n"], start: int) -> Int32[np.ndarray, " m"]:
+    """The words of a text from `start` on, with −1 where lines end."""
+    first, last = np.searchsorted(corpus.starts, [start, start + len(ids)], side="right")
+    return np.insert(ids, corpus.starts[first:last] - start, np.int32(-1))

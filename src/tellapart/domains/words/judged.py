@@ -34,10 +34,10 @@ class Judged:
             raise InputError(f"{path}: a folder. Give a file of pairs with scores, of analogies or of synonyms.")
         try:
             with path.open(encoding="utf-8") as file:
-                lines = [line.strip() for line in file if line.strip() and not line.startswith("#")][:2]
+                lines = [line.strip() for line in file if line.strip() and not line.startswith("#")][:1]
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: not UTF-8. Save the file as UTF-8.") from error
-        cells = lines[-1].replace(",", "\t").split("\t") if lines else []
+        cells = lines[0].replace(",", "\t").split("\t") if lines else []
         kind = "questions" if lines and lines[0].startswith(":") else {2: "synonyms"}.get(len(cells), "scores")
         return cls(path, kind)
 

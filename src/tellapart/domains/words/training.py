@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from tellapart.domains.words.held_out import HeldOut
+from tellapart.domains.words.held_out import HeldOut, with_ends
 from tellapart.domains.words.network import WordVectors
 from tellapart.errors import require_option
 from tellapart.training import Batches, Loop, TrainerOptions, timed
@@ -52,10 +52,9 @@ class Text:
     def passage(self, rows: Int[Tensor, " n"]) -> Passage:
         """The words of a batch; rows are places in the corpus, in order."""
         start, stop = int(rows[0]), int(rows[-1]) + 1
-        first, last = np.searchsorted(self.corpus.starts, [start, stop], side="right")
-        ends = self.corpus.starts[first:last] - start
         ids = self.held_out.without(self.corpus.ids[start:stop], start)
-        return Passage(np.insert(ids, ends, np.int32(-1)), start + int(first) - 1, int((ids >= 0).sum()))
+        n_ends = int(np.searchsorted(self.corpus.starts, start, side="right")) - 1
+        return Passage(with_ends(self.corpus, ids, start), start + n_ends, int((ids >= 0).sum()))
 
 
 class KernelStep:
