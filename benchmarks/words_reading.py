@@ -3,13 +3,14 @@
     python benchmarks/words_reading.py [FILE]        writes benchmarks/results/words_reading.md
 
 gensim counts, and reads the text again in every epoch; `gather` counts and leaves ids on the disk. FILE has a sentence
-a line; by default it is the corpus of `words_data.py`. Needs gensim. All take turns, five times. The table has the
+a line; by default it is the corpus of `words_data.py`. Needs gensim. All take turns, three times. The table has the
 least time of each, and the most.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from pathlib import Path
 import words_data
 
 RESULTS = Path(__file__).parent / "results" / "words_reading.md"
+RUNS = 3
 WAYS = {
     "gensim, `build_vocab` of `LineSentence`": "gensim",
     "gensim, words of one epoch as ids": "gensim_ids",
@@ -68,7 +70,7 @@ def timed(work) -> None:
 
 def main(path: str) -> None:
     times: dict[str, list[tuple[float, ...]]] = {way: [] for way in WAYS}
-    for _ in range(5):
+    for _ in range(RUNS):
         for way, name in WAYS.items():
             out = subprocess.run([sys.executable, __file__, path, name], capture_output=True, text=True, check=True)
             times[way].append(tuple(map(float, out.stdout.split())))
@@ -76,7 +78,8 @@ def main(path: str) -> None:
     for way, found in times.items():
         cpu, wall = zip(*found, strict=True)
         rows.append(f"| {way} | {min(cpu):.2f} ({max(cpu):.2f}) | {min(wall):.2f} |")
-    command = "`python benchmarks/words_reading.py`, 18.8 M words, 106 MB (`words_data.py`), five runs each in turn, one thread; the machine was busy"
+    said = f"{RUNS} runs each in turn, one thread, on a machine with a load of {os.getloadavg()[0]:.0f}"
+    command = f"`python benchmarks/words_reading.py`, {Path(path).stat().st_size / 1e6:.0f} MB of text, {said}"
     RESULTS.write_text("\n".join([command, "", *rows, ""]), encoding="utf-8")
     print("\n".join(rows))
 
