@@ -26,11 +26,11 @@ BANDS = {
         "domains/graphs",
         "domains/genomes",
         "domains/words",
-        "skip_gram",
+        "domains/preferences",
     ),
     "Around a run": ("training", "runs", "report", "explain", "pages"),
     "Instruments": ("diagnostics", "evaluation", "theory"),
-    "The loss": ("objective", "variants", "negatives", "distributed", "gradient_cache", "compat"),
+    "The loss": ("objective", "variants", "negatives", "distributed", "gradient_cache", "skip_gram", "compat"),
     "The engine, private to the loss": (
         *("_engine/problem", "_engine/dispatch", "_engine/cross_entropy", "_engine/dense", "_engine/streamed"),
         *("_engine/schedule", "_engine/positives", "_engine/assemble", "_engine/kernels", "_engine/ring"),
