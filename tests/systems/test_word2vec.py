@@ -93,7 +93,7 @@ def test_unseen_words_have_vectors_by_their_subwords(run_of):
 @pytest.mark.parametrize("name", ["v.bin", "v.txt", "v.vec.gz"])
 def test_what_is_exported_can_be_taken_again_as_it_is(capsys, run, tmp_path, name):
     code, out, _ = say(capsys, "export", run, "-o", tmp_path / name)
-    assert (code, out) == (0, f"{tmp_path / name}: 24 items\n")
+    assert (code, out) == (0, f"{tmp_path / name}: 24 words\n")
     words, vectors = read_vectors(tmp_path / name)
     model = tellapart.load(run).model
     assert words == model.vocabulary.words
