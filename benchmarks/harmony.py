@@ -13,6 +13,7 @@ held-out pictures only, and there is no report. runs/harmony keeps the runs, and
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ OPTIONS: dict[str, Any] = {
     "epochs": 1,
     "batch_size": 100,
     "crop": 0.4,
+    "learning_rate": 3e-3,
     "trainer.precision": "bf16-mixed",
     "trainer.checkpoint_every": 300,
 }
@@ -52,7 +54,7 @@ class Trial:
 
     def folder(self, runs: Path, seed: int) -> Path:
         """Where its run of a seed is kept."""
-        return runs / f"{self.part}-{self.name.replace(' ', '-').replace(',', '')}-{seed}"
+        return runs / f"{self.part}-{re.sub(r'[^A-Za-z]+', '-', self.name)}-{seed}"
 
     def command(self, runs: Path, seed: int) -> list[str]:
         """`harmony_run.py`, and its arguments."""

@@ -187,12 +187,18 @@ def test_other_precisions_and_chunks_train_and_are_measured(capsys, tmp_path, op
     assert all("gradient_cosine" in entry for entry in read_log(tmp_path / "run"))
 
 
-def test_killed_and_resumed_on_two_devices_it_ends_in_the_same_weights(tmp_path):
-    options = {"trainer.devices": 2, "epochs": 4, "batch_size": 12, "trainer.checkpoint_every": 5}
-    words = harmony_arguments(data=write_patterns(tmp_path), **options)
-    whole, killed = whole_and_killed(tmp_path, "harmony", words, step=8, train=train_apart)
+def test_killed_and_resumed_it_ends_in_the_same_weights(tmp_path):
+    words = harmony_arguments(data=write_patterns(tmp_path), **{"epochs": 12, "trainer.checkpoint_every": 7})
+    whole, killed = whole_and_killed(tmp_path, "harmony", words, step=20)
     assert_same_end(killed, whole)
     assert "classifier.weight" in load_file(killed / "weights.safetensors")
+
+
+def test_two_devices_train_together_and_the_first_measures_alone(tmp_path):
+    options = {"trainer.devices": 2, "epochs": 2, "batch_size": 12}
+    train_apart(tmp_path / "run", "harmony", harmony_arguments(data=write_patterns(tmp_path), **options))
+    assert {entry["n_candidates"] for entry in read_log(tmp_path / "run")} == {47}
+    assert tellapart.load(tmp_path / "run").evaluate().as_dict() == read_results(tmp_path / "run")
 
 
 def test_mistakes_end_with_code_2_and_one_line(capsys, tmp_path):

@@ -92,10 +92,10 @@ class Harmony(nn.Module):
         logits: Tensor = self.classifier(self.network.encoder(shown))
         return logits
 
-    def compare(self, shown: UInt8[Tensor, "n c side side"]) -> Terms:
-        """The contrastive objective of two random views of each picture, over all processes."""
+    def compare(self, shown: UInt8[Tensor, "n c side side"], group: ProcessGroup | None = None) -> Terms:
+        """The contrastive objective of two random views of each picture, over the processes of a group."""
         projections = self.network(torch.cat(self.make_views(shown, 2)))
-        return compare(projections, len(shown), self.temperature, world())
+        return compare(projections, len(shown), self.temperature, group)
 
 
 def compare(
@@ -115,8 +115,8 @@ def supervised(model: Harmony, batch: Batch) -> Float[Tensor, ""]:
 
 
 def contrastive(model: Harmony, batch: Batch) -> Terms:
-    """The contrastive objective, of all pictures of the batch."""
-    return model.compare(batch.pictures.pictures)
+    """The contrastive objective, of all pictures of the batch in all processes."""
+    return model.compare(batch.pictures.pictures, world())
 
 
 def plan(batch: int, _: int) -> PlannedLoss:
