@@ -5,7 +5,7 @@
 Sentences of 8 to 20 words, in lower case, each once, from Debian's packages anarchism, fortunes, libreoffice-help-en-us
 and python3.11-doc. Words are misspelt as in the dictionary of pip's `codespell`, where that has one correction.
 `sentences.txt`, to pretrain on, has three tenths of all words that have a misspelling misspelt. Of other sentences, the
-first four words are a prompt, and the rest is the chosen answer; the same with misspellings is a rejected one.
+first four words are a prompt, and the rest is the chosen answer; the same with one word misspelt is a rejected one.
 `train-4.jsonl` has four rejected answers, `train-1.jsonl` the first of them, `test.jsonl` has other prompts.
 """
 
@@ -68,9 +68,9 @@ def _misspellings() -> dict[str, list[str]]:
 
 
 def _write(folder: Path) -> None:
-    random = Random(0)
+    order, errors, noise = (Random(seed) for seed in range(3))
     sentences = sorted(set(_sentences()))
-    random.shuffle(sentences)
+    order.shuffle(sentences)
     running = [word for sentence in sentences for word in sentence]
     share = sum(word in _misspellings() for word in running) / len(running)
     n_wrong = len(misspelt())
@@ -81,25 +81,29 @@ def _write(folder: Path) -> None:
         sentence = sentences.pop()
         prompt, answer = sentence[:_PROMPT], sentence[_PROMPT:]
         if any(word in _misspellings() for word in answer):
-            rejected = [_misspell(answer, random, at_least=1) for _ in range(_REJECTED)]
+            rejected = [_with_one_error(answer, errors) for _ in range(_REJECTED)]
             texts = [" " + " ".join(words) for words in (answer, *rejected)]
             rows.append({"prompt": " ".join(prompt), "chosen": texts[0], "rejected": texts[1:]})
     train, test = rows[:TRAINED], rows[TRAINED:]
     one = [row | {"rejected": row["rejected"][:1]} for row in train]
     for name, content in (("train-4", train), ("train-1", one), ("test", test)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content))
-    lines = (" ".join(_misspell(sentence, random)) for sentence in sentences)
+    lines = (" ".join(_misspell(sentence, noise)) for sentence in sentences)
     (folder / "sentences.txt").write_text("".join(line + "\n" for line in lines))
     (folder / "words.txt").write_text("\n".join(sorted(set(running))))
 
 
-def _misspell(words: tuple[str, ...], random: Random, at_least: int = 0) -> list[str]:
+def _misspell(words: tuple[str, ...], random: Random) -> list[str]:
     """The words, each misspelt by chance."""
     known = _misspellings()
-    while True:
-        wrong = [word in known and random.random() < _RATE for word in words]
-        if sum(wrong) >= at_least:
-            return [random.choice(known[word]) if bad else word for word, bad in zip(words, wrong, strict=True)]
+    return [random.choice(known[word]) if word in known and random.random() < _RATE else word for word in words]
+
+
+def _with_one_error(words: tuple[str, ...], random: Random) -> list[str]:
+    """The words, one of them misspelt."""
+    known = _misspellings()
+    place = random.choice([place for place, word in enumerate(words) if word in known])
+    return [random.choice(known[word]) if i == place else word for i, word in enumerate(words)]
 
 
 def _sentences() -> Iterator[tuple[str, ...]]:

@@ -44,8 +44,8 @@ def measure(data: Dataset, policy: Policy, reference: Policy, rewards: Rewards, 
     guess = float((1 / compared.candidates.sum(dim=1)).mean())
     own, change = compared.reference, readings(rewards(compared), compared)
     rows: list[list[str | float]] = [
-        ["guessing", guess, 0.5, *["–"] * 5],
-        ["reference", float(readings(own, compared)["accuracy"]), _pairs(own, compared), "–", 0.0, 0.0, 0.0],
+        ["guessing", guess, 0.5, *[""] * 5],
+        ["reference", float(readings(own, compared)["accuracy"]), _pairs(own, compared), "", 0.0, 0.0, 0.0],
         ["trained", float(change["accuracy"]), _pairs(rewards(compared), compared)],
     ]
     rows[1].append(before.length())

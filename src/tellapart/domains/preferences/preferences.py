@@ -62,7 +62,7 @@ class Preferences:
 
         >>> rows = [Preference("", prompt, ("yes", "no")) for prompt in "aabcd"]
         >>> [sorted({row.prompt for row in part.rows}) for part in Preferences(rows).split(0.4, seed=0)]
-        [['c', 'd'], ['a', 'b']]
+        [['b', 'd'], ['a', 'c']]
         """
         names = {key: number for number, key in enumerate(dict.fromkeys(row.key() for row in self.rows))}
         if len(names) < 4:
