@@ -6,7 +6,8 @@ from tellapart.cli import main
 
 
 def say(capsys, *words):
-    """Exit code, stdout and stderr of one command."""
+    """Exit code, stdout and stderr of one command, without what fixtures have printed before."""
+    capsys.readouterr()
     code = main([str(word) for word in words])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
