@@ -11,11 +11,10 @@ import numpy as np
 from numba import njit
 
 from tellapart.skip_gram import block as blocks
-from tellapart.skip_gram.block import Block, Problem, Scratch, Vectors
+from tellapart.skip_gram.block import PARTS, Block, Problem, Scratch, Vectors
 from tellapart.skip_gram.hashing import mix
 from tellapart.skip_gram.noise import Noise
-from tellapart.skip_gram.simd import LANES
-from tellapart.skip_gram.tickets import COUNTERS, DONE, TAKEN, fetch_add, read, wait_for
+from tellapart.skip_gram.counters import LONG, read, rest, take, write
 from tellapart.skip_gram.windows import windows_of
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 MOST_NEGATIVES = 100
 SAMPLED = 32
 """Of so many windows the loss of one is computed while training."""
+LINE = 16  # counters that far from each other are in cache lines of their own
 
 
 class Measured(NamedTuple):
@@ -47,7 +47,7 @@ class SkipGram:
         softmax: InfoNCE; otherwise SGNS.
         negatives: K, at most 100.
         radius: words on either side of a window, at most.
-        threads: how many compute.
+        threads: how many compute; in step two at most.
         hogwild: let threads add to vectors without regard for each other, each block by itself. Bits then depend on
             chance; there is no waiting.
     """
@@ -75,7 +75,7 @@ class SkipGram:
 
     def measure(self, ids: Int32[np.ndarray, " t"], seed: int) -> Measured:
         """The loss of all windows of a text, without training on it."""
-        return self._run(_judge_all, ids, 0, seed, 1, 1.0, 0.0)
+        return self._run(_measure_all, ids, 0, seed, 1, 1.0, 0.0)
 
     def _run(
         self, run: Any, ids: Int32[np.ndarray, " t"], start: int, seed: int, every: int, rate: float, slope: float
@@ -84,91 +84,102 @@ class SkipGram:
         windows = windows_of(ids, start, int(key), self.keep, self.radius)
         losses = np.zeros((-(-len(windows.words) // every), 3))
         problem = Problem(self.vectors, windows, self.noise, key, self.softmax, self.radius, every, losses)
-        counters = np.zeros(COUNTERS, np.int64)
-        rest: tuple[Any, ...] = (start, np.float32(rate), np.float32(slope), counters, self.threads)
-        with ThreadPoolExecutor(self.threads) as pool:
-            for future in [pool.submit(run, problem, own, *rest) for own in self._scratch]:
+        counters = np.zeros(2 * PARTS * LINE, np.int64)
+        common: tuple[Any, ...] = (start, np.float32(rate), np.float32(slope), counters)
+        for own in self._scratch:
+            own.ready[:] = 0
+        with ThreadPoolExecutor(self._n_threads) as pool:
+            scratch = enumerate(self._scratch)
+            for future in [pool.submit(run, problem, own, *common, i, self._n_threads) for i, own in scratch]:
                 future.result()
         total, n, right = losses.sum(axis=0).tolist()
         return Measured(total / max(n, 1), right / max(n, 1), len(windows.words))
 
+    @property
+    def _n_threads(self) -> int:
+        """In step there is no work for more threads than parts of the coordinates."""
+        return self.threads if self.hogwild else min(self.threads, PARTS)
+
     @cached_property
     def _scratch(self) -> list[Scratch]:
         """Of each thread: one for all, unless each computes whole blocks."""
-        makers = range(self.threads if self.hogwild else 1)
+        makers = range(self._n_threads if self.hogwild else 1)
         made = [Scratch.make(self.vectors.outputs.shape[1], self.negatives, self.radius) for _ in makers]
-        return made if self.hogwild else made * self.threads
+        return made if self.hogwild else made * self._n_threads
 
 
 @njit(nogil=True, cache=True)
-def _in_step(problem, scratch, origin, rate, slope, counters, threads):
-    """Take tickets: of each block, some of its words' gathering, some windows' judging, some coordinates' update."""
-    windows, vectors = problem.windows, problem.vectors
-    n_gather, n_judge, n_update = (1, 1, 1) if threads == 1 else (2 * threads, 4 * threads, threads)
-    each = n_gather + n_judge + n_update
-    while True:
-        # Look first: a ticket that is taken before its phase begins would hold the others up.
-        wait_for(counters, _phase_start(read(counters, TAKEN), n_gather, n_judge, each))
-        ticket = fetch_add(counters, TAKEN, 1)
-        b, part = ticket // each, ticket % each
-        if b >= len(windows.blocks) - 1:
-            return
-        wait_for(counters, _phase_start(ticket, n_gather, n_judge, each))
-        block = _block(problem, b)
-        if part < n_gather:
-            start, stop = _share(block.low, block.high, part, n_gather)
-            blocks.gather(problem, scratch, block, start, stop)
-        elif part < n_gather + n_judge:
-            start, stop = _share(block.start, block.stop, part - n_gather, n_judge)
-            now = rate + slope * np.float32(windows.places[block.start] - origin)
-            blocks.judge(problem, scratch, block, now, start, stop)
+def _in_step(problem, scratch, origin, rate, slope, counters, thread, threads):
+    """Score and update blocks, part after part: first its own, and one that is left lying by its thread.
+
+    Of each part two counters tell how many tasks were taken and how many are done; task 2b scores block b and task
+    2b + 1 updates it. Tasks of a part come after each other. An update needs the scores of all parts; a score of the
+    next block only needs its own part's update.
+    """
+    n_tasks, looks, part, n_idle = 2 * (len(problem.windows.blocks) - 1), 0, thread % PARTS, 0
+    while n_idle < PARTS:
+        task = read(counters, part * LINE)
+        is_own = part % threads == thread % PARTS
+        if task == n_tasks:
+            n_idle += 1
         else:
-            start, stop = _share(0, vectors.outputs.shape[1] // LANES, part - n_gather - n_judge, n_update)
-            blocks.update(problem, scratch, block, start * LANES, stop * LANES)
-        fetch_add(counters, DONE, 1)
+            n_idle = 0
+            is_due = _is_due(counters, part, task)
+            if is_due and (is_own or looks > LONG) and take(counters, part * LINE, task):
+                block = _block(problem, task // 2)
+                if task % 2 == 0:
+                    blocks.score(problem, scratch, block, part)
+                else:
+                    now = rate + slope * np.float32(problem.windows.places[block.start] - origin)
+                    blocks.update(problem, scratch, block, part, now)
+                write(counters, (PARTS + part) * LINE, task + 1)
+                looks = 0
+        part = (part + 1) % PARTS
+        looks += 1
+        rest(looks)
 
 
 @njit(nogil=True, cache=True)
-def _hogwild(problem, scratch, origin, rate, slope, counters, threads):
+def _is_due(counters, part, task):
+    """Whether what a task needs is done."""
+    if read(counters, (PARTS + part) * LINE) != task:
+        return False
+    if task % 2 == 1:
+        for other in range(PARTS):
+            if read(counters, (PARTS + other) * LINE) < task:
+                return False
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _hogwild(problem, scratch, origin, rate, slope, counters, thread, threads):
     """Take whole blocks."""
     while True:
-        b = fetch_add(counters, TAKEN, 1)
+        b = read(counters, 0)
         if b >= len(problem.windows.blocks) - 1:
             return
-        block = _block(problem, b)
-        now = rate + slope * np.float32(problem.windows.places[block.start] - origin)
-        blocks.gather(problem, scratch, block, block.low, block.high)
-        blocks.judge(problem, scratch, block, now, block.start, block.stop)
-        blocks.update(problem, scratch, block, 0, problem.vectors.outputs.shape[1])
+        if take(counters, 0, b):
+            block = _block(problem, b)
+            now = rate + slope * np.float32(problem.windows.places[block.start] - origin)
+            for part in range(PARTS):
+                blocks.score(problem, scratch, block, part)
+            for part in range(PARTS):
+                blocks.update(problem, scratch, block, part, now)
 
 
 @njit(nogil=True, cache=True)
-def _judge_all(problem, scratch, origin, rate, slope, counters, threads):
-    """The loss of all blocks, by the first thread that comes: their scratch is the same."""
-    if fetch_add(counters, TAKEN, 1):
-        return
-    for b in range(len(problem.windows.blocks) - 1):
-        block = _block(problem, b)
-        blocks.gather(problem, scratch, block, block.low, block.high)
-        blocks.judge(problem, scratch, block, rate, block.start, block.stop)
-
-
-@njit(nogil=True, cache=True)
-def _phase_start(ticket, n_gather, n_judge, each):
-    """How many tickets are before the phase of this one."""
-    part = ticket % each
-    return ticket - part + (0 if part < n_gather else n_gather if part < n_gather + n_judge else n_gather + n_judge)
+def _measure_all(problem, scratch, origin, rate, slope, counters, thread, threads):
+    """The loss of all blocks: updates with a learning rate of 0. One thread does it."""
+    for b in range(len(problem.windows.blocks) - 1 if thread == 0 else 0):
+        for part in range(PARTS):
+            blocks.score(problem, scratch, _block(problem, b), part)
+        for part in range(PARTS):
+            blocks.update(problem, scratch, _block(problem, b), part, np.float32(0))
 
 
 @njit(nogil=True, cache=True)
 def _block(problem, b):
     """Where a block begins and ends, and from where to where its windows may reach."""
     start, stop = problem.windows.blocks[b], problem.windows.blocks[b + 1]
-    return Block(start, stop, max(start - problem.radius, 0), min(stop + problem.radius, len(problem.windows.words)))
-
-
-@njit(nogil=True, cache=True)
-def _share(start, stop, part, parts):
-    """One of several nearly equal parts of a range."""
-    n = stop - start
-    return start + n * part // parts, start + n * (part + 1) // parts
+    low, high = max(start - problem.radius, 0), min(stop + problem.radius, len(problem.windows.words))
+    return Block(start, stop, low, high, b)
