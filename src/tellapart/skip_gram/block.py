@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numba import njit
 
+from tellapart.skip_gram.counters import read, write
 from tellapart.skip_gram.hashing import draw
 from tellapart.skip_gram.noise import Noise, word_of
 from tellapart.skip_gram.simd import LANES, TILE_KEYS, accumulate, prefetch, scores
-from tellapart.skip_gram.counters import read, write
 from tellapart.skip_gram.windows import MOST_WINDOWS, Windows
 
 if TYPE_CHECKING:

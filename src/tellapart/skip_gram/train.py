@@ -12,9 +12,9 @@ from numba import njit
 
 from tellapart.skip_gram import block as blocks
 from tellapart.skip_gram.block import PARTS, Block, Problem, Scratch, Vectors
+from tellapart.skip_gram.counters import LONG, read, rest, take, write
 from tellapart.skip_gram.hashing import mix
 from tellapart.skip_gram.noise import Noise
-from tellapart.skip_gram.counters import LONG, read, rest, take, write
 from tellapart.skip_gram.windows import windows_of
 
 if TYPE_CHECKING:
