@@ -119,18 +119,17 @@ def padded_keys(negatives):
 
 
 @njit(nogil=True, cache=True)
-def coordinates(length, part):
-    """Where a part's coordinates begin and end."""
-    groups = length // LANES
-    return (part * groups + PARTS - 1) // PARTS * LANES, ((part + 1) * groups + PARTS - 1) // PARTS * LANES
+def edge(length, part):
+    """Where a part's coordinates begin."""
+    return (part * (length // LANES) + PARTS - 1) // PARTS * LANES
 
 
 @njit(nogil=True, cache=True)
-def score(problem, scratch, block, part):
-    """The share of all scores of a block that a part of the coordinates has."""
+def score(problem, scratch, block, part, end):
+    """The shares of all scores of a block that the coordinates of the parts from `part` to before `end` have."""
     outputs, windows = problem.vectors.outputs, problem.windows
-    start, stop = coordinates(outputs.shape[1], part)
     parity, length = block.number % 2, outputs.shape[1]
+    start, stop = edge(length, part), edge(length, end)
     _gather(problem, scratch, block, start, stop)
     if read(scratch.ready, parity) != block.number + 1:  # if several threads draw, they draw the same
         _draw(problem, scratch.key_words[parity], block)
@@ -147,16 +146,18 @@ def score(problem, scratch, block, part):
             for d in range(start, stop):
                 keys[window * n_keys + j, d] = outputs[row, d]
         first, n = windows.first[i], windows.last[i] - windows.first[i] + 1
-        scores(
-            *(queries, (first - block.low) * length + start, length, n),
-            *(keys, window * n_keys * length + start, length, n_keys),
-            *(shares, ((parity * PARTS + part) * MOST_WINDOWS + window) * row_length, n_keys, stop - start),
-        )
+        for one in range(part, end):
+            low, high = edge(length, one), edge(length, one + 1)
+            scores(
+                *(queries, (first - block.low) * length + low, length, n),
+                *(keys, window * n_keys * length + low, length, n_keys),
+                *(shares, ((parity * PARTS + one) * MOST_WINDOWS + window) * row_length, n_keys, high - low),
+            )
 
 
 @njit(nogil=True, cache=True)
-def update(problem, scratch, block, part, rate):
-    """Add the gradients to a part of the coordinates of all vectors of the block."""
+def update(problem, scratch, block, part, end, rate):
+    """Add the gradients to the coordinates of the parts from `part` to before `end` of all vectors of the block."""
     windows, whose = problem.windows, part
     for other in range(PARTS):
         if read(scratch.ready, 2 + other) == block.number + 1:
@@ -166,7 +167,7 @@ def update(problem, scratch, block, part, rate):
         write(scratch.ready, 2 + part, block.number + 1)
     outputs, queries, gradients = problem.vectors.outputs, scratch.queries, scratch.gradients
     keys, key_words, weights = scratch.keys, scratch.key_words[block.number % 2], scratch.weights[whose]
-    start, stop = coordinates(outputs.shape[1], part)
+    start, stop = edge(outputs.shape[1], part), edge(outputs.shape[1], end)
     length, n_keys = outputs.shape[1], padded_keys(key_words.shape[1] - 1)
     for i in range(block.start, block.stop):
         window = i - block.start

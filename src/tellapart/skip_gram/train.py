@@ -71,15 +71,16 @@ class SkipGram:
             rates: the learning rate, falling linearly from the first word to the last.
         """
         slope = (rates[1] - rates[0]) / max(len(ids), 1)
-        return self._run(_hogwild if self.hogwild else _in_step, ids, start, seed, SAMPLED, rates[0], slope)
+        return self._run(ids, start, seed, SAMPLED, rates[0], slope)
 
     def measure(self, ids: Int32[np.ndarray, " t"], seed: int) -> Measured:
-        """The loss of all windows of a text, without training on it."""
-        return self._run(_measure_all, ids, 0, seed, 1, 1.0, 0.0)
+        """The loss of all windows of a text, without training on it: the learning rate is 0."""
+        return self._run(ids, 0, seed, 1, 0.0, 0.0)
 
     def _run(
-        self, run: Any, ids: Int32[np.ndarray, " t"], start: int, seed: int, every: int, rate: float, slope: float
+        self, ids: Int32[np.ndarray, " t"], start: int, seed: int, every: int, rate: float, slope: float
     ) -> Measured:
+        run = _blocks if self.hogwild or self._n_threads == 1 else _in_step
         key = np.uint64(mix(np.uint64(seed)))  # as it is: with a signed key numba would compute in floats
         windows = windows_of(ids, start, int(key), self.keep, self.radius)
         losses = np.zeros((-(-len(windows.words) // every), 3))
@@ -109,34 +110,44 @@ class SkipGram:
 
 
 @njit(nogil=True, cache=True)
+def _blocks(problem, scratch, origin, rate, slope, counters, thread, threads):
+    """Take whole blocks: a single thread all of them, one after another; with Hogwild several at once."""
+    while True:
+        b = read(counters, 0)
+        if b >= len(problem.windows.blocks) - 1:
+            return
+        if take(counters, 0, b):
+            block = _block(problem, b)
+            blocks.score(problem, scratch, block, 0, PARTS)
+            blocks.update(problem, scratch, block, 0, PARTS, _rate(problem, block, origin, rate, slope))
+
+
+@njit(nogil=True, cache=True)
 def _in_step(problem, scratch, origin, rate, slope, counters, thread, threads):
-    """Score and update blocks, part after part: first its own, and one that is left lying by its thread.
+    """Score and update parts of blocks: each thread its own part, and one that is left lying by its thread.
 
     Of each part two counters tell how many tasks were taken and how many are done; task 2b scores block b and task
     2b + 1 updates it. Tasks of a part come after each other. An update needs the scores of all parts; a score of the
     next block only needs its own part's update.
     """
-    n_tasks, looks, part, n_idle = 2 * (len(problem.windows.blocks) - 1), 0, thread % PARTS, 0
+    n_tasks, looks, part, n_idle = 2 * (len(problem.windows.blocks) - 1), 0, thread, 0
     while n_idle < PARTS:
         task = read(counters, part * LINE)
-        is_own = part % threads == thread % PARTS
-        if task == n_tasks:
-            n_idle += 1
+        n_idle = n_idle + 1 if task == n_tasks else 0
+        is_open = n_idle == 0 and (part == thread or looks > LONG) and _is_due(counters, part, task)
+        if is_open and take(counters, part * LINE, task):
+            block = _block(problem, task // 2)
+            if task % 2 == 0:
+                blocks.score(problem, scratch, block, part, part + 1)
+            else:
+                now = _rate(problem, block, origin, rate, slope)
+                blocks.update(problem, scratch, block, part, part + 1, now)
+            write(counters, (PARTS + part) * LINE, task + 1)
+            looks = 0
         else:
-            n_idle = 0
-            is_due = _is_due(counters, part, task)
-            if is_due and (is_own or looks > LONG) and take(counters, part * LINE, task):
-                block = _block(problem, task // 2)
-                if task % 2 == 0:
-                    blocks.score(problem, scratch, block, part)
-                else:
-                    now = rate + slope * np.float32(problem.windows.places[block.start] - origin)
-                    blocks.update(problem, scratch, block, part, now)
-                write(counters, (PARTS + part) * LINE, task + 1)
-                looks = 0
-        part = (part + 1) % PARTS
-        looks += 1
-        rest(looks)
+            part = (part + 1) % PARTS
+            looks += 1
+            rest(looks)
 
 
 @njit(nogil=True, cache=True)
@@ -152,34 +163,14 @@ def _is_due(counters, part, task):
 
 
 @njit(nogil=True, cache=True)
-def _hogwild(problem, scratch, origin, rate, slope, counters, thread, threads):
-    """Take whole blocks."""
-    while True:
-        b = read(counters, 0)
-        if b >= len(problem.windows.blocks) - 1:
-            return
-        if take(counters, 0, b):
-            block = _block(problem, b)
-            now = rate + slope * np.float32(problem.windows.places[block.start] - origin)
-            for part in range(PARTS):
-                blocks.score(problem, scratch, block, part)
-            for part in range(PARTS):
-                blocks.update(problem, scratch, block, part, now)
-
-
-@njit(nogil=True, cache=True)
-def _measure_all(problem, scratch, origin, rate, slope, counters, thread, threads):
-    """The loss of all blocks: updates with a learning rate of 0. One thread does it."""
-    for b in range(len(problem.windows.blocks) - 1 if thread == 0 else 0):
-        for part in range(PARTS):
-            blocks.score(problem, scratch, _block(problem, b), part)
-        for part in range(PARTS):
-            blocks.update(problem, scratch, _block(problem, b), part, np.float32(0))
-
-
-@njit(nogil=True, cache=True)
 def _block(problem, b):
     """Where a block begins and ends, and from where to where its windows may reach."""
     start, stop = problem.windows.blocks[b], problem.windows.blocks[b + 1]
     low, high = max(start - problem.radius, 0), min(stop + problem.radius, len(problem.windows.words))
     return Block(start, stop, low, high, b)
+
+
+@njit(nogil=True, cache=True)
+def _rate(problem, block, origin, rate, slope):
+    """The learning rate of a block."""
+    return rate + slope * np.float32(problem.windows.places[block.start] - origin)
