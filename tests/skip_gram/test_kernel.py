@@ -72,7 +72,7 @@ def test_a_block_is_one_step_of_sgd_on_the_loss_of_its_windows(softmax, negative
     block = Block(0, stop, 0, min(stop + problem.radius, len(windows.words)), 0)
     score(problem, scratch, block, 0, PARTS)
     update(problem, scratch, block, 0, PARTS, rate)
-    loss = loss_of_block(torch.stack(words), outputs, windows, scratch.key_words[0], softmax, stop)
+    loss = loss_of_block(torch.stack(words), outputs, windows, scratch.key_words[0, 0], softmax, stop)
     loss.backward()
     np.testing.assert_allclose(problem.losses[:stop, 0].sum(), loss.item(), rtol=1e-5)
     np.testing.assert_allclose(found.inputs, (rows - float(rate) * rows.grad).detach().numpy(), atol=1e-6)
@@ -159,7 +159,7 @@ def test_negatives_are_drawn_from_the_noise():
         problem = Problem(found, windows, Noise.of(weights), np.uint64(5), False, 3, 1, np.zeros((1, 3)))
         scratch = Scratch.make(32, 9, 3)
         score(problem, scratch, Block(0, len(ids), 0, len(ids), 0), 0, 1)
-        counts += np.bincount(scratch.key_words[0, :, 1:].ravel(), minlength=n)
+        counts += np.bincount(scratch.key_words[0, 0, :, 1:].ravel(), minlength=n)
     expected = counts.sum() * weights / weights.sum()
     assert ((counts - expected) ** 2 / expected).sum() < 50  # χ² of 19 degrees of freedom
 

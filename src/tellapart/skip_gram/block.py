@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 from numba import njit
 
 from tellapart.skip_gram.counters import read, write
@@ -77,20 +78,23 @@ class Block(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What a block's phases hand on. Where two are named, one is of even and one of odd blocks."""
+    """What a block's phases hand on. Where two are named, one is of even and one of odd blocks.
+
+    What all parts need alike is computed by the first; threads that need it at the same time compute it each.
+    """
 
     queries: Float32[np.ndarray, "n d"]
     gradients: Float32[np.ndarray, "n d"]
     """What is to be added to the queries."""
     keys: Float32[np.ndarray, "n d"]
     """The keys of all windows, one after another."""
-    key_words: Int64[np.ndarray, "2 w k"]
+    key_words: Int64[np.ndarray, "2 parts w k"]
     shares: Float32[np.ndarray, "2 parts w n"]
     """For each word of a window its scores with the window's keys, each part's share."""
     weights: Float32[np.ndarray, "parts w n"]
     """−∂L/∂s times the learning rate, in the same order; the middle's are zero. All parts need the same."""
     ready: Int64[np.ndarray, " n"]
-    """Of which block, counted from 1, `key_words` (two) and `weights` (of each part) are complete."""
+    """Of which block, counted from 1, `key_words` (even, odd) and `weights` are complete, for each part."""
 
     @classmethod
     def make(cls, length: int, negatives: int, radius: int) -> Scratch:
@@ -101,15 +105,15 @@ class Scratch(NamedTuple):
             _zeros(n_queries, length),
             _zeros(n_queries, length),
             _zeros(MOST_WINDOWS * n_keys, length),
-            np.zeros((2, MOST_WINDOWS, negatives + 1), np.int64),
+            np.zeros((2, PARTS, MOST_WINDOWS, negatives + 1), np.int64),
             _zeros(2, PARTS, MOST_WINDOWS, n_scores),
             _zeros(PARTS, MOST_WINDOWS, n_scores),
-            np.zeros(2 + PARTS, np.int64),
+            np.zeros(3 * PARTS, np.int64),
         )
 
 
 def _zeros(*shape: int) -> Float32[np.ndarray, "..."]:
-    return np.zeros(shape, np.float32)
+    return torch.zeros(shape).numpy()  # torch's memory begins where a line of the cache does
 
 
 @njit(nogil=True, cache=True)
@@ -131,10 +135,12 @@ def score(problem, scratch, block, part, end):
     parity, length = block.number % 2, outputs.shape[1]
     start, stop = edge(length, part), edge(length, end)
     _gather(problem, scratch, block, start, stop)
-    if read(scratch.ready, parity) != block.number + 1:  # if several threads draw, they draw the same
-        _draw(problem, scratch.key_words[parity], block)
-        write(scratch.ready, parity, block.number + 1)
-    queries, keys, key_words, shares = scratch.queries, scratch.keys, scratch.key_words[parity], scratch.shares
+    whose = _whose(scratch.ready, parity * PARTS, part, block)
+    if whose < 0:
+        _draw(problem, scratch.key_words[parity, part], block)
+        write(scratch.ready, parity * PARTS + part, block.number + 1)
+        whose = part
+    queries, keys, key_words, shares = scratch.queries, scratch.keys, scratch.key_words[parity, whose], scratch.shares
     n_keys, row_length = padded_keys(key_words.shape[1] - 1), shares.shape[3]
     for i in range(block.start, block.stop):
         window = i - block.start
@@ -158,15 +164,15 @@ def score(problem, scratch, block, part, end):
 @njit(nogil=True, cache=True)
 def update(problem, scratch, block, part, end, rate):
     """Add the gradients to the coordinates of the parts from `part` to before `end` of all vectors of the block."""
-    windows, whose = problem.windows, part
-    for other in range(PARTS):
-        if read(scratch.ready, 2 + other) == block.number + 1:
-            whose = other
-    if read(scratch.ready, 2 + whose) != block.number + 1:
-        _weigh(problem, scratch, block, scratch.weights[part], rate)
-        write(scratch.ready, 2 + part, block.number + 1)
+    windows, drawn = problem.windows, block.number % 2
+    key_words = scratch.key_words[drawn, max(_whose(scratch.ready, drawn * PARTS, part, block), 0)]
+    whose = _whose(scratch.ready, 2 * PARTS, part, block)
+    if whose < 0:
+        _weigh(problem, scratch, block, key_words, scratch.weights[part], rate)
+        write(scratch.ready, 2 * PARTS + part, block.number + 1)
+        whose = part
     outputs, queries, gradients = problem.vectors.outputs, scratch.queries, scratch.gradients
-    keys, key_words, weights = scratch.keys, scratch.key_words[block.number % 2], scratch.weights[whose]
+    keys, weights = scratch.keys, scratch.weights[whose]
     start, stop = edge(outputs.shape[1], part), edge(outputs.shape[1], end)
     length, n_keys = outputs.shape[1], padded_keys(key_words.shape[1] - 1)
     for i in range(block.start, block.stop):
@@ -186,6 +192,17 @@ def update(problem, scratch, block, part, end, rate):
                 *(queries, queries_at, length, n, start, stop),
             )
     _scatter(problem, scratch, block, start, stop)
+
+
+@njit(nogil=True, cache=True)
+def _whose(ready, at, part, block):
+    """Which part's copy of something is complete for a block, its own first; -1 if none is."""
+    if read(ready, at + part) == block.number + 1:
+        return part
+    for other in range(PARTS):
+        if read(ready, at + other) == block.number + 1:
+            return other
+    return -1
 
 
 @njit(nogil=True, cache=True)
@@ -233,10 +250,9 @@ def _draw(problem, key_words, block):
 
 
 @njit(nogil=True, cache=True)
-def _weigh(problem, scratch, block, weights, rate):
+def _weigh(problem, scratch, block, key_words, weights, rate):
     """The weights of all windows of a block, and of some the loss."""
-    windows, parity = problem.windows, block.number % 2
-    shares, key_words = scratch.shares[parity], scratch.key_words[parity]
+    windows, shares = problem.windows, scratch.shares[block.number % 2]
     n_keys = padded_keys(key_words.shape[1] - 1)
     for i in range(block.start, block.stop):
         window = i - block.start

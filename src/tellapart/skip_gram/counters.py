@@ -10,10 +10,9 @@ from numba import njit
 from numba.core import types
 from numba.extending import intrinsic
 
-SHORT = 3000
-"""Looks, for less time than a task takes."""
-LONG = SHORT + 30
-"""After so many it is likely that the awaited thread has been put aside."""
+PATIENCE = 3000
+"""Looks, some 30 µs: if a task is not begun by then, its thread has probably been put aside."""
+_SPIN, _YIELD = 10_000, 12_000
 _yield = types.ExternalFunction("sched_yield", types.int32())
 _sleep = types.ExternalFunction("usleep", types.int32(types.uint32))
 
@@ -59,9 +58,9 @@ def take(typing: Any, counters, place, expected):
 @njit(nogil=True, cache=True)
 def rest(looks):
     """What a thread does that found nothing to do, for that many times."""
-    if looks > LONG:
-        _sleep(np.uint32(100))
-    elif looks > SHORT:
+    if looks > _YIELD:
+        _sleep(np.uint32(50))
+    elif looks > _SPIN:
         _yield()
 
 

@@ -12,7 +12,7 @@ from numba import njit
 
 from tellapart.skip_gram import block as blocks
 from tellapart.skip_gram.block import PARTS, Block, Problem, Scratch, Vectors
-from tellapart.skip_gram.counters import LONG, read, rest, take, write
+from tellapart.skip_gram.counters import PATIENCE, read, rest, take, write
 from tellapart.skip_gram.hashing import mix
 from tellapart.skip_gram.noise import Noise
 from tellapart.skip_gram.windows import windows_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int32, UInt64
 
 MOST_NEGATIVES = 100
-SAMPLED = 32
+SAMPLED = 128
 """Of so many windows the loss of one is computed while training."""
 LINE = 16  # counters that far from each other are in cache lines of their own
 
@@ -30,7 +30,7 @@ class Measured(NamedTuple):
     """What a stretch of text turned out to be."""
 
     loss: float
-    """The mean over words of windows, while training those of every 32nd window, in nats."""
+    """The mean over words of windows, while training those of every 128th window, in nats."""
     accuracy: float
     """Of how many of these words the positive has the largest score."""
     windows: int
@@ -134,7 +134,7 @@ def _in_step(problem, scratch, origin, rate, slope, counters, thread, threads):
     while n_idle < PARTS:
         task = read(counters, part * LINE)
         n_idle = n_idle + 1 if task == n_tasks else 0
-        is_open = n_idle == 0 and (part == thread or looks > LONG) and _is_due(counters, part, task)
+        is_open = n_idle == 0 and (part == thread or looks > PATIENCE) and _is_due(counters, part, task)
         if is_open and take(counters, part * LINE, task):
             block = _block(problem, task // 2)
             if task % 2 == 0:
