@@ -158,7 +158,7 @@ def speed_table(text: Path, repeats: int) -> str:
             ratio = median(found[turn][which] / best[turn] for turn in range(repeats))
             cells += [f"{median(rate[which] for rate in found):,.0f}", f"{ratio:.2f}"]
         lines.append(row(cells))
-    lines += ["", f"The first {TIMED / 1e6:g} million words, once; the median of {repeats} turns."]
+    lines += ["", f"The first {TIMED:,} words, once; the median of {repeats} turns."]
     return "\n".join(lines) + "\n"
 
 

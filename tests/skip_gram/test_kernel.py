@@ -8,7 +8,7 @@ import torch
 
 from tellapart import info_nce, listed
 from tellapart.skip_gram import Noise, SkipGram, Vectors
-from tellapart.skip_gram.block import Block, Problem, Scratch, gather, judge, update
+from tellapart.skip_gram.block import PARTS, Block, Problem, Scratch, score, update
 from tellapart.skip_gram.windows import MOST_OCCURRENCES, MOST_WINDOWS, windows_of
 from tellapart.variants import sgns
 
@@ -69,11 +69,10 @@ def test_a_block_is_one_step_of_sgd_on_the_loss_of_its_windows(softmax, negative
     starts = found.part_starts
     words = [rows[found.parts[a:b]].sum(0) * s for a, b, s in zip(starts, starts[1:], found.scale, strict=False)]
     scratch = Scratch.make(32, negatives, problem.radius)
-    block = Block(0, stop, 0, min(stop + problem.radius, len(windows.words)))
-    gather(problem, scratch, block, block.low, block.high)
-    judge(problem, scratch, block, rate, 0, stop)
-    update(problem, scratch, block, 0, 32)
-    loss = loss_of_block(torch.stack(words), outputs, windows, scratch.key_words, softmax, stop)
+    block = Block(0, stop, 0, min(stop + problem.radius, len(windows.words)), 0)
+    score(problem, scratch, block, 0, PARTS)
+    update(problem, scratch, block, 0, PARTS, rate)
+    loss = loss_of_block(torch.stack(words), outputs, windows, scratch.key_words[0, 0], softmax, stop)
     loss.backward()
     np.testing.assert_allclose(problem.losses[:stop, 0].sum(), loss.item(), rtol=1e-5)
     np.testing.assert_allclose(found.inputs, (rows - float(rate) * rows.grad).detach().numpy(), atol=1e-6)
@@ -159,8 +158,8 @@ def test_negatives_are_drawn_from_the_noise():
         windows = windows_of(ids, place, 5, np.full(n, ALL), 3)
         problem = Problem(found, windows, Noise.of(weights), np.uint64(5), False, 3, 1, np.zeros((1, 3)))
         scratch = Scratch.make(32, 9, 3)
-        gather(problem, scratch, Block(0, len(ids), 0, len(ids)), 0, len(ids))
-        counts += np.bincount(scratch.key_words[:, 1:].ravel(), minlength=n)
+        score(problem, scratch, Block(0, len(ids), 0, len(ids), 0), 0, 1)
+        counts += np.bincount(scratch.key_words[0, 0, :, 1:].ravel(), minlength=n)
     expected = counts.sum() * weights / weights.sum()
     assert ((counts - expected) ** 2 / expected).sum() < 50  # χ² of 19 degrees of freedom
 

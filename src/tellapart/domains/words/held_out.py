@@ -38,7 +38,9 @@ class HeldOut:
 
     def without(self, ids: Int32[np.ndarray, " n"], start: int) -> Int32[np.ndarray, " n"]:
         """The words of a stretch of the text that begins at `start`; −1, as where a line ends, for those held out."""
-        return np.where(self.is_out(np.arange(start, start + len(ids))), np.int32(-1), ids)
+        passages = np.arange(start // PASSAGE, (start + len(ids)) // PASSAGE + 1)
+        is_out = np.repeat(self.is_out(passages * PASSAGE), PASSAGE)[start % PASSAGE :][: len(ids)]
+        return np.where(is_out, np.int32(-1), ids)
 
     def alone(self, corpus: Corpus) -> Int32[np.ndarray, " m"]:
         """The held-out words of a text, −1 where a line or a passage ends; about a million words at most.

@@ -55,7 +55,7 @@ class WordOptions(TrainingOptions):
     buckets: int = 2**20
     """Vectors for hashed n-grams."""
     threads: int = 0
-    """Threads that compute; 0 for all processors. The result does not depend on it."""
+    """Threads that compute, two at most unless --hogwild; 0 for all processors. The result does not depend on it."""
     hogwild: bool = False
     """Let threads write without waiting for each other. Then no two trainings end alike."""
 
