@@ -41,7 +41,7 @@ SUPERVISED = {"weight": 0}
 RULES = ("sum", "pcgrad", "gate", "upgrad")
 NAMES = {"sum": "sum", "pcgrad": "PCGrad", "gate": "gate", "upgrad": "UPGrad"}
 # Mirror images swap two of the quarter turns. Of four turns, one in four leaves a picture as it is.
-TURNED, TURNING = {"flip": 0}, {"turn": 0.75}
+TURNED, TURNING = {"labels_per_class": 25, "flip": 0}, {"turn": 0.75}
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ PARTS = {
         *_by_rules("many", "", {"labels_per_class": 100}, RULES[:3]),
     ],
 }
-TITLES = {"few": "10 labels a class", "turned": "quarter turns, 10 labels of each", "many": "100 labels a class"}
+TITLES = {"few": "10 labels a class", "turned": "quarter turns, 25 labels of each", "many": "100 labels a class"}
 
 
 def turned(runs: Path) -> Path:
