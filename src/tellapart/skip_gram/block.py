@@ -335,5 +335,5 @@ def _measure(scores, words, n, n_keys, middle, softmax, measured):
         else:
             total += np.log1p(np.exp(-abs(positive))) + max(-positive, 0.0)
         loss += total
-        right += positive > best
+        right += int(positive > best)
     measured[0], measured[1], measured[2] = loss, n - 1, right  # at once: several threads may find the same

@@ -13,8 +13,8 @@ from numba.extending import intrinsic
 PATIENCE = 3000
 """Looks, some 30 µs: if a task is not begun by then, its thread has probably been put aside."""
 _SPIN, _YIELD = 10_000, 12_000
-_yield = types.ExternalFunction("sched_yield", types.int32())
-_sleep = types.ExternalFunction("usleep", types.int32(types.uint32))
+_yield: Any = types.ExternalFunction("sched_yield", types.int32())
+_sleep: Any = types.ExternalFunction("usleep", types.int32(types.uint32))
 
 
 @intrinsic

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -86,13 +86,15 @@ class SkipGram:
         losses = np.zeros((-(-len(windows.words) // every), 3))
         problem = Problem(self.vectors, windows, self.noise, key, self.softmax, self.radius, every, losses)
         counters = np.zeros(2 * PARTS * LINE, np.int64)
-        common: tuple[Any, ...] = (start, np.float32(rate), np.float32(slope), counters)
+        how = start, np.float32(rate), np.float32(slope), counters
+
+        def work(thread: int) -> None:
+            run(problem, self._scratch[thread], *how, thread, self._n_threads)
+
         for own in self._scratch:
             own.ready[:] = 0
         with ThreadPoolExecutor(self._n_threads) as pool:
-            scratch = enumerate(self._scratch)
-            for future in [pool.submit(run, problem, own, *common, i, self._n_threads) for i, own in scratch]:
-                future.result()
+            list(pool.map(work, range(self._n_threads)))  # raises what a thread raised
         total, n, right = losses.sum(axis=0).tolist()
         return Measured(total / max(n, 1), right / max(n, 1), len(windows.words))
 
