@@ -26,8 +26,8 @@ import preferences_data as data
 from pages import publish
 from trainings import as_words, row, spread, train_all
 
-BASE = {"pretrain": "sentences.txt", "longest": 64, "watched": 0, "epochs": 1}
-COMMON: dict[str, Any] = {"longest": 64, "epochs": 4, "batch_size": 32, "learning_rate": 3e-4}
+BASE: dict[str, Any] = {"vocabulary": 4096, "layers": 1, "pretrain_batch": 32, "longest": 64, "watched": 0, "epochs": 1}
+COMMON: dict[str, Any] = {"longest": 64, "epochs": 4, "batch_size": 32, "learning_rate": 1e-3, "beta": 0.5}
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Kind:
 
 
 KINDS = (
-    Kind("K = 1", "train-1.jsonl", {}),
-    Kind("K = 4", "train-4.jsonl", {}),
-    Kind("K = 4, ten times the learning rate", "train-4.jsonl", {"learning_rate": 3e-3}, one_seed=True),
+    Kind("K = 1", "train-1.jsonl", {"likelihood": 0.5}),
+    Kind("K = 4", "train-4.jsonl", {"likelihood": 0.5}),
+    Kind("K = 4, β = 0.1, without likelihood", "train-4.jsonl", {"beta": 0.1}, one_seed=True),
 )
 
 
@@ -79,7 +79,7 @@ def trainings(runs: Path, seeds: list[int]) -> dict[Path, list[str]]:
 
 def folder_of(runs: Path, kind: Kind, seed: int) -> Path:
     """The run's folder."""
-    name = kind.name.replace(" = ", "").replace(", ", "-").replace(" ", "-")
+    name = "-".join(word for word in kind.name.replace(",", "").split() if word != "=")
     return runs / f"{name}-{seed}"
 
 
@@ -130,7 +130,8 @@ def quality_table(runs: Path, seeds: list[int]) -> str:
         ]
         lines.append(row([name, *cells]))
     options = ", ".join(f"{name} {value}" for name, value in COMMON.items())
-    lines.append(f"\n1,600 prompts; {options}; all else by default. Seeds {', '.join(map(str, seeds))}; a row without")
+    lines.append(f"\n1,600 prompts; {options}; likelihood 0.5 unless said; all else by default.")
+    lines[-1] += f" Seeds {', '.join(map(str, seeds))}; a row without"
     lines[-1] += " a spread has the first alone. misspelt: share of words in codespell's list; unknown: of words that"
     lines[-1] += " are neither there nor in the sentences."
     return "\n".join(lines) + "\n"
@@ -229,7 +230,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40, help="of steps")
     given = parser.parse_args()
     base = given.runs / "base"
-    text = {"pretrain": data.preferences() / BASE["pretrain"]}
+    text = {"pretrain": data.preferences() / "sentences.txt"}
     train_all({base: command(base, "train-1.jsonl", BASE | text)}, 1)
     if "quality" in given.only:
         train_all(trainings(given.runs, given.seeds), given.at_once)
