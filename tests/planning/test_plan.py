@@ -19,13 +19,14 @@ from tellapart.domains.graphs import Part
 from tellapart.domains.pictures import ImageShape, Pairs, PictureSet
 from tellapart.domains.text import Batch, Translations
 from tellapart.planning import EncoderSpeed, LossSpeed, PlanOptions, make_plan
-from tellapart.systems import NAMES, bilingual, clip, genomics, graph, load, moco, simclr
+from tellapart.systems import NAMES, bilingual, clip, genomics, graph, harmony, load, moco, simclr
 from tests.engines import threads
 from tests.planning.peak import Peak
 from tests.planning.plans import plan, planned
 from tests.tiny import (
     GENOME_OPTIONS,
     GRAPH_OPTIONS,
+    HARMONY_OPTIONS,
     MOCO_OPTIONS,
     OPTIONS,
     PICTURE_OPTIONS,
@@ -78,6 +79,11 @@ def terms_of_clip(shown, names):
 def terms_of_simclr(shown, names):
     model = simclr.SimCLR(simclr.Config(**PICTURE_OPTIONS), ImageShape(16, 3))
     return simclr.terms(model, PictureSet(shown, None, None, names))
+
+
+def terms_of_harmony(shown, names):
+    model = harmony.Harmony(harmony.Config(**HARMONY_OPTIONS), ImageShape(16, 3), 2)
+    return model.compare(shown)
 
 
 def terms_of_moco(shown, names):
