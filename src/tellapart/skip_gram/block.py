@@ -24,8 +24,9 @@ from numba import njit
 
 from tellapart.skip_gram.counters import read, write
 from tellapart.skip_gram.hashing import draw
+from tellapart.skip_gram.losses import measure, sigmoid, softmax
 from tellapart.skip_gram.noise import Noise, word_of
-from tellapart.skip_gram.simd import LANES, TILE_KEYS, accumulate, prefetch, scores
+from tellapart.skip_gram.simd import LANES, TILE_KEYS, accumulate, prefetch, scaled, scores, zero
 from tellapart.skip_gram.windows import MOST_WINDOWS, Windows
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 PARTS = 2
 """Parts of the coordinates; more would cost time where threads are few."""
 _AHEAD, _WORDS_AHEAD = 2, 6  # windows and words, so that vectors are near when they are needed
-_FAST = {"contract", "nsz", "arcp"}  # no additions in another order
-_BOUND = np.float32(80.0)  # beyond, exp leaves float32
 
 
 class Vectors(NamedTuple):
@@ -44,7 +43,7 @@ class Vectors(NamedTuple):
     inputs: Float32[np.ndarray, "rows d"]
     outputs: Float32[np.ndarray, "v d"]
     parts: Int64[np.ndarray, " p"]
-    """Rows of `inputs` whose sum, times `scale`, is a word's input vector."""
+    """Rows of `inputs` source sum, times `scale`, is a word's input vector."""
     part_starts: Int64[np.ndarray, " v_and_1"]
     """Where in `parts` a word's begin."""
     scale: Float32[np.ndarray, " v"]
@@ -80,13 +79,15 @@ class Block(NamedTuple):
 class Scratch(NamedTuple):
     """What a block's phases hand on. Where two are named, one is of even and one of odd blocks.
 
-    What all parts need alike is computed by the first; threads that need it at the same time compute it each.
+    What all parts need alike is computed by the first; threads that need it at the same time compute it each. Each part
+    has rows of its own, of which it uses its coordinates: a processor fetches the lines beside those that it needs, and
+    would take them from the other's cache.
     """
 
-    queries: Float32[np.ndarray, "n d"]
-    gradients: Float32[np.ndarray, "n d"]
+    queries: Float32[np.ndarray, "parts n d"]
+    gradients: Float32[np.ndarray, "parts n d"]
     """What is to be added to the queries."""
-    keys: Float32[np.ndarray, "n d"]
+    keys: Float32[np.ndarray, "parts n d"]
     """The keys of all windows, one after another."""
     key_words: Int64[np.ndarray, "2 parts w k"]
     shares: Float32[np.ndarray, "2 parts w n"]
@@ -102,9 +103,9 @@ class Scratch(NamedTuple):
         n_queries, n_keys = MOST_WINDOWS + 2 * radius + 2, padded_keys(negatives)
         n_scores = (2 * radius + 2) * n_keys
         return cls(
-            _zeros(n_queries, length),
-            _zeros(n_queries, length),
-            _zeros(MOST_WINDOWS * n_keys, length),
+            _zeros(PARTS, n_queries, length),
+            _zeros(PARTS, n_queries, length),
+            _zeros(PARTS, MOST_WINDOWS * n_keys, length),
             np.zeros((2, PARTS, MOST_WINDOWS, negatives + 1), np.int64),
             _zeros(2, PARTS, MOST_WINDOWS, n_scores),
             _zeros(PARTS, MOST_WINDOWS, n_scores),
@@ -134,29 +135,29 @@ def score(problem, scratch, block, part, end):
     outputs, windows = problem.vectors.outputs, problem.windows
     parity, length = block.number % 2, outputs.shape[1]
     start, stop = edge(length, part), edge(length, end)
-    _gather(problem, scratch, block, start, stop)
-    whose = _whose(scratch.ready, parity * PARTS, part, block)
-    if whose < 0:
+    _gather(problem, scratch, block, part, start, stop)
+    source = _ready_part(scratch.ready, parity * PARTS, part, block)
+    if source < 0:
         _draw(problem, scratch.key_words[parity, part], block)
         write(scratch.ready, parity * PARTS + part, block.number + 1)
-        whose = part
-    queries, keys, key_words, shares = scratch.queries, scratch.keys, scratch.key_words[parity, whose], scratch.shares
+        source = part
+    queries, keys, key_words, shares = scratch.queries, scratch.keys, scratch.key_words[parity, source], scratch.shares
     n_keys, row_length = padded_keys(key_words.shape[1] - 1), shares.shape[3]
+    query_row, key_row = part * queries.shape[1] - block.low, part * keys.shape[1]
     for i in range(block.start, block.stop):
         window = i - block.start
         if i + _AHEAD < block.stop:
             for j in range(key_words.shape[1]):
                 prefetch(outputs, key_words[window + _AHEAD, j] * length + start, stop - start)
         for j in range(key_words.shape[1]):
-            row = key_words[window, j]
-            for d in range(start, stop):
-                keys[window * n_keys + j, d] = outputs[row, d]
+            to, row = (key_row + window * n_keys + j) * length, key_words[window, j] * length
+            scaled(keys, to + start, outputs, row + start, np.float32(1), stop - start)
         first, n = windows.first[i], windows.last[i] - windows.first[i] + 1
         for one in range(part, end):
             low, high = edge(length, one), edge(length, one + 1)
             scores(
-                *(queries, (first - block.low) * length + low, length, n),
-                *(keys, window * n_keys * length + low, length, n_keys),
+                *(queries, (query_row + first) * length + low, length, n),
+                *(keys, (key_row + window * n_keys) * length + low, length, n_keys),
                 *(shares, ((parity * PARTS + one) * MOST_WINDOWS + window) * row_length, n_keys, high - low),
             )
 
@@ -165,20 +166,21 @@ def score(problem, scratch, block, part, end):
 def update(problem, scratch, block, part, end, rate):
     """Add the gradients to the coordinates of the parts from `part` to before `end` of all vectors of the block."""
     windows, drawn = problem.windows, block.number % 2
-    key_words = scratch.key_words[drawn, max(_whose(scratch.ready, drawn * PARTS, part, block), 0)]
-    whose = _whose(scratch.ready, 2 * PARTS, part, block)
-    if whose < 0:
+    key_words = scratch.key_words[drawn, max(_ready_part(scratch.ready, drawn * PARTS, part, block), 0)]
+    source = _ready_part(scratch.ready, 2 * PARTS, part, block)
+    if source < 0:
         _weigh(problem, scratch, block, key_words, scratch.weights[part], rate)
         write(scratch.ready, 2 * PARTS + part, block.number + 1)
-        whose = part
+        source = part
     outputs, queries, gradients = problem.vectors.outputs, scratch.queries, scratch.gradients
-    keys, weights = scratch.keys, scratch.weights[whose]
+    keys, weights = scratch.keys, scratch.weights[source]
     start, stop = edge(outputs.shape[1], part), edge(outputs.shape[1], end)
     length, n_keys = outputs.shape[1], padded_keys(key_words.shape[1] - 1)
+    query_row, key_row = part * queries.shape[1] - block.low, part * keys.shape[1]
     for i in range(block.start, block.stop):
         window = i - block.start
         first, n = windows.first[i], windows.last[i] - windows.first[i] + 1
-        queries_at, keys_at = (first - block.low) * length, window * n_keys * length
+        queries_at, keys_at = (query_row + first) * length, (key_row + window * n_keys) * length
         weights_at = window * weights.shape[1]
         for query in range(n):
             if first + query != i:
@@ -191,12 +193,12 @@ def update(problem, scratch, block, part, end, rate):
                 *(outputs, key_words[window, j] * length, weights, weights_at + j, n_keys),
                 *(queries, queries_at, length, n, start, stop),
             )
-    _scatter(problem, scratch, block, start, stop)
+    _scatter(problem, scratch, block, part, start, stop)
 
 
 @njit(nogil=True, cache=True)
-def _whose(ready, at, part, block):
-    """Which part's copy of something is complete for a block, its own first; -1 if none is."""
+def _ready_part(ready, at, part, block):
+    """The part that has a complete copy of something for a block, its own first; -1 if none has."""
     if read(ready, at + part) == block.number + 1:
         return part
     for other in range(PARTS):
@@ -206,37 +208,36 @@ def _whose(ready, at, part, block):
 
 
 @njit(nogil=True, cache=True)
-def _gather(problem, scratch, block, start, stop):
+def _gather(problem, scratch, block, part, start, stop):
     """Copy the queries of the words that the block reaches."""
     vectors, words = problem.vectors, problem.windows.words
-    inputs, parts, part_starts = vectors.inputs, vectors.parts, vectors.part_starts
-    queries, gradients = scratch.queries, scratch.gradients
+    inputs, rows, row_starts = vectors.inputs, vectors.parts, vectors.part_starts
+    length, query_row = inputs.shape[1], part * scratch.queries.shape[1] - block.low
     for i in range(block.low, block.high):
         if i + _WORDS_AHEAD < block.high:
-            row = parts[part_starts[words[i + _WORDS_AHEAD]]]
-            prefetch(inputs, row * inputs.shape[1] + start, stop - start)
-        word, query = words[i], i - block.low
-        scale, first, row = vectors.scale[word], part_starts[word], parts[part_starts[word]]
-        for d in range(start, stop):
-            queries[query, d] = inputs[row, d] * scale
-            gradients[query, d] = 0
-        for part in range(first + 1, part_starts[word + 1]):
-            row = parts[part]
-            for d in range(start, stop):
-                queries[query, d] += inputs[row, d] * scale
+            row = rows[row_starts[words[i + _WORDS_AHEAD]]]
+            prefetch(inputs, row * length + start, stop - start)
+        word, query = words[i], (query_row + i) * length
+        first = row_starts[word]
+        one = rows[first] * length + start
+        scaled(scratch.queries, query + start, inputs, one, vectors.scale[word], stop - start)
+        zero(scratch.gradients, query + start, stop - start)
+        for k in range(first + 1, row_starts[word + 1]):
+            weight = vectors.scale, word, 0
+            accumulate(scratch.queries, query, *weight, inputs, rows[k] * length, 0, 1, start, stop)
 
 
 @njit(nogil=True, cache=True)
-def _scatter(problem, scratch, block, start, stop):
+def _scatter(problem, scratch, block, part, start, stop):
     """Add the gradients of queries to the rows that they are made of."""
     vectors, words = problem.vectors, problem.windows.words
-    inputs, gradients = vectors.inputs, scratch.gradients
+    length, query_row = vectors.inputs.shape[1], part * scratch.gradients.shape[1] - block.low
     for i in range(block.low, block.high):
-        word = words[i]
-        for part in range(vectors.part_starts[word], vectors.part_starts[word + 1]):
-            row, scale = vectors.parts[part], vectors.scale[word]
-            for d in range(start, stop):
-                inputs[row, d] += gradients[i - block.low, d] * scale
+        word, query = words[i], (query_row + i) * length
+        for k in range(vectors.part_starts[word], vectors.part_starts[word + 1]):
+            weight = vectors.scale, word, 0
+            row = vectors.parts[k] * length
+            accumulate(vectors.inputs, row, *weight, scratch.gradients, query, 0, 1, start, stop)
 
 
 @njit(nogil=True, cache=True)
@@ -261,79 +262,10 @@ def _weigh(problem, scratch, block, key_words, weights, rate):
             weights[window, k] = shares[0, window, k] + shares[1, window, k]
         if i % problem.every == 0:
             measured = problem.losses[i // problem.every]
-            _measure(weights[window], key_words[window], n, n_keys, i - first, problem.softmax, measured)
+            measure(weights[window], key_words[window], n, n_keys, i - first, problem.softmax, measured)
         if problem.softmax:
-            _softmax(weights, key_words, window, n, n_keys, rate)
+            softmax(weights, key_words, window, n, n_keys, rate)
         else:
-            _sigmoid(weights, key_words, window, n, n_keys, rate)
+            sigmoid(weights, key_words, window, n, n_keys, rate)
         for j in range(n_keys):
             weights[window, (i - first) * n_keys + j] = 0
-
-
-@njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
-def _exp(x):
-    """e^x to 2e-7 for |x| ≤ 80, beyond as at ±80: a power of 2, and a polynomial for its fraction."""
-    x = min(max(x, -_BOUND), _BOUND) * np.float32(1.4426950408889634)
-    whole = np.floor(x + np.float32(0.5))
-    x -= whole
-    y = np.float32(1.5403530e-4)
-    for coefficient in (1.3333558e-3, 9.6181291e-3, 5.5504109e-2, 2.4022651e-1, 6.9314718e-1, 1.0):
-        y = y * x + np.float32(coefficient)
-    return y * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
-
-
-@njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
-def _sigmoid(weights, words, window, n, n_keys, rate):
-    """Scores to `rate · (1 − σ(s))` for the positive and `−rate · σ(s)` for negatives."""
-    for k in range(n * n_keys):
-        weights[window, k] = -rate / (np.float32(1) + _exp(-weights[window, k]))
-    for i in range(n):
-        weights[window, i * n_keys] += rate
-    _leave_out_the_positive(weights, words, window, n, n_keys)
-
-
-@njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
-def _softmax(weights, words, window, n, n_keys, rate):
-    """Scores to `rate · (1 − p)` for the positive and `−rate · p` for negatives, p of the softmax over all."""
-    for k in range(n * n_keys):
-        weights[window, k] = _exp(weights[window, k])
-    _leave_out_the_positive(weights, words, window, n, n_keys)
-    for i in range(n):
-        total = np.float32(0)
-        for j in range(words.shape[1]):
-            total += weights[window, i * n_keys + j]
-        share = -rate / total
-        for j in range(words.shape[1]):
-            weights[window, i * n_keys + j] *= share
-        weights[window, i * n_keys] += rate
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _leave_out_the_positive(weights, words, window, n, n_keys):
-    """Where a drawn word is the middle word, the weight is zero."""
-    for j in range(1, words.shape[1]):
-        if words[window, j] == words[window, 0]:
-            for i in range(n):
-                weights[window, i * n_keys + j] = 0
-
-
-@njit(nogil=True, cache=True)
-def _measure(scores, words, n, n_keys, middle, softmax, measured):
-    """Of a window: the sum of its words' losses in nats, how many there are, and of how many the positive wins."""
-    loss, right = 0.0, 0
-    for i in range(n):
-        if i == middle:
-            continue
-        positive, best, total = np.float64(scores[i * n_keys]), -np.inf, 0.0
-        for j in range(1, len(words)):
-            if words[j] != words[0]:
-                score = np.float64(scores[i * n_keys + j])
-                best = max(best, score)
-                total += np.exp(score - positive) if softmax else np.log1p(np.exp(-abs(score))) + max(score, 0.0)
-        if softmax:
-            total = np.log1p(total)
-        else:
-            total += np.log1p(np.exp(-abs(positive))) + max(-positive, 0.0)
-        loss += total
-        right += int(positive > best)
-    measured[0], measured[1], measured[2] = loss, n - 1, right  # at once: several threads may find the same

@@ -73,8 +73,41 @@ def accumulate(typing: Any, out, at, weights, weight_at, weight_step, rows, row_
                     for v, total in enumerate(sums):
                         _add_product(builder, total, weight, _load(builder, rows, builder.add(row, _number(v * LANES))))
                 for place, total in zip(places, sums, strict=True):
-                    builder.store(builder.load(total), _pointer(builder, out, place)).align = 4
+                    _store(builder, builder.load(total), out, place)
             start = middle
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def scaled(typing: Any, out, at, rows, row_at, factor, length):
+    """`out[d] = rows[d] · factor` for `length` coordinates."""
+    intp = types.intp
+    signature = types.void(out, intp, rows, intp, types.float32, intp)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, at, _, row_at, factor, length = arguments
+        out, rows = (_data(context, builder, signature, arguments, place) for place in (0, 2))
+        factor = _spread(builder, factor)
+        with _range(builder, _number(0), length, LANES) as d:
+            product = builder.fmul(_load(builder, rows, builder.add(row_at, d)), factor)
+            _store(builder, product, out, builder.add(at, d))
+        return context.get_dummy_value()
+
+    return signature, codegen
+
+
+@intrinsic
+def zero(typing: Any, out, at, length):
+    """`out[d] = 0` for `length` coordinates."""
+    signature = types.void(out, types.intp, types.intp)
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _, at, length = arguments
+        out = _data(context, builder, signature, arguments, 0)
+        with _range(builder, _number(0), length, LANES) as d:
+            _store(builder, _ZERO, out, builder.add(at, d))
         return context.get_dummy_value()
 
     return signature, codegen
@@ -139,6 +172,10 @@ def _load(builder: Any, data: Any, place: Any) -> Any:
     loaded = builder.load(_pointer(builder, data, place))
     loaded.align = 4
     return loaded
+
+
+def _store(builder: Any, value: Any, data: Any, place: Any) -> None:
+    builder.store(value, _pointer(builder, data, place)).align = 4
 
 
 def _row(builder: Any, at: Any, i: Any, further: int, step: Any) -> Any:
