@@ -396,7 +396,7 @@ WORD_WRONG = (
     ("phrase_threshold", 0.0),
     ("subwords", 2),
     ("buckets", 0),
-    ("threads", -1),
+    ("threads", 0),
 )
 
 

@@ -43,7 +43,7 @@ class Vectors(NamedTuple):
     inputs: Float32[np.ndarray, "rows d"]
     outputs: Float32[np.ndarray, "v d"]
     parts: Int64[np.ndarray, " p"]
-    """Rows of `inputs` source sum, times `scale`, is a word's input vector."""
+    """Rows of `inputs`: their sum, times `scale`, is the input vector of a word."""
     part_starts: Int64[np.ndarray, " v_and_1"]
     """Where in `parts` a word's begin."""
     scale: Float32[np.ndarray, " v"]

@@ -110,7 +110,7 @@ class WordVectors(nn.Module):
             softmax=options.objective == "infonce",
             negatives=options.negatives,
             radius=options.window,
-            threads=options.n_threads(),
+            threads=options.threads,
             hogwild=options.hogwild,
         )
 

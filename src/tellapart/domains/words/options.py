@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,8 +53,8 @@ class WordOptions(TrainingOptions):
     """Length of the longest character n-grams, from 3, that a word's vector is made of, too; 0 for none."""
     buckets: int = 2**20
     """Vectors for hashed n-grams."""
-    threads: int = 0
-    """Threads that compute, two at most unless --hogwild; 0 for all processors. The result does not depend on it."""
+    threads: int = 1
+    """Threads that compute, two at most unless --hogwild. The result does not depend on it, save with --hogwild."""
     hogwild: bool = False
     """Let threads write without waiting for each other. Then no two trainings end alike."""
 
@@ -64,7 +63,7 @@ class WordOptions(TrainingOptions):
         require_option("weight_decay", self.weight_decay == 0, "be 0: the kernel has none", self.weight_decay)
         for name, least, most in (
             *(("negatives", 1, 100), ("dim", 1, 2**12), ("window", 1, 100), ("min_count", 1, 2**31)),
-            *(("phrases", 0, 4), ("buckets", 1, 2**24), ("threads", 0, 1024), ("batch_size", 2, 2**24)),
+            *(("phrases", 0, 4), ("buckets", 1, 2**24), ("threads", 1, 1024), ("batch_size", 2, 2**24)),
         ):
             value = getattr(self, name)
             require_option(name, least <= value <= most, f"lie between {least} and {most}", value)
@@ -84,7 +83,3 @@ class WordOptions(TrainingOptions):
     def joining(self) -> Phrases:
         """Which words are joined to phrases."""
         return Phrases(self.phrases, self.phrase_threshold)
-
-    def n_threads(self) -> int:
-        """How many threads compute."""
-        return self.threads or len(os.sched_getaffinity(0))
