@@ -81,7 +81,7 @@ def terms_of_simclr(shown, names):
     return simclr.terms(model, PictureSet(shown, None, None, names))
 
 
-def terms_of_harmony(shown, names):
+def terms_of_harmony(shown, _):
     model = harmony.Harmony(harmony.Config(**HARMONY_OPTIONS), ImageShape(16, 3), 2)
     return model.compare(shown)
 
