@@ -86,6 +86,7 @@ def _pairs(rewards: Float[Tensor, "n k"], compared: Compared) -> float:
 def _notes(data: Dataset, answers: Answers, asked: Preferences) -> list[str]:
     notes = [
         "chosen first: the chosen answer has the highest reward. pairs: of a chosen and a rejected answer, in order. "
+        "The reference's rewards are zero, so log π stands in for them. "
         "margin: of rewards r, in nats. Δ: change of log π of an answer, in nats.",
         f"KL, in nats an answer, and tokens: of answers drawn for {len(asked)} of the prompts.",
     ]
