@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -269,14 +271,12 @@ def test_data_that_changed_is_refused(capsys, tmp_path):
 
 
 def test_damaged_run_folders_are_named(capsys, tmp_path, trained):
-    import shutil
-
     for name, content, message in [
         ("weights.safetensors", b"nonsense", "weights.safetensors: damaged or of another model"),
         ("config.yaml", b"[1, 2]", "config.yaml: damaged"),
         ("config.yaml", b"layers: 12", "config.yaml: layers is no option of this version's clip"),
         ("config.yaml", b"dim: 1.5", 'Parser key "dim"'),
-        ("weights.safetensors", None, "not trained to its end. Continue it with: tellapart train clip --run"),
+        ("weights.safetensors", None, "not trained to its end. Continue it with: tellapart train clip --config"),
         ("run.json", b"{", "run.json: missing or damaged"),
         ("gallery.parquet", b"PAR1", "gallery.parquet: missing or damaged gallery"),
     ]:
@@ -287,6 +287,17 @@ def test_damaged_run_folders_are_named(capsys, tmp_path, trained):
             (copy / name).write_bytes(content)
         assert message in fails(capsys, "search", copy, "red")
         shutil.rmtree(copy)
+
+
+def test_the_command_that_continues_a_run_works_as_it_is_suggested(sequenced, tmp_path, capsys, monkeypatch):
+    run = tmp_path / "my run"
+    shutil.copytree(sequenced, run)
+    weights = (run / "weights.safetensors").read_bytes()
+    (run / "weights.safetensors").unlink()
+    command = fails(capsys, "evaluate", run).partition("Continue it with: tellapart ")[2]
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command)) == 0
+    assert (run / "weights.safetensors").read_bytes() == weights
 
 
 def test_the_output_of_a_pipe_that_closes_is_no_error(trained):

@@ -80,7 +80,8 @@ def test_it_can_be_written_elsewhere_and_again(trained, tmp_path, capsys):
 def test_a_run_that_is_not_complete_has_no_report_and_says_how_to_go_on(tmp_path, capsys):
     (tmp_path / "run.json").write_text('{"system": "clip"}')
     assert main(["report", str(tmp_path)]) == 2
-    assert f"Continue it with: tellapart train clip --run {tmp_path} --resume" in capsys.readouterr().err
+    again = f"tellapart train clip --config {tmp_path}/config.yaml --run {tmp_path} --resume"
+    assert f"Continue it with: {again}" in capsys.readouterr().err
 
 
 def test_damaged_results_are_named(trained, tmp_path, capsys):

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -219,8 +220,9 @@ class Run:
     def check_trained(self) -> None:
         """Raise `InputError` unless training is complete."""
         if not self.is_trained():
-            what = f"Continue it with: tellapart train {self.system} --run {self.folder} --resume"
-            raise InputError(f"{self.folder}: not trained to its end. {what}")
+            config, run = (shlex.quote(str(path)) for path in (self.config_file, self.folder))
+            what = f"tellapart train {self.system} --config {config} --run {run} --resume"
+            raise InputError(f"{self.folder}: not trained to its end. Continue it with: {what}")
 
     def log(self) -> list[dict[str, float]]:
         """The log, one entry per step; a line torn by a kill is left out.
