@@ -11,7 +11,7 @@ import tellapart
 from tellapart import InputError
 from tellapart.cli import main
 from tellapart.domains.pictures import Batch, FewLabels, ImageShape, load_pictures
-from tellapart.runs import Gallery, Run
+from tellapart.runs import Run
 from tellapart.systems.harmony import Config, Harmony, contrastive, supervised
 from tests import oracle
 from tests.command_line import fails, read_log, read_results, say
@@ -149,20 +149,6 @@ def test_other_data_are_told_by_the_names_of_their_labels(capsys, tmp_path):
     assert (tmp_path / "run" / "results.json").read_bytes() == before
     said = fails(capsys, "evaluate", tmp_path / "run", "--data", tmp_path / "new")
     assert "training has no pictures of the label square" in said
-
-
-def test_embed_and_search_use_the_encoders_features(capsys, learned, tmp_path):
-    data = learned.parent / "data" / "patterns.npz"
-    code, out, _ = say(capsys, "embed", learned, data, "-o", tmp_path / "out.npz")
-    assert code == 0
-    assert "160 embeddings of length 64" in out
-    gallery = Gallery.load(learned / "gallery.parquet")
-    with np.load(tmp_path / "out.npz", allow_pickle=False) as file:
-        order = [gallery.names.index(name) for name in file["name"]]
-        np.testing.assert_allclose(file["embedding"], gallery.vectors[order], atol=1e-5)
-    code, out, _ = say(capsys, "search", learned, "7", "-k", "2")
-    assert code == 0
-    assert out.splitlines()[2].split()[:3] == ["7", "1.000", str(patterns()[1][7])]
 
 
 def test_with_weight_0_or_one_loss_after_the_other_the_log_has_what_was_minimised(capsys, tmp_path):

@@ -19,7 +19,7 @@ Departs from the papers (Rafailov et al. 2023, https://arxiv.org/abs/2305.18290,
  1. Prompts may have different numbers of answers. `smoothing` spreads its share over all rejected ones.
  2. Log-probabilities under the reference are computed once, before the first step, and kept with the run.
  3. The model has no dropout while it is trained.
- 4. AdamW with a warm-up and half a cosine; even batches of prompts whose answers are similarly long.
+ 4. AdamW with a warm-up and half a cosine; even batches of prompts with answers of similar length.
  5. Some held-out prompts are answered now and then: the log has KL(π‖π_ref) and length, and warns of collapse.
 """
 

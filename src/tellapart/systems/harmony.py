@@ -54,7 +54,7 @@ class Config(PictureOptions):
     weight: float = 0.2
     """Weight of the contrastive loss; 0 for the supervised loss alone."""
     labels_per_class: int = 10
-    """Pictures of each class whose labels training knows; the others are used without."""
+    """Pictures of each class with labels that training knows; the others are used without."""
     labelled_batch: int = 100
     """Labelled pictures in a batch at most, on each device."""
     contrastive_first: float = 0.0

@@ -54,7 +54,7 @@ class Batch:
 
 @dataclass(frozen=True, eq=False)
 class FewLabels:
-    """A data set, and the pictures to train on whose labels are known: as many of each class, if it has so many.
+    """A data set, and the labelled pictures among those to train on: as many of each class, if it has so many.
 
     Labels are places in `classes`, also those of `test`.
     """

@@ -31,7 +31,7 @@ def measure(data: Dataset, policy: Policy, reference: Policy, rewards: Rewards, 
     """Guessing, the reference's own log-probabilities, the rewards after training, and what both models answer.
 
     Args:
-        data: whose held-out prompts are measured.
+        data: its held-out prompts are measured.
         policy: after training.
         reference: before it.
         rewards: of a batch, as in training.

@@ -82,7 +82,7 @@ def pretrain(options: PreferenceOptions, run: Run, trainer: TrainerOptions, data
 
 
 class Writer(nn.Module):
-    """A causal model, whose shared weights are kept once."""
+    """A causal model; shared weights are kept once."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()

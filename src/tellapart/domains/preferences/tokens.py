@@ -50,7 +50,7 @@ class Tokens:
         return self._begun(self._encode(self._as_text(place, prompt)), place)
 
     def answer(self, prompt: Said, answer: Said, place: str) -> tuple[list[int], list[int]]:
-        """The tokens of a prompt and those of an answer to it, whose end may be cut off.
+        """The tokens of a prompt and those of an answer to it; the end of the answer may be cut off.
 
         Raises:
             InputError: nothing of the answer would be left.
@@ -118,7 +118,7 @@ class Answers:
     places: list[str]
     scores: list[tuple[float, ...]] | None
     n_cut: int
-    """The number of answers whose ends are cut off."""
+    """The number of answers with their ends cut off."""
 
     @classmethod
     def of(cls, preferences: Preferences, tokens: Tokens) -> Answers:

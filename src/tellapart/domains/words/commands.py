@@ -34,7 +34,7 @@ def make_model(config: WordOptions, run: Run) -> WordVectors:
 
 
 def search(finished: FinishedRun, query: Any, k: int) -> list[Hit]:
-    """The words whose vectors are most like the query's, but for the query's own words.
+    """The words with the vectors most like the query's, but for the query's own words.
 
     Args:
         finished: the run.

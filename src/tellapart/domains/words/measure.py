@@ -111,7 +111,7 @@ def analogies(
 
 
 def in_two(found: dict[str, Analogies]) -> tuple[Analogies, Analogies]:
-    """The sums over semantic kinds of questions and over syntactic ones, whose names begin with "gram"."""
+    """The sums over semantic kinds of questions and over syntactic ones; names of the latter begin with "gram"."""
     syntactic = [kind for kind in found if kind.startswith("gram")]
     parts = [found[kind] for kind in found if kind not in syntactic], [found[kind] for kind in syntactic]
     first, second = (Analogies(*(sum(column) for column in zip((0, 0, 0), *part, strict=True))) for part in parts)
@@ -127,8 +127,8 @@ def synonyms(
 ) -> Synonyms:
     """How often the synonym of a word is nearer to it than another word of like frequency.
 
-    Each pair (a, b) meets a pair (a, c), where c is drawn from the words whose place in the vocabulary differs from
-    that of b by at most a tenth (`spread`), without the synonyms of a. The area under the ROC curve of the cosines is
+    Each pair (a, b) meets a pair (a, c), where c is a word drawn from the vocabulary that is no synonym of a, with
+    a place that differs from that of b by at most a tenth (`spread`). The area under the ROC curve of the cosines is
 
         AUC = P(cos(a, b) > cos(a', c)) + P(cos(a, b) = cos(a', c)) / 2    over all (a, b) and (a', c).
 
@@ -239,7 +239,7 @@ def _n_right(units: Float32[np.ndarray, "v d"], asked: Int64[np.ndarray, "n 4"])
 
 
 def _of_like_frequency(pairs: list[tuple[int, int]], n_words: int, seed: int, spread: float) -> list[int | None]:
-    """For each pair (a, b) a word whose place is near that of b, neither a nor one of its synonyms; None if none is."""
+    """For each pair (a, b) a word with a place near that of b, neither a nor one of its synonyms; None if none is."""
     alike: dict[int, set[int]] = {}
     for a, b in pairs:
         alike.setdefault(a, {a}).add(b)

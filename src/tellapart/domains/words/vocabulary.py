@@ -95,7 +95,7 @@ def frequent(
 ) -> tuple[Vocabulary, Int32[np.ndarray, " n"]]:
     """The words with at least `min_count` occurrences, and for each of the old `ids` the new one, or -1.
 
-    The most frequent word is the first. Of equally frequent words, the one whose letters come first is.
+    The most frequent word is the first. Of equally frequent words, the first in the alphabet is.
 
     >>> words, new_ids = frequent({"rare": 0, "b": 1, "a": 2, "c": 3}, np.array([1, 5, 5, 9]), min_count=2)
     >>> words.words, new_ids.tolist()
