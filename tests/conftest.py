@@ -26,6 +26,11 @@ if BROWSER is None and os.environ.get("CI"):
     raise RuntimeError("CI needs Debian's chromium: .ci/run installs it")
 
 
+def pytest_xdist_auto_num_workers():
+    """One process more than there are cores: many tests wait for processes that they started."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def run_of(tmp_path_factory):
     """The run of an entry of `SYSTEMS`, trained by the command line when it is first asked for; its data lie beside."""

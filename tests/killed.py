@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,6 @@ import pytest
 
 from tellapart.cli import main
 from tellapart.training.keeper import Keeper
-from tests.training.test_resume import finish, wait_for_step
 
 
 class Killed(Exception):
@@ -66,3 +66,15 @@ def start(run: Path, system: str, words: list[str]) -> subprocess.Popen[str]:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     alone = os.environ | {"OMP_NUM_THREADS": "1"}  # threads of tests side by side would wait for each other
     return subprocess.Popen(command, start_new_session=True, env=alone, **pipes)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def wait_for_step(run: Path, step: int, process: subprocess.Popen[str]) -> None:
+    log = run / "log.jsonl"
+    while not log.exists() or log.read_text().count("\n") < step:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +15,8 @@ import torch
 from tellapart import InputError
 from tellapart.files import atomic_write
 from tellapart.runs import Run
+from tests.command_line import fails
+from tests.killed import finish, train_here, wait_for_step
 from tests.tiny import arguments, write_pairs
 
 # Long enough to be hit in the middle, with checkpoints between which a kill loses steps.
@@ -22,46 +24,14 @@ OPTIONS = {"epochs": 60, "trainer.checkpoint_every": 7}
 N_STEPS = 60 * 3
 
 
-def command(data, run, *more):
-    return [
-        sys.executable,
-        "-m",
-        "tellapart",
-        "train",
-        "clip",
-        "--run",
-        str(run),
-        *arguments(data=data, **OPTIONS),
-        *more,
-    ]
+def words(data, *more):
+    return [*arguments(data=data, **OPTIONS), *more]
 
 
 def start(data, run, *more, **kwargs):
     alone = os.environ | {"OMP_NUM_THREADS": "1"}  # threads of tests side by side would wait for each other
-    return subprocess.Popen(
-        command(data, run, *more), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=alone, **kwargs
-    )
-
-
-def finish(process):
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
-
-
-def wait_for_step(run, step, process):
-    log = run / "log.jsonl"
-    while not log.exists() or log.read_text().count("\n") < step:
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-
-
-def killed(data, run):
-    """A run that was killed after its first checkpoint."""
-    process = start(data, run)
-    wait_for_step(run, 20, process)
-    process.kill()
-    process.communicate()
-    return run
+    command = [sys.executable, "-m", "tellapart", "train", "clip", "--run", str(run), *words(data, *more)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=alone, **kwargs)
 
 
 @pytest.fixture(scope="module")
@@ -70,11 +40,27 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def killed_once(data, tmp_path_factory):
+    """A run that was killed after its first checkpoint."""
+    run = tmp_path_factory.mktemp("killed") / "run"
+    process = start(data, run)
+    wait_for_step(run, 20, process)
+    process.kill()
+    process.communicate()
+    return run
+
+
+@pytest.fixture
+def killed(killed_once, tmp_path):
+    """A copy of it."""
+    return Path(shutil.copytree(killed_once, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
 def uninterrupted(data, tmp_path_factory):
     """Weights, results and log of a run that nobody interrupted."""
     run = tmp_path_factory.mktemp("uninterrupted") / "run"
-    code, _, err = finish(start(data, run))
-    assert code == 0, err
+    train_here(run, "clip", words(data))
     return run
 
 
@@ -106,8 +92,7 @@ def test_an_interrupted_run_that_is_resumed_ends_in_the_same_weights(data, unint
             assert code == 128 + number
             assert "all of it saved. Continue with: tellapart train clip" in err
             assert "Traceback" not in err
-    code, _, err = finish(start(data, run, "--resume"))
-    assert code == 0, err
+    train_here(run, "clip", words(data))
     assert len(without_times(run)) == N_STEPS
     assert_same_end(run, uninterrupted)
 
@@ -119,8 +104,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over(data, uninterrupte
     process.kill()
     process.communicate()
     assert not (run / "checkpoint.ckpt").exists()
-    code, _, err = finish(start(data, run, late, "--resume"))
-    assert code == 0, err
+    train_here(run, "clip", words(data, late))
     assert_same_end(run, uninterrupted)
 
 
@@ -130,8 +114,7 @@ def test_a_run_killed_between_its_last_step_and_its_end_is_finished(uninterrupte
     shutil.copytree(uninterrupted, run)
     for name in ("weights.safetensors", "results.json", "gallery.parquet", "report.html"):
         (run / name).unlink()
-    code, _, err = finish(start(data, run, "--resume"))
-    assert code == 0, err
+    train_here(run, "clip", words(data))
     assert_same_end(run, uninterrupted)
 
 
@@ -144,13 +127,13 @@ def test_a_second_ctrl_c_does_not_wait_and_loses_only_what_no_checkpoint_holds(d
     code, _, err = finish(process)
     assert code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
     assert "Continue with: tellapart train clip" in err.splitlines()[-1]
-    assert finish(start(data, run, "--resume"))[0] == 0
+    train_here(run, "clip", words(data))
     assert_same_end(run, uninterrupted)
 
 
-def test_a_disk_that_fills_during_a_checkpoint_loses_nothing(data, uninterrupted, tmp_path):
+def test_a_disk_that_fills_during_a_checkpoint_loses_nothing(data, uninterrupted, killed):
     """The limit on file sizes lets the log grow but no checkpoint be written, as a full disk would."""
-    run = killed(data, tmp_path / "run")
+    run = killed
     before = (run / "checkpoint.ckpt").read_bytes()
 
     def limit():
@@ -162,18 +145,17 @@ def test_a_disk_that_fills_during_a_checkpoint_loses_nothing(data, uninterrupted
     assert "checkpoint.ckpt: cannot write, the file would exceed the size limit. Make room" in err.splitlines()[-1]
     assert (run / "checkpoint.ckpt").read_bytes() == before
     assert not list(run.glob(".*.tmp"))
-    assert finish(start(data, run, "--resume"))[0] == 0
+    train_here(run, "clip", words(data))
     assert_same_end(run, uninterrupted)
 
 
-def test_a_second_process_is_kept_out_of_a_run(data, tmp_path):
+def test_a_second_process_is_kept_out_of_a_run(capsys, data, tmp_path):
     run = tmp_path / "run"
     first = start(data, run)
     wait_for_step(run, 5, first)
-    code, _, err = finish(start(data, run, "--resume"))
+    err = fails(capsys, "train", "clip", "--run", run, *words(data, "--resume"))
     first.kill()
     first.communicate()
-    assert code == 2
     assert "another process is training here" in err
 
 
@@ -196,21 +178,17 @@ def test_two_devices_train_together_and_resume(data, tmp_path):
     assert ends[0] == ends[1]
 
 
-def test_a_damaged_checkpoint_is_named(data, tmp_path):
-    run = killed(data, tmp_path / "run")
-    (run / "checkpoint.ckpt").write_bytes(b"nonsense")
-    code, _, err = finish(start(data, run, "--resume"))
-    assert code == 2
+def test_a_damaged_checkpoint_is_named(capsys, data, killed):
+    (killed / "checkpoint.ckpt").write_bytes(b"nonsense")
+    err = fails(capsys, "train", "clip", "--run", killed, *words(data, "--resume"))
     assert "checkpoint.ckpt: damaged checkpoint" in err.splitlines()[-1]
 
 
-def test_a_checkpoint_of_another_model_is_named(data, tmp_path):
-    run = killed(data, tmp_path / "run")
-    checkpoint = torch.load(run / "checkpoint.ckpt", weights_only=True)
+def test_a_checkpoint_of_another_model_is_named(capsys, data, killed):
+    checkpoint = torch.load(killed / "checkpoint.ckpt", weights_only=True)
     checkpoint["state_dict"].popitem()
-    torch.save(checkpoint, run / "checkpoint.ckpt")
-    code, _, err = finish(start(data, run, "--resume"))
-    assert code == 2
+    torch.save(checkpoint, killed / "checkpoint.ckpt")
+    err = fails(capsys, "train", "clip", "--run", killed, *words(data, "--resume"))
     assert "checkpoint.ckpt: of another model. Delete it" in err.splitlines()[-1]
 
 
