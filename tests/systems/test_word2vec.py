@@ -148,6 +148,13 @@ def test_a_list_of_another_kind_is_refused_with_its_line(capsys, run, tmp_path):
     assert "a folder" in fails(capsys, "evaluate", run, "--data", tmp_path)
 
 
+def test_without_the_compiler_nothing_is_read(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("tellapart.domains.words.network.find_spec", lambda _: None)
+    words = "train", "word2vec", "--data", write_words(tmp_path / "text", n=100), "--run", tmp_path / "run"
+    assert "the package numba is missing. pip install 'tellapart[words]'" in fails(capsys, *words)
+    assert not (tmp_path / "run" / "corpus").exists()
+
+
 def test_mistakes_are_one_line(capsys, run, tmp_path):
     text = write_words(tmp_path / "text", n=100)
     train = ["train", "word2vec", "--run", tmp_path / "run", *options()]

@@ -10,6 +10,7 @@ from tellapart.domains.words.corpus import Corpus
 from tellapart.domains.words.gather import gather
 from tellapart.domains.words.held_out import HeldOut
 from tellapart.domains.words.judged import Judged
+from tellapart.domains.words.network import require_kernel
 from tellapart.domains.words.taken import Taken, are_vectors
 from tellapart.evaluation import Table
 from tellapart.runs import Gallery, Run
@@ -40,6 +41,7 @@ class Dataset:
         if Corpus.exists(run.corpus):
             corpus = Corpus.open(run.corpus)
         else:
+            require_kernel()  # before a long text is read
             corpus = gather(
                 *(options.data, run.corpus),
                 tokens=options.tokens(),

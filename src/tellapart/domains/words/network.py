@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,10 +98,9 @@ class WordVectors(nn.Module):
         Raises:
             InputError: numba is missing.
         """
-        try:
-            from tellapart.skip_gram import Noise, SkipGram, Vectors
-        except ModuleNotFoundError as error:
-            raise InputError(f"the package {error.name} is missing. pip install 'tellapart[words]'.") from error
+        require_kernel()
+        from tellapart.skip_gram import Noise, SkipGram, Vectors
+
         options, words = self.options, self.vocabulary
         parts = Parts(*map(np.ascontiguousarray, self.parts))
         return SkipGram(
@@ -113,6 +113,12 @@ class WordVectors(nn.Module):
             threads=options.threads,
             hogwild=options.hogwild,
         )
+
+
+def require_kernel() -> None:
+    """Raise `InputError` unless numba, which compiles the kernel, is installed."""
+    if find_spec("numba") is None:
+        raise InputError("the package numba is missing. pip install 'tellapart[words]'.")
 
 
 def _padded(rows: int, dim: int) -> nn.Parameter:
