@@ -2,6 +2,7 @@
 
 from tellapart.evaluation.clusters import Clustering, clustering, density_clustering
 from tellapart.evaluation.frozen import frozen
+from tellapart.evaluation.invariance import relative_distance
 from tellapart.evaluation.neighbours import nearest_neighbours
 from tellapart.evaluation.probe import Probe, linear_probe
 from tellapart.evaluation.retrieval import Retrieval, both_ways, chance, found_by, retrieval
@@ -23,5 +24,6 @@ __all__ = [
     "linear_probe",
     "nearest_neighbours",
     "probe_over_splits",
+    "relative_distance",
     "retrieval",
 ]

@@ -1,0 +1,111 @@
+"""What can be done with an encoder of patches: measure it, make vectors of micrographs, find the patches most alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from tellapart.domains.given import is_source, items_of, refuse
+from tellapart.domains.micrographs.dataset import Dataset, names_of, side_by_side
+from tellapart.domains.micrographs.micrographs import Micrograph, load_micrographs, of_arrays
+from tellapart.domains.micrographs.patches import Cutter, Places, Region
+from tellapart.errors import InputError, exists
+from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery
+from tellapart.scores import unit
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor, nn
+
+    from tellapart.domains.micrographs.dataset import Encode
+    from tellapart.domains.micrographs.options import MicrographOptions
+
+_CHUNK = 512
+_MUST = "be a file, a folder, an array (h, w) or (h, w, 3), or a list of these"
+
+
+def commands_for(make: Callable[[Any], nn.Module]) -> Commands:
+    """The commands of a system with the model `make(config)`, which has a method `embed`."""
+    return Commands(
+        make_model=lambda config, _: make(config),
+        encoder=attrgetter("embed"),
+        load=Dataset.load,
+        read=_read,
+        find=_find,
+    )
+
+
+def as_micrographs(given: Any, options: MicrographOptions) -> list[Micrograph]:
+    """Micrographs of what a program has.
+
+    Args:
+        given: a file or a folder; an array or tensor `(h, w)` or `(h, w, 3)`; or a list or column of these.
+        options: the run's.
+
+    Raises:
+        InputError: none of these, or something broken, or smaller than a patch; it names the place.
+    """
+    if is_source(given):
+        source, how = str(given), {"pixel_size": options.pixel_size, "specimen": options.specimen}
+        return load_micrographs(source, options.patch, **how, as_grains=options.content == "grains").fields
+    if isinstance(given, (np.ndarray, torch.Tensor)) and given.ndim in (2, 3) and np.asarray(given).dtype.kind != "U":
+        items = [given]
+    elif (items := items_of(given)) is None:
+        refuse(given, _MUST)
+    fields: list[Micrograph] = []
+    for row, item in enumerate(items):
+        if is_source(item):
+            fields += as_micrographs(item, options)
+        elif isinstance(item, (np.ndarray, torch.Tensor)):
+            fields += _of_array(np.asarray(item), f"row {row}" if len(items) > 1 else "0", options)
+        else:
+            refuse(item, _MUST)
+    return fields
+
+
+def embed_places(regions: list[Region], places: Places, encode: Encode, options: MicrographOptions) -> Tensor:
+    """Unit vectors of upright patches at these places, read and embedded a few hundred at a time."""
+    cutter, n = Cutter(regions, options), len(places.region)
+    parts = [places.rows(torch.arange(start, min(start + _CHUNK, n))) for start in range(0, n, _CHUNK)]
+    return torch.cat([encode(cutter.cut(cutter.windows(part), torch.zeros(len(part.region)))) for part in parts])
+
+
+def _of_array(array: np.ndarray, name: str, options: MicrographOptions) -> list[Micrograph]:
+    made = of_arrays([(name, array)], options.content == "grains")
+    if min(array.shape[:2]) < options.patch:
+        raise InputError(f"{name}: an array of shape {array.shape}, smaller than a patch of {options.patch} pixels.")
+    return made
+
+
+def _covered(fields: list[Micrograph], options: MicrographOptions) -> tuple[list[Region], Places]:
+    """Places that cover the fields; pixels of arrays, which have no size of their own, are taken as they come."""
+    regions = [
+        Region(field, 0, field.pixels.shape[1], 1.0 if field.pixel_size is None else field.scale(options.pixel_size))
+        for field in fields
+    ]
+    return regions, side_by_side(regions, options.patch)
+
+
+def _read(finished: FinishedRun, encode: Encode, source: Any) -> Embeddings:
+    """A vector for each patch of all micrographs."""
+    options: MicrographOptions = finished.config
+    regions, places = _covered(as_micrographs(source, options), options)
+    names = names_of(Cutter(regions, options), places)
+    return Embeddings(names, ["patch"] * len(names), embed_places(regions, places, encode, options))
+
+
+def _find(finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, " d"]:
+    """A micrograph is looked for, by the mean over its patches; a text may be the name of one of the run's patches."""
+    if isinstance(query, str) and query in gallery.names and not exists(query):
+        return gallery.vectors[gallery.names.index(query)]
+    if isinstance(query, str) and not Path(query).is_file():
+        raise InputError(f"{query}: neither a picture file nor the name of a patch of this run.")
+    options: MicrographOptions = finished.config
+    encode: Encode = finished.model.embed
+    regions, places = _covered(as_micrographs(query, options), options)
+    return unit(embed_places(regions, places, encode, options).mean(dim=0, keepdim=True))[0]
