@@ -55,7 +55,7 @@ class Config(MicrographOptions):
     """Whether embeddings are the mean over four quarter turns, and so exactly the same for each; costs four times."""
     temperature: float = 0.2
     """By what similarities are divided: the lower, the more the hardest negatives count."""
-    width: int = 24
+    width: int = 16
     """Channels of the convolution at the finest scale; the next ones have two, four and four times as many."""
     hidden: int = 256
     """Width of the projection head between its two layers."""
@@ -97,10 +97,12 @@ class Microstructure(nn.Module):
     @torch.no_grad()
     def embed(self, patches: Float[Tensor, "n side side"]) -> Float[Tensor, "n dim"]:
         """Unit embeddings, in chunks; with exact quarter turns, of the mean of those of all four."""
-        turns = range(4) if self.config.quarter_turns == "exact" else (0,)
-        chunks = patches.split(_CHUNK)
-        made = [sum(unit(self(torch.rot90(chunk, turn, (1, 2))).float()) for turn in turns) for chunk in chunks]
-        return unit(torch.cat(made))
+        turns = range(4) if self.config.quarter_turns == "exact" else range(1)
+
+        def mean(chunk: Tensor) -> Tensor:
+            return torch.stack([unit(self(chunk.rot90(turn, (1, 2))).float()) for turn in turns]).mean(dim=0)
+
+        return unit(torch.cat([mean(chunk) for chunk in patches.split(_CHUNK)]))
 
 
 def prepare(model: Microstructure, blocks: Blocks) -> Patches:

@@ -51,11 +51,10 @@ def as_micrographs(given: Any, options: MicrographOptions) -> list[Micrograph]:
         InputError: none of these, or something broken, or smaller than a patch; it names the place.
     """
     if is_source(given):
-        source, how = str(given), {"pixel_size": options.pixel_size, "specimen": options.specimen}
-        return load_micrographs(source, options.patch, **how, as_grains=options.content == "grains").fields
-    if isinstance(given, (np.ndarray, torch.Tensor)) and given.ndim in (2, 3) and np.asarray(given).dtype.kind != "U":
-        items = [given]
-    elif (items := items_of(given)) is None:
+        return load_micrographs(str(given), options).fields
+    is_array = isinstance(given, (np.ndarray, torch.Tensor)) and given.ndim in (2, 3)
+    items = [given] if is_array else items_of(given)
+    if items is None:
         refuse(given, _MUST)
     fields: list[Micrograph] = []
     for row, item in enumerate(items):
@@ -96,7 +95,7 @@ def _read(finished: FinishedRun, encode: Encode, source: Any) -> Embeddings:
     options: MicrographOptions = finished.config
     regions, places = _covered(as_micrographs(source, options), options)
     names = names_of(Cutter(regions, options), places)
-    return Embeddings(names, ["patch"] * len(names), embed_places(regions, places, encode, options))
+    return Embeddings(names, ["place"] * len(names), embed_places(regions, places, encode, options))
 
 
 def _find(finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, " d"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -71,13 +71,7 @@ class Dataset:
         Raises:
             InputError: they are missing, broken or too few; or the run's own changed since it began.
         """
-        micrographs = load_micrographs(
-            options.data if source is None else source,
-            options.patch,
-            pixel_size=options.pixel_size,
-            specimen=options.specimen,
-            as_grains=options.content == "grains",
-        )
+        micrographs = load_micrographs(options.data if source is None else source, options)
         if source is None:
             run.check_data(micrographs.fingerprint)
         return cls(options, micrographs, *split_regions(micrographs.fields, options))
@@ -131,9 +125,9 @@ class Dataset:
     def gallery(self, after: Encode) -> Gallery:
         """Upright patches of what was trained on and of what was held out, with their embeddings."""
         parts = [self._shown(part) for part in (self.training, self.test)]
-        names, patches, labels = ([x for part in parts for x in part[i]] for i in range(3))
-        shown, n_seen = torch.stack(patches), len(parts[0][0])
-        held_out = torch.arange(len(names)) >= n_seen
+        names = [name for part in parts for name in part[0]]
+        shown = torch.cat([patches for _, patches, _ in parts])
+        held_out = torch.arange(len(names)) >= len(parts[0][0])
         return Gallery(
             names=names,
             texts=None,
@@ -141,11 +135,11 @@ class Dataset:
             vectors=after(shown),
             captions=None,
             thumbnails=thumbnails(as_picture(shown), held_out),
-            labels=labels if self.has_labels() else None,
-            kind="patch",
+            labels=[label or "" for part in parts for label in part[2]] if self.has_labels() else None,
+            kind="place",
         )
 
-    def _shown(self, regions: list[Region]) -> tuple[list[str], Tensor, list[Any]]:
+    def _shown(self, regions: list[Region]) -> tuple[list[str], Tensor, list[str | None]]:
         """Patches that stand side by side, at most `MAX_SHOWN`, drawn from all: their names, themselves, labels."""
         cutter, places = Cutter(regions, self.options), side_by_side(regions, self.options.patch)
         drawn = np.random.default_rng(self.options.seed).permutation(len(places.region))[:MAX_SHOWN]

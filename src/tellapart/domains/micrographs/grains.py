@@ -92,7 +92,7 @@ def drawn(
         hashed = grains.astype(np.int64).view(np.uint64) * _MIXER  # overflows, as it should
         shades = (hashed >> np.uint64(32)).astype(np.float32) / 2**32
     edges = gaussian_filter(boundaries(grains).astype(np.float32), 0.7)
-    return (shades - depth * edges).astype(np.float32)
+    return np.asarray(shades - depth * edges, dtype=np.float32)
 
 
 def boundaries(grains: Int[np.ndarray, "h w"]) -> np.ndarray:

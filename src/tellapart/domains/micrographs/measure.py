@@ -1,4 +1,4 @@
-"""Evaluation of embeddings of patches: whether they tell labels, find their specimen, and change as a patch is turned."""
+"""Evaluation of embeddings of patches: do they tell labels, find their specimen, change as a patch is turned?"""
 
 from __future__ import annotations
 
@@ -108,11 +108,12 @@ def radial_spectrum(patches: Float[Tensor, "n s s"]) -> Float[Tensor, "n rings"]
     n_rings = patches.shape[-1] // 2
     total = torch.zeros(len(patches), int(ring.max()) + 1, dtype=torch.float64).index_add_(1, ring, power.flatten(1))
     level = (total / ring.bincount())[:, 1:n_rings].clamp(min=1e-9).log()
-    return (level - level.mean(dim=1, keepdim=True)).float()
+    rings: Tensor = level - level.mean(dim=1, keepdim=True)
+    return rings.float()
 
 
 def _evenly(labels: Int[Tensor, " regions"], n: int) -> Int[Tensor, " rows"]:
-    """Rows of regions, n of each label, which takes all of its regions equally often; those of label -1 are left out."""
+    """Rows of regions, n of each label, all regions of a label equally often; those of label -1 are left out."""
     parts = [(labels == label).nonzero().flatten() for label in labels.unique() if label >= 0]
     return torch.cat([part[torch.arange(n) % len(part)] for part in parts])
 
@@ -128,7 +129,7 @@ def _figures(encode: Encode, known: Shown, known_labels: Tensor, shown: Shown, t
 _NOTES = [
     f"{_K}-NN: accuracy of a vote of the {_K} most similar patches of known label, from what was trained on.",
     "NMI and ARI: agreement of k-means groups with the labels, 1 if they are the same. The number of groups is given.",
-    "Turned: the distance of a patch's embedding from that of the same patch cut turned by so much, in units of the mean "
+    "Turned: the distance of a patch's embedding from that of the same patch turned by so much, in units of the mean "
     "distance between patches.",
     "Untrained: the network before training, with the initial statistics of batch norm.",
 ]

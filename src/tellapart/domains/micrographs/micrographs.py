@@ -18,6 +18,8 @@ from tellapart.errors import InputError, existing
 if TYPE_CHECKING:
     from jaxtyping import Num
 
+    from tellapart.domains.micrographs.options import MicrographOptions
+
 GENERATED = "generated"
 _OF_A_KIND, _SIDE = 12, 256
 _ROWS = 2**24  # bytes of a field that are checked at a time
@@ -60,19 +62,15 @@ class Micrographs:
     """A hash of all content, to detect that data changed between two commands."""
 
 
-def load_micrographs(
-    source: str, least: float, *, pixel_size: float = 0.0, specimen: str = "file", as_grains: bool = False
-) -> Micrographs:
+def load_micrographs(source: str, options: MicrographOptions) -> Micrographs:
     """Read a micrograph, or all in a folder at any depth; or make those of `generated`.
 
     A TIFF with several pages gives several micrographs of one specimen. Subfolders are labels.
 
     Args:
         source: a TIFF, a PNG or another picture; a folder of them; or "generated", 12 fields of each made-up kind.
-        least: the least side, in pixels of `pixel_size`; smaller fields are left out and counted.
-        pixel_size: in micrometres, to which all are brought; 0 for pixels as they come.
-        specimen: "file" or "folder": whether all micrographs of a folder are of one specimen.
-        as_grains: whether they are label images, in which each grain is a number.
+        options: the size of a patch, than which smaller fields are left out and counted; the size of pixels; which
+            micrographs are of one specimen; and whether they are label images.
 
     Raises:
         InputError: nothing that can be read, a broken file, or a pixel size that is needed and not known.
@@ -83,18 +81,20 @@ def load_micrographs(
     files = find_pictures(path) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path}: the folder holds no micrographs. Put in TIFF, PNG or other pictures.")
-    digest, fields = hashlib.sha256(), []
+    digest, as_grains = hashlib.sha256(), options.content == "grains"
+    fields: list[Micrograph] = []
     for file in files:
         place = file.relative_to(path) if path.is_dir() else Path(file.name)
         label = place.parts[0] if len(place.parts) > 1 else None
-        of = place.parent if specimen == "folder" else place
+        of = place.parent if options.specimen == "folder" else place
         digest.update(f"{place.as_posix()}\0{_content(file)}\0".encode())
         fields += [_micrograph(place.as_posix(), plane, of.as_posix(), label) for plane in read_planes(file, as_grains)]
     if any(field.label is None for field in fields):  # a label that some lack tells nothing
         fields = [_without_label(field) for field in fields]
-    kept = [field for field in fields if min(field.pixels.shape[:2]) / field.scale(pixel_size) >= least]
+    kept = [field for field in fields if min(field.pixels.shape[:2]) / field.scale(options.pixel_size) >= options.patch]
     if not kept:
-        raise InputError(f"{path}: no micrograph is as large as a patch, {least:g} pixels. Choose a smaller patch.")
+        what = f"no micrograph is as large as a patch, {options.patch} pixels"
+        raise InputError(f"{path}: {what}. Choose a smaller patch.")
     for field in kept:
         check_values(field, as_grains)
     n_small = len(fields) - len(kept)

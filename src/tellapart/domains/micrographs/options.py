@@ -38,7 +38,7 @@ class MicrographOptions(TrainingOptions):
     """How much focus, light, gain and noise of patches vary in training; 0 for not at all."""
     batch_size: int = 64
     """Pairs of patches in a batch at most, on each device."""
-    epochs: int = 28
+    epochs: int = 20
     """How often the first patches of the pairs cover the data."""
 
     seed_bits: ClassVar[int] = 32

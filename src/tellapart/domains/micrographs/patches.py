@@ -37,7 +37,7 @@ class Region:
     @property
     def height(self) -> float:
         """In pixels of a patch."""
-        return self.field.pixels.shape[0] / self.scale
+        return float(self.field.pixels.shape[0] / self.scale)
 
     @property
     def width(self) -> float:
@@ -99,7 +99,7 @@ class Cutter:
         """
         if self.by_square:
             beyond = nn.functional.pad(torch.ones(self.side, self.side), [_MARGIN] * 4).to(windows.device)
-            windows = windows.where(beyond > 0, 0.0)
+            windows = windows.where(beyond > 0, windows.amin((1, 2), keepdim=True))
         turned = _turned(windows, angles, self.side)
         return standardised(turned, self.mask.to(turned.device))
 
@@ -166,7 +166,8 @@ def varied(windows: Float[Tensor, "n w w"], strength: float) -> Float[Tensor, "n
     ramp = angle.cos() * at + angle.sin() * at[:, None]
     seen = _blurred(standardised(windows, torch.ones_like(windows[0])), _BLUR * blur.flatten())
     seen = seen + (2 * curve - strength) * _CURVE * seen.square()
-    return seen * (1 + _GAIN * gain * ramp) + _GAIN * gain * ramp + _NOISE * noise * grain
+    lit: Tensor = seen * (1 + _GAIN * gain * ramp) + _GAIN * gain * ramp
+    return lit + _NOISE * noise * grain
 
 
 def _blurred(windows: Float[Tensor, "n w w"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n w w"]:
@@ -177,8 +178,9 @@ def _blurred(windows: Float[Tensor, "n w w"], sigma: Float[Tensor, " n"]) -> Flo
     kernel = kernel / kernel.sum(dim=1, keepdim=True)
     across, down = kernel[:, None, None, :], kernel[:, None, :, None]
     padded = nn.functional.pad(windows[None], [reach] * 4, mode="reflect")
-    found: Tensor = nn.functional.conv2d(padded, across, groups=len(windows))
-    return nn.functional.conv2d(found, down, groups=len(windows))[0]
+    across_done = nn.functional.conv2d(padded, across, groups=len(windows))
+    found: Tensor = nn.functional.conv2d(across_done, down, groups=len(windows))[0]
+    return found
 
 
 def _turned(windows: Float[Tensor, "n w w"], angles: Float[Tensor, " n"], side: int) -> Float[Tensor, "n side side"]:
@@ -187,7 +189,10 @@ def _turned(windows: Float[Tensor, "n w w"], angles: Float[Tensor, " n"], side: 
     cosine, sine, zero = angles.cos() * share, angles.sin() * share, torch.zeros_like(angles)
     maps = torch.stack([cosine, -sine, zero, sine, cosine, zero], dim=1).reshape(-1, 2, 3)
     grid = nn.functional.affine_grid(maps, [len(windows), 1, side, side], align_corners=False)
-    return nn.functional.grid_sample(windows[:, None], grid, mode="bicubic", align_corners=False)[:, 0]
+    turned: Tensor = nn.functional.grid_sample(
+        windows[:, None], grid, mode="bicubic", padding_mode="border", align_corners=False
+    )
+    return turned[:, 0]
 
 
 def _mirrored(start: int, n: int, low: int, high: int) -> Int[np.ndarray, " n"]:

@@ -72,7 +72,7 @@ def _of_fei(file: TiffFile) -> float | None:
 
 def _of_zeiss(file: TiffFile) -> float | None:
     found: Any = (file.sem_metadata or {}) if file.is_sem else {}
-    entry = found.get("ap_image_pixel_size") or found.get("ap_pixel_size") or ()
+    entry: Any = found.get("ap_image_pixel_size") or found.get("ap_pixel_size") or ()
     return _number(entry[1], entry[2]) if len(entry) >= 3 else None
 
 

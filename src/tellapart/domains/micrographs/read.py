@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,8 @@ def _as_array(image: Image.Image, as_numbers: bool) -> np.ndarray:
 
 def _read_tiff(file: Path) -> list[Plane]:
     tifffile = _tifffile()
+    logger = logging.getLogger("tifffile")
+    was_disabled, logger.disabled = logger.disabled, True  # it logs what it then raises
     try:
         with tifffile.TiffFile(file) as opened_file:
             size = pixel_size.of_tiff(opened_file)
@@ -78,6 +81,8 @@ def _read_tiff(file: Path) -> list[Plane]:
         what = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
         remedy = "pip install imagecodecs, or save it uncompressed" if "imagecodecs" in what else "Save it anew"
         raise InputError(f"{file}: cannot read the TIFF, {what}. {remedy}.") from error
+    finally:
+        logger.disabled = was_disabled
     if not planes:
         raise InputError(f"{file}: the TIFF holds no image. Save it anew.")
     pages = [f"[{page}]" for page in range(len(planes))] if len(planes) > 1 else [""]

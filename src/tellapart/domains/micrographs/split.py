@@ -36,12 +36,12 @@ def split_regions(fields: list[Micrograph], options: MicrographOptions) -> tuple
         order = np.random.default_rng([options.seed, number]).permutation(len(names))
         n_out = max(least, round(options.held_out * len(names)))
         out |= {names[i] for i in order[: max(0, min(n_out, len(names) - least))]}
-    parts = tuple([region for region in whole if (region.field.specimen in out) == held] for held in (False, True))
-    if min(len({region.field.specimen for region in part}) for part in parts) < 2:
+    training, test = ([region for region in whole if (region.field.specimen in out) == held] for held in (False, True))
+    if min(len({region.field.specimen for region in part}) for part in (training, test)) < 2:
         n = len({field.specimen for field in fields})
         what = "specimen" if n == 1 else "specimens"
         raise InputError(f"data: {n} {what}, too few to train on two and to hold two out. {_REMEDY}.")
-    return parts
+    return training, test
 
 
 def _halves(whole: list[Region], options: MicrographOptions) -> tuple[list[Region], list[Region]]:

@@ -101,7 +101,7 @@ def power_cells(
 
 
 def _places(side: int) -> Float[np.ndarray, "side side 2"]:
-    return np.stack(np.indices((side, side)), axis=-1).astype(float)
+    return np.moveaxis(np.indices((side, side)), 0, -1).astype(float)
 
 
 def _lattice(random: np.random.Generator, side: int, diameter: float, aspect: float = 1.0) -> tuple[np.ndarray, ...]:
@@ -124,7 +124,8 @@ def _cells(random: np.random.Generator, side: int, diameter: float, aspect: floa
 
 
 def _shades(random: np.random.Generator, grains: Int[np.ndarray, "h w"], spread: float) -> Float[np.ndarray, "h w"]:
-    return 0.6 + spread * random.normal(size=grains.max() + 1)[grains]
+    shades: np.ndarray = 0.6 + spread * random.normal(size=grains.max() + 1)[grains]
+    return shades
 
 
 def _equiaxed(kind: str, random: np.random.Generator, side: int, size: float) -> Section:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -43,24 +44,32 @@ class TextureNet(nn.Module):
                 nn.BatchNorm2d(after),
                 nn.ReLU(inplace=True),
             )
-            for scale, (before, after) in enumerate(zip(channels, channels[1:], strict=False))
+            for scale, (before, after) in enumerate(pairwise(channels))
         )
         shares = aperture[None, None]
         for scale in range(_SCALES):
             # At a border place the aperture counts by the share of it that is within.
-            self.register_buffer(f"share{scale}", shares / shares.sum(), persistent=False)
+            self.register_buffer(f"share{scale}", (shares / shares.sum()).flatten(), persistent=False)
             shares = nn.functional.avg_pool2d(shares, 2)
+        # With channels last in memory, a step takes two thirds of the time on a CPU.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, patches: Float[Tensor, "n side side"]) -> Float[Tensor, "n dim"]:
         """Features of patches."""
         weight = next(self.parameters())
         maps = patches[:, None].to(weight.device, weight.dtype)
-        found = []
+        found: list[Tensor] = []
         for scale, layer in enumerate(self.scales):
-            # With channels last in memory, convolutions take half of the time on a CPU.
             maps = layer(nn.functional.avg_pool2d(maps, 2) if scale else maps)
-            share = getattr(self, f"share{scale}")
-            mean = (maps * share).sum((2, 3), keepdim=True)
-            variance = ((maps - mean).square() * share).sum((2, 3))
-            found += [mean.flatten(1), (variance + _SMALL).sqrt()]
-        return torch.cat(found, dim=1)
+            found += _mean_and_deviation(maps, getattr(self, f"share{scale}"))
+        return torch.cat(found, dim=1).to(weight.dtype)
+
+
+def _mean_and_deviation(maps: Float[Tensor, "n c h w"], share: Float[Tensor, " hw"]) -> tuple[Tensor, Tensor]:
+    """Of each channel over places, which have these shares; in float32, for squares of half precision cancel."""
+    with torch.autocast(maps.device.type, enabled=False):
+        places = maps.permute(0, 2, 3, 1).flatten(1, 2)
+        places = places.to(torch.promote_types(places.dtype, torch.float32))
+        weights = share.to(places)
+        mean, square = weights @ places, weights @ places.square()
+        return mean, (square - mean.square()).clamp(min=0).add(_SMALL).sqrt()
