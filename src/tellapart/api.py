@@ -88,6 +88,7 @@ class Trained:
                   picture files, Pillow pictures or arrays; clip also takes a list or column of texts;
                 - sentences: a list or column of them;
                 - DNA: the letters of a sequence, or a list or column of such;
+                - micrographs: an array or tensor `(h, w)` or `(h, w, 3)` of any numbers, or a list of these or of files;
                 - words: a list or column of them;
                 - a graph: a `Data` of torch_geometric, or a dict of its tensors.
 
@@ -101,8 +102,8 @@ class Trained:
 
         Args:
             query: words for clip; a sentence for bilingual; words for word2vec, such as "king - man + woman"; the name
-                of a node for graph; a sequence, or a file with one, for genomics; otherwise a picture, as a file, of
-                Pillow or as an array.
+                of a node for graph; a sequence, or a file with one, for genomics; a file or the name of a place for
+                microstructure; otherwise a picture, as a file, of Pillow or as an array.
             k: how many, at least 1.
 
         Raises:

@@ -97,7 +97,7 @@ def _embed() -> ArgumentParser:
     parser = _with_run("Turn pictures, texts, nodes or sequences, whatever the run is of, into vectors of length 1.")
     what = "A picture or a folder; of texts, a .txt or a table (csv, tsv, parquet); without texts, a .npy, .npz or idx."
     what += " For graph: what it takes as --data; for genomics: FASTA or FASTQ; for bilingual: texts, .tsv or .tmx."
-    what += " For word2vec: text."
+    what += " For word2vec: text. For microstructure: TIFF, PNG or a folder."
     parser.add_argument("input", type=str, help=what)
     parser.add_argument("-o", "--output", type=str, required=True, help="The file to write: .npz or .parquet.")
     return parser

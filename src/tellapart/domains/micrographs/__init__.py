@@ -3,7 +3,7 @@
 from tellapart.domains.micrographs.commands import as_micrographs, commands_for
 from tellapart.domains.micrographs.dataset import Blocks, Dataset
 from tellapart.domains.micrographs.grains import GrainStatistics, boundaries, drawn, grain_statistics
-from tellapart.domains.micrographs.measure import radial_spectrum
+from tellapart.domains.micrographs.measure import Labelled, labels_told, radial_spectrum
 from tellapart.domains.micrographs.micrographs import Micrograph, Micrographs, load_micrographs
 from tellapart.domains.micrographs.options import MicrographOptions
 from tellapart.domains.micrographs.pairs import Patches, cut_twice
@@ -18,6 +18,7 @@ __all__ = [
     "Dataset",
     "GrainStatistics",
     "Kind",
+    "Labelled",
     "Micrograph",
     "MicrographOptions",
     "Micrographs",
@@ -35,6 +36,7 @@ __all__ = [
     "drawn",
     "generate",
     "grain_statistics",
+    "labels_told",
     "load_micrographs",
     "power_cells",
     "radial_spectrum",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tellapart.domains.micrographs.measure import labels_told, places_found
+from tellapart.domains.micrographs.measure import Labelled, labels_told, places_found, simple_features
 from tellapart.domains.micrographs.micrographs import Micrographs, load_micrographs
 from tellapart.domains.micrographs.options import MicrographOptions
 from tellapart.domains.micrographs.patches import Cutter, Places, Region
@@ -106,12 +106,16 @@ class Dataset:
 
         With labels: how well they can be told. Without: whether a patch finds others of its specimen.
         """
-        networks = {"untrained": before, "trained": after}
+        features = simple_features() | {"untrained": before, "trained": after}
         if self.has_labels():
-            table = labels_told(self.training, self.test, self.label_of, networks, self.options)
+            table = labels_told(self.labelled(), features)
         else:
-            table = places_found(self.test, networks, self.options)
+            table = places_found(self.test, features, self.options)
         return replace(table, notes=[*self.micrographs.left_out, *table.notes])
+
+    def labelled(self) -> Labelled:
+        """Patches with labels of both parts, the same for all that is measured by them."""
+        return Labelled.of(self.training, self.test, self.label_of, self.options)
 
     def has_labels(self) -> bool:
         """Whether several labels occur in both parts."""

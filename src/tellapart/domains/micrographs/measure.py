@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -40,45 +41,63 @@ class Shown:
         return self.cutter.cut(self.windows, self.angles + math.radians(degrees))
 
 
-def labels_told(
-    known: list[Region],
-    test: list[Region],
-    label_of: Callable[[Region], str | None],
-    networks: dict[str, Encode],
-    options: MicrographOptions,
-) -> Table:
-    """A table of how well patches of unseen regions predict their labels: chance, simple features, each network.
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Patches of known label, and patches of unseen regions whose labels are to be told."""
 
-    Each label has the same number of patches, from its regions in equal parts, at any angle.
+    names: list[str]
+    """The name of each label."""
+    known: Shown
+    known_labels: Int[Tensor, " m"]
+    test: Shown
+    truth: Int[Tensor, " n"]
+
+    @classmethod
+    def of(
+        cls,
+        known: list[Region],
+        test: list[Region],
+        label_of: Callable[[Region], str | None],
+        options: MicrographOptions,
+    ) -> Labelled:
+        """As many patches of each label, from its regions in equal parts, at any place and angle.
+
+        Args:
+            known: regions of the patches of known label.
+            test: regions of the patches to label; their labels are those asked for.
+            label_of: the label of a region; regions without one are left out.
+            options: the patches' size and aperture, and the seed.
+        """
+        names = sorted({label for region in test if (label := label_of(region)) is not None})
+        n, made = min(_OF_A_LABEL, _MOST // len(names)), []
+        for i, part in enumerate((known, test)):
+            labels = torch.tensor([names.index(x) if (x := label_of(region)) in names else -1 for region in part])
+            rows = _evenly(labels, n)
+            made.append((Shown(part, rows, 2 * options.seed + i, options), labels[rows]))
+        return cls(names, *made[0], *made[1])
+
+
+def labels_told(labelled: Labelled, features: dict[str, Encode]) -> Table:
+    """A table of how well patches of unseen regions predict their labels: chance, then each of the features.
 
     Args:
-        known: regions of the patches with known labels.
-        test: regions of the patches to label.
-        label_of: the label of a region; regions without one are left out.
-        networks: for each network's name, a function of patches.
-        options: the patches' size and aperture, and the seed.
+        labelled: the patches.
+        features: by their names, functions of patches.
     """
-    labels = sorted({label for region in test if (label := label_of(region)) is not None})
-    of = [[labels.index(x) if (x := label_of(r)) in labels else -1 for r in part] for part in (known, test)]
-    n = min(_OF_A_LABEL, _MOST // len(labels))
-    rows = [_evenly(torch.tensor(part), n) for part in of]
-    shown = [Shown(part, rows[i], 2 * options.seed + i, options) for i, part in enumerate((known, test))]
-    known_labels, truth = (torch.tensor(part)[rows[i]] for i, part in enumerate(of))
-    chance = 1 / len(labels)
-    cells: list[list[str | float]] = [["chance", chance, 0.0, 0.0, "", ""]]
-    for name, encode in (simple_features() | networks).items():
-        cells.append([name, *_figures(encode, shown[0], known_labels, shown[1], truth)])
-    title = f"Which of {len(labels)} labels a patch has, for {len(truth)} patches held out, at any angle"
+    cells: list[list[str | float]] = [["chance", 1 / len(labelled.names), 0.0, 0.0, "", ""]]
+    cells += [[name, *_figures(encode, labelled)] for name, encode in features.items()]
+    what = f"{len(labelled.truth)} patches held out, at any angle"
     header = ["", f"{_K}-NN", "NMI", "ARI", *(f"turned by {turn}°" for turn in _TURNS)]
+    title = f"Which of {len(labelled.names)} labels a patch has, for {what}"
     return Table(title, header, cells, ["", *(".3f" for _ in header[1:])], _NOTES)
 
 
-def places_found(regions: list[Region], networks: dict[str, Encode], options: MicrographOptions) -> Table:
+def places_found(regions: list[Region], features: dict[str, Encode], options: MicrographOptions) -> Table:
     """A table of retrieval: whether a patch finds others of its specimen, among patches of all held-out specimens.
 
     Args:
         regions: the regions that patches are taken from.
-        networks: for each network's name, a function of patches.
+        features: by their names, functions of patches.
         options: the patches' size and aperture, and the seed.
     """
     names = [region.field.specimen for region in regions]
@@ -86,7 +105,7 @@ def places_found(regions: list[Region], networks: dict[str, Encode], options: Mi
     n = min(_OF_A_SPECIMEN, max(2, _MOST // len(set(names))))
     rows = _evenly(numbers, n)
     queries, keys = (Shown(regions, rows, 2 * options.seed + i, options).at() for i in range(2))
-    models = {name: (encode(queries), encode(keys)) for name, encode in (simple_features() | networks).items()}
+    models = {name: (encode(queries), encode(keys)) for name, encode in features.items()}
     title = f"Retrieval of {len(rows)} held-out patches, each by another of its specimen"
     return found_by(same(numbers[rows]), models, title)
 
@@ -118,11 +137,11 @@ def _evenly(labels: Int[Tensor, " regions"], n: int) -> Int[Tensor, " rows"]:
     return torch.cat([part[torch.arange(n) % len(part)] for part in parts])
 
 
-def _figures(encode: Encode, known: Shown, known_labels: Tensor, shown: Shown, truth: Tensor) -> list[str | float]:
-    vectors = encode(shown.at())
-    near = nearest_neighbours(encode(known.at()), known_labels, vectors, k=min(_K, len(known_labels)))
+def _figures(encode: Encode, labelled: Labelled) -> list[str | float]:
+    vectors, truth, known_labels = encode(labelled.test.at()), labelled.truth, labelled.known_labels
+    near = nearest_neighbours(encode(labelled.known.at()), known_labels, vectors, k=min(_K, len(known_labels)))
     groups = clustering(vectors, truth)
-    changes = [relative_distance(vectors, encode(shown.at(turn))) for turn in _TURNS]
+    changes = [relative_distance(vectors, encode(labelled.test.at(turn))) for turn in _TURNS]
     return [(near == truth).double().mean().item(), groups.nmi, groups.ari, *changes]
 
 

@@ -148,7 +148,8 @@ def standardised(patches: Float[Tensor, "n s s"], mask: Float[Tensor, "s s"]) ->
     deviation = (centred.square() * weights).sum((1, 2), keepdim=True).sqrt()
     # Beyond the rounding of 16-bit values of one size nothing is left to see.
     scale = (patches.abs() * mask).amax((1, 2), keepdim=True)
-    return (centred / deviation.clamp(min=_FLAT * scale.clamp(min=1e-30)) * mask).nan_to_num(0.0)
+    made: Tensor = centred / deviation.clamp(min=(_FLAT * scale).clamp(min=1e-30)) * mask
+    return made
 
 
 def varied(windows: Float[Tensor, "n w w"], strength: float) -> Float[Tensor, "n w w"]:
@@ -167,7 +168,8 @@ def varied(windows: Float[Tensor, "n w w"], strength: float) -> Float[Tensor, "n
     seen = _blurred(standardised(windows, torch.ones_like(windows[0])), _BLUR * blur.flatten())
     seen = seen + (2 * curve - strength) * _CURVE * seen.square()
     lit: Tensor = seen * (1 + _GAIN * gain * ramp) + _GAIN * gain * ramp
-    return lit + _NOISE * noise * grain
+    made: Tensor = lit + _NOISE * noise * grain
+    return made
 
 
 def _blurred(windows: Float[Tensor, "n w w"], sigma: Float[Tensor, " n"]) -> Float[Tensor, "n w w"]:
