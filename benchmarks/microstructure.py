@@ -3,10 +3,10 @@
     python benchmarks/microstructure.py                            everything; results/microstructure*.md, docs
     python benchmarks/microstructure.py --only generated --seeds 0
 
-`generated`: the ten made-up kinds, 12 micrographs of each, a quarter of them held out. `choices`, a third as long and at
-one seed: one thing changed at a time. `real`: ten sources (see microstructure_data.py); their left halves train, their
-right halves ask. The classical features (microstructure_classical.py) see the same patches through the same disc; the
-seed decides which micrographs are held out, where patches are cut, and the first weights. Each run is an ordinary
+`generated`: the ten made-up kinds, 12 micrographs of each, a quarter of them held out. `choices`, a third as long and
+at one seed: one thing changed at a time. `real`: ten sources (see microstructure_data.py); their left halves train,
+their right halves ask. The classical features (microstructure_classical.py) see the same patches through the same disc.
+The seed decides which micrographs are held out, where patches are cut, and the first weights. Each run is an ordinary
 `tellapart train` on one core. runs/microstructure keeps the runs, and complete ones are not repeated.
 """
 

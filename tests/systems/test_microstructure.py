@@ -1,5 +1,8 @@
 """Microstructure's own decisions: which patches are positives, exact quarter turns, and what the commands do."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,7 +12,7 @@ from PIL import Image
 import tellapart
 from tellapart import InputError
 from tellapart.domains.micrographs import Cutter, Dataset, Patches, generate
-from tellapart.runs import Gallery, Run
+from tellapart.runs import Gallery, Run, load_pictures
 from tellapart.systems.microstructure import Config, Microstructure, positives, prepare, terms
 from tests import oracle
 from tests.command_line import fails, read_log, read_results, say
@@ -253,3 +256,65 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, run, tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             tellapart.load(run).embed(given)
+
+
+def half_and_half(side=128):
+    """A field that is lamellar on the left and porous on the right, of the same mean and contrast."""
+    left, right = (generate(kind, side, 50).image for kind in ("lamellar", "porous"))
+    left, right = ((image - image.mean()) / image.std() for image in (left, right))
+    return (30_000 + 6_000 * np.hstack([left, right])).clip(0, 2**16 - 1).astype(np.uint16)
+
+
+def test_cluster_tells_the_halves_of_a_field_apart_and_colours_them(capsys, run, tmp_path):
+    tifffile.imwrite(tmp_path / "both.tif", half_and_half(), photometric="minisblack")
+    for output in ("groups.csv", "groups.png"):
+        words = ("cluster", run, tmp_path / "both.tif", "-n", "2", "-o", tmp_path / output)
+        code, out, err = say(capsys, *words)
+        assert code == 0, err
+        assert "128 places of 1 micrograph in groups" in out
+    with (tmp_path / "groups.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 128
+    at = [int(row["place"].partition("@")[2].split(",")[0]) for row in rows]
+    groups = np.array([row["group"] for row in rows])
+    sides = [set(groups[part].tolist()) for part in (np.array(at) < 90, np.array(at) > 135)]
+    assert [len(side) for side in sides] == [1, 1]
+    assert sides[0] != sides[1]
+    colours = np.asarray(Image.open(tmp_path / "groups.png")).astype(int)
+    assert colours.shape == (128, 256, 3)
+    hues = [(colours[:, part, 0] - colours[:, part, 2]).mean(axis=1) for part in (slice(0, 100), slice(156, 256))]
+    assert max(hues[0].max(), hues[1].max()) > 0 > min(hues[0].min(), hues[1].min())
+    assert (np.sign(hues[0]) == np.sign(hues[0][0])).all()
+    assert np.sign(hues[0][0]) != np.sign(hues[1][0])
+
+
+def test_groups_are_found_if_their_number_is_not_given(run):
+    found = tellapart.load(run).cluster(half_and_half())
+    rows = found.table().rows
+    assert sum(row[1] for row in rows) == len(found.names) == 128
+    named = [row for row in rows if row[0] != "in no group"]
+    assert len(named) >= 2
+    assert [row[1] for row in named] == sorted((row[1] for row in named), reverse=True)
+
+
+def test_mistakes_of_cluster_are_named(capsys, run, trained, tmp_path):
+    data = run.parent / "data"
+    for words, message in [
+        ((run, data, "-o", tmp_path / "x.png"), "a picture shows one micrograph, not 12. Name one, or a .csv."),
+        ((run, data / "fine" / "0.tif", "-o", tmp_path / "x.npz"), "must end in .csv or .png"),
+        ((run, data / "fine" / "0.tif", "-n", "99"), "`n` must be at most 36, the number of places. Got 99."),
+        ((run, data / "fine" / "0.tif", "-n", "0"), "`n` must be at least 1. Got 0."),
+        ((trained, "x"), "clip cannot cluster. It can evaluate, embed and search."),
+    ]:
+        assert message in fails(capsys, "cluster", *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_report_shows_a_held_out_micrograph_of_each_label_in_colours(run, dataset):
+    shown = load_pictures(run / "pictures.json")
+    held_out = {region.field.name: region.field.label for region in dataset.test}
+    assert [held_out[picture.caption] for picture in shown] == ["fine", "lamellar", "porous"]
+    page = (run / "report.html").read_text()
+    for picture in shown:
+        assert picture.as_source() in page
+        assert np.asarray(Image.open(io.BytesIO(picture.png))).shape == (96, 96, 3)

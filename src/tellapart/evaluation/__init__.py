@@ -1,6 +1,6 @@
 """Evaluation of embeddings on data that training did not see."""
 
-from tellapart.evaluation.clusters import Clustering, clustering, density_clustering
+from tellapart.evaluation.clusters import Clustering, clustering, density_clustering, grouped
 from tellapart.evaluation.frozen import frozen
 from tellapart.evaluation.invariance import relative_distance
 from tellapart.evaluation.neighbours import nearest_neighbours
@@ -21,6 +21,7 @@ __all__ = [
     "density_clustering",
     "found_by",
     "frozen",
+    "grouped",
     "linear_probe",
     "nearest_neighbours",
     "probe_over_splits",

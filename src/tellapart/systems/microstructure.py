@@ -155,6 +155,7 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=commands.search,
+    cluster=micrographs.cluster,
     query="PATCH.png",
     plan=plan,
 )

@@ -1,6 +1,7 @@
 """Micrographs: TIFF and other pictures of any size, turned patches, an encoder of textures, made-up microstructures."""
 
-from tellapart.domains.micrographs.commands import as_micrographs, commands_for
+from tellapart.domains.micrographs.clusters import PlaceClusters
+from tellapart.domains.micrographs.commands import as_micrographs, cluster, commands_for
 from tellapart.domains.micrographs.dataset import Blocks, Dataset
 from tellapart.domains.micrographs.grains import GrainStatistics, boundaries, drawn, grain_statistics
 from tellapart.domains.micrographs.measure import Labelled, labels_told, radial_spectrum
@@ -23,6 +24,7 @@ __all__ = [
     "MicrographOptions",
     "Micrographs",
     "Patches",
+    "PlaceClusters",
     "Places",
     "Region",
     "Structure",
@@ -30,6 +32,7 @@ __all__ = [
     "aperture",
     "as_micrographs",
     "boundaries",
+    "cluster",
     "commands_for",
     "cut_twice",
     "disc",

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from tellapart.domains.given import is_source, items_of, refuse
-from tellapart.domains.micrographs.dataset import Dataset, names_of, side_by_side
+from tellapart.domains.micrographs.clusters import PlaceClusters
+from tellapart.domains.micrographs.dataset import Dataset, grid_of, names_of, side_by_side
 from tellapart.domains.micrographs.micrographs import Micrograph, load_micrographs, of_arrays
 from tellapart.domains.micrographs.patches import Cutter, Places, Region
 from tellapart.errors import InputError, exists
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery
+from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, Picture
 from tellapart.scores import unit
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tellapart.domains.micrographs.options import MicrographOptions
 
 _CHUNK = 512
+_MOST_SHOWN, _SIDE = 12, 500  # pictures in a report, and their longer side in pixels
 _MUST = "be a file, a folder, an array (h, w) or (h, w, 3), or a list of these"
 
 
@@ -37,6 +39,7 @@ def commands_for(make: Callable[[Any], nn.Module]) -> Commands:
         load=Dataset.load,
         read=_read,
         find=_find,
+        show=_show,
     )
 
 
@@ -81,21 +84,52 @@ def _of_array(array: np.ndarray, name: str, options: MicrographOptions) -> list[
     return made
 
 
-def _covered(fields: list[Micrograph], options: MicrographOptions) -> tuple[list[Region], Places]:
-    """Places that cover the fields; pixels of arrays, which have no size of their own, are taken as they come."""
-    regions = [
+def _regions(fields: list[Micrograph], options: MicrographOptions) -> list[Region]:
+    """The whole fields; pixels of arrays, which have no size of their own, are taken as they come."""
+    return [
         Region(field, 0, field.pixels.shape[1], 1.0 if field.pixel_size is None else field.scale(options.pixel_size))
         for field in fields
     ]
-    return regions, side_by_side(regions, options.patch)
 
 
 def _read(finished: FinishedRun, encode: Encode, source: Any) -> Embeddings:
     """A vector for each patch of all micrographs."""
     options: MicrographOptions = finished.config
-    regions, places = _covered(as_micrographs(source, options), options)
+    regions = _regions(as_micrographs(source, options), options)
+    places = side_by_side(regions, options.patch)
     names = names_of(Cutter(regions, options), places)
     return Embeddings(names, ["place"] * len(names), embed_places(regions, places, encode, options))
+
+
+def cluster(finished: FinishedRun, source: Any, n: int | None) -> PlaceClusters:
+    """Group the places of all micrographs of a source by their vectors: patches that overlap by half.
+
+    Raises:
+        InputError: there is nothing in `source` that can be embedded, or more groups than places.
+    """
+    options: MicrographOptions = finished.config
+    return _grouped(_regions(as_micrographs(source, options), options), finished.model.embed, options, n)
+
+
+def _grouped(regions: list[Region], encode: Encode, options: MicrographOptions, n: int | None) -> PlaceClusters:
+    places = side_by_side(regions, options.patch, overlap=2)
+    grids = [grid_of(region, options.patch, overlap=2) for region in regions]
+    names = names_of(Cutter(regions, options), places)
+    return PlaceClusters.of(regions, places.region, grids, names, embed_places(regions, places, encode, options), n)
+
+
+def _show(data: Dataset, encode: Encode) -> list[Picture]:
+    """One held-out micrograph of each label, or some if there are none, in the colours of groups of all their places.
+
+    As many groups as labels, or as many as are found.
+    """
+    if data.has_labels():
+        first = {data.label_of(region): region for region in reversed(data.test)}
+        regions = [first[label] for label in sorted(first, key=str)][:_MOST_SHOWN]
+    else:
+        regions = data.test[:_MOST_SHOWN]
+    groups = _grouped(regions, encode, data.options, len(regions) if data.has_labels() else None)
+    return [Picture(region.field.name, groups.as_png(which, _SIDE)) for which, region in enumerate(regions)]
 
 
 def _find(finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, " d"]:
@@ -106,5 +140,6 @@ def _find(finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, 
         raise InputError(f"{query}: neither a picture file nor the name of a patch of this run.")
     options: MicrographOptions = finished.config
     encode: Encode = finished.model.embed
-    regions, places = _covered(as_micrographs(query, options), options)
+    regions = _regions(as_micrographs(query, options), options)
+    places = side_by_side(regions, options.patch)
     return unit(embed_places(regions, places, encode, options).mean(dim=0, keepdim=True))[0]

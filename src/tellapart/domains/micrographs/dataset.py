@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -152,14 +153,23 @@ class Dataset:
         return names_of(cutter, places), patches, [self.label_of(regions[i]) for i in places.region.tolist()]
 
 
-def side_by_side(regions: list[Region], side: int) -> Places:
-    """Places of patches that cover each region: side by side, or overlapping where its size is no multiple."""
+def side_by_side(regions: list[Region], side: int, overlap: int = 1) -> Places:
+    """Places of patches that cover each region: side by side, or overlapping where its size is no multiple.
+
+    With an overlap of k, k times as many down and across.
+    """
     region, share = [], []
     for number, each in enumerate(regions):
-        down, across = (torch.linspace(0, 1, int(-(-size // side))) for size in (each.height, each.width))
-        share.append(torch.cartesian_prod(down.double(), across.double()))
+        down, across = (torch.linspace(0, 1, n).double() for n in grid_of(each, side, overlap))
+        share.append(torch.cartesian_prod(down, across))
         region.append(torch.full((len(share[-1]),), number))
     return Places(torch.cat(region), torch.cat(share))
+
+
+def grid_of(region: Region, side: int, overlap: int = 1) -> tuple[int, int]:
+    """How many of these places a region has, down and across."""
+    down, across = (max(1, math.ceil(overlap * size / side)) for size in (region.height, region.width))
+    return down, across
 
 
 def names_of(cutter: Cutter, places: Places) -> list[str]:
