@@ -139,10 +139,7 @@ SYSTEMS = {
     "graph": Tiny(tiny.write_graph, tiny.GRAPH_OPTIONS | {"batch_size": 24}, "n7", tiny.GRAPH_WRONG),
     "genomics": Tiny(tiny.write_genomes, tiny.GENOME_OPTIONS, 12 * "ACGGT", tiny.GENOME_WRONG, small=tiny.few_reads),
     "microstructure": Tiny(
-        tiny.write_micrographs,
-        tiny.MICROGRAPH_OPTIONS,
-        "fine/0.tif@0,0",
-        tiny.MICROGRAPH_WRONG,
+        *(tiny.write_micrographs, tiny.MICROGRAPH_OPTIONS, "fine/0.tif@0,0", tiny.MICROGRAPH_WRONG),
         keeps=("pictures.json",),
         small=tiny.few_patches,
     ),

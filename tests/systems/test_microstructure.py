@@ -110,7 +110,7 @@ def test_whole_specimens_are_held_out_of_every_label(dataset):
 
 
 def test_the_blocks_of_an_epoch_cover_every_training_region_and_places_lie_in_them(dataset):
-    n = int(dataset._n_blocks().prod(dim=1).sum())
+    n = int(dataset.n_blocks.prod(dim=1).sum())
     assert n == 9 * len(dataset.training)
     found = dataset.blocks(torch.arange(n))
     assert found.region.bincount().tolist() == [9] * len(dataset.training)
@@ -221,7 +221,7 @@ def test_micrometres_are_brought_to_one_size(tmp_path):
             tifffile.imwrite(tmp_path / name / f"{seed}.tif", pixels, photometric="minisblack", **how)
     dataset = Dataset.load(config(pixel_size=1.0), Run(tmp_path / "run"), str(tmp_path))
     assert {region.field.label: region.scale for region in dataset.training} == pytest.approx({"a": 2.0, "b": 1.0})
-    assert dataset._n_blocks().tolist() == [[4, 4]] * 2
+    assert dataset.n_blocks.tolist() == [[4, 4]] * 2
 
 
 def test_mistakes_end_with_code_2_and_one_line(capsys, run, tmp_path):

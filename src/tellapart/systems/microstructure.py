@@ -107,7 +107,8 @@ class Microstructure(nn.Module):
 
 def prepare(model: Microstructure, blocks: Blocks) -> Patches:
     """A patch of each block and a counterpart."""
-    with timed("views"), torch.autocast("cpu", enabled=False):
+    device = blocks.device or torch.device("cpu")
+    with timed("views"), torch.autocast(device.type, enabled=False):
         return cut_twice(blocks, model.config)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,24 +84,30 @@ class Dataset:
         Raises:
             InputError: a batch would be larger than all there is to train on.
         """
-        n, per_device = int(self._n_blocks().prod(dim=1).sum()), self.options.batch_size
+        n, per_device = int(self.n_blocks.prod(dim=1).sum()), self.options.batch_size
         must = f"be at most the {n} patches that stand side by side in the data, divided by the devices"
         require_option("batch_size", per_device * trainer.devices <= n, must, per_device)
         return Batches(n, per_device, self.options.epochs, self.options.seed)
 
     def blocks(self, rows: Int[Tensor, " n"]) -> Blocks:
         """The blocks at these rows."""
-        n_blocks = self._n_blocks()
+        n_blocks = self.n_blocks
         end = n_blocks.prod(dim=1).cumsum(0)
         region = torch.searchsorted(end, rows, right=True)
         inside, size = rows - (end - n_blocks.prod(dim=1))[region], n_blocks[region]
         at = torch.stack([inside // size[:, 1], inside % size[:, 1]], dim=1)
-        names = sorted({region.field.specimen for region in self.training})
-        specimen = torch.tensor([names.index(region.field.specimen) for region in self.training])
-        return Blocks(Cutter(self.training, self.options), specimen, region, at / size, (at + 1) / size)
+        return Blocks(Cutter(self.training, self.options), self.specimens, region, at / size, (at + 1) / size)
 
-    def _n_blocks(self) -> Int[Tensor, "regions 2"]:
+    @cached_property
+    def n_blocks(self) -> Int[Tensor, "regions 2"]:
+        """How many blocks each region to train on has, down and across."""
         return torch.tensor([region.blocks(self.options.patch) for region in self.training])
+
+    @cached_property
+    def specimens(self) -> Int[Tensor, " regions"]:
+        """The number of the specimen of each region to train on."""
+        names = {name: i for i, name in enumerate(sorted({region.field.specimen for region in self.training}))}
+        return torch.tensor([names[region.field.specimen] for region in self.training])
 
     def measure(self, before: Encode, after: Encode) -> Table:
         """Guessing, simple features, the untrained and the trained network, on patches of what was held out.

@@ -36,7 +36,7 @@ def cut_twice(blocks: Blocks, options: MicrographOptions) -> Patches:
     windows = torch.cat([blocks.cutter.windows(places) for places in (first, second)])
     if blocks.device is not None:
         windows = windows.to(blocks.device)
-    angles = 2 * math.pi * torch.rand(len(windows), device=windows.device)
+    angles = 2 * math.pi * torch.rand(len(windows), dtype=torch.float32, device=windows.device)
     if options.variation:
         windows = varied(windows, options.variation)
     patches = blocks.cutter.cut(windows, angles if options.turn else torch.zeros_like(angles))
@@ -47,7 +47,7 @@ def _elsewhere(blocks: Blocks, places: Places) -> Places:
     """Another place of the same specimen for each: of four random ones, that farthest from it."""
     n = len(places.region)
     regions = [(blocks.specimen == blocks.specimen[i]).nonzero().flatten() for i in places.region.tolist()]
-    drawn = torch.rand(n, _TRIES)
+    drawn = torch.rand(n, _TRIES, dtype=torch.float64)
     region = torch.stack([of[(drawn[i] * len(of)).long()] for i, of in enumerate(regions)])
     share = torch.rand(n, _TRIES, 2, dtype=torch.float64)
     middles = blocks.cutter.middles(Places(region.flatten(), share.flatten(0, 1))).view(n, _TRIES, 2)

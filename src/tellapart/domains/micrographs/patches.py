@@ -98,8 +98,8 @@ class Cutter:
         within itself: its corners are black.
         """
         if self.by_square:
-            beyond = nn.functional.pad(torch.ones(self.side, self.side), [_MARGIN] * 4).to(windows.device)
-            windows = windows.where(beyond > 0, windows.amin((1, 2), keepdim=True))
+            within = nn.functional.pad(self.mask, [_MARGIN] * 4).to(windows.device) > 0
+            windows = windows.where(within, windows.amin((1, 2), keepdim=True))
         turned = _turned(windows, angles, self.side)
         return standardised(turned, self.mask.to(turned.device))
 
@@ -160,10 +160,11 @@ def varied(windows: Float[Tensor, "n w w"], strength: float) -> Float[Tensor, "n
     are multiplied by `strength`.
     """
     n, size = len(windows), windows.shape[-1]
-    blur, gain, curve, noise = strength * torch.rand(4, n, 1, 1, device=windows.device)
-    angle = 2 * math.pi * torch.rand(n, 1, 1, device=windows.device)
-    grain = torch.randn(windows.shape, device=windows.device)
-    at = torch.linspace(-1, 1, size, device=windows.device)
+    # Not by torch.rand, whose number format is that of the training.
+    blur, gain, curve, noise = strength * windows.new_empty(4, n, 1, 1).uniform_()
+    angle = 2 * math.pi * windows.new_empty(n, 1, 1).uniform_()
+    grain = torch.randn_like(windows)
+    at = torch.linspace(-1, 1, size, dtype=windows.dtype, device=windows.device)
     ramp = angle.cos() * at + angle.sin() * at[:, None]
     seen = _blurred(standardised(windows, torch.ones_like(windows[0])), _BLUR * blur.flatten())
     seen = seen + (2 * curve - strength) * _CURVE * seen.square()
