@@ -55,7 +55,7 @@ def haralick(patches: Tensor) -> Tensor:
 
 def classical(known: Tensor) -> dict[str, Features]:
     """All of them by name, standardised by patches of known label."""
-    plain = {"Haralick": haralick, "LBP, 4 scales": lbp, "radial spectrum": radial_spectrum}
+    plain = {"radial spectrum, standardised": radial_spectrum, "Haralick": haralick, "LBP, 4 scales": lbp}
     made = {name: standardised(features, known) for name, features in plain.items()}
     return made | {"LBP + Haralick + spectrum": together(list(made.values()))}
 
