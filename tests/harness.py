@@ -138,6 +138,11 @@ SYSTEMS = {
     "harmony": Tiny(tiny.write_patterns, tiny.HARMONY_OPTIONS, "3", tiny.HARMONY_WRONG),
     "graph": Tiny(tiny.write_graph, tiny.GRAPH_OPTIONS | {"batch_size": 24}, "n7", tiny.GRAPH_WRONG),
     "genomics": Tiny(tiny.write_genomes, tiny.GENOME_OPTIONS, 12 * "ACGGT", tiny.GENOME_WRONG, small=tiny.few_reads),
+    "microstructure": Tiny(
+        *(tiny.write_micrographs, tiny.MICROGRAPH_OPTIONS, "fine/0.tif@0,0", tiny.MICROGRAPH_WRONG),
+        keeps=("pictures.json",),
+        small=tiny.few_patches,
+    ),
     "bilingual": Tiny(tiny.write_translations, tiny.SENTENCE_OPTIONS, "bada fage", tiny.SENTENCE_WRONG),
     "dpo": Tiny(
         tiny.write_preferences,

@@ -49,6 +49,7 @@ PUBLIC_MODULES = {
     "variants.options",  # what the variants share, for diagnostics and adapters
     "domains.given",
     "domains.held_out",
+    "domains.picture_files",
     "domains.tables",
     "systems.options",  # jsonargparse is of the tool
 }

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tellapart.diagnostics import TrainingWarning
     from tellapart.runs import Embeddings, Hit
-    from tellapart.systems import Samples
+    from tellapart.systems import Clusters, Samples
 
 
 class Trained:
@@ -52,7 +52,7 @@ class Trained:
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """What the system can do: of evaluate, embed, search, sample, score and export."""
+        """What the system can do: of evaluate, embed, search, cluster, sample, score and export."""
         return systems.load(self.system).abilities()
 
     @cached_property
@@ -88,6 +88,7 @@ class Trained:
                   picture files, Pillow pictures or arrays; clip also takes a list or column of texts;
                 - sentences: a list or column of them;
                 - DNA: the letters of a sequence, or a list or column of such;
+                - micrographs: an array or tensor `(h, w)` or `(h, w, 3)`, or a list of these or of files;
                 - words: a list or column of them;
                 - a graph: a `Data` of torch_geometric, or a dict of its tensors.
 
@@ -101,8 +102,8 @@ class Trained:
 
         Args:
             query: words for clip; a sentence for bilingual; words for word2vec, such as "king - man + woman"; the name
-                of a node for graph; a sequence, or a file with one, for genomics; otherwise a picture, as a file, of
-                Pillow or as an array.
+                of a node for graph; a sequence, or a file with one, for genomics; a file or the name of a place for
+                microstructure; otherwise a picture, as a file, of Pillow or as an array.
             k: how many, at least 1.
 
         Raises:
@@ -112,6 +113,20 @@ class Trained:
         require_option("query", not isinstance(query, str) or bool(query.strip()), "not be empty", repr(query))
         require_option("k", k >= 1, "be at least 1", k)
         return self._use("search", str(query) if isinstance(query, Path) else query, k)  # type: ignore[no-any-return]
+
+    def cluster(self, x: Any, n: int | None = None) -> Clusters:
+        """Group all that is in a source: of microstructure, the places of micrographs by what they show.
+
+        Args:
+            x: as for `embed`.
+            n: how many groups, by k-means; by default HDBSCAN finds them.
+
+        Raises:
+            InputError: the system does not cluster, something that it cannot embed, or more groups than items.
+        """
+        systems.ability(self.system, "cluster")
+        require_option("n", n is None or n >= 1, "be at least 1", n)
+        return self._use("cluster", x, n)  # type: ignore[no-any-return]
 
     def evaluate(self, data: str | Path | None = None) -> Table:
         """Measure on the run's held-out data, and keep the result in the run; or on other data.

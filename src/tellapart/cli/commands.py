@@ -93,6 +93,8 @@ def _use(command: str, given: Namespace) -> None:
         print(f"{given.output}: {n} embeddings of length {d}")
     elif command == "search":
         show(as_table_of_hits(given.query, trained.search(given.query, given.k)))
+    elif command == "cluster":
+        _cluster(trained, given)
     elif command == "score":
         show(trained.score(given.data))
     elif command == "export":
@@ -104,3 +106,13 @@ def _use(command: str, given: Namespace) -> None:
         else:
             samples.save(Path(given.output))
             print(f"{given.output}: {len(samples)} samples")
+
+
+def _cluster(trained: api.Trained, given: Namespace) -> None:
+    """Show groups, and write them if a file is named."""
+    clusters = trained.cluster(given.input, given.n)
+    table = clusters.table()
+    show(table)
+    if given.output is not None:
+        clusters.save(Path(given.output))
+        print(f"{given.output}: {table.title}")

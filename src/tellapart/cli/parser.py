@@ -45,6 +45,7 @@ def build() -> ArgumentParser:
         ("evaluate", _evaluate, "Measure a trained run on data it never saw."),
         ("embed", _embed, "Turn pictures, texts, nodes of a graph or sequences into vectors."),
         ("search", _search, "Find what is most like a text, a picture, a node or a sequence."),
+        ("cluster", _cluster, "Group the places of micrographs by what they show."),
         ("sample", _sample, "Make new examples, such as answers to a prompt."),
         ("score", _score, "Tell what a trained model thinks of each item of a file."),
         ("export", _export, "Write a trained model in a form that other programs read."),
@@ -97,7 +98,7 @@ def _embed() -> ArgumentParser:
     parser = _with_run("Turn pictures, texts, nodes or sequences, whatever the run is of, into vectors of length 1.")
     what = "A picture or a folder; of texts, a .txt or a table (csv, tsv, parquet); without texts, a .npy, .npz or idx."
     what += " For graph: what it takes as --data; for genomics: FASTA or FASTQ; for bilingual: texts, .tsv or .tmx."
-    what += " For word2vec: text."
+    what += " For word2vec: text. For microstructure: TIFF, PNG or a folder."
     parser.add_argument("input", type=str, help=what)
     parser.add_argument("-o", "--output", type=str, required=True, help="The file to write: .npz or .parquet.")
     return parser
@@ -110,6 +111,15 @@ def _search() -> ArgumentParser:
     what = "What to look for: words; without texts a picture file, the name of a node, or a file with one sequence."
     parser.add_argument("query", type=str, help=what)
     parser.add_argument("-k", type=int, default=5, help="How many to show.")
+    return parser
+
+
+def _cluster() -> ArgumentParser:
+    parser = _with_run("Group all that is in a source by a run's embeddings: the places of micrographs.")
+    parser.add_argument("input", type=str, help="What the run takes for embed: a micrograph, or a folder of them.")
+    parser.add_argument("-n", type=int | None, default=None, help="How many groups; by default they are found.")
+    what = "The file to write: .csv with the group of each place, or .png, the micrograph in the groups' colours."
+    parser.add_argument("-o", "--output", type=str | None, default=None, help=what)
     return parser
 
 

@@ -1,7 +1,8 @@
 """Evaluation of embeddings on data that training did not see."""
 
-from tellapart.evaluation.clusters import Clustering, clustering, density_clustering
+from tellapart.evaluation.clusters import Clustering, clustering, density_clustering, grouped
 from tellapart.evaluation.frozen import frozen
+from tellapart.evaluation.invariance import relative_distance
 from tellapart.evaluation.neighbours import nearest_neighbours
 from tellapart.evaluation.probe import Probe, linear_probe
 from tellapart.evaluation.retrieval import Retrieval, both_ways, chance, found_by, retrieval
@@ -20,8 +21,10 @@ __all__ = [
     "density_clustering",
     "found_by",
     "frozen",
+    "grouped",
     "linear_probe",
     "nearest_neighbours",
     "probe_over_splits",
+    "relative_distance",
     "retrieval",
 ]

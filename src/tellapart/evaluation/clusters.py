@@ -14,7 +14,7 @@ from tellapart.evaluation.labels import integer_labels
 from tellapart.scores import unit
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from tellapart.evaluation.labels import Labels
@@ -67,25 +67,9 @@ def clustering(
     >>> clustering(torch.tensor([[1.0, 0.0], [3.0, 0.1], [0.0, 1.0], [0.1, 2.0]]), [7, 7, -2, -2])
     Clustering(nmi=1.0, ari=1.0, n_clusters=2, clustered=1.0)
     """
-    numbers, vectors = _checked(embeddings, labels)
+    numbers = _checked(embeddings, labels)
     wanted = len(set(numbers.tolist())) if n_clusters is None else n_clusters
-    if not 1 <= wanted <= len(vectors):
-        must = f"lie between 1 and {len(vectors)}, the number of embeddings"
-        raise ValueError(requirement("n_clusters", must, wanted))
-    if not 0 <= seed < 2**32:
-        raise ValueError(requirement("seed", "lie between 0 and 2^32 - 1", seed))
-    from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
-
-    with (
-        # It warns if it finds fewer clusters than requested, which the result states anyway.
-        warnings.catch_warnings(action="ignore", category=ConvergenceWarning),
-        # Each product is small: with more threads it takes longer.
-        threadpool_limits(1, user_api="blas"),
-    ):
-        found = KMeans(wanted, n_init=_STARTS, random_state=seed).fit_predict(vectors)
-    return _agreement(numbers, found)
+    return _agreement(numbers, grouped(embeddings, n_clusters=wanted, seed=seed).numpy())
 
 
 def density_clustering(embeddings: Float[Tensor, "n d"], labels: Labels, *, least: int | None = None) -> Clustering:
@@ -110,25 +94,76 @@ def density_clustering(embeddings: Float[Tensor, "n d"], labels: Labels, *, leas
     >>> density_clustering(near, [7] * 6 + [-2] * 6)
     Clustering(nmi=1.0, ari=1.0, n_clusters=2, clustered=1.0)
     """
-    numbers, vectors = _checked(embeddings, labels)
+    numbers = _checked(embeddings, labels)
+    return _agreement(numbers, grouped(embeddings, least=least).numpy())
+
+
+def grouped(
+    embeddings: Float[Tensor, "n d"], *, n_clusters: int | None = None, least: int | None = None, seed: int = 0
+) -> Int[Tensor, " n"]:
+    """The group of each embedding, by direction: k-means if their number is given, else HDBSCAN, which finds it.
+
+    Groups are numbered from 0; HDBSCAN leaves embeddings out, which have -1.
+
+    Args:
+        embeddings: only their directions matter.
+        n_clusters: the number of groups, from 1 to n; k-means takes the best of 10 starts.
+        least: of HDBSCAN, the size of the smallest group, 2 or more; by default 2 % of the embeddings, and at least 5.
+        seed: for the starts of k-means.
+
+    Raises:
+        TypeError: embeddings that are not floating-point.
+        ValueError: embeddings that are empty or not finite, more groups than embeddings, groups of fewer than 2, or a
+            seed beyond 32 bits.
+
+    >>> grouped(torch.tensor([[1.0, 0.0], [3.0, 0.1], [0.0, 1.0], [0.1, 2.0]]), n_clusters=2).unique().tolist()
+    [0, 1]
+    """
+    check_embeddings("embeddings", embeddings)
+    precise = torch.promote_types(embeddings.dtype, torch.float32)
+    vectors = unit(embeddings.detach().to(precise), "embeddings").cpu().numpy()
+    found = _by_density(vectors, least) if n_clusters is None else _by_k_means(vectors, n_clusters, seed)
+    return torch.from_numpy(np.asarray(found, dtype=np.int64))
+
+
+def _by_k_means(vectors: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
+    if not 1 <= n_clusters <= len(vectors):
+        must = f"lie between 1 and {len(vectors)}, the number of embeddings"
+        raise ValueError(requirement("n_clusters", must, n_clusters))
+    if not 0 <= seed < 2**32:
+        raise ValueError(requirement("seed", "lie between 0 and 2^32 - 1", seed))
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
+
+    with (
+        # It warns if it finds fewer clusters than requested, which the result states anyway.
+        warnings.catch_warnings(action="ignore", category=ConvergenceWarning),
+        # Each product is small: with more threads it takes longer.
+        threadpool_limits(1, user_api="blas"),
+    ):
+        found: np.ndarray = KMeans(n_clusters, n_init=_STARTS, random_state=seed).fit_predict(vectors)
+    return found
+
+
+def _by_density(vectors: np.ndarray, least: int | None) -> np.ndarray:
     size = max(5, len(vectors) // 50) if least is None else least
     if size < 2:
         raise ValueError(requirement("least", "be at least 2", least))
     if size > len(vectors):  # no cluster is possible
-        return _agreement(numbers, np.full(len(vectors), _ALONE))
+        return np.full(len(vectors), _ALONE)
     from sklearn.cluster import HDBSCAN
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):
-        return _agreement(numbers, HDBSCAN(min_cluster_size=size, copy=True).fit_predict(vectors))
+        found: np.ndarray = HDBSCAN(min_cluster_size=size, copy=True).fit_predict(vectors)
+    return found
 
 
-def _checked(embeddings: Tensor, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """The labels, and the embeddings scaled to length 1."""
+def _checked(embeddings: Tensor, labels: Labels) -> np.ndarray:
     check_embeddings("embeddings", embeddings)
-    numbers = integer_labels("labels", labels, len(embeddings), n_classes=2).cpu().numpy()
-    precise = torch.promote_types(embeddings.dtype, torch.float32)
-    return numbers, unit(embeddings.detach().to(precise), "embeddings").cpu().numpy()
+    numbers: np.ndarray = integer_labels("labels", labels, len(embeddings), n_classes=2).cpu().numpy()
+    return numbers
 
 
 def _agreement(truth: np.ndarray, found: np.ndarray) -> Clustering:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tellapart.runs import Embeddings, FinishedRun, Hit, Run
     from tellapart.training import TrainerOptions, TrainingOptions
 
-ABILITIES = ("evaluate", "embed", "search", "sample", "score", "export")
+ABILITIES = ("evaluate", "embed", "search", "cluster", "sample", "score", "export")
 
 
 class Samples(Protocol):
@@ -28,6 +28,16 @@ class Samples(Protocol):
 
     def save(self, path: Path) -> None:
         """Write them, in the format that the file's name asks for, or raise `InputError`."""
+
+
+class Clusters(Protocol):
+    """What a system that clusters has grouped."""
+
+    def table(self) -> Table:
+        """The groups, the largest first."""
+
+    def save(self, path: Path) -> None:
+        """Write the group of each item, in the format that the file's name asks for, or raise `InputError`."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,9 @@ class System:
     """Called as `embed(finished, source)`: vectors of what a person names or has."""
     search: Callable[[FinishedRun, Any, int], list[Hit]] | None = None
     """Called as `search(finished, query, k)`: the k items of the run that match a query best."""
+    cluster: Callable[[FinishedRun, Any, int | None], Clusters] | None = None
+    """Called as `cluster(finished, source, n)`: all that is in a source in n groups or, for `None`, in as many as it
+    finds."""
     sample: Callable[..., Samples] | None = None
     """Called as `sample(finished, n, seed)`: n new examples; of a `prompted` system, as `sample(…, prompt)`."""
     prompted: bool = False

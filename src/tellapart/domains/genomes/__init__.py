@@ -4,7 +4,6 @@ from tellapart.domains.genomes.commands import as_records, commands_for
 from tellapart.domains.genomes.dataset import Dataset, Loci
 from tellapart.domains.genomes.dilated_conv import DilatedConv
 from tellapart.domains.genomes.fastx import Record, find_files, read_letters, read_records
-from tellapart.domains.genomes.invariance import relative_distance
 from tellapart.domains.genomes.kmers import kmer_profile
 from tellapart.domains.genomes.options import GenomeOptions
 from tellapart.domains.genomes.reads import Reads, read_twice
@@ -40,7 +39,6 @@ __all__ = [
     "read_letters",
     "read_records",
     "read_twice",
-    "relative_distance",
     "sequenced",
     "simulate",
     "split_regions",

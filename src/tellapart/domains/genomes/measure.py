@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from tellapart.domains.genomes.bases import reverse_complement
-from tellapart.domains.genomes.invariance import relative_distance
 from tellapart.domains.genomes.kmers import kmer_profile
 from tellapart.domains.genomes.views import from_either_strand, neighbours, sequenced, simulate
-from tellapart.evaluation import Table, clustering, density_clustering, found_by, nearest_neighbours
+from tellapart.evaluation import (
+    Table,
+    clustering,
+    density_clustering,
+    found_by,
+    nearest_neighbours,
+    relative_distance,
+)
 from tellapart.relations import same, within
 
 if TYPE_CHECKING:

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import Progress
 
+from tellapart.domains.picture_files import opened
 from tellapart.errors import InputError, requirement
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
     from torch import Tensor
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"})
-# Only these are tried, whatever a file's suffix: reading other formats, such as EPS, starts a program.
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-MAX_PIXELS = 100_000_000
-"""Pictures with more pixels are refused before decoding: a few kB can decode to gigabytes."""
 _MANY = 500  # from so many pictures on, a progress bar is shown
 
 
@@ -38,7 +32,7 @@ def read_picture(path: Path, size: int) -> UInt8[Tensor, "3 size size"]:
     Raises:
         InputError: the file is missing, not a picture, truncated, or has more than `MAX_PIXELS`.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         return to_square(image, size)
 
 
@@ -80,17 +74,6 @@ def read_pictures(paths: Sequence[Path], places: Sequence[str], size: int) -> UI
     return pictures if len(distinct) == len(paths) else pictures[[row_of[path] for path in paths]]
 
 
-def find_pictures(folder: Path) -> list[Path]:
-    """The picture files in a folder and its subfolders, sorted; hidden files are left out."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-
-
 def common_side(paths: Sequence[Path]) -> int:
     """The side of the square that holds the pictures, which must all have one size, in pixels.
 
@@ -99,7 +82,7 @@ def common_side(paths: Sequence[Path]) -> int:
     """
     first = None
     for path in paths:
-        with _opened(path) as image:
+        with opened(path) as image:
             first = first or image.size
             if image.size != first:
                 sizes = " and ".join(f"{width}×{height}" for width, height in (first, image.size))
@@ -107,38 +90,6 @@ def common_side(paths: Sequence[Path]) -> int:
     if first is None:
         raise ValueError(requirement("paths", "not be empty", paths))
     return max(first)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open a picture without decoding it; every error inside the block names the file."""
-    try:
-        if not path.is_file():
-            what = "it is a folder" if path.is_dir() else "there is no such file"
-            raise InputError(f"{path}: cannot read the picture, {what}.")
-        with warnings.catch_warnings():
-            # Pillow only warns; the pixel count below refuses, before anything is decoded.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_FORMATS) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    limit = f"{MAX_PIXELS // 1_000_000} megapixels"
-                    raise InputError(f"{path}: {width}×{height} pixels, more than {limit}. Scale it down first.")
-                yield image
-    except InputError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: too many pixels to decode safely. Scale it down first.") from error
-    except UnidentifiedImageError as error:
-        raise InputError(f"{path}: not a picture that can be read. Convert it to PNG or JPEG.") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).rstrip(".")
-        raise InputError(f"{_short(path)}: broken picture, {reason}. Restore the file or leave it out.") from error
-
-
-def _short(path: Path) -> str:
-    """The path, shortened if it is a file's content given by mistake."""
-    return str(path) if len(str(path)) < 300 else f"{str(path)[:100]}…"
 
 
 def to_square(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:

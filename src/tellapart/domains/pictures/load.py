@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tellapart.domains import tables
+from tellapart.domains.picture_files import find_pictures
 from tellapart.domains.pictures import images
 from tellapart.domains.pictures.captions import Pairs
 from tellapart.domains.pictures.openmoji import load_openmoji
@@ -86,7 +87,7 @@ def load_items(source: str, size: int) -> Items:
         return Items(pictures, names, table.columns.get("text", []))
     files = [path]
     if path.is_dir():
-        files = images.find_pictures(path)
+        files = find_pictures(path)
         if not files:
             raise InputError(f"{path}: the folder holds no table and no pictures.")
     names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]

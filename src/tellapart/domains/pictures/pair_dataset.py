@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from tellapart.domains.given import as_texts, is_source, items_of
-from tellapart.domains.pictures import images
+from tellapart.domains.picture_files import SUFFIXES
 from tellapart.domains.pictures.captions import Pairs, split
 from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.load import Items, load_items, load_pairs
@@ -120,7 +120,7 @@ def as_items(given: Any, size: int) -> Items:
 
 
 def _is_picture_file(name: str) -> bool:
-    return Path(name).suffix.lower() in images.SUFFIXES
+    return Path(name).suffix.lower() in SUFFIXES
 
 
 def _read(finished: FinishedRun, encoder: PairEncoder, source: Any) -> Embeddings:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from tellapart.domains.picture_files import SUFFIXES, find_pictures
 from tellapart.domains.pictures import arrays, idx, images
 from tellapart.domains.pictures.arrays import Part
 from tellapart.domains.pictures.openmoji import load_openmoji
@@ -133,7 +134,7 @@ def _parts(source: str, size: int | None) -> list[Part]:
         return arrays.read_numpy(path)
     if idx.is_images(path):
         return [idx.read_images(path)]
-    if path.suffix.lower() in images.SUFFIXES:
+    if path.suffix.lower() in SUFFIXES:
         return [Part(images.read_pictures([path], [""], size or images.common_side([path])), None, [path.name])]
     remedy = "Give a folder, a picture, a .npy or .npz file, or an idx file called …-images-idx3-ubyte (or .gz)"
     raise InputError(f"{path}: not a file of pictures. {remedy}.")
@@ -141,7 +142,7 @@ def _parts(source: str, size: int | None) -> list[Part]:
 
 def _read_folder(path: Path, size: int | None) -> list[Part]:
     folders = _split_folders(path)
-    found = [images.find_pictures(folder) for folder in folders]
+    found = [find_pictures(folder) for folder in folders]
     for folder, files in zip(folders, found, strict=True):
         if not files:
             remedy = "Name another one, or a .npy or .npz file itself"
@@ -156,7 +157,7 @@ def _read_folder(path: Path, size: int | None) -> list[Part]:
 
 def _split_folders(path: Path) -> list[Path]:
     """`train/` and `test/` (or `val/`) if the folder has no other subfolders and no pictures beside them."""
-    inside = {entry.name for entry in path.iterdir() if entry.is_dir() or entry.suffix.lower() in images.SUFFIXES}
+    inside = {entry.name for entry in path.iterdir() if entry.is_dir() or entry.suffix.lower() in SUFFIXES}
     inside = {name for name in inside if not name.startswith((".", "__"))}
     test = next((name for name in _TEST if name in inside), None)
     if test is None or _TRAIN not in inside or not inside <= {_TRAIN, *_TEST}:

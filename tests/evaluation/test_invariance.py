@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tellapart.domains.genomes import relative_distance
+from tellapart.evaluation import relative_distance
 
 
 @given(st.integers(2, 12), st.integers(1, 6), st.integers(0, 1000), st.sampled_from([0.0, 1e-4, 1.0]))

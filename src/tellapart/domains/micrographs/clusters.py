@@ -1,0 +1,136 @@
+"""Places of micrographs in groups: a table of them, and the micrograph in the groups' colours."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from tellapart.domains.micrographs.patches import Region
+from tellapart.errors import InputError
+from tellapart.evaluation import Table, grouped
+from tellapart.files import atomic_write
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int, UInt8
+    from torch import Tensor
+
+_COLOURS = torch.tensor(
+    [
+        [0, 114, 178],
+        [230, 159, 0],
+        [0, 158, 115],
+        [204, 121, 167],
+        [86, 180, 233],
+        [213, 94, 0],
+        [240, 228, 66],
+        [90, 90, 90],
+        [148, 103, 189],
+        [140, 86, 75],
+    ]
+)  # of Okabe and Ito, which colour-blind readers can distinguish, with black made grey, and two more
+_LONGEST = 1600  # pixels of a picture's longer side
+_INK = 0.45
+_SUFFIXES = (".csv", ".png")
+
+
+@dataclass(frozen=True, eq=False)
+class PlaceClusters:
+    """Groups of places that lie in a grid on each micrograph, the largest group first; -1 is in none."""
+
+    regions: list[Region]
+    names: list[str]
+    number: Int[Tensor, " n"]
+    region: Int[Tensor, " n"]
+    grids: list[tuple[int, int]]
+    """How many places each micrograph has, down and across."""
+
+    @classmethod
+    def of(
+        cls,
+        regions: list[Region],
+        region: Int[Tensor, " n"],
+        grids: list[tuple[int, int]],
+        names: list[str],
+        vectors: Float[Tensor, "n d"],
+        n: int | None,
+    ) -> PlaceClusters:
+        """Group places by their vectors, in n groups or, for `None`, in as many as HDBSCAN finds.
+
+        Raises:
+            InputError: more groups than places.
+        """
+        if n is not None and n > len(names):
+            raise InputError(f"`n` must be at most {len(names)}, the number of places. Got {n}.")
+        found = grouped(vectors, n_clusters=n)
+        sizes = Counter(x for x in found.tolist() if x >= 0)
+        rank = {group: i for i, (group, _) in enumerate(sizes.most_common())} | {-1: -1}
+        return cls(regions, names, torch.tensor([rank[x] for x in found.tolist()]), region, grids)
+
+    def table(self) -> Table:
+        """How many places each group has, on how many micrographs, and one of them."""
+        rows: list[list[str | float]] = []
+        for group in sorted(set(self.number.tolist()), key=lambda x: (x < 0, x)):
+            of = (self.number == group).nonzero().flatten().tolist()
+            fields = len({self.regions[self.region[row]].field.name for row in of})
+            name = f"group {group}" if group >= 0 else "in no group"
+            rows.append([name, float(len(of)), len(of) / len(self.names), float(fields), self.names[of[0]]])
+        header = ["", "places", "share", "micrographs", "for example"]
+        n = len(self.regions)
+        title = f"{len(self.names)} places of {n} micrograph{'s' if n > 1 else ''} in groups"
+        return Table(title, header, rows, ["", ".0f", ".3f", ".0f", ""], [])
+
+    def save(self, path: Path) -> None:
+        """Write the group of each place as CSV, or a micrograph in the groups' colours as PNG.
+
+        Raises:
+            InputError: another suffix, a picture of several micrographs, or the file cannot be written.
+        """
+        if path.suffix not in _SUFFIXES:
+            raise InputError(f"{path}: the output must end in {' or '.join(_SUFFIXES)}.")
+        if path.suffix == ".png" and len(self.regions) > 1:
+            raise InputError(f"{path}: a picture shows one micrograph, not {len(self.regions)}. Name one, or a .csv.")
+        with atomic_write(path) as file:
+            if path.suffix == ".png":
+                file.write(self.as_png(0))
+                return
+            text = io.StringIO()
+            rows = zip(self.names, self.number.tolist(), strict=True)
+            csv.writer(text).writerows([("place", "group"), *rows])
+            file.write(text.getvalue().encode())
+
+    def as_png(self, which: int, longest: int = _LONGEST) -> bytes:
+        """The picture of `coloured` as a PNG file."""
+        buffer = io.BytesIO()
+        Image.fromarray(self.coloured(which, longest).numpy()).save(buffer, "PNG", optimize=True)
+        return buffer.getvalue()
+
+    def coloured(self, which: int, longest: int = _LONGEST) -> UInt8[Tensor, "h w 3"]:
+        """A micrograph in grey, with the colour of its group laid over each place; of `longest` pixels at most a side.
+
+        Places in no group stay grey.
+        """
+        grey = _overview(self.regions[which], longest)
+        number = self.number[self.region == which].view(self.grids[which])
+        near = nn.functional.interpolate(number[None, None].double(), grey.shape, mode="nearest-exact")[0, 0].long()
+        colours = _COLOURS[near.clamp(min=0) % len(_COLOURS)]
+        ink = _INK * (near >= 0)[..., None]
+        return ((1 - ink) * 255 * grey[..., None] + ink * colours).round().to(torch.uint8)
+
+
+def _overview(region: Region, longest: int) -> Float[Tensor, "h w"]:
+    """The region in [0, 1], every k-th pixel of it, from its 1st to its 99th percentile."""
+    pixels = region.field.pixels
+    step = max(1, -(-max(pixels.shape[0], region.right - region.left) // longest))
+    part = np.asarray(pixels[::step, region.left : region.right : step], dtype=np.float32)
+    part = part[..., :3].mean(axis=-1) if part.ndim == 3 else part
+    low, high = np.percentile(part, (1, 99))
+    return torch.from_numpy(((part - low) / max(high - low, 1e-12)).clip(0, 1))
