@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tellapart.diagnostics import TrainingWarning
     from tellapart.runs import Embeddings, Hit
-    from tellapart.systems import Samples
+    from tellapart.systems import Made, Samples
 
 
 class Trained:
@@ -52,7 +52,7 @@ class Trained:
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """What the system can do: of evaluate, embed, search, sample, score and export."""
+        """What the system can do: of evaluate, embed, search, match, sample, score and export."""
         return systems.load(self.system).abilities()
 
     @cached_property
@@ -89,6 +89,7 @@ class Trained:
                 - sentences: a list or column of them;
                 - DNA: the letters of a sequence, or a list or column of such;
                 - words: a list or column of them;
+                - videos: uint8 arrays, `(h, w, 3)` or `(n, h, w, 3)`; each cell of a frame has a vector;
                 - a graph: a `Data` of torch_geometric, or a dict of its tensors.
 
         Raises:
@@ -101,8 +102,8 @@ class Trained:
 
         Args:
             query: words for clip; a sentence for bilingual; words for word2vec, such as "king - man + woman"; the name
-                of a node for graph; a sequence, or a file with one, for genomics; otherwise a picture, as a file, of
-                Pillow or as an array.
+                of a node for graph; a sequence, or a file with one, for genomics; a place of a video for pixels, such
+                as "120,80,60"; otherwise a picture, as a file, of Pillow or as an array.
             k: how many, at least 1.
 
         Raises:
@@ -112,6 +113,18 @@ class Trained:
         require_option("query", not isinstance(query, str) or bool(query.strip()), "not be empty", repr(query))
         require_option("k", k >= 1, "be at least 1", k)
         return self._use("search", str(query) if isinstance(query, Path) else query, k)  # type: ignore[no-any-return]
+
+    def match(self, a: Any, b: Any) -> Made:
+        """Where each pixel of one picture is in another: `flow` and `confidence`, which `save` writes.
+
+        Args:
+            a: a picture file; a frame of a video, as "VIDEO:FRAME"; or a uint8 array `(h, w, 3)`.
+            b: another.
+
+        Raises:
+            InputError: the system does not match, or something is no picture.
+        """
+        return self._use("match", a, b)  # type: ignore[no-any-return]
 
     def evaluate(self, data: str | Path | None = None) -> Table:
         """Measure on the run's held-out data, and keep the result in the run; or on other data.

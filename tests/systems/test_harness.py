@@ -73,6 +73,7 @@ def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of, tm
         "evaluate": found.evaluate,
         "embed": lambda: found.embed(found.config.data),
         "search": lambda: found.search(SYSTEMS[name].query, 3),
+        "match": lambda: found.match(f"{found.config.data}:0", f"{found.config.data}:3"),
         "sample": lambda: found.sample(2, prompt=SYSTEMS[name].prompt),
         "score": lambda: found.score(found.config.data),
         "export": lambda: found.export(tmp_path / SYSTEMS[name].exported),
@@ -93,6 +94,8 @@ def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of, tm
         scores = [hit.score for hit in uses["search"]()]
         assert len(scores) == 3
         assert scores == sorted(scores, reverse=True)
+    if system.match:
+        assert len(uses["match"]().table().rows) > 0
     if system.sample:
         assert len(uses["sample"]()) == 2
     if system.score:

@@ -93,6 +93,12 @@ def _use(command: str, given: Namespace) -> None:
         print(f"{given.output}: {n} embeddings of length {d}")
     elif command == "search":
         show(as_table_of_hits(given.query, trained.search(given.query, given.k)))
+    elif command == "match":
+        found = trained.match(given.a, given.b)
+        show(found.table())
+        if given.output is not None:
+            found.save(Path(given.output))
+            print(f"{given.output}: where each pixel of {given.a} is in {given.b}")
     elif command == "score":
         show(trained.score(given.data))
     elif command == "export":

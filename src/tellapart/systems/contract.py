@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tellapart.runs import Embeddings, FinishedRun, Hit, Run
     from tellapart.training import TrainerOptions, TrainingOptions
 
-ABILITIES = ("evaluate", "embed", "search", "sample", "score", "export")
+ABILITIES = ("evaluate", "embed", "search", "match", "sample", "score", "export")
 
 
 class Samples(Protocol):
@@ -28,6 +28,16 @@ class Samples(Protocol):
 
     def save(self, path: Path) -> None:
         """Write them, in the format that the file's name asks for, or raise `InputError`."""
+
+
+class Made(Protocol):
+    """What was made of pictures or videos, to be told in figures and saved."""
+
+    def table(self) -> Table:
+        """It in figures."""
+
+    def save(self, path: Path) -> None:
+        """Write it, in the format that the file's name asks for, or raise `InputError`."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ class System:
     """Called as `embed(finished, source)`: vectors of what a person names or has."""
     search: Callable[[FinishedRun, Any, int], list[Hit]] | None = None
     """Called as `search(finished, query, k)`: the k items of the run that match a query best."""
+    match: Callable[[FinishedRun, Any, Any], Made] | None = None
+    """Called as `match(finished, a, b)`: where each place of one picture is in another."""
     sample: Callable[..., Samples] | None = None
     """Called as `sample(finished, n, seed)`: n new examples; of a `prompted` system, as `sample(…, prompt)`."""
     prompted: bool = False
