@@ -64,7 +64,7 @@ def box_homographies() -> dict[int, np.ndarray]:
     cv2.setRNGSeed(0)
     for number, frame in enumerate(full):
         there, described = sift.detectAndCompute(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), None)
-        pairs = [m for m, n in matcher.knnMatch(known, described, k=2) if m.distance < 0.75 * n.distance]
+        pairs = [m for m, n in matcher.knnMatch(known, described, k=2) if m.distance < 0.8 * n.distance]
         if len(pairs) < _LEAST_INLIERS:
             continue
         a = np.float32([keys[m.queryIdx].pt for m in pairs])
@@ -79,7 +79,7 @@ def box_questions(gap: int) -> list[Asked]:
     """Pairs of test frames that far apart, with points of the face that lie in both."""
     frames, homographies = box_frames().frames, box_homographies()
     random, asked = np.random.default_rng(gap), []
-    for a in range(TESTED_FROM, len(frames) - gap, 5):
+    for a in range(TESTED_FROM, len(frames) - gap, 3):
         if a not in homographies or a + gap not in homographies:
             continue
         points = moved(inside_face(random), homographies[a])

@@ -28,6 +28,7 @@ MODULES = [
     "tellapart.domains.text",
     "tellapart.domains.graphs",
     "tellapart.domains.genomes",
+    "tellapart.domains.pixels",
     "tellapart.domains.words",
     "tellapart.planning",
     "tellapart.training",
@@ -43,6 +44,7 @@ MODULES = [
     "tellapart.systems.word2vec",
     "tellapart.systems.dpo",
     "tellapart.systems.harmony",
+    "tellapart.systems.pixels",
 ]
 REPORT = HERE.parent / "runs" / "demo" / "report.html"
 

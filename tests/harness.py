@@ -155,7 +155,7 @@ SYSTEMS = {
         keeps=("pretraining", "reference", "reference.safetensors"),
         begins_with_given_weights=True,
     ),
-    "pixels": Tiny(tiny.write_video, tiny.PIXEL_OPTIONS, "2,30,30", tiny.PIXEL_WRONG),
+    "pixels": Tiny(tiny.write_video, tiny.PIXEL_OPTIONS, "2,30,30", tiny.PIXEL_WRONG, keeps=("pictures.json",)),
     "bilingual, transformer": Tiny(tiny.write_translations, tiny.TRANSFORMER_OPTIONS, "bada fage"),
     "word2vec": Tiny(
         *(tiny.write_words, tiny.WORD_OPTIONS, "cat1 - tax1", tiny.WORD_WRONG), exported="x.bin", keeps=("corpus",)

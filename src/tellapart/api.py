@@ -52,7 +52,7 @@ class Trained:
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """What the system can do: of evaluate, embed, search, match, sample, score and export."""
+        """What the system can do: of evaluate, embed, search, match, propagate, sample, score and export."""
         return systems.load(self.system).abilities()
 
     @cached_property
@@ -125,6 +125,18 @@ class Trained:
             InputError: the system does not match, or something is no picture.
         """
         return self._use("match", a, b)  # type: ignore[no-any-return]
+
+    def propagate(self, video: Any, mask: Any) -> Made:
+        """The labels of a mask carried through a video: `labels`, a mask a frame, which `save` writes.
+
+        Args:
+            video: a video file, a folder of frames, or a uint8 array `(n, h, w, 3)`.
+            mask: labels of the first frame's pixels: a grey picture or one with a palette, or a uint8 array `(h, w)`.
+
+        Raises:
+            InputError: the system does not propagate, or something is missing, broken or does not fit.
+        """
+        return self._use("propagate", video, mask)  # type: ignore[no-any-return]
 
     def evaluate(self, data: str | Path | None = None) -> Table:
         """Measure on the run's held-out data, and keep the result in the run; or on other data.

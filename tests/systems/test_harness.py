@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -35,6 +36,13 @@ WRONG = (
 def of(name):
     """The system of an entry."""
     return load(name.partition(",")[0])
+
+
+def half_a_mask():
+    """An object in the right half, of the proportions of `moving_frames`."""
+    mask = np.zeros((64, 80), np.uint8)
+    mask[:, 40:] = 1
+    return mask
 
 
 def test_no_system_is_left_out():
@@ -74,6 +82,7 @@ def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of, tm
         "embed": lambda: found.embed(found.config.data),
         "search": lambda: found.search(SYSTEMS[name].query, 3),
         "match": lambda: found.match(f"{found.config.data}:0", f"{found.config.data}:3"),
+        "propagate": lambda: found.propagate(found.config.data, half_a_mask()),
         "sample": lambda: found.sample(2, prompt=SYSTEMS[name].prompt),
         "score": lambda: found.score(found.config.data),
         "export": lambda: found.export(tmp_path / SYSTEMS[name].exported),
@@ -96,6 +105,8 @@ def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of, tm
         assert scores == sorted(scores, reverse=True)
     if system.match:
         assert len(uses["match"]().table().rows) > 0
+    if system.propagate:
+        assert len(uses["propagate"]().table().rows) == 2
     if system.sample:
         assert len(uses["sample"]()) == 2
     if system.score:

@@ -46,6 +46,7 @@ def build() -> ArgumentParser:
         ("embed", _embed, "Turn pictures, texts, nodes of a graph, sequences or videos into vectors."),
         ("search", _search, "Find what is most like a text, a picture, a node or a sequence."),
         ("match", _match, "Find where each pixel of one picture is in another."),
+        ("propagate", _propagate, "Carry a mask of a video's first frame to all its frames."),
         ("sample", _sample, "Make new examples, such as answers to a prompt."),
         ("score", _score, "Tell what a trained model thinks of each item of a file."),
         ("export", _export, "Write a trained model in a form that other programs read."),
@@ -122,6 +123,16 @@ def _match() -> ArgumentParser:
     parser.add_argument("b", type=str, help="Another.")
     what = "The file to write: .flo (Middlebury's flow), .npz (flow and confidence) or .png (a picture)."
     parser.add_argument("-o", "--output", type=str | None, default=None, help=what)
+    return parser
+
+
+def _propagate() -> ArgumentParser:
+    parser = _with_run("Carry a mask of a video's first frame to all its frames.")
+    parser.add_argument("video", type=str, help="A video, or a folder of frames.")
+    what = "A grey picture or one with a palette, whose numbers are labels of the first frame's pixels; 0 is none."
+    parser.add_argument("mask", type=str, help=what)
+    what = "What to write: a new folder, for a PNG a frame, or an .npz."
+    parser.add_argument("-o", "--output", type=str, required=True, help=what)
     return parser
 
 

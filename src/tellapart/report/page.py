@@ -16,7 +16,7 @@ from tellapart.pages import write_page
 from tellapart.report import figures
 from tellapart.report.panel import gauges
 from tellapart.report.shown import Shown
-from tellapart.runs import Gallery
+from tellapart.runs import Gallery, load_pictures
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -57,6 +57,7 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
         conflicts=_conflicts(log),
         log=log,
         shown=shown,
+        pictures=load_pictures(run.pictures),
         figures=_figures(log) | ({} if shown is None else _figures_of_gallery(shown)),
         hover=[] if shown is None else _hover(shown),
         found=[] if shown is None else _found(shown),

@@ -3,6 +3,7 @@
 from tellapart.runs.commands import Commands, Measurable
 from tellapart.runs.finished import FinishedRun, MakeModel
 from tellapart.runs.gallery import MAX_SHOWN, Embeddings, Gallery, Hit, check_suffix, thumbnails
+from tellapart.runs.pictures import Picture, load_pictures, save_pictures
 from tellapart.runs.run import Run, is_first_process
 
 __all__ = [
@@ -14,8 +15,11 @@ __all__ = [
     "Hit",
     "MakeModel",
     "Measurable",
+    "Picture",
     "Run",
     "check_suffix",
     "is_first_process",
+    "load_pictures",
+    "save_pictures",
     "thumbnails",
 ]

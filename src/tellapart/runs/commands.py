@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tellapart.runs.finished import FinishedRun, MakeModel
 from tellapart.runs.gallery import Embeddings, Gallery, Hit
+from tellapart.runs.pictures import Picture, save_pictures
 from tellapart.runs.run import Run, is_first_process
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class Commands:
     find: Callable[[FinishedRun, Gallery, Any], Float[Tensor, " d"]]
     """Called as `find(finished, gallery, query)`: the embedding of a query."""
 
+    draw: Callable[[Any, Any, Any], list[Picture]] | None = None
+    """Called as `draw(config, data, encoder)`: pictures of what was found, for the report; or there are none."""
+
     def finish(self, config: Any, run: Run, data: Measurable) -> None:
         """Fill the gallery of a run that was just trained and measure it; of several processes the first does."""
         if not is_first_process():
@@ -51,6 +55,8 @@ class Commands:
         finished = FinishedRun(run, config, self.make_model)
         before, after = self._encoders(finished)
         data.gallery(after).save(run.gallery)
+        if self.draw is not None:
+            save_pictures(run.pictures, self.draw(config, data, after))
         run.save_results(data.measure(before, after).as_dict())
 
     def evaluate(self, finished: FinishedRun, data: str | None) -> Table:

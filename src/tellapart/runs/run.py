@@ -11,6 +11,7 @@ reference.safetensors  what that model says of the training data
 weights.safetensors the trained weights, once training is complete
 results.json        what evaluation found
 corpus              of words: the vocabulary, and the text as ids
+pictures.json       of videos: pictures of what was found, for the report
 gallery.parquet     embeddings of all data, for search and report
 report.html         the page to look at
 """
@@ -49,6 +50,7 @@ class Run:
         self.corpus = folder / "corpus"
         self.results_file = folder / "results.json"
         self.gallery = folder / "gallery.parquet"
+        self.pictures = folder / "pictures.json"
         self.report = folder / "report.html"
         self._info_file = folder / "run.json"
         self._lock_file = folder / "lock"

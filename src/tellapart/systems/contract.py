@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tellapart.runs import Embeddings, FinishedRun, Hit, Run
     from tellapart.training import TrainerOptions, TrainingOptions
 
-ABILITIES = ("evaluate", "embed", "search", "match", "sample", "score", "export")
+ABILITIES = ("evaluate", "embed", "search", "match", "propagate", "sample", "score", "export")
 
 
 class Samples(Protocol):
@@ -64,6 +64,8 @@ class System:
     """Called as `search(finished, query, k)`: the k items of the run that match a query best."""
     match: Callable[[FinishedRun, Any, Any], Made] | None = None
     """Called as `match(finished, a, b)`: where each place of one picture is in another."""
+    propagate: Callable[[FinishedRun, Any, Any], Made] | None = None
+    """Called as `propagate(finished, video, mask)`: the mask of a video's first frame, carried to all its frames."""
     sample: Callable[..., Samples] | None = None
     """Called as `sample(finished, n, seed)`: n new examples; of a `prompted` system, as `sample(…, prompt)`."""
     prompted: bool = False

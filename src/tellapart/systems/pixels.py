@@ -127,5 +127,6 @@ system = System(
     embed=commands.embed,
     search=pixels.search,
     match=pixels.matched,
+    propagate=pixels.propagated,
     query="FRAME,X,Y",
 )

@@ -1,6 +1,6 @@
 """Videos: frames, optical flow, warps, fully convolutional encoders, and what a system of pixels is measured on."""
 
-from tellapart.domains.pixels.commands import commands_for, encoder_of, matched, search
+from tellapart.domains.pixels.commands import commands_for, encoder_of, matched, propagated, search
 from tellapart.domains.pixels.dataset import Dataset
 from tellapart.domains.pixels.encoder import STRIDE, DenseConv, FourCells, as_cells
 from tellapart.domains.pixels.flow import Flows, Followed, dis_flow, sampled
@@ -9,6 +9,7 @@ from tellapart.domains.pixels.match import Matches, match
 from tellapart.domains.pixels.matching import Encode, Found, find, read
 from tellapart.domains.pixels.measure import Asked, by_encoder, by_flow, places_found, questions, share_found
 from tellapart.domains.pixels.options import PixelOptions
+from tellapart.domains.pixels.propagate import Propagated, propagate, read_mask
 from tellapart.domains.pixels.sampling import Sampler, Shown, Views
 from tellapart.domains.pixels.video import Video, read_picture, read_videos
 from tellapart.domains.pixels.views import TwoViews, Warp, recoloured, two_views
@@ -25,6 +26,7 @@ __all__ = [
     "FourCells",
     "Matches",
     "PixelOptions",
+    "Propagated",
     "Sampler",
     "Shown",
     "TwoViews",
@@ -43,8 +45,11 @@ __all__ = [
     "match",
     "matched",
     "places_found",
+    "propagate",
+    "propagated",
     "questions",
     "read",
+    "read_mask",
     "read_picture",
     "read_videos",
     "recoloured",

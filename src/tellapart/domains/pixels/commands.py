@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from tellapart.domains.given import is_source
 from tellapart.domains.pixels.dataset import Dataset
 from tellapart.domains.pixels.encoder import STRIDE
 from tellapart.domains.pixels.gallery import named
 from tellapart.domains.pixels.given import as_videos
 from tellapart.domains.pixels.match import Matches, match
 from tellapart.domains.pixels.matching import Encode, find, read
+from tellapart.domains.pixels.propagate import Propagated, propagate, read_mask
+from tellapart.domains.pixels.report import report_pictures
 from tellapart.domains.pixels.video import Video
 from tellapart.errors import InputError, requirement
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, Hit
+from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, Hit, Picture
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
@@ -29,7 +33,12 @@ _MOST_FRAMES = 64  # in which a place is looked for
 def commands_for(make: Callable[[Any], nn.Module]) -> Commands:
     """The commands of a system with the model `make(config)`, which has a method `embed`."""
     return Commands(
-        make_model=lambda config, _: make(config), encoder=encoder_of, load=Dataset.load, read=_read, find=_find
+        make_model=lambda config, _: make(config),
+        encoder=encoder_of,
+        load=Dataset.load,
+        read=_read,
+        find=_find,
+        draw=_draw,
     )
 
 
@@ -37,7 +46,7 @@ def encoder_of(model: Any) -> Encode:
     """Frames to maps of unit embeddings, by a model's method `embed`."""
 
     def encode(frames: UInt8[np.ndarray, "n h w 3"]) -> Float[Tensor, "n d rows cols"]:
-        maps: Tensor = model.embed(torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2))
+        maps: Tensor = model.embed(torch.tensor(frames).permute(0, 3, 1, 2))
         return maps
 
     return encode
@@ -79,6 +88,22 @@ def matched(finished: FinishedRun, a: Any, b: Any) -> Matches:
     return match(encoder_of(finished.model), a, b, config.height, config.temperature)
 
 
+def propagated(finished: FinishedRun, video: Any, mask: Any) -> Propagated:
+    """A mask of a video's first frame, carried to all its frames: see `propagate`.
+
+    Raises:
+        InputError: several videos, or what `as_videos`, `read_mask` and `propagate` refuse.
+    """
+    config = finished.config
+    labels = read_mask(Path(mask)) if is_source(mask) else mask
+    if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8 or labels.ndim != 2:
+        raise InputError(requirement("mask", "be a picture file, or a uint8 array (h, w)", type(mask).__name__))
+    videos = as_videos(video, config.height, config.every)
+    if len(videos) > 1:
+        raise InputError(requirement("video", "be one video", f"{len(videos)} in {video}"))
+    return propagate(encoder_of(finished.model), videos[0], labels, config.temperature)
+
+
 def _find(finished: FinishedRun, _: Gallery, query: Any) -> Float[Tensor, " d"]:
     place = _place(str(query), Dataset.load(finished.config, finished.run).whole)
     return _embedded(encoder_of(finished.model), *place)[0]
@@ -106,6 +131,10 @@ def _place(query: str, videos: list[Video]) -> tuple[Video, int, np.ndarray]:
         must = f"be a frame between 0 and {last}{steps} and a place in its {width}×{height} pixels"
         raise InputError(requirement("query", must, repr(query)))
     return video, int(frame), np.array([x, y], dtype=np.float32)
+
+
+def _draw(config: Any, data: Dataset, encode: Encode) -> list[Picture]:
+    return report_pictures(data.test, encode, config, config.temperature)
 
 
 def _read(finished: FinishedRun, encode: Encode, source: Any) -> Embeddings:

@@ -7,8 +7,6 @@ chained: F_ac(x) = F_ab(x) + F_bc(x + F_ab(x)).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,22 +33,8 @@ def dis_flow(a: UInt8[np.ndarray, "h w 3"], b: UInt8[np.ndarray, "h w 3"]) -> Fl
     """
     cv2 = needed("cv2")
     grey = [cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in (a, b)]
-    with one_thread():
-        flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
-    found: np.ndarray = flow
-    return found
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let OpenCV use one thread inside: DIS searches in stripes, one a thread, and its result depends on them."""
-    cv2 = needed("cv2")
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
+    flow: np.ndarray = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(*grey, None)
+    return flow
 
 
 def sampled(field: Float[np.ndarray, "h w c"], points: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n c"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image
 
 from tellapart.domains.pixels.flow import Flows
 from tellapart.domains.pixels.matching import Encode, read
+from tellapart.domains.pixels.pictures import as_png
 from tellapart.runs import MAX_SHOWN, Gallery
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _seen(video: Video, number: int, encode: Encode, options: PixelOptions) -> l
     random, flows, found = np.random.default_rng([options.seed, number]), Flows(video, options.hop), []
     last = max(0, len(video) - 1 - max(_LATER))
     for start in sorted(set(np.linspace(0, last, _STARTS).astype(int).tolist())):
-        points = _with_much_to_see(video.frames[start], random)
+        points = points_with_much_to_see(video.frames[start], random)
         for later in _LATER:
             if (frame := start + later) >= len(video):
                 continue
@@ -69,7 +69,7 @@ def _seen(video: Video, number: int, encode: Encode, options: PixelOptions) -> l
     return found
 
 
-def _with_much_to_see(frame: UInt8[np.ndarray, "h w 3"], random: np.random.Generator) -> Float[np.ndarray, "n 2"]:
+def points_with_much_to_see(frame: UInt8[np.ndarray, "h w 3"], random: np.random.Generator) -> Float[np.ndarray, "n 2"]:
     """Points drawn from the quarter of a frame's pixels where brightness changes most, none of them at its edge."""
     down, right = np.gradient(frame.mean(axis=2))
     change = np.hypot(down, right)
@@ -86,6 +86,4 @@ def _patch(frame: UInt8[np.ndarray, "h w 3"], place: Float[np.ndarray, " 2"]) ->
     x, y = np.rint(place).astype(int)
     padded = np.pad(frame, ((half, half), (half, half), (0, 0)), mode="edge")
     patch = Image.fromarray(padded[y : y + _PATCH, x : x + _PATCH])
-    buffer = io.BytesIO()
-    patch.resize((_ZOOM * _PATCH, _ZOOM * _PATCH), Image.Resampling.BICUBIC).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
+    return as_png(np.asarray(patch.resize((_ZOOM * _PATCH, _ZOOM * _PATCH), Image.Resampling.BICUBIC)))

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from tellapart.domains.pixels.encoder import STRIDE
 from tellapart.domains.pixels.flow import pixels
 from tellapart.domains.pixels.given import as_frame
 from tellapart.domains.pixels.matching import Encode, find, read
 from tellapart.domains.pixels.needed import needed
-from tellapart.domains.pixels.pictures import draw_matches
+from tellapart.domains.pixels.pictures import as_png, draw_matches
 from tellapart.domains.pixels.video import shrunk
 from tellapart.errors import InputError
 from tellapart.evaluation import Table
@@ -69,7 +68,7 @@ class Matches:
             elif path.suffix == ".npz":
                 np.savez(file, flow=self.flow, confidence=self.confidence)
             else:
-                Image.fromarray(draw_matches(self.a, self.b, self.flow, self.confidence)).save(file, "PNG")
+                file.write(as_png(draw_matches(self.a, self.b, self.flow, self.confidence)))
 
 
 def match(encode: Encode, given_a: Any, given_b: Any, height: int, temperature: float) -> Matches:

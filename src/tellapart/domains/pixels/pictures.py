@@ -1,15 +1,16 @@
-"""Pictures of what was found: matches between two frames, a place followed through a video, a mask on a frame."""
+"""Pictures of what was found: matches between two frames, and places followed through a video."""
 
 from __future__ import annotations
 
 import colorsys
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int, UInt8
+    from jaxtyping import Float, UInt8
 
 _LINES, _APART = 48, 8
 
@@ -55,18 +56,15 @@ def draw_places(
     return np.asarray(picture)
 
 
-def draw_mask(frame: UInt8[np.ndarray, "h w 3"], labels: Int[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    """A frame with each label but 0 in a colour of its own.
+def as_png(picture: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """A picture as a PNG file.
 
-    >>> draw_mask(np.zeros((1, 2, 3), np.uint8), np.array([[0, 1]]))[0].tolist()
-    [[0, 0, 0], [140, 21, 21]]
+    >>> as_png(np.zeros((2, 2, 3), np.uint8))[1:4]
+    b'PNG'
     """
-    made = frame.copy()
-    for label in np.unique(labels[labels > 0]):
-        inside: Bool[np.ndarray, "h w"] = labels == label
-        tint = np.array(_colour((int(label) - 1) * 0.381966 % 1))
-        made[inside] = (0.45 * frame[inside] + 0.55 * tint).astype(np.uint8)
-    return made
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _side_by_side(a: np.ndarray, b: np.ndarray) -> tuple[Image.Image, int]:
