@@ -96,7 +96,8 @@ def graf_questions(step: int = 8) -> list[Asked]:
     shrink = np.diag([HEIGHT / full.shape[0]] * 2 + [1.0])
     points = np.stack(np.meshgrid(np.arange(4, a.shape[1], step), np.arange(4, a.shape[0], step)), -1)
     points = points.reshape(-1, 2).astype(np.float32)
-    homography = cv2.FileStorage(str(picture("H1to3p.xml")), cv2.FILE_STORAGE_READ).getNode("H13").mat()
+    storage = cv2.FileStorage(str(picture("H1to3p.xml")), cv2.FILE_STORAGE_READ)  # must outlive its nodes
+    homography = storage.getNode("H13").mat()
     places = moved(points, shrink @ homography @ np.linalg.inv(shrink))
     kept = inner(points, a) & inner(places, b)
     return [Asked(a, b, points[kept], places[kept])]

@@ -9,7 +9,7 @@ from PIL import Image
 
 import tellapart
 from tellapart import InputError
-from tellapart.domains.pixels import Sampler, Shown, Video, as_cells, by_encoder, encoder_of, share_found
+from tellapart.domains.pixels import Sampler, Shown, Video, as_cells, by_encoder, encoder_of, recoloured, share_found
 from tellapart.domains.pixels.measure import questions
 from tellapart.runs import Gallery, load_pictures
 from tellapart.systems.pixels import Config, Pixels, terms
@@ -66,15 +66,29 @@ def test_the_objective_is_the_formula_of_the_document():
     np.testing.assert_allclose(found.per_query().detach(), losses, rtol=1e-4)
 
 
-def test_training_finds_points_that_the_first_weights_do_not(tmp_path):
-    """A texture that moves: more epochs than the tiny run has."""
-    data = write_video(tmp_path, moving_frames(24, height=64, width=80))
-    options = PIXEL_OPTIONS | {"epochs": 12, "width": 16, "dim": 16}
-    trained = tellapart.train("pixels", data=str(data), run=tmp_path / "run", **options)
-    (row,) = trained.results.rows
-    named = dict(zip(trained.results.header, row, strict=True))
-    assert named["trained"] > named["untrained"] + 0.1
-    assert named["where it was"] < 0.5
+def test_training_finds_points_that_the_first_weights_do_not():
+    """In another texture than that which was trained on, and in other light."""
+    options = config(width=16, dim=16, batch_size=4)
+    model, sampler = Pixels(options), Sampler([Video("x", moving_frames(24))], options)
+    torch.manual_seed(0)
+    asked = [
+        one._replace(b=recoloured(torch.tensor(one.b).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy())
+        for gap in (3, 6)
+        for one in questions(Video("y", moving_frames(12, seed=1)), gap, options)
+    ]
+
+    def share():
+        return share_found(asked, by_encoder(encoder_of(model.eval())), within=3)
+
+    before, optimizer = share(), torch.optim.AdamW(model.train().parameters(), 0.005)
+    for step in range(40):
+        torch.manual_seed(step)
+        loss = terms(model, sampler.draw(sampler.frames(torch.randint(0, 24, (4,))))).loss()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        model.train()
+    assert share() > before + 0.15
 
 
 def test_held_out_frames_are_the_last_and_are_asked_for_alone(run):
@@ -218,9 +232,9 @@ def test_data_that_do_not_suffice_are_refused_in_one_line(options, frames, messa
 
 
 def test_the_share_of_a_perfect_encoder_is_one():
-    """Embeddings that say where their cell is, in frames that do not move: what measures loses nothing."""
+    """Embeddings that say where their cell is, in frames that do not move; but for the edge nothing is lost."""
     angles = torch.stack(torch.meshgrid(torch.arange(16) / 6, torch.arange(20) / 6, indexing="ij"))
     maps = torch.cat([angles.cos(), angles.sin()])[None] / 2**0.5
     encode = encoder_of(type("M", (), {"embed": lambda *_: maps})())
     asked = list(questions(Video("x", np.repeat(moving_frames(1), 8, axis=0)), 5, config()))
-    assert share_found(asked, by_encoder(encode)) == 1
+    assert share_found(asked, by_encoder(encode)) > 0.98
