@@ -10,7 +10,7 @@ from PIL import Image
 import tellapart
 from tellapart import InputError
 from tellapart.domains.pixels import Sampler, Shown, Video, as_cells, by_encoder, encoder_of, recoloured, share_found
-from tellapart.domains.pixels.measure import questions
+from tellapart.domains.pixels.measure import Asked, questions
 from tellapart.runs import Gallery, load_pictures
 from tellapart.systems.pixels import Config, Pixels, terms
 from tests.command_line import fails, read_results, say
@@ -73,7 +73,7 @@ def test_training_finds_points_that_the_first_weights_do_not():
     torch.manual_seed(0)
     asked = [
         one._replace(b=recoloured(torch.tensor(one.b).permute(2, 0, 1)[None])[0].permute(1, 2, 0).numpy())
-        for gap in (3, 6)
+        for gap in (5, 8)
         for one in questions(Video("y", moving_frames(12, seed=1)), gap, options)
     ]
 
@@ -102,11 +102,16 @@ def test_held_out_frames_are_the_last_and_are_asked_for_alone(run):
 
 
 def test_points_that_are_asked_for_are_those_that_the_motion_moves():
-    video = Video("x", moving_frames(16))
-    asked = list(questions(video, 5, config()))
+    """On a fixed camera what stands still would be found by staying."""
+    frames = moving_frames(16, width=120)
+    frames[:, :, 60:] = frames[0, :, 60:]
+    asked = list(questions(Video("x", frames), 6, config()))
     assert asked
     for one in asked:
-        assert np.abs(np.median(one.moved()) - np.hypot(5, 2.5)) < 1
+        assert one.moved().min() > 5
+        assert np.abs(np.median(one.moved()) - np.hypot(6, 3)) < 1
+        assert one.points[:, 0].max() < 75
+    assert not list(questions(Video("x", frames), 2, config()))
 
 
 def test_other_videos_are_measured_whole_and_leave_the_results_as_they_are(run, tmp_path, capsys):
@@ -232,9 +237,11 @@ def test_data_that_do_not_suffice_are_refused_in_one_line(options, frames, messa
 
 
 def test_the_share_of_a_perfect_encoder_is_one():
-    """Embeddings that say where their cell is, in frames that do not move; but for the edge nothing is lost."""
+    """Embeddings that say where their cell is, in a frame and itself; but for the edge nothing is lost."""
     angles = torch.stack(torch.meshgrid(torch.arange(16) / 6, torch.arange(20) / 6, indexing="ij"))
     maps = torch.cat([angles.cos(), angles.sin()])[None] / 2**0.5
     encode = encoder_of(type("M", (), {"embed": lambda *_: maps})())
-    asked = list(questions(Video("x", np.repeat(moving_frames(1), 8, axis=0)), 5, config()))
+    (frame,) = moving_frames(1)
+    points = np.random.default_rng(0).uniform(0, (79, 63), (500, 2)).astype(np.float32)
+    asked = [Asked(frame, frame, points, points)]
     assert share_found(asked, by_encoder(encode)) > 0.98

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GAPS = (5, 10, 30, 60)
 WITHIN = 5.0
 """Pixels within which a point counts as found."""
-_PAIRS, _POINTS = 12, 200  # of each video and gap
+_PAIRS, _POINTS, _DRAWN = 12, 200, 8000  # of each video and gap
 
 Locate = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """Called as `locate(a, b, points)`: the places in frame b of points of frame a."""
@@ -47,7 +47,7 @@ def places_found(videos: list[Video], encoders: dict[str, Encode], options: Pixe
         encoders: for each encoder's name, what makes maps of frames.
         options: the hop of flow, and the seed.
     """
-    ways: dict[str, Locate] = {"where it was": _stay, "flow in one step": by_flow}
+    ways: dict[str, Locate] = {"flow in one step": by_flow}
     ways |= {name: by_encoder(encode) for name, encode in encoders.items()}
     rows: list[list[str | float]] = []
     for gap in GAPS:
@@ -62,13 +62,17 @@ def places_found(videos: list[Video], encoders: dict[str, Encode], options: Pixe
 
 
 def questions(video: Video, gap: int, options: PixelOptions, number: int = 0) -> Iterator[Asked]:
-    """Pairs of frames that far apart, with points that chained flow follows there and back."""
+    """Pairs of frames that far apart, with points that chained flow follows there and back, and that move enough.
+
+    On a fixed camera most points stay where they are; they would say nothing.
+    """
     random = np.random.default_rng([options.seed, number, gap])
     flows, n = Flows(video, options.hop), len(video) - gap
     for a in sorted(set(np.linspace(0, n - 1, _PAIRS).astype(int).tolist())) if n > 0 else []:
-        drawn = random.permutation(pixels(*video.frames.shape[1:3]).reshape(-1, 2))[: 4 * _POINTS]
+        drawn = random.permutation(pixels(*video.frames.shape[1:3]).reshape(-1, 2))[:_DRAWN]
         places, reliable = flows.follow(a, a + gap, drawn)
-        if (kept := np.flatnonzero(reliable)[:_POINTS]).size:
+        moves = np.linalg.norm(places - drawn, axis=1) > WITHIN
+        if (kept := np.flatnonzero(reliable & moves)[:_POINTS]).size:
             yield Asked(video.frames[a], video.frames[a + gap], drawn[kept], places[kept])
 
 
@@ -93,13 +97,10 @@ def by_encoder(encode: Encode) -> Locate:
     return locate
 
 
-def _stay(_a: np.ndarray, _b: np.ndarray, points: np.ndarray) -> np.ndarray:
-    return points
-
-
 _NOTES = [
-    "Where a point is, is what flow says that is chained from frame to frame (every few frames, see --hop), where it "
-    "comes back within a pixel. Points that it loses are not asked for, so that all figures are of easier points.",
+    "Where a point is, is what flow says that is chained over a few frames at a time (see --hop), where it comes back "
+    "within a pixel. Points that it loses are not asked for, so that all figures are of easier points; nor are those "
+    f"that move by less than {WITHIN:g} pixels. Gaps at which no point is left are left out.",
     "Move: the median of how far points move, in pixels of the frames as they were scaled. Flow in one step: DIS from "
     "the first frame to the last. Untrained: the network before training.",
 ]
