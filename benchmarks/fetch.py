@@ -52,6 +52,8 @@ SOURCES = {
     "kmer": Source("kmer-examples", "usr/share/doc/kmer-examples", "GPL-2+; the genomes NCBI's, unrestricted"),
     # Klebsiella pneumoniae, four strains.
     "kleborate": Source("kleborate-examples", "usr/share/doc/kleborate/examples/data", "GPL-3+"),
+    # Videos of a box, a cup and people; two views of a wall; a stereo pair.
+    "opencv-doc": Source("opencv-doc", "usr/share/doc/opencv-doc", "BSD-3-clause and Apache-2.0"),
     # Streptococcus suis.
     "abacas": Source("abacas-examples", "usr/share/doc/abacas-examples", "GPL-2+"),
 }

@@ -28,6 +28,7 @@ MODULES = [
     "tellapart.domains.text",
     "tellapart.domains.graphs",
     "tellapart.domains.genomes",
+    "tellapart.domains.pixels",
     "tellapart.domains.micrographs",
     "tellapart.domains.words",
     "tellapart.planning",
@@ -44,6 +45,7 @@ MODULES = [
     "tellapart.systems.word2vec",
     "tellapart.systems.dpo",
     "tellapart.systems.harmony",
+    "tellapart.systems.pixels",
     "tellapart.systems.microstructure",
 ]
 REPORT = HERE.parent / "runs" / "demo" / "report.html"

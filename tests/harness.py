@@ -63,6 +63,12 @@ def _times(rng, soft):
     return within(torch.tensor(a), torch.tensor(b), 2), (far <= 2).astype(float)
 
 
+def _points(rng, axes):
+    a, b = rng.integers(0, 4, (N, axes)), rng.integers(0, 4, (M, axes))
+    far = np.sqrt(((a[:, None] - b) ** 2).sum(2))
+    return within(torch.tensor(a), torch.tensor(b), 1.5), (far <= 1.5).astype(float)
+
+
 def _alike(rng, each):
     a, b = rng.normal(size=(N, 3)), rng.normal(size=(M, 3))
     level = rng.uniform(-1, 1, N) if each else 0.3
@@ -83,6 +89,8 @@ RELATIONS = {
     "edges": lambda rng: _edges(rng, False),
     "weighted edges": lambda rng: _edges(rng, True),
     "within": lambda rng: _times(rng, False),
+    "within, of points": lambda rng: _points(rng, 2),
+    "within, of points of four axes": lambda rng: _points(rng, 4),
     "gaussian": lambda rng: _times(rng, True),
     "alike": lambda rng: _alike(rng, False),
     "alike, a level each": lambda rng: _alike(rng, True),
@@ -152,6 +160,7 @@ SYSTEMS = {
         keeps=("pretraining", "reference", "reference.safetensors"),
         begins_with_given_weights=True,
     ),
+    "pixels": Tiny(tiny.write_video, tiny.PIXEL_OPTIONS, "2,30,30", tiny.PIXEL_WRONG, keeps=("pictures.json",)),
     "bilingual, transformer": Tiny(tiny.write_translations, tiny.TRANSFORMER_OPTIONS, "bada fage"),
     "word2vec": Tiny(
         *(tiny.write_words, tiny.WORD_OPTIONS, "cat1 - tax1", tiny.WORD_WRONG), exported="x.bin", keeps=("corpus",)

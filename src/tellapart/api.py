@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tellapart.diagnostics import TrainingWarning
     from tellapart.runs import Embeddings, Hit
-    from tellapart.systems import Clusters, Samples
+    from tellapart.systems import Made, Samples
 
 
 class Trained:
@@ -52,7 +52,7 @@ class Trained:
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """What the system can do: of evaluate, embed, search, cluster, sample, score and export."""
+        """What the system can do: of evaluate, embed, search, cluster, match, propagate, sample, score and export."""
         return systems.load(self.system).abilities()
 
     @cached_property
@@ -90,6 +90,7 @@ class Trained:
                 - DNA: the letters of a sequence, or a list or column of such;
                 - micrographs: an array or tensor `(h, w)` or `(h, w, 3)`, or a list of these or of files;
                 - words: a list or column of them;
+                - videos: uint8 arrays, `(h, w, 3)` or `(n, h, w, 3)`; each cell of a frame has a vector;
                 - a graph: a `Data` of torch_geometric, or a dict of its tensors.
 
         Raises:
@@ -102,8 +103,9 @@ class Trained:
 
         Args:
             query: words for clip; a sentence for bilingual; words for word2vec, such as "king - man + woman"; the name
-                of a node for graph; a sequence, or a file with one, for genomics; a file or the name of a place for
-                microstructure; otherwise a picture, as a file, of Pillow or as an array.
+                of a node for graph; a sequence, or a file with one, for genomics; a place of a video for pixels, such
+                as "120,80,60"; a file or the name of a place for microstructure; otherwise a picture, as a file, of
+                Pillow or as an array.
             k: how many, at least 1.
 
         Raises:
@@ -114,8 +116,8 @@ class Trained:
         require_option("k", k >= 1, "be at least 1", k)
         return self._use("search", str(query) if isinstance(query, Path) else query, k)  # type: ignore[no-any-return]
 
-    def cluster(self, x: Any, n: int | None = None) -> Clusters:
-        """Group all that is in a source: of microstructure, the places of micrographs by what they show.
+    def cluster(self, x: Any, n: int | None = None) -> Made:
+        """The groups of all that is in a source, such as the places of micrographs: `save` writes them.
 
         Args:
             x: as for `embed`.
@@ -127,6 +129,30 @@ class Trained:
         systems.ability(self.system, "cluster")
         require_option("n", n is None or n >= 1, "be at least 1", n)
         return self._use("cluster", x, n)  # type: ignore[no-any-return]
+
+    def match(self, a: Any, b: Any) -> Made:
+        """Where each pixel of one picture is in another: `flow` and `confidence`, which `save` writes.
+
+        Args:
+            a: a picture file; a frame of a video, as "VIDEO:FRAME"; or a uint8 array `(h, w, 3)`.
+            b: another.
+
+        Raises:
+            InputError: the system does not match, or something is no picture.
+        """
+        return self._use("match", a, b)  # type: ignore[no-any-return]
+
+    def propagate(self, video: Any, mask: Any) -> Made:
+        """The labels of a mask carried through a video: `labels`, a mask a frame, which `save` writes.
+
+        Args:
+            video: a video file, a folder of frames, or a uint8 array `(n, h, w, 3)`.
+            mask: labels of the first frame's pixels: a grey picture or one with a palette, or a uint8 array `(h, w)`.
+
+        Raises:
+            InputError: the system does not propagate, or something is missing, broken or does not fit.
+        """
+        return self._use("propagate", video, mask)  # type: ignore[no-any-return]
 
     def evaluate(self, data: str | Path | None = None) -> Table:
         """Measure on the run's held-out data, and keep the result in the run; or on other data.

@@ -129,12 +129,81 @@ def test_within_decides_at_its_edge_as_the_difference_does(shift):
     ]
 
 
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("shift", [0.0, 1e6])
+def test_near_points_are_those_that_a_mask_of_all_pairs_has(axes, scale, shift):
+    """Some at the edge: on a grid many points are exactly one or two steps apart."""
+    random = np.random.default_rng(axes)
+    side = {1: 900, 2: 30, 3: 10}[axes]
+    points = [torch.tensor((random.integers(0, side, (n, axes)) + shift) * scale) for n in (200, 700)]
+    radius = 2 * scale
+    relation = within(*points, radius)
+    mask = torch.linalg.vector_norm(points[0][:, None] - points[1], dim=-1) <= radius
+    assert torch.equal(relation.tile(slice(0, 200), slice(0, 700)), mask)
+    pairs = relation.pairs(200, 700)
+    found = torch.zeros_like(mask)
+    found[pairs.rows, pairs.cols] = True
+    assert torch.equal(found, mask)
+    assert len(pairs.rows) == mask.sum() > 200
+
+
+@pytest.mark.parametrize(
+    "points", [torch.zeros(0, 2), torch.zeros(60, 2), torch.full((60, 3), 1e300, dtype=torch.float64)]
+)
+def test_points_that_all_lie_at_one_place_or_are_none_are_related_all_the_same(points):
+    n = len(points)
+    relation = within(points, None, 0.0)
+    assert relation.tile(slice(0, n), slice(0, n)).all()
+    assert relation.counts(n, n)[0].tolist() == [n] * n
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.0, 3.0), st.integers(1, 4))
+def test_listed_or_not_near_points_are_the_same(seed, radius, axes):
+    random = np.random.default_rng(seed)
+    points = [torch.tensor(random.normal(size=(n, axes)) * random.choice([0.01, 1, 100])) for n in (40, 60)]
+    relation = within(*points, radius)
+    tile = relation.tile(slice(0, 40), slice(0, 60))
+    assert relation.counts(40, 60)[0].tolist() == tile.sum(1).tolist()
+    assert torch.equal(relation.transposed().tile(slice(0, 60), slice(0, 40)), tile.T)
+
+
+def test_a_loss_that_excludes_near_points_lists_them_and_equals_that_of_a_given_mask():
+    """Exclusions of points cost no more than listed pairs: no tile of the relation is read."""
+    random = torch.Generator().manual_seed(0)
+    q, k = (torch.randn(n, 8, generator=random, dtype=torch.float64) for n in (300, 4000))
+    places, cells = (torch.rand(n, 2, generator=random) * 64 for n in (300, 4000))
+    positives = edges(torch.stack([torch.arange(300), torch.cdist(places, cells).argmin(1)]))
+    near = within(places, cells, 3.0)
+    mask = torch.linalg.vector_norm(places[:, None] - cells, dim=-1) <= 3.0
+
+    def refuse(*_):
+        raise AssertionError("a tile was read")
+
+    near.tile = refuse
+    found = info_nce(q, k, positives=positives, exclude=near & ~positives, multi_positive="in")
+    expected = info_nce(q, k, positives=positives, exclude=dense(mask) & ~positives, multi_positive="in")
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: within(torch.zeros(2), torch.zeros(2), -1), "`radius` must be finite and at least 0. Got -1"),
         (lambda: gaussian(torch.zeros(2), torch.zeros(2), 0), "`sigma` must be positive and finite. Got 0"),
-        (lambda: within(torch.zeros(2, 2), None, 1), r"`query_times` must have 1 dimension. Got shape \(2, 2\)"),
+        (
+            lambda: within(torch.zeros(2, 2, 1), None, 1),
+            r"`query_times` must have 1 dimension, or 2 for points. Got shape \(2, 2, 1\)",
+        ),
+        (lambda: gaussian(torch.zeros(2, 2), None, 1), r"`query_times` must have 1 dimension. Got shape \(2, 2\)"),
+        (
+            lambda: within(torch.zeros(2, 2), torch.zeros(5, 3), 1),
+            r"`key_times` must have as many axes as the queries', shape \(m, 2\). Got shape \(5, 3\)",
+        ),
+        (
+            lambda: within(torch.zeros(2), torch.zeros(5, 3), 1),
+            r"`key_times` must have as many axes as the queries', shape \(m,\). Got shape \(5, 3\)",
+        ),
         (lambda: within(torch.tensor([0, torch.nan]), None, 1), "`query_times` must be finite. Got nan in row 1"),
         (lambda: edges(torch.zeros(3, 2, dtype=torch.long)), r"`edge_index` must have shape \(2, edges\)"),
         (lambda: edges(torch.tensor([[0], [-1]])), "`edge_index` must not be negative. Got -1"),

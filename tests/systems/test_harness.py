@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -35,6 +36,13 @@ WRONG = (
 def of(name):
     """The system of an entry."""
     return load(name.partition(",")[0])
+
+
+def half_a_mask():
+    """An object in the right half, of the proportions of `moving_frames`."""
+    mask = np.zeros((64, 80), np.uint8)
+    mask[:, 40:] = 1
+    return mask
 
 
 def test_no_system_is_left_out():
@@ -74,6 +82,8 @@ def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of, tm
         "embed": lambda: found.embed(found.config.data),
         "search": lambda: found.search(SYSTEMS[name].query, 3),
         "cluster": lambda: found.cluster(found.config.data, 3),
+        "match": lambda: found.match(f"{found.config.data}:0", f"{found.config.data}:3"),
+        "propagate": lambda: found.propagate(found.config.data, half_a_mask()),
         "sample": lambda: found.sample(2, prompt=SYSTEMS[name].prompt),
         "score": lambda: found.score(found.config.data),
         "export": lambda: found.export(tmp_path / SYSTEMS[name].exported),
@@ -83,26 +93,25 @@ def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of, tm
         with pytest.raises(InputError, match=f"cannot {ability}"):
             uses[ability]()
     with SYSTEMS[name].small():
-        if system.evaluate:
-            before = read_results(run_of(name))
-            assert uses["evaluate"]().as_dict() == read_results(run_of(name)) == before
-    if system.embed:
-        embeddings = uses["embed"]()
-        assert len(embeddings.names) == len(embeddings.kinds) == len(embeddings.vectors) > 0
-        torch.testing.assert_close(embeddings.vectors.norm(dim=1), torch.ones(len(embeddings)))
-    if system.search:
-        scores = [hit.score for hit in uses["search"]()]
-        assert len(scores) == 3
-        assert scores == sorted(scores, reverse=True)
-    if system.cluster:
-        assert sum(row[1] for row in uses["cluster"]().table().rows) >= 3
-    if system.sample:
-        assert len(uses["sample"]()) == 2
-    if system.score:
-        assert len(uses["score"]().rows) > 0
-    if system.export:
-        assert uses["export"]()
-        assert (tmp_path / SYSTEMS[name].exported).exists()
+        before = read_results(run_of(name)) if system.evaluate else None
+        made = {ability: uses[ability]() for ability in found.abilities}
+    assert before is None or made["evaluate"].as_dict() == read_results(run_of(name)) == before
+    right = {
+        "embed": each_has_a_name_and_length_1,
+        "search": lambda hits: len(hits) == 3 and [hit.score for hit in hits] == sorted((h.score for h in hits))[::-1],
+        "cluster": lambda clusters: sum(row[1] for row in clusters.table().rows) >= 3,
+        "match": lambda matched: len(matched.table().rows) > 0,
+        "propagate": lambda carried: len(carried.table().rows) == 2,
+        "sample": lambda samples: len(samples) == 2,
+        "score": lambda table: len(table.rows) > 0,
+        "export": lambda said: said and (tmp_path / SYSTEMS[name].exported).exists(),
+    }
+    assert all(right[ability](made[ability]) for ability in found.abilities if ability != "evaluate")
+
+
+def each_has_a_name_and_length_1(embeddings):
+    torch.testing.assert_close(embeddings.vectors.norm(dim=1), torch.ones(len(embeddings)))
+    return len(embeddings.names) == len(embeddings.kinds) == len(embeddings.vectors) > 0
 
 
 @each

@@ -79,40 +79,81 @@ def _train(name: str, given: Namespace) -> None:
 
 def _use(command: str, given: Namespace) -> None:
     """The commands that need a trained run."""
-    trained = api.load(given.run)
-    if command == "report":
-        print(trained.report(given.output))
-    elif command == "evaluate":
-        show(trained.evaluate(given.data))
-    elif command == "embed":
-        systems.ability(trained.system, "embed")
-        check_suffix(Path(given.output))
-        embeddings = trained.embed(given.input)
-        embeddings.save(Path(given.output))
-        n, d = embeddings.vectors.shape
-        print(f"{given.output}: {n} embeddings of length {d}")
-    elif command == "search":
-        show(as_table_of_hits(given.query, trained.search(given.query, given.k)))
-    elif command == "cluster":
-        _cluster(trained, given)
-    elif command == "score":
-        show(trained.score(given.data))
-    elif command == "export":
-        print(f"{given.output}: {trained.export(given.output)}")
-    else:
-        samples = trained.sample(given.n, given.seed, given.prompt)
-        if given.output is None:
-            show_lines(samples.lines())
-        else:
-            samples.save(Path(given.output))
-            print(f"{given.output}: {len(samples)} samples")
+    _USES[command](api.load(given.run), given)
+
+
+def _report(trained: api.Trained, given: Namespace) -> None:
+    print(trained.report(given.output))
+
+
+def _evaluate(trained: api.Trained, given: Namespace) -> None:
+    show(trained.evaluate(given.data))
+
+
+def _embed(trained: api.Trained, given: Namespace) -> None:
+    systems.ability(trained.system, "embed")
+    check_suffix(Path(given.output))
+    embeddings = trained.embed(given.input)
+    embeddings.save(Path(given.output))
+    n, d = embeddings.vectors.shape
+    print(f"{given.output}: {n} embeddings of length {d}")
+
+
+def _search(trained: api.Trained, given: Namespace) -> None:
+    show(as_table_of_hits(given.query, trained.search(given.query, given.k)))
 
 
 def _cluster(trained: api.Trained, given: Namespace) -> None:
-    """Show groups, and write them if a file is named."""
     clusters = trained.cluster(given.input, given.n)
     table = clusters.table()
     show(table)
     if given.output is not None:
         clusters.save(Path(given.output))
         print(f"{given.output}: {table.title}")
+
+
+def _match(trained: api.Trained, given: Namespace) -> None:
+    found = trained.match(given.a, given.b)
+    if given.output is not None:
+        found.save(Path(given.output))
+    show(found.table())
+    if given.output is not None:
+        print(f"{given.output}: where each pixel of {given.a} is in {given.b}")
+
+
+def _propagate(trained: api.Trained, given: Namespace) -> None:
+    carried = trained.propagate(given.video, given.mask)
+    carried.save(Path(given.output))
+    show(carried.table())
+    print(f"{given.output}: the labels of each frame")
+
+
+def _sample(trained: api.Trained, given: Namespace) -> None:
+    samples = trained.sample(given.n, given.seed, given.prompt)
+    if given.output is None:
+        show_lines(samples.lines())
+    else:
+        samples.save(Path(given.output))
+        print(f"{given.output}: {len(samples)} samples")
+
+
+def _score(trained: api.Trained, given: Namespace) -> None:
+    show(trained.score(given.data))
+
+
+def _export(trained: api.Trained, given: Namespace) -> None:
+    print(f"{given.output}: {trained.export(given.output)}")
+
+
+_USES = {
+    "report": _report,
+    "evaluate": _evaluate,
+    "embed": _embed,
+    "search": _search,
+    "cluster": _cluster,
+    "match": _match,
+    "propagate": _propagate,
+    "sample": _sample,
+    "score": _score,
+    "export": _export,
+}

@@ -43,9 +43,11 @@ def build() -> ArgumentParser:
     abilities = {ability for name in systems.NAMES for ability in systems.load(name).abilities()}
     for ability, make, what in (
         ("evaluate", _evaluate, "Measure a trained run on data it never saw."),
-        ("embed", _embed, "Turn pictures, texts, nodes of a graph or sequences into vectors."),
+        ("embed", _embed, "Turn pictures, texts, nodes of a graph, sequences or videos into vectors."),
         ("search", _search, "Find what is most like a text, a picture, a node or a sequence."),
         ("cluster", _cluster, "Group the places of micrographs by what they show."),
+        ("match", _match, "Find where each pixel of one picture is in another."),
+        ("propagate", _propagate, "Carry a mask of a video's first frame to all its frames."),
         ("sample", _sample, "Make new examples, such as answers to a prompt."),
         ("score", _score, "Tell what a trained model thinks of each item of a file."),
         ("export", _export, "Write a trained model in a form that other programs read."),
@@ -98,7 +100,7 @@ def _embed() -> ArgumentParser:
     parser = _with_run("Turn pictures, texts, nodes or sequences, whatever the run is of, into vectors of length 1.")
     what = "A picture or a folder; of texts, a .txt or a table (csv, tsv, parquet); without texts, a .npy, .npz or idx."
     what += " For graph: what it takes as --data; for genomics: FASTA or FASTQ; for bilingual: texts, .tsv or .tmx."
-    what += " For word2vec: text. For microstructure: TIFF, PNG or a folder."
+    what += " For word2vec: text. For pixels: a video or a picture. For microstructure: TIFF, PNG or a folder."
     parser.add_argument("input", type=str, help=what)
     parser.add_argument("-o", "--output", type=str, required=True, help="The file to write: .npz or .parquet.")
     return parser
@@ -109,6 +111,7 @@ def _search() -> ArgumentParser:
         "Find the items of a run that match a text best or are most like a picture, a node or a sequence."
     )
     what = "What to look for: words; without texts a picture file, the name of a node, or a file with one sequence."
+    what += " For pixels: a place, as FRAME,X,Y."
     parser.add_argument("query", type=str, help=what)
     parser.add_argument("-k", type=int, default=5, help="How many to show.")
     return parser
@@ -120,6 +123,26 @@ def _cluster() -> ArgumentParser:
     parser.add_argument("-n", type=int | None, default=None, help="How many groups; by default they are found.")
     what = "The file to write: .csv with the group of each place, or .png, the micrograph in the groups' colours."
     parser.add_argument("-o", "--output", type=str | None, default=None, help=what)
+    return parser
+
+
+def _match() -> ArgumentParser:
+    parser = _with_run("Find where each pixel of one picture is in another, and how sure that is.")
+    what = "A picture, or a frame of a video as VIDEO:FRAME."
+    parser.add_argument("a", type=str, help=what)
+    parser.add_argument("b", type=str, help="Another.")
+    what = "The file to write: .flo (Middlebury's flow), .npz (flow and confidence) or .png (a picture)."
+    parser.add_argument("-o", "--output", type=str | None, default=None, help=what)
+    return parser
+
+
+def _propagate() -> ArgumentParser:
+    parser = _with_run("Carry a mask of a video's first frame to all its frames.")
+    parser.add_argument("video", type=str, help="A video, or a folder of frames.")
+    what = "A grey picture or one with a palette, whose numbers are labels of the first frame's pixels; 0 is none."
+    parser.add_argument("mask", type=str, help=what)
+    what = "What to write: a new folder, for a PNG a frame, or an .npz."
+    parser.add_argument("-o", "--output", type=str, required=True, help=what)
     return parser
 
 

@@ -70,15 +70,20 @@ class IdsEqual(NamedTuple):
 
 
 class WithinRadius(NamedTuple):
-    """`R_ij = [|t_i − u_j| ≤ radius]`."""
+    """`R_ij = [|t_i − u_j| ≤ radius]`, of times or, in the Euclidean distance, of points."""
 
-    query_times: Real[Tensor, " n"]
-    key_times: Real[Tensor, " m"]
+    query_times: Real[Tensor, " n"] | Real[Tensor, "n axes"]
+    key_times: Real[Tensor, " m"] | Real[Tensor, "m axes"]
     radius: float
 
     def at(self, rows: Tensor, cols: Tensor) -> Bool[Tensor, "*shape"]:
         """The entries at these places, which broadcast."""
-        return _apart(self.query_times, self.key_times, rows, cols).abs() <= self.radius
+        apart = _apart(self.query_times, self.key_times, rows, cols)
+        if self.query_times.ndim == 1:
+            return apart.abs() <= self.radius
+        # Not squared, lest a large distance overflow or a small radius vanish.
+        near: Tensor = torch.linalg.vector_norm(apart, dim=-1) <= self.radius
+        return near
 
 
 class GaussianWeight(NamedTuple):

@@ -1,4 +1,4 @@
-"""Relations by nearness on a scale: recording times, positions on a genome, depths, ages."""
+"""Relations by nearness: of recording times, positions on a genome, depths, ages, or of points of a plane."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tellapart.errors import check_finite, requirement
+from tellapart.relations.boxes import near_pairs
 from tellapart.relations.kinds import check_size, stretches
 from tellapart.relations.lowered import GaussianWeight, Lowered, WithinRadius
 from tellapart.relations.pairs import Pairs, few
@@ -19,22 +20,30 @@ if TYPE_CHECKING:
     from tellapart.relations.ranks import Ranks
 
 
-def within(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None, radius: float) -> Relation:
+def within(
+    query_times: Real[Tensor, " n"] | Real[Tensor, "n axes"],
+    key_times: Real[Tensor, " m"] | Real[Tensor, "m axes"] | None,
+    radius: float,
+) -> Relation:
     """Pairs at most `radius` apart: `R_ij = [|t_i − u_j| ≤ radius]`; keys without times have the queries'.
 
-    Times and radius are constants: no gradient.
+    Times, or points `(n, axes)` whose distance is the Euclidean one. Where pairs are few, they are found without a look
+    at all n × m: of times, and of points of at most three axes. Times and radius are constants: no gradient.
 
     Raises:
         TypeError: times that are not numbers.
-        ValueError: times that are not one-dimensional and finite; `radius < 0`, or a tensor that requires grad.
+        ValueError: times that are not finite, not of one or two dimensions, or not of the same axes as the keys';
+            `radius < 0`, or a tensor that requires grad.
 
     >>> within(torch.tensor([0.0, 5.0]), torch.tensor([1.0, 4.5]), 1.0).tile(slice(0, 2), slice(0, 2)).int().tolist()
     [[1, 0], [0, 1]]
+    >>> within(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [4.0, 4.0]]), 5.0).tile(slice(0, 1), slice(0, 2))
+    tensor([[ True, False]])
     """
     radius = _number("radius", radius)
     if not 0 <= radius < float("inf"):
         raise ValueError(requirement("radius", "be finite and at least 0", radius))
-    return _Within(_clocks(query_times, key_times), radius)
+    return _Within(_clocks(query_times, key_times, most=2), radius)
 
 
 def gaussian(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None, sigma: float) -> Relation:
@@ -68,17 +77,24 @@ def _number(parameter: str, value: float | Tensor) -> float:
     return value.item()
 
 
-def _clocks(query_times: Tensor, key_times: Tensor | None) -> _Clocks:
-    queries = _times("query_times", query_times)
-    return _Clocks(queries, queries if key_times is None else _times("key_times", key_times))
+def _clocks(query_times: Tensor, key_times: Tensor | None, most: int = 1) -> _Clocks:
+    """The times of both sides, or points if two dimensions are the most."""
+    queries = _times("query_times", query_times, most)
+    keys = queries if key_times is None else _times("key_times", key_times, most)
+    if queries.shape[1:] != keys.shape[1:]:
+        shape = "".join(f" {n}" for n in queries.shape[1:])
+        must = f"have as many axes as the queries', shape (m,{shape})"
+        raise ValueError(requirement("key_times", must, f"shape {tuple(keys.shape)}"))
+    return _Clocks(queries, keys)
 
 
-def _times(parameter: str, times: Tensor) -> Tensor:
+def _times(parameter: str, times: Tensor, most: int) -> Tensor:
     times = torch.as_tensor(times).detach()
     if times.is_complex() or times.dtype == torch.bool:
         raise TypeError(requirement(parameter, "hold real numbers", times.dtype))
-    if times.ndim != 1:
-        raise ValueError(requirement(parameter, "have 1 dimension", f"shape {tuple(times.shape)}"))
+    if not 1 <= times.ndim <= most:
+        must = "have 1 dimension" if most == 1 else "have 1 dimension, or 2 for points"
+        raise ValueError(requirement(parameter, must, f"shape {tuple(times.shape)}"))
     # Seconds since 1970 and base pairs of a genome need more digits than float32 has.
     if not times.is_floating_point():
         times = times.double()
@@ -121,6 +137,16 @@ class _Within(Relation):
         return [_Within(clocks, self.radius) for clocks in self.clocks.towards(ranks)]
 
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
+        if (found := self._near(n, m)) is None:
+            return None
+        rows, cols = found
+        kept = self.at(rows, cols)
+        return Pairs(rows[kept].to(device), cols[kept].to(device))
+
+    def _near(self, n: int, m: int) -> tuple[Tensor, Tensor] | None:
+        """Pairs, all that are within the radius among them, if they are few."""
+        if self.clocks.queries.ndim == 2:
+            return near_pairs(*self.clocks, self.radius)
         ordered, order = self.clocks.keys.sort()
         queries = self.clocks.queries.to(ordered)
         # t − r rounds: look a little further, and let `at` decide.
@@ -130,9 +156,7 @@ class _Within(Relation):
         if not few(int(counts.sum()), n, m):
             return None
         rows, step = stretches(counts)
-        cols = order[first[rows] + step]
-        kept = self.at(rows, cols)
-        return Pairs(rows[kept].to(device), cols[kept].to(device))
+        return rows, order[first[rows] + step]
 
 
 class _Gaussian(Relation):

@@ -45,8 +45,8 @@ class Commands:
     find: Callable[[FinishedRun, Gallery, Any], Float[Tensor, " d"]]
     """Called as `find(finished, gallery, query)`: the embedding of a query."""
 
-    show: Callable[[Any, Any], list[Picture]] | None = None
-    """Called as `show(data, encoder)`: pictures for the report, beside those of the gallery."""
+    draw: Callable[[Any, Any, Any], list[Picture]] | None = None
+    """Called as `draw(config, data, encoder)`: pictures of what was found, for the report; or there are none."""
 
     def finish(self, config: Any, run: Run, data: Measurable) -> None:
         """Fill the gallery of a run that was just trained and measure it; of several processes the first does."""
@@ -55,8 +55,8 @@ class Commands:
         finished = FinishedRun(run, config, self.make_model)
         before, after = self._encoders(finished)
         data.gallery(after).save(run.gallery)
-        if self.show is not None:
-            save_pictures(run.pictures, self.show(data, after))
+        if self.draw is not None:
+            save_pictures(run.pictures, self.draw(config, data, after))
         run.save_results(data.measure(before, after).as_dict())
 
     def evaluate(self, finished: FinishedRun, data: str | None) -> Table:

@@ -11,7 +11,7 @@ reference.safetensors  what that model says of the training data
 weights.safetensors the trained weights, once training is complete
 results.json        what evaluation found
 corpus              of words: the vocabulary, and the text as ids
-pictures.json       of micrographs: some of them, in the colours of their groups, for the report
+pictures.json       pictures of what was found, for the report
 gallery.parquet     embeddings of all data, for search and report
 report.html         the page to look at
 """

@@ -11,11 +11,23 @@ from importlib import import_module
 from typing import Any
 
 from tellapart.errors import InputError
-from tellapart.systems.contract import ABILITIES, Clusters, Samples, System
+from tellapart.systems.contract import ABILITIES, Made, Samples, System
 
-__all__ = ["ABILITIES", "NAMES", "Clusters", "Samples", "System", "ability", "describe", "load"]
+__all__ = ["ABILITIES", "NAMES", "Made", "Samples", "System", "ability", "describe", "load"]
 
-NAMES = ("clip", "simclr", "moco", "graph", "genomics", "bilingual", "word2vec", "dpo", "harmony", "microstructure")
+NAMES = (
+    "clip",
+    "simclr",
+    "moco",
+    "graph",
+    "genomics",
+    "bilingual",
+    "word2vec",
+    "dpo",
+    "harmony",
+    "pixels",
+    "microstructure",
+)
 
 
 def load(name: str) -> System:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tellapart.runs import Embeddings, FinishedRun, Hit, Run
     from tellapart.training import TrainerOptions, TrainingOptions
 
-ABILITIES = ("evaluate", "embed", "search", "cluster", "sample", "score", "export")
+ABILITIES = ("evaluate", "embed", "search", "cluster", "match", "propagate", "sample", "score", "export")
 
 
 class Samples(Protocol):
@@ -30,14 +30,14 @@ class Samples(Protocol):
         """Write them, in the format that the file's name asks for, or raise `InputError`."""
 
 
-class Clusters(Protocol):
-    """What a system that clusters has grouped."""
+class Made(Protocol):
+    """What was found in pictures or videos, to be told in figures and saved."""
 
     def table(self) -> Table:
-        """The groups, the largest first."""
+        """It in figures."""
 
     def save(self, path: Path) -> None:
-        """Write the group of each item, in the format that the file's name asks for, or raise `InputError`."""
+        """Write it, in the format that the file's name asks for, or raise `InputError`."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,13 @@ class System:
     """Called as `embed(finished, source)`: vectors of what a person names or has."""
     search: Callable[[FinishedRun, Any, int], list[Hit]] | None = None
     """Called as `search(finished, query, k)`: the k items of the run that match a query best."""
-    cluster: Callable[[FinishedRun, Any, int | None], Clusters] | None = None
+    cluster: Callable[[FinishedRun, Any, int | None], Made] | None = None
     """Called as `cluster(finished, source, n)`: all that is in a source in n groups or, for `None`, in as many as it
     finds."""
+    match: Callable[[FinishedRun, Any, Any], Made] | None = None
+    """Called as `match(finished, a, b)`: where each place of one picture is in another."""
+    propagate: Callable[[FinishedRun, Any, Any], Made] | None = None
+    """Called as `propagate(finished, video, mask)`: the mask of a video's first frame, carried to all its frames."""
     sample: Callable[..., Samples] | None = None
     """Called as `sample(finished, n, seed)`: n new examples; of a `prompted` system, as `sample(…, prompt)`."""
     prompted: bool = False

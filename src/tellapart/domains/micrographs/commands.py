@@ -39,7 +39,7 @@ def commands_for(make: Callable[[Any], nn.Module]) -> Commands:
         load=Dataset.load,
         read=_read,
         find=_find,
-        show=_show,
+        draw=_draw,
     )
 
 
@@ -118,7 +118,7 @@ def _grouped(regions: list[Region], encode: Encode, options: MicrographOptions, 
     return PlaceClusters.of(regions, places.region, grids, names, embed_places(regions, places, encode, options), n)
 
 
-def _show(data: Dataset, encode: Encode) -> list[Picture]:
+def _draw(_: Any, data: Dataset, encode: Encode) -> list[Picture]:
     """One held-out micrograph of each label, or some if there are none, in the colours of groups of all their places.
 
     As many groups as labels, or as many as are found.
@@ -129,7 +129,8 @@ def _show(data: Dataset, encode: Encode) -> list[Picture]:
     else:
         regions = data.test[:_MOST_SHOWN]
     groups = _grouped(regions, encode, data.options, len(regions) if data.has_labels() else None)
-    return [Picture(region.field.name, groups.as_png(which, _SIDE)) for which, region in enumerate(regions)]
+    captions = [f"{region.field.name}, each place in the colour of its group." for region in regions]
+    return [Picture(caption, groups.as_png(which, _SIDE)) for which, caption in enumerate(captions)]
 
 
 def _find(finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, " d"]:
