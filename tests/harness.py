@@ -136,6 +136,7 @@ SYSTEMS = {
     "simclr": Tiny(tiny.write_patterns, tiny.PICTURE_OPTIONS, "3", tiny.PICTURE_WRONG),
     "moco": Tiny(tiny.write_patterns, tiny.MOCO_OPTIONS, "3", tiny.MOCO_WRONG),
     "harmony": Tiny(tiny.write_patterns, tiny.HARMONY_OPTIONS, "3", tiny.HARMONY_WRONG),
+    "audiovisual": Tiny(tiny.write_moments, tiny.SOUND_OPTIONS, "red.wav", tiny.SOUND_WRONG),
     "graph": Tiny(tiny.write_graph, tiny.GRAPH_OPTIONS | {"batch_size": 24}, "n7", tiny.GRAPH_WRONG),
     "genomics": Tiny(tiny.write_genomes, tiny.GENOME_OPTIONS, 12 * "ACGGT", tiny.GENOME_WRONG, small=tiny.few_reads),
     "bilingual": Tiny(tiny.write_translations, tiny.SENTENCE_OPTIONS, "bada fage", tiny.SENTENCE_WRONG),

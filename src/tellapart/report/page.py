@@ -88,7 +88,7 @@ def _conflicts(log: figures.Log) -> list[float]:
 def _figures_of_gallery(shown: Shown) -> dict[str, Any]:
     places = _flat_map(shown.vectors)
     negatives = shown.candidates & ~shown.positives
-    what = f"{shown.kind} and text" if shown.by_text else f"two {shown.kind}s"
+    what = f"{shown.kind} and {shown.asked}" if shown.by_text else f"two {shown.kind}s"
     if shown.ranked:
         drawn = figures.word_map(places, shown.captions)
     elif shown.by_text:

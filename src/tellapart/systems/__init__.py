@@ -15,7 +15,7 @@ from tellapart.systems.contract import ABILITIES, Samples, System
 
 __all__ = ["ABILITIES", "NAMES", "Samples", "System", "ability", "describe", "load"]
 
-NAMES = ("clip", "simclr", "moco", "graph", "genomics", "bilingual", "word2vec", "dpo", "harmony")
+NAMES = ("clip", "simclr", "moco", "graph", "genomics", "bilingual", "word2vec", "dpo", "harmony", "audiovisual")
 
 
 def load(name: str) -> System:

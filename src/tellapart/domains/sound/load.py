@@ -1,0 +1,91 @@
+"""Read a folder of sounds and pictures with the tables of their times."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+
+from tellapart.domains.sound.clips import Clips, read_clips
+from tellapart.domains.sound.options import SoundOptions
+from tellapart.domains.sound.stamps import Stamps, read_stamps
+from tellapart.errors import InputError, existing
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, UInt8
+    from torch import Tensor
+
+ReadPictures: TypeAlias = Callable[[Sequence[Path], Sequence[str], int], "UInt8[Tensor, 'n 3 size size']"]
+"""Called as `read_pictures(paths, places, size)`; places are for messages."""
+
+SOUNDS, PICTURES = "sounds.csv", "pictures.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Sounds and pictures, both in order of time."""
+
+    clips: Clips
+    heard: Stamps
+    """A row for each clip."""
+    pictures: UInt8[Tensor, "m 3 size size"]
+    seen: Stamps
+    """A row for each picture."""
+    notes: list[str]
+    """What was left out."""
+
+    def has_labels(self) -> bool:
+        """Whether both tables have labels."""
+        return self.heard.labels is not None and self.seen.labels is not None
+
+    def fingerprint(self) -> str:
+        """A hash of all content, to detect that data changed between two commands."""
+        digest = hashlib.sha256(self.clips.frames.numpy().tobytes())
+        digest.update(self.pictures.numpy().tobytes())
+        for stamps in (self.heard, self.seen):
+            digest.update(repr([stamps.names, stamps.times.tolist(), stamps.devices, stamps.labels]).encode())
+        return digest.hexdigest()
+
+
+def load_material(source: str, read_pictures: ReadPictures, options: SoundOptions) -> Material:
+    """Read a folder with the tables sounds.csv and pictures.csv.
+
+    Silent sounds are left out, and the notes say how many.
+
+    Raises:
+        InputError: a table, a file, a time or a column is missing or broken; or all sounds are silent.
+    """
+    folder = existing(source)
+    heard, seen = (read_stamps(_table(folder, name)) for name in (SOUNDS, PICTURES))
+    read = read_clips(heard.files, heard.places, options.every)
+    if not len(read.clips):
+        raise InputError(f"{folder / SOUNDS}: all {len(heard)} sounds are silent. Is the recorder's gain right?")
+    heard = _one_each(heard.rows(read.file_of.numpy()), read.start, options.every)
+    order = np.argsort(heard.times, kind="stable")
+    return Material(
+        read.clips.rows(torch.from_numpy(order)),
+        heard.rows(order),
+        read_pictures(seen.files, seen.places, options.picture_size),
+        seen,
+        [f"{len(read.silent)} rows of silent sounds are left out."] if read.silent else [],
+    )
+
+
+def _table(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file. The folder must hold {SOUNDS} and {PICTURES}.")
+    return path
+
+
+def _one_each(heard: Stamps, start: Float[np.ndarray, " n"], every: float) -> Stamps:
+    """A clip that was cut out of a recording has the time of its own middle, and a name of its own."""
+    if not every:
+        return heard
+    names = [f"{name}@{second:g}s" for name, second in zip(heard.names, start, strict=True)]
+    return replace(heard, names=names, times=heard.times + start + every / 2)
