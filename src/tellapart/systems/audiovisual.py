@@ -14,7 +14,7 @@ each recorder, and σ, too, by EM (`domains/sound/clock.py`).
 
 A batch is a block of time. Its pictures reach beyond it by a margin, or sounds at its ends would miss theirs.
 
-Departs from the paper whose loss this generalises (MIL-NCE: Miech et al. 2020, https://arxiv.org/abs/1912.06430, eq. 1):
+Departs from the paper on MIL-NCE (Miech et al. 2020, https://arxiv.org/abs/1912.06430, eq. 1):
  1. The candidates have weights by their times, where MIL-NCE counts all within a stretch of time alike. For that choose
     `--positives within`: all pictures within 2σ, but for a constant of each query.
  2. Clocks may be wrong, and are learned. There narration and video have one clock.
@@ -60,7 +60,7 @@ class Config(SoundOptions):
     """Train sound and picture encoders to find each other by the time of recording."""
 
     epochs: int = 24
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 0.1
     temperature: float = 0.05
     """Where the learned temperature starts; it stays at 0.01 or above."""
@@ -72,7 +72,7 @@ class Config(SoundOptions):
     """Length of the embeddings."""
     picture_width: int = 8
     """Channels of the picture encoder's first layer; the last has eight times as many."""
-    sound_width: int = 16
+    sound_width: int = 8
     """Channels of the sound encoder's first layer; the last has four times as many."""
     picture_jitter: float = 0.1
     """How far pictures are moved, turned (radians), scaled and faded at random, as a share; 0 for not at all."""
