@@ -29,6 +29,7 @@ MODULES = [
     "tellapart.domains.graphs",
     "tellapart.domains.genomes",
     "tellapart.domains.words",
+    "tellapart.domains.sound",
     "tellapart.planning",
     "tellapart.training",
     "tellapart.runs",

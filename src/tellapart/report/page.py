@@ -57,7 +57,7 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
         conflicts=_conflicts(log),
         log=log,
         shown=shown,
-        figures=_figures(log) | ({} if shown is None else _figures_of_gallery(shown)),
+        figures=_figures(log) | _charts(table) | ({} if shown is None else _figures_of_gallery(shown)),
         hover=[] if shown is None else _hover(shown),
         found=[] if shown is None else _found(shown),
         plotly=get_plotlyjs(),
@@ -78,6 +78,11 @@ def _figures(log: figures.Log) -> dict[str, Any]:
         if is_known:
             made[name] = draw(log)
     return _as_json(made)
+
+
+def _charts(table: Table | None) -> dict[str, Any]:
+    """Figures of the charts that evaluation made."""
+    return _as_json({f"chart-{i}": figures.lines(chart) for i, chart in enumerate(table.charts if table else [])})
 
 
 def _conflicts(log: figures.Log) -> list[float]:

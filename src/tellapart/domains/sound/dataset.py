@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -14,10 +15,11 @@ from tellapart.domains.sound.clock import Clock
 from tellapart.domains.sound.load import Material, ReadPictures, load_material
 from tellapart.domains.sound.nearby import n_near, nearest
 from tellapart.domains.sound.options import SoundOptions
+from tellapart.domains.sound.posterior import posterior_chart
 from tellapart.domains.sound.recordings import frames_in
 from tellapart.domains.sound.stamps import Stamps, check_clocks
 from tellapart.errors import InputError
-from tellapart.evaluation import Table, both_ways
+from tellapart.evaluation import Chart, Table, both_ways
 from tellapart.relations import Relation, same, within
 from tellapart.runs import Gallery, thumbnails
 from tellapart.training import Batches
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
     from tellapart.runs import Run
 
 _LEAST = 4
+_CHARTED = 1000
 
 
 class SoundPictureEncoder(Protocol):
     """What embeds sounds and pictures in one space, and knows their clocks."""
 
     clock: Clock
+    temperature: Callable[[], Tensor]
 
     def embed_sounds(self, clips: Clips) -> Float[Tensor, "n d"]: ...
     def embed_pictures(self, pictures: UInt8[Tensor, "n 3 size size"]) -> Float[Tensor, "n d"]: ...
@@ -166,7 +170,8 @@ class Dataset:
         if self.source is not None:
             what = f"{len(sounds)} sounds and {len(pictures)} pictures of {self.source}"
         table = both_ways(("sound", "picture"), relevant, models, f"Retrieval among {what}")
-        return replace(table, notes=[*table.notes, *self._notes(after.clock)])
+        charts = [] if self.source is not None else [self._chart(after)]
+        return replace(table, notes=[*table.notes, *self._notes(after.clock)], charts=charts)
 
     def gallery(self, after: SoundPictureEncoder) -> Gallery:
         """All pictures, each with the sound nearest in time and, if there are labels, of its label."""
@@ -182,6 +187,25 @@ class Dataset:
             thumbnails=thumbnails(self.material.pictures, is_out),
             asked="sound",
         )
+
+    def _chart(self, after: SoundPictureEncoder) -> Chart:
+        """The posterior of the clocks' difference, of what is held out."""
+        sounds, pictures = (torch.arange(*ends) for ends in self._held_out())
+        heard, seen = self.material.heard.rows(sounds.numpy()), self.material.seen.rows(pictures.numpy())
+        vectors = (
+            after.embed_sounds(self.material.clips.rows(sounds)),
+            after.embed_pictures(self.material.pictures[pictures]),
+        )
+        corrected = torch.from_numpy(self._corrected(heard, after.clock))
+        similarities = vectors[0] @ vectors[1].T / after.temperature().item()
+        return posterior_chart(after.clock, similarities, corrected, torch.from_numpy(seen.times))
+
+    def _held_out(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """The first and the last of the held-out sounds, and of the pictures; not more than a chart needs."""
+        sound, picture = self.first_out
+        n = min(len(self.material.heard), sound + _CHARTED)
+        end = self.material.heard.times[n - 1] - self.options.offset + self.options.reach()
+        return (sound, n), (picture, max(picture + 2, int(np.searchsorted(self.material.seen.times, end))))
 
     def _corrected(self, heard: Stamps, clock: Clock) -> Float[np.ndarray, " n"]:
         return np.asarray(clock.corrected(torch.from_numpy(heard.times), self.recorders.numbers(heard)))
