@@ -131,7 +131,9 @@ def test_mistakes_are_one_line_and_leave_what_was_there(capsys, run_of, tmp_path
     assert "must be a single sound or picture. Got 12" in fails(capsys, "search", run, data)
     empty = tmp_path / "empty"
     empty.mkdir()
-    assert "sounds.csv: there is no such file" in fails(capsys, "evaluate", run, "--data", empty)
+    assert "holds neither sounds.csv nor media.csv nor a folder sounds" in fails(
+        capsys, "evaluate", run, "--data", empty
+    )
     assert "no sounds and no pictures" in fails(capsys, "embed", run, empty, "-o", tmp_path / "x.npz")
     words = ["--data", data, "--run", tmp_path / "new"]
     said = fails(capsys, "train", "audiovisual", *words, "--offset", "7200")

@@ -35,7 +35,17 @@ from torch import Tensor, nn
 from tellapart.distributed import world
 from tellapart.domains import pictures, sound
 from tellapart.domains.pictures import ConvNet, jitter, read_pictures
-from tellapart.domains.sound import Block, Clips, Dataset, Moments, Recorders, SoundNet, SoundOptions, frames_in
+from tellapart.domains.sound import (
+    Block,
+    Clips,
+    Dataset,
+    Moments,
+    PictureFiles,
+    Recorders,
+    SoundNet,
+    SoundOptions,
+    frames_in,
+)
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.planning import PlannedLoss
@@ -53,6 +63,7 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 _CHUNK = 256
+FILES = PictureFiles(read_pictures, pictures.SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -176,7 +187,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     is_wide = trainer.precision != "bf16-true" or not config.is_learned()
     require_option("trainer.precision", is_wide, "not be bf16-true: clocks need more digits", trainer.precision)
     begin(run, "audiovisual", config, trainer)
-    data = Dataset.load(read_pictures, config, run)
+    data = Dataset.load(FILES, config, run)
 
     def prepare(_: AudioVisual, block: Block) -> Moments:
         with timed("views"):
@@ -193,7 +204,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     commands.finish(config, run, data)
 
 
-commands = sound.commands_for(AudioVisual, read_pictures, pictures.SUFFIXES)
+commands = sound.commands_for(AudioVisual, FILES)
 system = System(
     Config,
     train,

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from tellapart import InputError
-from tellapart.domains.pictures import read_pictures
 from tellapart.domains.sound import Clock, Dataset, SoundOptions
 from tellapart.runs import Run
+from tellapart.systems.audiovisual import FILES
 from tests.tiny import COLOURS, SOUND_OPTIONS, tone, write_moments, write_table
 
 OPTIONS = {name: SOUND_OPTIONS[name] for name in SoundOptions.__dataclass_fields__ if name in SOUND_OPTIONS}
@@ -34,7 +34,7 @@ class OneHot:
 
 def load(folder, run=None, source=None, **options):
     given = SoundOptions(**OPTIONS | {"data": str(folder)} | options)
-    return Dataset.load(read_pictures, given, begun(folder) if run is None else run, source)
+    return Dataset.load(FILES, given, begun(folder) if run is None else run, source)
 
 
 def begun(folder):
@@ -158,7 +158,10 @@ def cut(folder, name, kept):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: (folder / "pictures.csv").unlink(), r"pictures\.csv: there is no such file\. The folder must"),
+        (
+            lambda folder: (folder / "pictures.csv").unlink(),
+            r"data: holds neither pictures\.csv nor media\.csv nor a folder pictures",
+        ),
         (lambda folder: (folder / "red.wav").unlink(), r"sounds\.csv line \d+: .*red\.wav: cannot read the sound"),
         (lambda folder: (folder / "red.png").write_text("x"), r"pictures\.csv line \d+: .*red\.png: not a picture"),
         (lambda folder: cut(folder, "sounds.csv", 3), "data: 3 sounds. At least 4"),

@@ -34,7 +34,7 @@ def test_zones_are_heeded_and_the_microsecond_counts(tmp_path):
 @pytest.mark.parametrize(
     ("times", "message"),
     [
-        ((1, "noon"), "line 3: the column time holds 'noon'"),
+        ((1, "noon"), "line 3: the time is 'noon'"),
         ((1, "nan"), "line 3: .*no finite number"),
         ((1, "2024-05-01"), "line 3: .*times without a time zone, but plain seconds before"),
         (("2024-05-01", "2024-05-01T00:00:00Z"), "line 3: .*times with a time zone, but times without"),

@@ -5,9 +5,11 @@ from tellapart.domains.sound.clips import Clips, read_clips
 from tellapart.domains.sound.clock import Clock
 from tellapart.domains.sound.commands import commands_for
 from tellapart.domains.sound.dataset import Dataset, Recorders
+from tellapart.domains.sound.load import PictureFiles
 from tellapart.domains.sound.network import SoundNet
 from tellapart.domains.sound.options import SoundOptions
 from tellapart.domains.sound.recordings import frames_in, log_mel, read_sound
+from tellapart.domains.sound.sources import find_stamps
 from tellapart.domains.sound.stamps import Stamps, check_clocks, read_stamps
 
 __all__ = [
@@ -16,12 +18,14 @@ __all__ = [
     "Clock",
     "Dataset",
     "Moments",
+    "PictureFiles",
     "Recorders",
     "SoundNet",
     "SoundOptions",
     "Stamps",
     "check_clocks",
     "commands_for",
+    "find_stamps",
     "frames_in",
     "log_mel",
     "read_clips",

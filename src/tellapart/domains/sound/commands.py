@@ -13,7 +13,7 @@ import torch
 from tellapart.domains.given import as_texts, is_source, items_of, refuse
 from tellapart.domains.sound.clips import read_clips
 from tellapart.domains.sound.dataset import Dataset, Recorders, SoundPictureEncoder
-from tellapart.domains.sound.load import ReadPictures
+from tellapart.domains.sound.load import PictureFiles
 from tellapart.domains.sound.recordings import SUFFIXES
 from tellapart.errors import InputError, existing, exists
 from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery
@@ -27,22 +27,19 @@ if TYPE_CHECKING:
 Files = list[tuple[str, Path]]
 
 
-def commands_for(
-    make: Callable[[Any, Recorders], nn.Module], read_pictures: ReadPictures, picture_suffixes: frozenset[str]
-) -> Commands:
+def commands_for(make: Callable[[Any, Recorders], nn.Module], picture_files: PictureFiles) -> Commands:
     """The commands of a system with the model `make(config, recorders)`, a `SoundPictureEncoder`.
 
     Args:
         make: makes a model with its first weights.
-        read_pictures: reads picture files.
-        picture_suffixes: by these they are known.
+        picture_files: what are pictures, and how they are read.
     """
 
     def make_model(config: Any, run: Run) -> nn.Module:
         return make(config, Recorders.noted(run))
 
-    reader = _Reader(read_pictures, picture_suffixes)
-    load = partial(Dataset.load, read_pictures)
+    reader = _Reader(picture_files)
+    load = partial(Dataset.load, picture_files)
     return Commands(make_model, encoder=lambda model: model, load=load, read=reader.read, find=reader.find)
 
 
@@ -50,8 +47,7 @@ def commands_for(
 class _Reader:
     """Embeds files."""
 
-    read_pictures: ReadPictures
-    picture_suffixes: frozenset[str]
+    picture_files: PictureFiles
 
     def read(self, finished: FinishedRun, encoder: SoundPictureEncoder, source: Any) -> Embeddings:
         files = self._files(source)
@@ -64,7 +60,7 @@ class _Reader:
                 raise InputError(f"{heard[read.silent[0]][1]}: the sound is silent. Leave it out.")
             parts.append(encoder.embed_sounds(read.clips))
         if seen:
-            shown = self.read_pictures([path for _, path in seen], [""] * len(seen), finished.config.picture_size)
+            shown = self.picture_files.read([path for _, path in seen], [""] * len(seen), finished.config.picture_size)
             parts.append(encoder.embed_pictures(shown))
         kinds = ["sound"] * len(heard) + ["picture"] * len(seen)
         return Embeddings([name for name, _ in [*heard, *seen]], kinds, torch.cat(parts))
@@ -86,7 +82,7 @@ class _Reader:
         Raises:
             InputError: there are none, one is missing, or a file is neither a sound nor a picture.
         """
-        known = SUFFIXES | self.picture_suffixes
+        known = SUFFIXES | self.picture_files.suffixes
         if is_source(given) and (path := existing(str(given))).is_dir():
             found = sorted(file for file in path.rglob("*") if file.suffix.lower() in known and file.is_file())
             if not found:

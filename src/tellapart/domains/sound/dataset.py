@@ -12,7 +12,7 @@ import torch
 from tellapart.domains.sound.blocks import Block, Moments
 from tellapart.domains.sound.clips import Clips
 from tellapart.domains.sound.clock import Clock
-from tellapart.domains.sound.load import Material, ReadPictures, load_material
+from tellapart.domains.sound.load import Material, PictureFiles, load_material
 from tellapart.domains.sound.nearby import n_near, nearest
 from tellapart.domains.sound.options import SoundOptions
 from tellapart.domains.sound.posterior import posterior_chart
@@ -101,14 +101,14 @@ class Dataset:
     """Where the data are from, if they are not the run's own."""
 
     @classmethod
-    def load(cls, read_pictures: ReadPictures, options: SoundOptions, run: Run, source: str | None = None) -> Dataset:
+    def load(cls, picture_files: PictureFiles, options: SoundOptions, run: Run, source: str | None = None) -> Dataset:
         """A run's own data; or, from another folder, data that are all held out.
 
         Raises:
             InputError: they are missing, broken or too few; the clocks do not overlap; or the run's own changed since
                 it began.
         """
-        material = load_material(source or options.data, read_pictures, options)
+        material = load_material(source or options.data, picture_files, options)
         if source is not None:
             return cls(options, material, Recorders.noted(run), torch.arange(0), (0, 0), source)
         check_clocks(material.heard, material.seen, options.offset, options.reach())

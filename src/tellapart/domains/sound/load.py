@@ -6,24 +6,29 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from tellapart.domains.sound.clips import Clips, read_clips
 from tellapart.domains.sound.options import SoundOptions
-from tellapart.domains.sound.stamps import Stamps, read_stamps
+from tellapart.domains.sound.sources import find_stamps
+from tellapart.domains.sound.stamps import Stamps
 from tellapart.errors import InputError, existing
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
     from torch import Tensor
 
-ReadPictures: TypeAlias = Callable[[Sequence[Path], Sequence[str], int], "UInt8[Tensor, 'n 3 size size']"]
-"""Called as `read_pictures(paths, places, size)`; places are for messages."""
 
-SOUNDS, PICTURES = "sounds.csv", "pictures.csv"
+class PictureFiles(NamedTuple):
+    """What a system knows of picture files."""
+
+    read: Callable[[Sequence[Path], Sequence[str], int], UInt8[Tensor, "n 3 size size"]]
+    """Called as `read(paths, places, size)`; places are for messages."""
+    suffixes: frozenset[str]
+    """The ends of their names, with the dot, in small letters."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +57,8 @@ class Material:
         return digest.hexdigest()
 
 
-def load_material(source: str, read_pictures: ReadPictures, options: SoundOptions) -> Material:
-    """Read a folder with the tables sounds.csv and pictures.csv.
+def load_material(source: str, picture_files: PictureFiles, options: SoundOptions) -> Material:
+    """Read a folder of sounds and pictures with their times, as `find_stamps` finds them.
 
     Silent sounds are left out, and the notes say how many.
 
@@ -61,26 +66,19 @@ def load_material(source: str, read_pictures: ReadPictures, options: SoundOption
         InputError: a table, a file, a time or a column is missing or broken; or all sounds are silent.
     """
     folder = existing(source)
-    heard, seen = (read_stamps(_table(folder, name)) for name in (SOUNDS, PICTURES))
+    heard, seen = find_stamps(folder, picture_files.suffixes)
     read = read_clips(heard.files, heard.places, options.every)
     if not len(read.clips):
-        raise InputError(f"{folder / SOUNDS}: all {len(heard)} sounds are silent. Is the recorder's gain right?")
+        raise InputError(f"{folder}: all {len(heard)} sounds are silent. Is the recorder's gain right?")
     heard = _one_each(heard.rows(read.file_of.numpy()), read.start, options.every)
     order = np.argsort(heard.times, kind="stable")
     return Material(
         read.clips.rows(torch.from_numpy(order)),
         heard.rows(order),
-        read_pictures(seen.files, seen.places, options.picture_size),
+        picture_files.read(seen.files, seen.places, options.picture_size),
         seen,
         [f"{len(read.silent)} rows of silent sounds are left out."] if read.silent else [],
     )
-
-
-def _table(folder: Path, name: str) -> Path:
-    path = folder / name
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file. The folder must hold {SOUNDS} and {PICTURES}.")
-    return path
 
 
 def _one_each(heard: Stamps, start: Float[np.ndarray, " n"], every: float) -> Stamps:

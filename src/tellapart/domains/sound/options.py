@@ -16,7 +16,7 @@ class SoundOptions(TrainingOptions):
     """Data, clocks and training of systems of sounds with pictures."""
 
     data: str
-    """A folder with the tables sounds.csv and pictures.csv, of the columns file, time and, if wanted, device, label."""
+    """A folder with sounds.csv and pictures.csv, of the columns file and time; or with other sources of times."""
     held_out: float = 0.2
     """Share of the sounds that training never sees: the last ones, with the pictures of their time."""
     batch_size: int = 256

@@ -64,20 +64,45 @@ def read_stamps(path: Path) -> Stamps:
         InputError: a column is missing, a time cannot be read, or the times are written in several ways.
     """
     table = tables.read_table(path, _COLUMNS, required=_COLUMNS[:2], blank=("label",))
-    read = [_time(cell, place) for cell, place in zip(table.columns["time"], table.places, strict=True)]
+    columns, names = table.columns, table.columns["file"]
+    files = [path.parent / name for name in names]
+    return stamped(files, names, table.places, columns["time"], columns.get("device"), columns.get("label"))
+
+
+def stamped(
+    files: Sequence[Path],
+    names: Sequence[str],
+    places: Sequence[str],
+    times: Sequence[str],
+    devices: Sequence[str] | None = None,
+    labels: Sequence[str] | None = None,
+) -> Stamps:
+    """Files with their times, which are read and put in order.
+
+    Args:
+        files: where they are.
+        names: what they are called.
+        places: for messages, what tells of each file.
+        times: in seconds, or as ISO 8601 has it.
+        devices: by which they were recorded; "" if there is but one.
+        labels: of what they hold.
+
+    Raises:
+        InputError: a time cannot be read, or they are written in several ways.
+    """
+    read = [_time(cell, place) for cell, place in zip(times, places, strict=True)]
     form = read[0][1]
-    for (_, other), place in zip(read, table.places, strict=True):
+    for (_, other), place in zip(read, places, strict=True):
         if other != form:
-            raise InputError(f"{place}: the column time holds {other}, but {form} before. Write all in one way.")
-    names = table.columns["file"]
+            raise InputError(f"{place}: has {other}, but {form} before. Write all in one way.")
     stamps = Stamps(
-        files=[path.parent / name for name in names],
-        names=names,
-        places=table.places,
+        files=list(files),
+        names=list(names),
+        places=list(places),
         times=np.array([time for time, _ in read]),
         form=form,
-        devices=table.columns.get("device", [""] * len(names)),
-        labels=table.columns.get("label"),
+        devices=[""] * len(read) if devices is None else list(devices),
+        labels=None if labels is None else list(labels),
     )
     return stamps.rows(np.argsort(stamps.times, kind="stable"))
 
@@ -114,11 +139,11 @@ def _time(cell: str, place: str) -> tuple[float, str]:
         try:
             moment = datetime.fromisoformat(cell)
         except ValueError as error:
-            raise InputError(f"{place}: the column time holds {cell!r}. Write {_FORMS}.") from error
+            raise InputError(f"{place}: the time is {cell!r}. Write {_FORMS}.") from error
         zoned = moment.tzinfo is not None
         return (moment if zoned else moment.replace(tzinfo=UTC)).timestamp(), _ZONED if zoned else _LOCAL
     if not abs(seconds) < 1e12:
-        raise InputError(f"{place}: the column time holds {cell!r}, no finite number of seconds. Correct it.")
+        raise InputError(f"{place}: the time is {cell!r}, no finite number of seconds. Correct it.")
     return seconds, _SECONDS
 
 
