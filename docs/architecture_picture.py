@@ -27,6 +27,7 @@ BANDS = {
         "domains/genomes",
         "domains/words",
         "domains/preferences",
+        "domains/sound",
     ),
     "Around a run": ("training", "runs", "report", "explain", "pages"),
     "Instruments": ("diagnostics", "evaluation", "theory"),

@@ -237,8 +237,8 @@ class Dataset:
 
     def _notes(self, clock: Clock) -> list[str]:
         how = "if their labels are equal" if self.material.has_labels() else "within two sigma, by the clock"
-        notes = [f"Sounds and pictures belong together {how}.", *self.material.notes]
-        return notes + clock.notes(self.recorders.names) * self.options.is_learned()
+        learned = clock.notes(self.recorders.names) if self.options.is_learned() else []
+        return [f"Sounds and pictures belong together {how}.", *self.material.notes, *learned]
 
 
 def _first_held_out(material: Material, options: SoundOptions) -> tuple[int, int]:
