@@ -447,7 +447,9 @@ def tone(frequency: float, seconds: float = 0.4, rate: int = 8000) -> np.ndarray
     return (0.3 * np.sin(phase) + 0.15 * np.sin(2 * phase) + 0.05 * np.sin(3 * phase)).astype(np.float32)
 
 
-def write_moments(folder: Path, n: int = 160, sigma: float = 0.2, offset: float = 0.3, labelled: bool = True) -> Path:
+def write_moments(
+    folder: Path, n: int = 160, sigma: float = 0.2, offset: float = 0.3, labelled: bool = True, missing: float = 0.1
+) -> Path:
     """Tones and coloured shapes of the same events, one in a second, each of six kinds; some are not recorded."""
     import soundfile
 
@@ -459,7 +461,7 @@ def write_moments(folder: Path, n: int = 160, sigma: float = 0.2, offset: float 
     times, kinds = np.cumsum(random.exponential(size=n)), random.integers(len(COLOURS), size=n)
     clocks = {"sounds": ("wav", times + offset + sigma * random.normal(size=n)), "pictures": ("png", times)}
     for name, (suffix, clock) in clocks.items():
-        kept = np.flatnonzero(random.random(n) > 0.1)
+        kept = np.flatnonzero(random.random(n) >= missing)
         rows = [[f"{COLOURS[kinds[i]]}.{suffix}", repr(float(clock[i])), COLOURS[kinds[i]]] for i in kept]
         header = ["file", "time", "label"]
         write_table(folder / f"{name}.csv", [row[: 2 + labelled] for row in [header, *rows]])
