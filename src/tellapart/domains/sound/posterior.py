@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-_BINS, _WIDTHS = 48, 6
+_BINS, _WIDTHS = 36, 6
 
 
 def posterior_chart(
