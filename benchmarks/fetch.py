@@ -46,6 +46,8 @@ SOURCES = {
     "manpages-dev": Source("manpages-dev", "usr/share/man", "GPL-2+, BSD and others"),
     "perl-doc": Source("perl-doc", "usr/share/perl", "GPL-1+ or Artistic"),
     "python-doc-sources": Source("python3.11-doc", "usr/share/doc/python3.11/html/_sources", "PSF-2.0"),
+    # Pictures with the sounds of what they show, and its spoken name in several languages.
+    "stamps": Source("tuxpaint-stamps-default", "usr/share/tuxpaint/stamps", "GPL-2+; some public domain"),
     # Escherichia coli, Helicobacter pylori, Staphylococcus aureus and Vibrio cholerae, several strains of each.
     "ragout": Source("ragout-examples", "usr/share/doc/ragout/examples", "BSD-3-clause"),
     # Mycobacterium tuberculosis and Mycobacterium leprae.

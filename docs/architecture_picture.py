@@ -28,6 +28,7 @@ BANDS = {
         "domains/micrographs",
         "domains/words",
         "domains/preferences",
+        "domains/sound",
     ),
     "Around a run": ("training", "runs", "report", "explain", "pages"),
     "Instruments": ("diagnostics", "evaluation", "theory"),

@@ -31,6 +31,7 @@ MODULES = [
     "tellapart.domains.pixels",
     "tellapart.domains.micrographs",
     "tellapart.domains.words",
+    "tellapart.domains.sound",
     "tellapart.planning",
     "tellapart.training",
     "tellapart.runs",

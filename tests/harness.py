@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from tellapart import dense, edges, everyone, gaussian, listed, paired, same, within
 from tellapart._engine.kernels.choice import KERNELS
 from tellapart.negatives import alike
-from tests import tiny
 from tests.oracle import SCORES
+from tests.tiny import genomes, graphs, micrographs, pictures, pixels, preferences, sentences, sound, words
 
 __all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "SYSTEMS", "M", "N", "Tiny", "relations"]
 
@@ -140,30 +140,36 @@ class Tiny:
 
 # By name; behind a comma stands how, where a system is run through in several ways.
 SYSTEMS = {
-    "clip": Tiny(tiny.write_scripted, tiny.CLIP_OPTIONS, "red circle", tiny.CLIP_WRONG),
-    "simclr": Tiny(tiny.write_patterns, tiny.PICTURE_OPTIONS, "3", tiny.PICTURE_WRONG),
-    "moco": Tiny(tiny.write_patterns, tiny.MOCO_OPTIONS, "3", tiny.MOCO_WRONG),
-    "harmony": Tiny(tiny.write_patterns, tiny.HARMONY_OPTIONS, "3", tiny.HARMONY_WRONG),
-    "graph": Tiny(tiny.write_graph, tiny.GRAPH_OPTIONS | {"batch_size": 24}, "n7", tiny.GRAPH_WRONG),
-    "genomics": Tiny(tiny.write_genomes, tiny.GENOME_OPTIONS, 12 * "ACGGT", tiny.GENOME_WRONG, small=tiny.few_reads),
-    "microstructure": Tiny(
-        *(tiny.write_micrographs, tiny.MICROGRAPH_OPTIONS, "fine/0.tif@0,0", tiny.MICROGRAPH_WRONG),
-        keeps=("pictures.json",),
-        small=tiny.few_patches,
+    "clip": Tiny(pictures.write_scripted, pictures.CLIP_OPTIONS, "red circle", pictures.CLIP_WRONG),
+    "simclr": Tiny(pictures.write_patterns, pictures.PICTURE_OPTIONS, "3", pictures.PICTURE_WRONG),
+    "moco": Tiny(pictures.write_patterns, pictures.MOCO_OPTIONS, "3", pictures.MOCO_WRONG),
+    "harmony": Tiny(pictures.write_patterns, pictures.HARMONY_OPTIONS, "3", pictures.HARMONY_WRONG),
+    "audiovisual": Tiny(sound.write_moments, sound.SOUND_OPTIONS, "red.wav", sound.SOUND_WRONG),
+    "graph": Tiny(graphs.write_graph, graphs.GRAPH_OPTIONS | {"batch_size": 24}, "n7", graphs.GRAPH_WRONG),
+    "genomics": Tiny(
+        genomes.write_genomes, genomes.GENOME_OPTIONS, 12 * "ACGGT", genomes.GENOME_WRONG, small=genomes.few_reads
     ),
-    "bilingual": Tiny(tiny.write_translations, tiny.SENTENCE_OPTIONS, "bada fage", tiny.SENTENCE_WRONG),
+    "microstructure": Tiny(
+        micrographs.write_micrographs,
+        micrographs.MICROGRAPH_OPTIONS,
+        "fine/0.tif@0,0",
+        micrographs.MICROGRAPH_WRONG,
+        keeps=("pictures.json",),
+        small=micrographs.few_patches,
+    ),
+    "bilingual": Tiny(sentences.write_translations, sentences.SENTENCE_OPTIONS, "bada fage", sentences.SENTENCE_WRONG),
     "dpo": Tiny(
-        tiny.write_preferences,
-        tiny.PREFERENCE_OPTIONS,
-        wrong=tiny.PREFERENCE_WRONG,
+        preferences.write_preferences,
+        preferences.PREFERENCE_OPTIONS,
+        wrong=preferences.PREFERENCE_WRONG,
         prompt="the cat",
         keeps=("pretraining", "reference", "reference.safetensors"),
         begins_with_given_weights=True,
     ),
-    "pixels": Tiny(tiny.write_video, tiny.PIXEL_OPTIONS, "2,30,30", tiny.PIXEL_WRONG, keeps=("pictures.json",)),
-    "bilingual, transformer": Tiny(tiny.write_translations, tiny.TRANSFORMER_OPTIONS, "bada fage"),
+    "pixels": Tiny(pixels.write_video, pixels.PIXEL_OPTIONS, "2,30,30", pixels.PIXEL_WRONG, keeps=("pictures.json",)),
+    "bilingual, transformer": Tiny(sentences.write_translations, sentences.TRANSFORMER_OPTIONS, "bada fage"),
     "word2vec": Tiny(
-        *(tiny.write_words, tiny.WORD_OPTIONS, "cat1 - tax1", tiny.WORD_WRONG), exported="x.bin", keeps=("corpus",)
+        *(words.write_words, words.WORD_OPTIONS, "cat1 - tax1", words.WORD_WRONG), exported="x.bin", keeps=("corpus",)
     ),
-    "word2vec, infonce": Tiny(tiny.write_words, tiny.SUBWORD_OPTIONS, "cat1", exported="x.vec.gz", keeps=("corpus",)),
+    "word2vec, infonce": Tiny(words.write_words, words.SUBWORD_OPTIONS, "cat1", exported="x.vec.gz", keeps=("corpus",)),
 }

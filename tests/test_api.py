@@ -14,19 +14,9 @@ from tellapart import InputError
 from tellapart.cli import main
 from tellapart.evaluation import Table
 from tellapart.runs import Gallery, Run
-from tests.tiny import (
-    GRAPH_OPTIONS,
-    OPTIONS,
-    OPTIONS_OF,
-    SENTENCE_OPTIONS,
-    draw,
-    patterns,
-    translations,
-    write_graph,
-    write_pairs,
-    write_patterns,
-    write_translations,
-)
+from tests.tiny.graphs import GRAPH_OPTIONS, write_graph
+from tests.tiny.pictures import OPTIONS, OPTIONS_OF, draw, patterns, write_pairs, write_patterns
+from tests.tiny.sentences import SENTENCE_OPTIONS, translations, write_translations
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tellapart import api
 from tellapart.cli.parser import build
 from tellapart.systems.options import read_options
 from tests.test_architecture import FLOORS
-from tests.tiny import draw, write_pairs
+from tests.tiny.pictures import draw, write_pairs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ from tellapart.cli import main
 from tellapart.runs import Gallery
 from tellapart.systems import NAMES
 from tests.command_line import fails, read_log, say
-from tests.tiny import arguments, draw, write_pairs
+from tests.tiny.pictures import arguments, draw, write_pairs
 
 
 def test_systems_lists_each_with_a_line(capsys):

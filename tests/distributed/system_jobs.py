@@ -11,18 +11,14 @@ import torch
 
 from tellapart.distributed import gather, share
 from tellapart.domains.pictures import ImageShape, Pairs, PictureSet
+from tellapart.domains.sound import Moments, Recorders
 from tellapart.domains.text import Batch, Translations
-from tellapart.systems import bilingual, clip, genomics, moco, simclr
+from tellapart.systems import audiovisual, bilingual, clip, genomics, moco, simclr
 from tests.distributed.jobs import rows_of
-from tests.tiny import (
-    GENOME_OPTIONS,
-    MOCO_OPTIONS,
-    OPTIONS,
-    PICTURE_OPTIONS,
-    SENTENCE_OPTIONS,
-    patterns,
-    translations,
-)
+from tests.tiny.genomes import GENOME_OPTIONS
+from tests.tiny.pictures import MOCO_OPTIONS, OPTIONS, PICTURE_OPTIONS, patterns
+from tests.tiny.sentences import SENTENCE_OPTIONS, translations
+from tests.tiny.sound import SOUND_OPTIONS
 
 
 @contextmanager
@@ -75,6 +71,25 @@ def simclrs(group, rows):
     model.make_views = views
     with in_the_world_of(group, simclr):
         return said(group, simclr.terms(model, own), model)
+
+
+def audiovisuals(group, rows):
+    """Each process has a block of time, far from the others'; a step of EM on the clocks follows the loss."""
+    own, _ = shown(rows, group)
+    random = np.random.default_rng(0)
+    times = np.concatenate([1000 * block + np.arange(n) for block, n in enumerate(rows)])
+    heard = random.normal(size=(len(times), 40, 20)), times + 0.3 + 0.5 * random.normal(size=len(times))
+    here = rows_of(group, rows)
+    sounds, sound_times, picture_times = (torch.from_numpy(x)[here] for x in (*heard, times.astype(float)))
+    recorders = (torch.arange(len(times)) % 2)[here]
+    config = audiovisual.Config(**SOUND_OPTIONS | {"data": "", "picture_jitter": 0.0, "sigma": 1.0})
+    model = audiovisual.AudioVisual(config, Recorders(["a", "b"], len(times), 0, 5000)).eval().double()
+    batch = Moments(sounds, sound_times, recorders, own.pictures, picture_times)
+    with in_the_world_of(group, audiovisual):
+        terms = audiovisual.terms(model, batch)
+        found = said(group, terms, model)
+        audiovisual.observe(model, batch, terms)
+    return found | {"mean of offsets": model.clock.offsets(), "mean of widths": model.clock.variance}
 
 
 def genomes(group, rows):

@@ -36,6 +36,14 @@ def test_simclrs_line_up_spans_the_devices(pool, size, rows):
     assert all(set(answer["candidates"].tolist()) == {3 * sum(rows) - 1} for answer in answers)
 
 
+@pytest.mark.parametrize(("size", "rows"), [(2, [6, 6]), (3, [5, 4, 4])])
+def test_sounds_and_pictures_find_each_other_across_devices_and_the_clocks_are_those_of_one(pool, size, rows):
+    answers, alone = assert_as_one(pool, size, system_jobs.audiovisuals, rows)
+    assert set(alone["candidates"].tolist()) == {sum(rows)}
+    assert alone["mean of offsets"].abs().min() > 0
+    assert all(torch.equal(answer["mean of offsets"], answers[0]["mean of offsets"]) for answer in answers)
+
+
 @pytest.mark.parametrize(("size", "rows"), [(2, [5, 5]), (3, [4, 3, 4])])
 def test_reads_find_their_neighbours_on_other_devices(pool, size, rows):
     answers, _ = assert_as_one(pool, size, system_jobs.genomes, rows)

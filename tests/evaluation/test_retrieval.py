@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tellapart import dense, paired, same
+from tellapart import dense, edges, paired, same
 from tellapart.evaluation import Table, both_ways, chance, retrieval
 from tests.oracle import similarity
 
@@ -77,6 +77,12 @@ def test_the_table_shows_both_directions_and_every_model():
     ]
     assert table.cells()[1] == ["", "perfect", "1.000", "1.000", "1.000", "1"]
     assert Table(**table.as_dict()) == table
+
+
+def test_the_kinds_may_be_of_different_numbers_and_the_relation_is_turned():
+    relevant = edges(torch.tensor([[0, 0, 1], [0, 1, 2]]))
+    table = both_ways(("a", "b"), relevant, {"perfect": (torch.eye(3)[:2], torch.eye(3)[[0, 0, 1, 2]])}, "title")
+    assert [row[2] for row in table.rows] == pytest.approx([(1 / 2 + 1 / 4) / 2, 1, 1 / 2, 1])
 
 
 def test_a_rank_of_one_and_a_half_is_shown_as_such():

@@ -8,7 +8,7 @@ from gensim.models.fasttext_inner import compute_ngrams, ft_hash_bytes
 import tellapart
 from tellapart.domains.words import read_vectors
 from tellapart.domains.words.subwords import bucket, ngrams
-from tests.tiny import WORD_OPTIONS, write_words
+from tests.tiny.words import WORD_OPTIONS, write_words
 
 
 @pytest.fixture(scope="module")

@@ -23,16 +23,10 @@ from tellapart.systems import NAMES, bilingual, clip, genomics, graph, harmony, 
 from tests.engines import threads
 from tests.planning.peak import Peak
 from tests.planning.plans import plan, planned
-from tests.tiny import (
-    GENOME_OPTIONS,
-    GRAPH_OPTIONS,
-    HARMONY_OPTIONS,
-    MOCO_OPTIONS,
-    OPTIONS,
-    PICTURE_OPTIONS,
-    SENTENCE_OPTIONS,
-    translations,
-)
+from tests.tiny.genomes import GENOME_OPTIONS
+from tests.tiny.graphs import GRAPH_OPTIONS
+from tests.tiny.pictures import HARMONY_OPTIONS, MOCO_OPTIONS, OPTIONS, PICTURE_OPTIONS
+from tests.tiny.sentences import SENTENCE_OPTIONS, translations
 
 SPEED = LossSpeed(batch=64, n_scores=64 * 64, seconds=0.5)
 SIZES = st.one_of(

@@ -8,7 +8,7 @@ from PIL import Image
 
 from tellapart.cli import main
 from tellapart.report.figures import BLUE, GREEN, ORANGE
-from tests.tiny import SCRIPT
+from tests.tiny.pictures import SCRIPT
 
 
 @pytest.fixture

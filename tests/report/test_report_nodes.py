@@ -3,7 +3,7 @@
 import pytest
 
 from tellapart.cli import main
-from tests.tiny import graph_arguments, write_graph
+from tests.tiny.graphs import graph_arguments, write_graph
 
 
 @pytest.mark.parametrize("labelled", [True, False])

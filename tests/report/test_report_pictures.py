@@ -7,7 +7,7 @@ import pytest
 
 from tellapart.cli import main
 from tests.command_line import read_log
-from tests.tiny import picture_arguments, write_patterns
+from tests.tiny.pictures import picture_arguments, write_patterns
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tellapart.domains.text.encoder import embed
 from tellapart.runs import Run
 from tellapart.systems.bilingual import Bilingual, Config, masked, terms
 from tests import oracle
-from tests.tiny import SENTENCE_OPTIONS, TRANSFORMER_OPTIONS, translations, write_translations
+from tests.tiny.sentences import SENTENCE_OPTIONS, TRANSFORMER_OPTIONS, translations, write_translations
 
 SOURCES = ["a cat", "A  cat", "a dog", "a bird", "a fish"]
 TARGETS = ["un chat", "le chat", "un chien", "un chien", "un poisson"]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.command_line import fails, read_log, read_results, say
 from tests.killed import whole_and_killed
-from tests.tiny import sentence_arguments, translations, write_translations
+from tests.tiny.sentences import sentence_arguments, translations, write_translations
 from tests.training.test_resume import assert_same_end
 
 

@@ -8,7 +8,7 @@ import torch
 from tellapart.domains.pictures import Pairs, load_pairs
 from tellapart.systems.clip import CLIP, Config, terms
 from tests import oracle
-from tests.tiny import OPTIONS, write_pairs
+from tests.tiny.pictures import OPTIONS, write_pairs
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tellapart.systems import ABILITIES, NAMES, ability, describe, load, moco, s
 from tellapart.training import TrainerOptions, TrainingOptions
 from tests.command_line import say
 from tests.systems import toy
-from tests.tiny import OPTIONS_OF, write_patterns
+from tests.tiny.pictures import OPTIONS_OF, write_patterns
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tellapart.domains.preferences import Compared, Policy
 from tellapart.systems import dpo
 from tests.command_line import fails, read_log, say
 from tests.killed import Killed, killed_before
-from tests.tiny import PREFERENCE_OPTIONS, preference_arguments, preferences, write_preferences
+from tests.tiny.preferences import PREFERENCE_OPTIONS, preference_arguments, preferences, write_preferences
 from tests.training.test_resume import without_times
 
 

@@ -13,7 +13,7 @@ from tellapart.runs import Gallery, Run
 from tellapart.systems.genomics import Config, Genomics, positives, prepare, terms
 from tests import oracle
 from tests.command_line import fails, read_log, read_results, say
-from tests.tiny import GENOME_OPTIONS, genome_arguments, write_genomes
+from tests.tiny.genomes import GENOME_OPTIONS, genome_arguments, write_genomes
 
 
 def config(**options):

@@ -12,7 +12,7 @@ from tellapart.domains.graphs import Part, Sampler, load_graph
 from tellapart.systems.graph import Config, Model, positives, terms
 from tests import oracle
 from tests.planning.peak import Peak
-from tests.tiny import GRAPH_OPTIONS, write_graph
+from tests.tiny.graphs import GRAPH_OPTIONS, write_graph
 
 KINDS = list(itertools.product(["neighbours", "itself"], ["other", "both"], ["out", "in"]))
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.command_line import fails, read_log, read_results, say
 from tests.killed import whole_and_killed
-from tests.tiny import graph_arguments, write_graph
+from tests.tiny.graphs import graph_arguments, write_graph
 from tests.training.test_resume import assert_same_end
 
 

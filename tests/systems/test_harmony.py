@@ -16,7 +16,7 @@ from tellapart.systems.harmony import Config, Harmony, contrastive, supervised
 from tests import oracle
 from tests.command_line import fails, read_log, read_results, say
 from tests.killed import train_apart, whole_and_killed
-from tests.tiny import HARMONY_OPTIONS, draw, harmony_arguments, patterns, write_patterns
+from tests.tiny.pictures import HARMONY_OPTIONS, draw, harmony_arguments, patterns, write_patterns
 from tests.training.test_resume import assert_same_end
 
 FORM = ImageShape(16, 3)

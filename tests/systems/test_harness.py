@@ -98,7 +98,7 @@ def test_loaded_it_can_do_what_its_system_says_and_nothing_else(name, run_of, tm
     assert before is None or made["evaluate"].as_dict() == read_results(run_of(name)) == before
     right = {
         "embed": each_has_a_name_and_length_1,
-        "search": lambda hits: len(hits) == 3 and [hit.score for hit in hits] == sorted((h.score for h in hits))[::-1],
+        "search": lambda hits: len(hits) == 3 and [hit.score for hit in hits] == sorted(h.score for h in hits)[::-1],
         "cluster": lambda clusters: sum(row[1] for row in clusters.table().rows) >= 3,
         "match": lambda matched: len(matched.table().rows) > 0,
         "propagate": lambda carried: len(carried.table().rows) == 2,

@@ -16,7 +16,7 @@ from tellapart.runs import Gallery, Run, load_pictures
 from tellapart.systems.microstructure import Config, Microstructure, positives, prepare, terms
 from tests import oracle
 from tests.command_line import fails, read_log, read_results, say
-from tests.tiny import MICROGRAPH_OPTIONS, few_patches, micrograph_arguments, write_micrographs
+from tests.tiny.micrographs import MICROGRAPH_OPTIONS, few_patches, micrograph_arguments, write_micrographs
 
 
 def config(**options):

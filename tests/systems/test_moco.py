@@ -8,7 +8,7 @@ from tellapart import InputError
 from tellapart.domains.pictures import ImageShape, load_pictures
 from tellapart.systems.moco import Batch, Config, MoCo, Queries, after_step, candidates, momentum_at, prepare, terms
 from tests import oracle
-from tests.tiny import MOCO_OPTIONS, write_patterns
+from tests.tiny.pictures import MOCO_OPTIONS, write_patterns
 
 FORM = ImageShape(16, 3)
 

@@ -10,7 +10,7 @@ from tellapart.cli import main
 from tellapart.domains.pictures import ImageShape, Network, PictureOptions
 from tellapart.runs import Gallery
 from tests.command_line import fails, read_log, read_results, say
-from tests.tiny import OPTIONS_OF, draw, patterns, picture_arguments, write_patterns
+from tests.tiny.pictures import OPTIONS_OF, draw, patterns, picture_arguments, write_patterns
 
 SYSTEMS = sorted(OPTIONS_OF)
 VIT = '{"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8, "image_size": 16'

@@ -4,7 +4,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.killed import train_apart, whole_and_killed
-from tests.tiny import picture_arguments, write_patterns
+from tests.tiny.pictures import picture_arguments, write_patterns
 from tests.training.test_resume import assert_same_end, without_times
 
 

@@ -14,7 +14,7 @@ from tellapart.domains.pixels.measure import Asked, questions
 from tellapart.runs import Gallery, load_pictures
 from tellapart.systems.pixels import Config, Pixels, terms
 from tests.command_line import fails, read_results, say
-from tests.tiny import PIXEL_OPTIONS, moving_frames, write_video
+from tests.tiny.pixels import PIXEL_OPTIONS, moving_frames, write_video
 
 
 def config(**options):

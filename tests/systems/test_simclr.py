@@ -9,7 +9,7 @@ import torch
 from tellapart.domains.pictures import ImageShape, load_pictures
 from tellapart.systems.simclr import Config, SimCLR, terms
 from tests import oracle
-from tests.tiny import PICTURE_OPTIONS, write_patterns
+from tests.tiny.pictures import PICTURE_OPTIONS, write_patterns
 
 FORM = ImageShape(16, 3)
 

@@ -13,7 +13,7 @@ from tellapart.domains.words import Text, gather, read_vectors, write_vectors
 from tellapart.domains.words.held_out import HeldOut
 from tests.command_line import fails, read_log, read_results, say
 from tests.killed import whole_and_killed
-from tests.tiny import WORD_OPTIONS, write_words
+from tests.tiny.words import WORD_OPTIONS, write_words
 from tests.training.test_resume import assert_same_end
 
 

@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from tellapart.training import Batches
 
 
-@given(st.integers(8, 60), st.integers(2, 20), st.integers(1, 4), st.integers(0, 5), st.booleans())
-def test_every_epoch_visits_every_row_once_in_batches_of_nearly_equal_size(n, size, devices, seed, by_length):
-    lengths = np.random.default_rng(seed).integers(1, 500, n) if by_length else None
-    batches = Batches(n, size, epochs=2, seed=seed, lengths=lengths)
+@given(
+    *(st.integers(8, 60), st.integers(2, 20), st.integers(1, 4), st.integers(0, 5)),
+    st.sampled_from(["at random", "by length", "in blocks"]),
+)
+def test_every_epoch_visits_every_row_once_in_batches_of_nearly_equal_size(n, size, devices, seed, how):
+    lengths = np.random.default_rng(seed).integers(1, 500, n) if how == "by length" else None
+    batches = Batches(n, size, epochs=2, seed=seed, lengths=lengths, blocks=how == "in blocks")
     per_epoch = batches.steps_per_epoch(devices)
     for epoch in range(2):
         parts = [
@@ -52,3 +55,18 @@ def test_rows_of_similar_lengths_do_not_meet_in_every_epoch():
     batches = Batches(40, 10, epochs=2, seed=0, lengths=lengths)
     first, second = ({frozenset(batches.rows(4 * epoch + i, 0, 1).tolist()) for i in range(4)} for epoch in range(2))
     assert not first & second
+
+
+@given(st.integers(8, 60), st.integers(2, 20), st.integers(1, 3), st.integers(0, 5))
+def test_rows_of_a_block_are_neighbours(n, size, devices, seed):
+    batches = Batches(n, size, epochs=2, seed=seed, blocks=True)
+    for step in range(batches.n_steps(devices)):
+        rows = torch.cat([batches.rows(step, device, devices) for device in range(devices)])
+        assert ((rows[1:] - rows[:-1]) % n == 1).all()  # the first row follows the last
+
+
+def test_blocks_begin_elsewhere_and_come_in_another_order_in_every_epoch():
+    batches = Batches(100, 10, epochs=3, seed=0, blocks=True)
+    begins = [[batches.rows(10 * epoch + step, 0, 1)[0].item() for step in range(10)] for epoch in range(3)]
+    assert len({frozenset(epoch) for epoch in begins}) == 3
+    assert all(epoch != sorted(epoch) for epoch in begins)

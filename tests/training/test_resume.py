@@ -17,7 +17,7 @@ from tellapart.files import atomic_write
 from tellapart.runs import Run
 from tests.command_line import fails
 from tests.killed import finish, train_here, wait_for_step
-from tests.tiny import arguments, write_pairs
+from tests.tiny.pictures import arguments, write_pairs
 
 # Long enough to be hit in the middle, with checkpoints between which a kill loses steps.
 OPTIONS = {"epochs": 60, "trainer.checkpoint_every": 7}

@@ -7,9 +7,10 @@ from tellapart.evaluation.neighbours import nearest_neighbours
 from tellapart.evaluation.probe import Probe, linear_probe
 from tellapart.evaluation.retrieval import Retrieval, both_ways, chance, found_by, retrieval
 from tellapart.evaluation.splits import Splits, probe_over_splits
-from tellapart.evaluation.table import Table
+from tellapart.evaluation.table import Chart, Table
 
 __all__ = [
+    "Chart",
     "Clustering",
     "Probe",
     "Retrieval",

@@ -84,22 +84,22 @@ def chance(relevant: Relation, n: int, m: int, ks: tuple[int, ...] = KS) -> Retr
 def both_ways(
     kinds: tuple[str, str],
     relevant: Relation,
-    models: dict[str, tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]],
+    models: dict[str, tuple[Float[Tensor, "n d"], Float[Tensor, "m d"]]],
     title: str,
 ) -> Table:
     """A table of retrieval in both directions: chance, then each model.
 
     Args:
         kinds: names of the two kinds of items, as in ("picture", "text").
-        relevant: the pairs that belong together, symmetric.
+        relevant: which items of the first kind belong to which of the second.
         models: for each model's name, the embeddings of both kinds.
         title: the table's title.
     """
-    n = len(next(iter(models.values()))[0])
+    sizes = [len(side) for side in next(iter(models.values()))]
     rows: list[list[str | float]] = []
-    for query, key in ((0, 1), (1, 0)):
-        results = {"chance": chance(relevant, n, n)}
-        results |= {name: retrieval(pair[query], pair[key], relevant) for name, pair in models.items()}
+    for query, key, related in ((0, 1, relevant), (1, 0, relevant.transposed())):
+        results = {"chance": chance(related, sizes[query], sizes[key])}
+        results |= {name: retrieval(pair[query], pair[key], related) for name, pair in models.items()}
         for i, (name, result) in enumerate(results.items()):
             direction = f"{kinds[query]} → {kinds[key]}" if i == 0 else ""
             rows.append([direction, name, *result.recall.values(), result.median_rank])

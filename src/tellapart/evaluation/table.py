@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tellapart.errors import InputError
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines over one axis, which the report draws below the table."""
+
+    title: str
+    x_title: str
+    y_title: str
+    x: list[float]
+    lines: dict[str, list[float]]
+    """By the name of each line, its values at all x."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +32,12 @@ class Table:
     rows: list[list[str | float]]
     formats: list[str]
     notes: list[str]
+    charts: list[Chart] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The table as plain data, for JSON."""
-        return asdict(self)
+        plain = asdict(self)
+        return plain if self.charts else {name: value for name, value in plain.items() if name != "charts"}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Table:
@@ -33,7 +47,8 @@ class Table:
             InputError: the data is not a table.
         """
         try:
-            return cls(**data)
+            charts = [Chart(**chart) for chart in data.get("charts", [])]
+            return cls(**data | {"charts": charts})
         except TypeError as error:
             raise InputError("results.json: damaged. Make it anew with tellapart evaluate.") from error
 

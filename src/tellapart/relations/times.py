@@ -49,8 +49,12 @@ def within(
 def gaussian(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None, sigma: float) -> Relation:
     """Soft pairs on clocks that are off by `sigma`: `W_ij = exp(−(t_i − u_j)²/2σ²)`, in (0, 1].
 
+    With `multi_positive="in"` they are the prior of which key belongs to a query, and the probabilities of the softmax
+    the likelihood; the loss is `L_i = −log Σ_j W_ij p_ij / Σ_j W_ij`. With "out" they are soft targets,
+    `L_i = −Σ_j W_ij log p_ij / Σ_j W_ij`, which ask for all of them at once and teach far less.
+
     Far pairs, beyond some 13 σ, where float32 has no number for the weight, are not related. Times and σ are
-    constants: no gradient.
+    constants: no gradient. A σ that is to be learned follows from the posterior `W_ij p_ij / Σ_j W_ij p_ij`, by EM.
 
     Raises:
         TypeError: times that are not numbers.

@@ -13,6 +13,8 @@ from plotly.subplots import make_subplots
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
 
+    from tellapart.evaluation import Chart
+
     Log = list[dict[str, float]]
 
 # The colours of Okabe and Ito, which colour-blind readers can distinguish.
@@ -87,6 +89,15 @@ def gradients_curve(log: Log) -> go.Figure:
     figure.update_yaxes(title_text="cosine", row=1, col=1)
     figure.update_yaxes(title_text="ratio", rangemode="tozero", nticks=3, row=2, col=1)
     figure.update_xaxes(title_text="step", row=2, col=1)
+    return _styled(figure)
+
+
+def lines(chart: Chart) -> go.Figure:
+    """The lines of a chart."""
+    pairs = zip(chart.lines.items(), itertools.cycle(_COLOURS), strict=False)
+    figure = go.Figure([_line(np.array(chart.x), np.array(y), name, colour) for (name, y), colour in pairs])
+    figure.update_xaxes(title_text=chart.x_title)
+    figure.update_yaxes(title_text=chart.y_title, rangemode="tozero")
     return _styled(figure)
 
 

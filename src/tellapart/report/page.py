@@ -58,7 +58,7 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
         log=log,
         shown=shown,
         pictures=load_pictures(run.pictures),
-        figures=_figures(log) | ({} if shown is None else _figures_of_gallery(shown)),
+        figures=_figures(log) | _charts(table) | ({} if shown is None else _figures_of_gallery(shown)),
         hover=[] if shown is None else _hover(shown),
         found=[] if shown is None else _found(shown),
         plotly=get_plotlyjs(),
@@ -81,6 +81,11 @@ def _figures(log: figures.Log) -> dict[str, Any]:
     return _as_json(made)
 
 
+def _charts(table: Table | None) -> dict[str, Any]:
+    """Figures of the charts that evaluation made."""
+    return _as_json({f"chart-{i}": figures.lines(chart) for i, chart in enumerate(table.charts if table else [])})
+
+
 def _conflicts(log: figures.Log) -> list[float]:
     """Whether the gradients of two losses were in conflict, at each step that tells."""
     return [entry["gradient_conflict"] for entry in log if "gradient_conflict" in entry]
@@ -89,7 +94,7 @@ def _conflicts(log: figures.Log) -> list[float]:
 def _figures_of_gallery(shown: Shown) -> dict[str, Any]:
     places = _flat_map(shown.vectors)
     negatives = shown.candidates & ~shown.positives
-    what = f"{shown.kind} and text" if shown.by_text else f"two {shown.kind}s"
+    what = f"{shown.kind} and {shown.asked}" if shown.by_text else f"two {shown.kind}s"
     if shown.ranked:
         drawn = figures.word_map(places, shown.captions)
     elif shown.by_text:

@@ -48,6 +48,13 @@ _GAUGES = (
     Gauge("chosen_change", "Chosen answers", "change of their log-probability, in nats", ".2f"),
     Gauge("rejected_change", "Rejected answers", "change of their log-probability, in nats", ".2f"),
     Gauge("reward_margin", "Margin of rewards", "chosen less rejected, in nats", ".2f"),
+    Gauge(
+        "clock_offset",
+        "Offset of the clocks",
+        "seconds that the sounds' are ahead, in the mean of the recorders",
+        ".3f",
+    ),
+    Gauge("clock_width", "Width of the clocks", "standard deviation of their error, in seconds", ".3f"),
     Gauge("words_per_second", "Words a second", "of the text, left out ones not counted", ",.0f"),
     Gauge("gradient_norm", "Gradient norm", "length of the whole gradient", ".3g"),
 )

@@ -47,6 +47,8 @@ class Shown:
     labels: list[str] | None
     ranked: bool = False
     """Whether the first items matter most."""
+    asked: str = "text"
+    """The kind of the queries, in one word."""
 
     @classmethod
     def of(cls, gallery: Gallery) -> Shown:
@@ -84,6 +86,7 @@ class Shown:
             by_text=texts is not None,
             labels=labels,
             ranked=gallery.ranked,
+            asked=gallery.asked,
         )
 
     def ranks(self) -> np.ndarray:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".npz", ".parquet")
 MAX_SHOWN = 1500
-_KIND, _RANKED = "kind", "ranked"
+_KIND, _RANKED, _ASKED = "kind", "ranked", "asked"
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +91,8 @@ class Gallery:
     """The kind of items, in one word."""
     ranked: bool = False
     """Whether the first items matter most, and are to be shown."""
+    asked: str = "text"
+    """The kind of what `texts` name and `captions` embed, in one word."""
 
     def save(self, path: Path) -> None:
         """Write the gallery as one Parquet file.
@@ -109,7 +111,12 @@ class Gallery:
         }
         with atomic_write(path) as file:
             known = {name: column for name, column in columns.items() if column is not None}
-            _write_parquet(file, known, {_KIND: self.kind} | ({_RANKED: "yes"} if self.ranked else {}))
+            _write_parquet(file, known, self._told())
+
+    def _told(self) -> dict[str, str]:
+        """What is kept beside the columns."""
+        asked = {_ASKED: self.asked} if self.asked != "text" else {}
+        return {_KIND: self.kind} | ({_RANKED: "yes"} if self.ranked else {}) | asked
 
     def shown(self) -> list[int]:
         """At most `MAX_SHOWN` rows for a page: with thumbnails, or the first, or held-out ones, or else random ones."""
@@ -154,10 +161,11 @@ class Gallery:
             )
             told = table.schema.metadata or {}
             kind, ranked = told[_KIND.encode()].decode(), _RANKED.encode() in told
+            asked = told.get(_ASKED.encode(), b"text").decode()
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             remedy = "Make it with tellapart train … --resume"
             raise InputError(f"{path}: missing or damaged gallery of embeddings. {remedy}.") from error
-        return cls(names, texts, held_out, vectors, captions, thumbnails, labels, kind, ranked)
+        return cls(names, texts, held_out, vectors, captions, thumbnails, labels, kind, ranked, asked)
 
 
 def thumbnails(pictures: UInt8[Tensor, "n c size size"], wanted: Bool[Tensor, " n"]) -> list[bytes | None]:

@@ -26,6 +26,7 @@ NAMES = (
     "dpo",
     "harmony",
     "pixels",
+    "audiovisual",
     "microstructure",
 )
 

@@ -24,6 +24,8 @@ class Batches:
 
     With `lengths` the rows of a step are of similar lengths: little is padded, and length tells no two rows apart.
     `in_order` the rows are taken as they lie, as of a text that is read from the disk; memory holds one batch of them.
+    In `blocks` the rows of a step are neighbours, as of recordings that lie in order of time. Where the first block
+    begins, and in which order blocks are taken, is drawn for each epoch; one block holds the last and the first rows.
 
     >>> batches = Batches(n_rows=10, batch_size=4, epochs=2, seed=0)
     >>> batches.n_steps(n_devices=1), [len(batches.rows(step, 0, 1)) for step in range(3)]
@@ -36,6 +38,7 @@ class Batches:
     seed: int
     lengths: Int[np.ndarray, " n_rows"] | None = None
     in_order: bool = False
+    blocks: bool = False
 
     def steps_per_epoch(self, n_devices: int) -> int:
         """Steps until every row was visited once."""
@@ -61,6 +64,9 @@ class Batches:
 def _order(batches: Batches, epoch: int, per_epoch: int) -> tuple[Int[Tensor, " n_rows"], list[int]]:
     """The rows of an epoch, and in which order of steps they are taken."""
     random = np.random.default_rng([batches.seed, epoch])
+    if batches.blocks:
+        turned = np.roll(np.arange(batches.n_rows), random.integers(batches.n_rows))
+        return torch.from_numpy(turned), random.permutation(per_epoch).tolist()
     order = random.permutation(batches.n_rows)
     if batches.lengths is None:
         return torch.from_numpy(order), list(range(per_epoch))

@@ -113,6 +113,8 @@ class TermsStep:
             what it returns is the batch that all others get.
         after_step: called as `after_step(model, batch, progress)`, without gradient, when the optimizer has made its
             step; `progress` is the share of all steps that are done, in (0, 1]. It must do the same in every process.
+        observe: called as `observe(model, batch, terms)`, without gradient, after the optimizer's step, which the terms
+            do not know of; what it returns is logged. It must do the same in every process.
         auxiliary: a second loss.
     """
 
@@ -122,6 +124,7 @@ class TermsStep:
     prepare: Callable[[Any, Any], Any] | None = None
     after_step: Callable[[Any, Any, float], None] | None = None
     auxiliary: AuxiliaryLoss | None = None
+    observe: Callable[[Any, Any, Terms], Mapping[str, Tensor | float]] | None = None
 
     def optimizers(self, n_steps: int) -> Sequence[tuple[Optimizer, LRScheduler | None]]:
         """AdamW over all weights, with warm-up and half a cosine."""
@@ -136,7 +139,10 @@ class TermsStep:
         second = None if self.auxiliary is None else self.auxiliary.loss(self.model, batch)
         loss = terms.loss()
         with timed("panel"):
-            found = {"loss": loss.detach(), **readings(self.model, terms, costly=loop.is_due)}
+            found: dict[str, Tensor | float] = {
+                "loss": loss.detach(),
+                **readings(self.model, terms, costly=loop.is_due),
+            }
             if self.auxiliary is not None and second is not None:
                 found[f"loss_{self.auxiliary.name}"] = second.detach()
                 second = self.auxiliary.weight * second
@@ -148,4 +154,7 @@ class TermsStep:
         if self.after_step is not None:
             with torch.no_grad(), loop.unmixed():
                 self.after_step(self.model, batch, loop.step / loop.n_steps)
+        if self.observe is not None:
+            with torch.no_grad(), loop.unmixed():
+                found |= self.observe(self.model, batch, terms)
         return found

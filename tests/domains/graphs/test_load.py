@@ -10,7 +10,7 @@ import torch
 
 from tellapart import InputError
 from tellapart.domains.graphs import UNKNOWN, load_graph
-from tests.tiny import graph_tables, write_graph
+from tests.tiny.graphs import graph_tables, write_graph
 
 WORDS = 32
 NODES = "node,label,text,size\na,x,red fish,1\nb,y,fish,2\nc,,,3\nd,x,blue,4\n"

@@ -5,7 +5,7 @@ import pytest
 
 from tellapart import InputError
 from tellapart.domains.pictures import load_held_out, pixel_ids
-from tests.tiny import patterns
+from tests.tiny.pictures import patterns
 
 
 def held_out(path, seed=0, share=0.25):

@@ -13,7 +13,7 @@ from tellapart.domains.held_out import text_id
 from tellapart.domains.pictures import Pairs, load_items, load_pairs, split
 from tellapart.domains.pictures.images import read_picture
 from tellapart.domains.pictures.openmoji import load_openmoji
-from tests.tiny import COLOURS, SHAPES, draw, write_pairs
+from tests.tiny.pictures import COLOURS, SHAPES, draw, write_pairs
 
 
 def table(folder, text, name="pairs.csv"):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tellapart import InputError
 from tellapart.domains.pictures import PictureSet, load_pictures, load_splits
-from tests.tiny import draw
+from tests.tiny.pictures import draw
 
 
 def random_pictures(n, *shape, seed=0):

@@ -6,7 +6,7 @@ import pytest
 
 from tellapart.domains.pixels import Flows, Video, dis_flow, sampled
 from tellapart.domains.pixels.flow import inside, pixels
-from tests.tiny import moving_frames
+from tests.tiny.pixels import moving_frames
 
 MIDDLE = pixels(64, 80)[20:50:5, 25:60:5].reshape(-1, 2)
 

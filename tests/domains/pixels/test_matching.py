@@ -9,7 +9,7 @@ from tellapart import InputError
 from tellapart.domains.pixels import DenseConv, FourCells, as_cells, find, match, read, share_found
 from tellapart.domains.pixels.measure import Asked
 from tellapart.scores import unit
-from tests.tiny import moving_frames
+from tests.tiny.pixels import moving_frames
 
 
 def colours(frames):

@@ -9,7 +9,7 @@ from tellapart import InputError
 from tellapart.domains.pixels import Video
 from tellapart.domains.pixels.propagate import labels_of_alike, propagate, read_mask
 from tests.domains.pixels.test_matching import colours
-from tests.tiny import moving_frames
+from tests.tiny.pixels import moving_frames
 
 
 def square(left, top, side=24, height=64, width=80):

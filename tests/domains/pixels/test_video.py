@@ -9,7 +9,7 @@ from PIL import Image
 from tellapart import InputError
 from tellapart.domains.pixels import as_frame, as_videos, read_picture, read_videos
 from tellapart.domains.pixels import video as module
-from tests.tiny import moving_frames, write_video
+from tests.tiny.pixels import moving_frames, write_video
 
 
 def write_frames(folder, frames):

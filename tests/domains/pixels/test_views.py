@@ -8,7 +8,7 @@ from tellapart.domains.pixels import Sampler, Shown, Video, recoloured
 from tellapart.domains.pixels.encoder import STRIDE
 from tellapart.domains.pixels.flow import sampled
 from tellapart.systems.pixels import Config
-from tests.tiny import PIXEL_OPTIONS, moving_frames
+from tests.tiny.pixels import PIXEL_OPTIONS, moving_frames
 
 
 def sampler(frames=None, **options):

@@ -9,7 +9,7 @@ import torch
 
 from tellapart import InputError
 from tellapart.domains.preferences import Preferences, load_preferences
-from tests.tiny import preferences
+from tests.tiny.preferences import preferences
 
 HI = [{"role": "user", "content": "hi"}]
 YES, NO, WELL = ([{"role": "assistant", "content": text}] for text in ("yes", "no", "well"))

@@ -1,0 +1,98 @@
+"""What can be done with encoders of sounds and pictures: embed files, find pictures by a sound and by a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from tellapart.domains.given import as_texts, is_source, items_of, refuse
+from tellapart.domains.sound.clips import read_clips
+from tellapart.domains.sound.dataset import Dataset, Recorders, SoundPictureEncoder
+from tellapart.domains.sound.load import PictureFiles
+from tellapart.domains.sound.recordings import SUFFIXES
+from tellapart.errors import InputError, existing, exists
+from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor, nn
+
+    from tellapart.runs import Run
+
+Files = list[tuple[str, Path]]
+
+
+def commands_for(make: Callable[[Any, Recorders], nn.Module], picture_files: PictureFiles) -> Commands:
+    """The commands of a system with the model `make(config, recorders)`, a `SoundPictureEncoder`.
+
+    Args:
+        make: makes a model with its first weights.
+        picture_files: what are pictures, and how they are read.
+    """
+
+    def make_model(config: Any, run: Run) -> nn.Module:
+        return make(config, Recorders.noted(run))
+
+    reader = _Reader(picture_files)
+    load = partial(Dataset.load, picture_files)
+    return Commands(make_model, encoder=lambda model: model, load=load, read=reader.read, find=reader.find)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Embeds files."""
+
+    picture_files: PictureFiles
+
+    def read(self, finished: FinishedRun, encoder: SoundPictureEncoder, source: Any) -> Embeddings:
+        files = self._files(source)
+        heard = [file for file in files if file[1].suffix.lower() in SUFFIXES]
+        seen = [file for file in files if file not in heard]
+        parts = []
+        if heard:
+            read = read_clips([path for _, path in heard], [""] * len(heard))
+            if read.silent:
+                raise InputError(f"{heard[read.silent[0]][1]}: the sound is silent. Leave it out.")
+            parts.append(encoder.embed_sounds(read.clips))
+        if seen:
+            shown = self.picture_files.read([path for _, path in seen], [""] * len(seen), finished.config.picture_size)
+            parts.append(encoder.embed_pictures(shown))
+        kinds = ["sound"] * len(heard) + ["picture"] * len(seen)
+        return Embeddings([name for name, _ in [*heard, *seen]], kinds, torch.cat(parts))
+
+    def find(self, finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, " d"]:
+        """A sound or a picture is looked for; a text that names no file may name one of the run's own."""
+        if isinstance(query, str) and not exists(query):
+            for names, vectors in ((gallery.names, gallery.vectors), (gallery.texts, gallery.captions)):
+                if names is not None and vectors is not None and query in names:
+                    return vectors[names.index(query)]
+        found = self.read(finished, finished.model, query)
+        if len(found) != 1:
+            raise InputError(f"query: must be a single sound or picture. Got {len(found)}.")
+        return found.vectors[0]
+
+    def _files(self, given: Any) -> Files:
+        """The sounds and pictures that are named, with their names: files, or all in a folder.
+
+        Raises:
+            InputError: there are none, one is missing, or a file is neither a sound nor a picture.
+        """
+        known = SUFFIXES | self.picture_files.suffixes
+        if is_source(given) and (path := existing(str(given))).is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in known and file.is_file())
+            if not found:
+                raise InputError(f"{path}: the folder holds no sounds and no pictures.")
+            return [(str(file.relative_to(path)), file) for file in found]
+        items = [given] if is_source(given) else items_of(given)
+        if items is None:
+            refuse(given, "be a file, a folder, or a list of files")
+        files = [(name, existing(name)) for name in as_texts([str(x) if is_source(x) else x for x in items], "file")]
+        for name, path in files:
+            if path.suffix.lower() not in known:
+                raise InputError(f"{name}: not named as a sound or a picture. Convert it to WAV, FLAC, PNG or JPEG.")
+        return files
