@@ -25,6 +25,7 @@ BANDS = {
         "domains/text",
         "domains/graphs",
         "domains/genomes",
+        "domains/pixels",
         "domains/micrographs",
         "domains/words",
         "domains/preferences",

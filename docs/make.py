@@ -31,6 +31,7 @@ MODULES = [
     "tellapart.domains.pixels",
     "tellapart.domains.micrographs",
     "tellapart.domains.words",
+    "tellapart.domains.preferences",
     "tellapart.domains.sound",
     "tellapart.planning",
     "tellapart.training",
@@ -47,6 +48,7 @@ MODULES = [
     "tellapart.systems.dpo",
     "tellapart.systems.harmony",
     "tellapart.systems.pixels",
+    "tellapart.systems.audiovisual",
     "tellapart.systems.microstructure",
 ]
 REPORT = HERE.parent / "runs" / "demo" / "report.html"

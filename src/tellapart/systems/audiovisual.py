@@ -33,7 +33,8 @@ import torch
 from torch import Tensor, nn
 
 from tellapart.distributed import world
-from tellapart.domains import pictures, sound
+from tellapart.domains import sound
+from tellapart.domains.picture_files import SUFFIXES
 from tellapart.domains.pictures import ConvNet, jitter, read_pictures
 from tellapart.domains.sound import (
     Block,
@@ -63,7 +64,7 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 _CHUNK = 256
-FILES = PictureFiles(read_pictures, pictures.SUFFIXES)
+FILES = PictureFiles(read_pictures, SUFFIXES)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from tellapart.domains.pictures.dataset import Dataset
 from tellapart.domains.pictures.few_labels import Batch, FewLabels
 from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.held_out import load_held_out
-from tellapart.domains.pictures.images import SUFFIXES, read_pictures
+from tellapart.domains.pictures.images import read_pictures
 from tellapart.domains.pictures.load import Items, load_items, load_pairs
 from tellapart.domains.pictures.network import Network, make_views
 from tellapart.domains.pictures.options import ImageShape, PairOptions, PictureOptions
@@ -17,7 +17,6 @@ from tellapart.domains.pictures.picture_sets import PictureSet, load_pictures, l
 from tellapart.domains.pictures.views import Augment, jitter
 
 __all__ = [
-    "SUFFIXES",
     "Augment",
     "Backbone",
     "Batch",
