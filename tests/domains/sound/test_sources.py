@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from tellapart import InputError
-from tellapart.domains.pictures import SUFFIXES
+from tellapart.domains.picture_files import SUFFIXES
 from tellapart.domains.sound import find_stamps
 from tests.tiny.sound import write_table
 
