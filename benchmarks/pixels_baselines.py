@@ -10,6 +10,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from tellapart.domains.pixels import Flows
+
 Locate = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 _SIFT_SIZES = (12, 20, 32)
 _NCC_SIDES = (15, 25)
@@ -51,16 +53,20 @@ def sift(size: float) -> Locate:
 
 def daisy(radius: int) -> Locate:
     """DAISY's descriptor (scikit-image) at each second pixel of the other frame."""
-    from skimage.feature import daisy as dense
 
     def describe(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
-        edge = radius + 1
-        padded = cv2.copyMakeBorder(grey(frame), *[edge] * 4, cv2.BORDER_REFLECT_101)
-        every = dense(padded, step=1, radius=radius, rings=2, histograms=8, orientations=8)
         x, y = np.rint(points).astype(int).T
-        return every[y + edge - radius, x + edge - radius].astype(np.float32)
+        return daisy_map(frame, radius)[y, x]
 
     return _nearest(describe)
+
+
+def daisy_map(frame: np.ndarray, radius: int) -> np.ndarray:
+    """DAISY's descriptor of each pixel, `(h, w, 136)`."""
+    from skimage.feature import daisy as dense
+
+    padded = cv2.copyMakeBorder(grey(frame), *[radius] * 4, cv2.BORDER_REFLECT_101)
+    return dense(padded, step=1, radius=radius, rings=2, histograms=8, orientations=8).astype(np.float32)
 
 
 def chained_flow(frames: np.ndarray, flows: Flows) -> Locate:
