@@ -97,7 +97,7 @@ def events(sigma: float, seed: int, offset: float = 0.0, things: str = "effects"
     return target
 
 
-def test(things: str = "effects") -> Path:
+def test(things: str) -> Path:
     """The folder of each thing once, with its label, made if it does not exist; names are in a random language."""
     target = cache({"effects": "stamps-test", "names": "stamps-names-test"}[things])
     if not target.is_dir():

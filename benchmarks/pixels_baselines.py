@@ -61,12 +61,12 @@ def daisy(radius: int) -> Locate:
     return _nearest(describe)
 
 
-def daisy_map(frame: np.ndarray, radius: int) -> np.ndarray:
-    """DAISY's descriptor of each pixel, `(h, w, 136)`."""
+def daisy_map(frame: np.ndarray, radius: int, step: int = 1) -> np.ndarray:
+    """DAISY's descriptors of pixels that far apart, `(rows, cols, 136)`."""
     from skimage.feature import daisy as dense
 
     padded = cv2.copyMakeBorder(grey(frame), *[radius] * 4, cv2.BORDER_REFLECT_101)
-    return dense(padded, step=1, radius=radius, rings=2, histograms=8, orientations=8).astype(np.float32)
+    return dense(padded, step=step, radius=radius, rings=2, histograms=8, orientations=8).astype(np.float32)
 
 
 def chained_flow(frames: np.ndarray, flows: Flows) -> Locate:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # The colours of Okabe and Ito, which colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8a94a0"
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+_MOST_IN_LEGEND = 30
 _SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up")
 _MAX_POINTS = 1500
 _MAP, _LETTER = np.array([950, 560]), (7, 14)  # pixels of a map, and of a letter on it
@@ -140,7 +141,10 @@ def rank_map(places: Float[np.ndarray, "n 2"], ranks: Int[np.ndarray, " n"]) -> 
 
 
 def label_map(places: Float[np.ndarray, "n 2"], labels: list[str] | None, what: str) -> go.Figure:
-    """A map of the items, coloured by their labels, the most frequent first; in one colour without labels."""
+    """A map of the items, coloured by their labels, the most frequent first; in one colour without labels.
+
+    Of very many labels there is no legend: pointing at an item tells its own.
+    """
     if labels is None:
         return _map(places, [(what, np.full(len(places), True), BLUE, "circle")]).update_layout(showlegend=False)
     labels = [label or "no label" for label in labels]
@@ -151,7 +155,7 @@ def label_map(places: Float[np.ndarray, "n 2"], labels: list[str] | None, what: 
     groups = [(name, of == name, *style) for name, style in zip(shown, styles, strict=False)]
     if rest:
         groups.append((f"{len(rest)} other labels", np.isin(of, rest), GREY, "x-thin"))
-    return _map(places, groups)
+    return _map(places, groups).update_layout(showlegend=len(names) <= _MOST_IN_LEGEND)
 
 
 def word_map(places: Float[np.ndarray, "n 2"], words: list[str]) -> go.Figure:
