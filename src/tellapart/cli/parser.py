@@ -139,7 +139,7 @@ def _match() -> ArgumentParser:
 def _propagate() -> ArgumentParser:
     parser = _with_run("Carry a mask of a video's first frame to all its frames.")
     parser.add_argument("video", type=str, help="A video, or a folder of frames.")
-    what = "A grey picture or one with a palette, whose numbers are labels of the first frame's pixels; 0 is none."
+    what = "Labels of the first frame's pixels: a grey picture or one with a palette; 0 is no label."
     parser.add_argument("mask", type=str, help=what)
     what = "What to write: a new folder, for a PNG a frame, or an .npz."
     parser.add_argument("-o", "--output", type=str, required=True, help=what)

@@ -27,7 +27,7 @@ def within(
 ) -> Relation:
     """Pairs at most `radius` apart: `R_ij = [|t_i − u_j| ≤ radius]`; keys without times have the queries'.
 
-    Times, or points `(n, axes)` whose distance is the Euclidean one. Where pairs are few, they are found without a look
+    Times, or points `(n, axes)`, with the Euclidean distance. Where pairs are few, they are found without a look
     at all n × m: of times, and of points of at most three axes. Times and radius are constants: no gradient.
 
     Raises:

@@ -43,7 +43,7 @@ class Shown:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Patches of known label, and patches of unseen regions whose labels are to be told."""
+    """Patches of known label, and patches of unseen regions, with labels to be told."""
 
     names: list[str]
     """The name of each label."""

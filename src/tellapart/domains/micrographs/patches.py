@@ -160,7 +160,7 @@ def varied(windows: Float[Tensor, "n w w"], strength: float) -> Float[Tensor, "n
     are multiplied by `strength`.
     """
     n, size = len(windows), windows.shape[-1]
-    # Not by torch.rand, whose number format is that of the training.
+    # Not by torch.rand: its numbers have the precision of the training.
     blur, gain, curve, noise = strength * windows.new_empty(4, n, 1, 1).uniform_()
     angle = 2 * math.pi * windows.new_empty(n, 1, 1).uniform_()
     grain = torch.randn_like(windows)

@@ -101,7 +101,7 @@ def _pixels(tifffile: ModuleType, file: Path, number: int, series: Any) -> np.nd
 
 
 def _split(pixels: np.ndarray, axes: str) -> Iterator[np.ndarray]:
-    """The planes of an array whose axes tifffile names: Y, X, perhaps S for colours, and others to go through."""
+    """The planes of an array. Its axes are tifffile's: Y, X, perhaps S for colours, and others to go through."""
     if "Y" not in axes or "X" not in axes:
         return
     last = [axes.index(axis) for axis in "YXS" if axis in axes]

@@ -77,7 +77,7 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
     try:
         with Image.open(path, formats=("PNG", "BMP", "TIFF", "GIF")) as image:
             if image.mode not in ("P", "L", "1"):
-                what = f"{path}: a mask must be a grey picture or one with a palette, whose numbers are labels"
+                what = f"{path}: labels must be a grey picture or one with a palette"
                 raise InputError(f"{what}. Got mode {image.mode}.")
             labels = np.asarray(image.convert("L") if image.mode == "1" else image)
     except InputError:

@@ -1,4 +1,4 @@
-"""Two views of a video: two frames, each seen through a warp of its own, and points whose place in both is known.
+"""Two views of a video: two frames, each seen through a warp of its own, and points that are known in both.
 
 All randomness comes from torch's default generator.
 """
@@ -98,7 +98,7 @@ def recoloured(views: UInt8[Tensor, "n 3 side side"]) -> UInt8[Tensor, "n 3 side
 
 
 def _random_warp(middle: Float[np.ndarray, " 2"], options: PixelOptions) -> Warp:
-    """A warp whose view's centre lies at `middle` of the frame."""
+    """A warp that puts the view's centre at `middle` of the frame."""
     turn, lean = math.radians(options.turn) * _uniform(2, -1, 1)
     scale, ratio = options.stretch ** _uniform(2, -1, 1)
     ratio = ratio**0.5

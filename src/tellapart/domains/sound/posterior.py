@@ -31,7 +31,7 @@ def posterior_chart(
     is wrong, this one has its top elsewhere than at 0.
 
     Args:
-        clock: whose σ is shown.
+        clock: its σ is shown.
         similarities: of each sound to each picture, divided by the temperature.
         corrected: the sounds' times on the pictures' clock, as the pictures' in seconds.
         picture_times: of each picture.

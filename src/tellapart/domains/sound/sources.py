@@ -24,7 +24,7 @@ def find_stamps(folder: Path, picture_suffixes: frozenset[str]) -> tuple[Stamps,
     """The sounds and the pictures of a folder, with their times.
 
     Of each kind, the first of these that there is: the table `sounds.csv` or `pictures.csv`; the Camtrap-DP table
-    `media.csv`, whose rows of both kinds are told apart by their media type; the folder `sounds`, with times in the
+    `media.csv`, where the media type tells which kind a row is; the folder `sounds`, with times in the
     names of the files as AudioMoth writes them, or the folder `pictures`, with times in EXIF.
 
     Raises:
