@@ -60,7 +60,7 @@ def test_masks_are_read_as_labels_and_what_is_none_is_named(tmp_path):
     Image.fromarray(moving_frames(1)[0]).save(tmp_path / "colour.png")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     for name, message in (
-        ("colour.png", r"a mask must be a grey picture or one with a palette.*Got mode RGB"),
+        ("colour.png", r"labels must be a grey picture or one with a palette.*Got mode RGB"),
         ("broken.png", "no mask that can be read"),
         ("none.png", "no mask that can be read"),
     ):

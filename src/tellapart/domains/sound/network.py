@@ -19,8 +19,8 @@ _SQUARE, _STAGES = 2, 3
 class SoundNet(nn.Module):
     """Spectrograms to embeddings: three convolutions on halved sides, mean and maximum over time, a linear layer.
 
-    A spectrogram is standardised first, so that loudness does not matter. It is cut into squares of 2×2:
-    their numbers are the first channels. Between convolutions both sides are halved by a mean. At the end frequencies stay apart:
+    A spectrogram is standardised first, so that loudness does not matter. It is cut into squares of 2×2: their numbers
+    are the first channels. Between convolutions both sides are halved by a mean. At the end frequencies stay apart:
     pitch tells sounds apart. Shapes: `Float[Tensor, "n 40 frames"]` in decibels to `Float[Tensor, "n dim"]`; the stages
     have `width·(1, 2, 4)` channels.
 
