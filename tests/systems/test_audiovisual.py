@@ -111,6 +111,7 @@ def test_files_are_embedded_and_found_from_the_command_line(capsys, run_of, tmp_
     code, out, _ = say(capsys, "search", run, data / "red.wav", "-k", "2")
     assert code == 0
     assert ".png" in out
+    assert "its own sound" in out
     code, out, _ = say(capsys, "embed", run, data, "-o", tmp_path / "x.npz")
     assert code == 0
     kinds = np.load(tmp_path / "x.npz")["kind"].tolist()

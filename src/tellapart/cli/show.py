@@ -42,7 +42,7 @@ def show_lines(lines: list[str]) -> None:
 
 def as_table_of_hits(query: str, hits: list[Hit]) -> Table:
     """What a search found, as a table."""
-    said = {"its own text": [hit.text for hit in hits], "label": [hit.label for hit in hits]}
+    said = {f"its own {hits[0].asked}": [hit.text for hit in hits], "label": [hit.label for hit in hits]}
     columns = {name: [x for x in column if x is not None] for name, column in said.items() if None not in column}
     rows: list[list[str | float]] = [
         [hit.name, hit.score, *texts, "held out" if hit.held_out else "seen in training"]

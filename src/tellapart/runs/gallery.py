@@ -72,6 +72,8 @@ class Hit(NamedTuple):
     held_out: bool
     label: str | None = None
     kind: str = "picture"
+    asked: str = "text"
+    """The kind of what `text` names, in one word."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +139,7 @@ class Gallery:
             if self.names[i] not in hits:
                 text, label = (None if column is None else column[i] for column in (self.texts, self.labels))
                 score, held_out = scores[i].item(), bool(self.held_out[i])
-                hits[self.names[i]] = Hit(self.names[i], text, score, held_out, label, self.kind)
+                hits[self.names[i]] = Hit(self.names[i], text, score, held_out, label, self.kind, self.asked)
         return list(hits.values())
 
     @classmethod
