@@ -4,11 +4,11 @@
     python benchmarks/pixels.py --seeds 0           a part
 
 The system is trained on the first 290 frames of opencv-doc's box.mp4, at 320 × 240, by optical flow and, to compare,
-by two warps of one frame. All ways are asked for the same points of the box's face from frame 300 on
-(`pixels_data.py`). Other ways are in `pixels_baselines.py`; each has several sizes, and its best figure of each row is
-shown.
-Each training is an ordinary `tellapart train` on one core. runs/pixels keeps them, and complete ones are not repeated.
-It needs scikit-image, for DAISY, which `make peers` installs.
+by two warps of one frame; and in both ways on four other videos. All ways are asked for the same points of the box's
+face from frame 300 on, and of two pairs of photographs (`pixels_data.py`). Other ways are in `pixels_baselines.py`; each
+has several sizes, and its best figure of each row is shown. Each training is an ordinary `tellapart train` on one core.
+runs/pixels keeps them, and complete ones are not repeated. It needs scikit-image, for DAISY, which `make peers`
+installs.
 """
 
 from __future__ import annotations
@@ -23,35 +23,47 @@ import numpy as np
 import tellapart
 from pages import publish
 from pixels_baselines import Locate, chained_flow, ways
-from pixels_data import GAPS, TRAINED, box_frames, box_questions, graf_questions, video
+from pixels_data import (
+    GAPS,
+    TRAINED,
+    aloe_questions,
+    box_frames,
+    box_questions,
+    graf_questions,
+    other_videos,
+    video,
+)
 from tellapart.domains.pixels import Asked, Flows, by_encoder, by_flow, encoder_of, share_found
 from trainings import as_words, minutes_of_steps, row, spread, train_all
 
 SYSTEMS: dict[str, dict[str, Any]] = {"flow": {}, "still": {"counterpart": "still"}}
+_OTHER = {"every": 2, "gap": 30, "hop": 3, "epochs": 4, "held_out": 0.1}  # about as many steps
+OTHERS = {f"others, {name}": _OTHER | options for name, options in SYSTEMS.items()}
 _HOPS = (1, 5)
 _GRAF = 10.0  # pixels; two views of a wall, more than 5 pixels apart in everything but a homography
 
 
-def command(folder: Path, options: dict[str, Any]) -> list[str]:
+def command(folder: Path, data: Path, options: dict[str, Any]) -> list[str]:
     """The arguments of python for one training."""
-    held_out = round(1 - TRAINED / len(box_frames()), 4)
-    words = ["train", "pixels", "--data", str(video("box.mp4")), "--run", str(folder), "--resume"]
-    return ["-m", "tellapart", *words, *as_words({"held_out": held_out} | options)]
+    words = ["train", "pixels", "--data", str(data), "--run", str(folder), "--resume"]
+    return ["-m", "tellapart", *words, *as_words(options)]
 
 
-def trainings(runs: Path, seeds: list[int]) -> dict[Path, list[str]]:
-    """The command of each run folder."""
-    return {
-        (folder := runs / f"{name}-{seed}"): command(folder, {"seed": seed, **options})
-        for seed in seeds
-        for name, options in SYSTEMS.items()
-    }
+def trainings(runs: Path, seeds: list[int]) -> dict[str, dict[Path, list[str]]]:
+    """The command of each run folder, of each kind of training."""
+    held_out = {"held_out": round(1 - TRAINED / len(box_frames()), 4)}
+    made: dict[str, dict[Path, list[str]]] = {}
+    for name, options in (SYSTEMS | OTHERS).items():
+        data, more = (other_videos(), {}) if name in OTHERS else (video("box.mp4"), held_out)
+        folders = {seed: runs / f"{name.replace(', ', '-')}-{seed}" for seed in seeds}
+        made[name] = {to: command(to, data, more | {"seed": seed} | options) for seed, to in folders.items()}
+    return made
 
 
 def questions() -> dict[str, tuple[list[Asked], float]]:
     """What each row asks for, and within how many pixels."""
     asked = {f"{gap} frames": (box_questions(gap), 5.0) for gap in GAPS}
-    return asked | {"graf1 → graf3": (graf_questions(), _GRAF)}
+    return asked | {"graf1 → graf3": (graf_questions(), _GRAF), "aloe, left → right": (aloe_questions(), 5.0)}
 
 
 def table(runs: Path, seeds: list[int]) -> str:
@@ -63,11 +75,11 @@ def table(runs: Path, seeds: list[int]) -> str:
         moves = np.concatenate([one.moved() for one in those])
         cells = [name, f"{len(moves):,}", f"{np.median(moves):.0f} px"]
         for way, find in shares.items():
-            in_video = not name.startswith("graf")
+            in_video = name.endswith("frames")
             cells.append(find(those, within) if in_video or way != "DIS, chained" else "–")
         lines.append(row(cells))
         print(lines[-1], flush=True)
-    minutes = [minutes_of_steps(folder) for folder in trainings(runs, seeds)]
+    minutes = [minutes_of_steps(folder) for folders in trainings(runs, seeds).values() for folder in folders]
     note = f"Seeds: {', '.join(map(str, seeds))}. The steps of a training took {min(minutes):.0f} to {max(minutes):.0f}"
     return "\n".join([*lines, "", f"{note} minutes of one core, as busy as it was."])
 
@@ -80,7 +92,7 @@ def columns(runs: Path, seeds: list[int], frames: np.ndarray) -> dict[str, Cell]
     chains: dict[str, Locate] = {str(hop): chained_flow(frames, Flows(box_frames(), hop)) for hop in _HOPS}
     made = {"DIS, one step": best({"": by_flow}), "DIS, chained": best(chains)}
     made |= {name: best(sizes) for name, sizes in ways().items()}
-    trained = {name: [tellapart.load(runs / f"{name}-{seed}") for seed in seeds] for name in SYSTEMS}
+    trained = {name: [tellapart.load(folder) for folder in made] for name, made in trainings(runs, seeds).items()}
     made["untrained"] = over([by_encoder(encoder_of(run._finished.untrained)) for run in trained["flow"]])
     return made | {
         f"**{name}**": over([by_encoder(encoder_of(run.model)) for run in found]) for name, found in trained.items()
@@ -102,5 +114,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--runs", type=Path, default=Path("runs/pixels"), help="where trainings are kept")
     given = parser.parse_args()
-    train_all(trainings(given.runs, given.seeds), at_once=1)
+    train_all(
+        {folder: words for made in trainings(given.runs, given.seeds).values() for folder, words in made.items()}, 1
+    )
     publish("pixels", table(given.runs, given.seeds))

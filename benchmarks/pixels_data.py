@@ -2,7 +2,8 @@
 
 `box.mp4` shows a hand that turns a box. Where the points of its upper face are in each frame is known by a homography:
 SIFT at full size and RANSAC find the face of the first frame again. A frame with fewer than 40 inliers is not used.
-`graf1.png` and `graf3.png` are two photographs of a wall, with the homography between them. No system sees these.
+`graf1.png` and `graf3.png` are two photographs of a wall, with the homography between them; `aloeL.jpg` and `aloeR.jpg`
+two of a plant, with the disparity of each pixel. No system sees these.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from fetch import cache as cache_of
 from fetch import fetch, whole
@@ -40,8 +42,18 @@ def video(name: str) -> Path:
     return folder / name
 
 
+def other_videos() -> Path:
+    """A folder with the other videos of the package: a cup, a film, a tree, and people who cross a square."""
+    folder = cache_of("opencv-doc-others")
+    if not folder.is_dir():
+        with whole(folder) as partial:
+            for path in (video("cup.mp4"), *(picture(f"{name}.avi") for name in ("Megamind", "tree", "vtest"))):
+                shutil.copyfile(path, partial / path.name)
+    return folder
+
+
 def picture(name: str) -> Path:
-    """A picture of the examples, such as `graf1.png`."""
+    """A picture or video of the examples, such as `graf1.png`."""
     return fetch("opencv-doc") / "examples" / "data" / name
 
 
@@ -101,6 +113,19 @@ def graf_questions(step: int = 8) -> list[Asked]:
     places = moved(points, shrink @ homography @ np.linalg.inv(shrink))
     kept = inner(points, a) & inner(places, b)
     return [Asked(a, b, points[kept], places[kept])]
+
+
+def aloe_questions(step: int = 8) -> list[Asked]:
+    """Two photographs of a plant from places side by side, with points of known disparity that lie in both."""
+    a, b = (read_picture(picture(f"aloe{side}.jpg"), HEIGHT) for side in "LR")
+    full = np.asarray(Image.open(picture("aloeGT.png")).convert("L"), np.float32)
+    shrink = HEIGHT / len(full)
+    points = np.stack(np.meshgrid(np.arange(4, a.shape[1], step), np.arange(4, a.shape[0], step)), -1).reshape(-1, 2)
+    at = np.rint(points / shrink).astype(int)
+    disparity = full[at[:, 1].clip(max=len(full) - 1), at[:, 0].clip(max=full.shape[1] - 1)]
+    places = (points - np.stack([disparity * shrink, np.zeros(len(at))], 1)).astype(np.float32)
+    kept = (disparity > 0) & inner(points, a) & inner(places, b)
+    return [Asked(a, b, points[kept].astype(np.float32), places[kept])]
 
 
 def moved(points: np.ndarray, homography: np.ndarray) -> np.ndarray:
