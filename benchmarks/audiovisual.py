@@ -121,7 +121,7 @@ def table(sigmas: list[float], seeds: list[int], runs: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sigmas", type=float, nargs="+", default=[0.0, 1.0, 2.0])
+    parser.add_argument("--sigmas", type=float, nargs="+", default=[1.0, 2.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--things", nargs="+", choices=("effects", "names"), default=["effects", "names"])
     parser.add_argument("--runs", type=Path, default=Path("runs/audiovisual"))
