@@ -80,7 +80,7 @@ def off_clock(seeds: list[int]) -> dict[str, list[Trial]]:
 
 def names(seeds: list[int]) -> dict[str, list[Trial]]:
     """The trainings on spoken names."""
-    return {loss: [Trial(loss, 1.0, seed, things="names") for seed in seeds] for loss in (HARD, SOFT, OURS)}
+    return {loss: [Trial(loss, 1.0, seed, things="names") for seed in seeds] for loss in (HARD, OURS)}
 
 
 def names_table(seeds: list[int], runs: Path) -> str:
