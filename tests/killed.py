@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +14,10 @@ import pytest
 
 from tellapart.cli import main
 from tellapart.training.keeper import Keeper
+from tests.forked import Forked
+
+# As a shell starts them, which imports everything anew, or forked.
+Process = subprocess.Popen[str] | Forked
 
 
 class Killed(Exception):
@@ -41,18 +44,17 @@ def train_here(run: Path, system: str, words: list[str]) -> None:
     assert main(["train", system, "--run", str(run), "--resume", *words]) == 0
 
 
-def train_apart(run: Path, system: str, words: list[str]) -> None:
-    code, _, err = finish(start(run, system, words))
+def train_on_two(run: Path, system: str, words: list[str]) -> None:
+    code, _, err = finish(start(run, system, words, devices=2))
     assert code == 0, err
 
 
-def whole_and_killed(
-    folder: Path, system: str, words: list[str], step: int, train: Callable[[Path, str, list[str]], None] = train_here
-) -> tuple[Path, Path]:
-    """Their folders; the one is killed, with all processes it started, once that step is in its log."""
+def whole_and_killed(folder: Path, system: str, words: list[str], step: int, devices: int = 1) -> tuple[Path, Path]:
+    """Their folders; the one is killed, with all its processes, once that step is in its log."""
     whole, killed = folder / "whole", folder / "killed"
+    train = train_here if devices == 1 else train_on_two
     train(whole, system, words)
-    process = start(killed, system, words)
+    process = start(killed, system, words, devices)
     wait_for_step(killed, step, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -61,19 +63,18 @@ def whole_and_killed(
     return whole, killed
 
 
-def start(run: Path, system: str, words: list[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tellapart", "train", system, "--run", str(run), "--resume", *words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # threads of tests side by side would wait for each other
-    return subprocess.Popen(command, start_new_session=True, env=alone, **pipes)
+def start(run: Path, system: str, words: list[str], devices: int = 1) -> Forked:
+    """The words say how many devices, too."""
+    command = ["train", system, "--run", str(run), "--resume", *words]
+    return Forked("tellapart", command, start_new_session=True, before=on_devices(run, devices))
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def finish(process: Process) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
-def wait_for_step(run: Path, step: int, process: subprocess.Popen[str]) -> None:
+def wait_for_step(run: Path, step: int, process: Process) -> None:
     log = run / "log.jsonl"
     while not log.exists() or log.read_text().count("\n") < step:
         assert process.poll() is None, process.communicate()

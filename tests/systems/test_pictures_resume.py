@@ -3,7 +3,7 @@
 import pytest
 from safetensors.torch import load_file
 
-from tests.killed import train_apart, whole_and_killed
+from tests.killed import whole_and_killed
 from tests.tiny.pictures import picture_arguments, write_patterns
 from tests.training.test_resume import assert_same_end, without_times
 
@@ -22,7 +22,7 @@ def test_a_killed_run_that_is_resumed_ends_in_the_same_weights(tmp_path, system)
 def test_mocos_queue_of_two_devices_resumes_too(tmp_path):
     options = {"trainer.devices": 2, "epochs": 5, "batch_size": 12, "trainer.checkpoint_every": 7}
     words = picture_arguments("moco", data=write_patterns(tmp_path), **options)
-    whole, killed = whole_and_killed(tmp_path, "moco", words, step=10, train=train_apart)
+    whole, killed = whole_and_killed(tmp_path, "moco", words, step=10, devices=2)
     assert_same_end(killed, whole)
     # All of the batch's keys and of the full queue, but for the very same view and a picture's own past.
     candidates = [entry["n_candidates"] for entry in without_times(killed)]
