@@ -20,13 +20,12 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.util import Finalize
 from pathlib import Path
-
-import pytest
+from unittest.mock import patch
 
 from tellapart.runs import Run
 
 # Not scikit-learn, for pyarrow comes with it and starts a thread.
-LOADED = ["lightning.pytorch", "tellapart.cli.commands"]
+LOADED = ["lightning.pytorch", "pytest", "tellapart.cli.commands", "tellapart.training.loop"]
 # Threads of tests side by side would wait for each other.
 ALONE = {"OMP_NUM_THREADS": "1"}
 
@@ -35,9 +34,7 @@ def warm() -> ForkServerContext:
     """Where processes come from. The server starts when it is first asked for, and ends with this process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LOADED)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ALONE.items():
-            patch.setenv(name, value)  # libraries read it when they are loaded
+    with patch.dict(os.environ, ALONE):  # libraries read it when they are loaded
         forkserver.ensure_running()
     return context
 
@@ -119,12 +116,12 @@ class Forked:
 
 
 def on_devices(run: Path, n: int) -> Callable[[], None] | None:
-    """What to do before a module that trains into that run on two devices: become two processes."""
-    return partial(_beside_another, run) if n == 2 else None
+    """What to do before a module that trains into that run on one device or two."""
+    return partial(beside_another, run) if n == 2 else None
 
 
-def _beside_another(run: Path) -> None:
-    """Fork, and tell each process its rank as `torchrun` does: Lightning would start the second one from the shell.
+def beside_another(run: Path) -> None:
+    """Become two processes, each told its rank as `torchrun` does: Lightning would start the second from the shell.
 
     The second starts, as it would then, when the first has made the run, and the first waits for its end.
     """

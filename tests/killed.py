@@ -6,15 +6,16 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tellapart.cli import main
 from tellapart.training.keeper import Keeper
-from tests.forked import Forked
+from tests.forked import Forked, beside_another
 
 # As a shell starts them, which imports everything anew, or forked.
 Process = subprocess.Popen[str] | Forked
@@ -27,16 +28,25 @@ class Killed(Exception):
 @contextmanager
 def killed_before(step: int) -> Iterator[None]:
     """Inside, training is killed before that step."""
-    begin = Keeper.on_train_batch_start
 
-    def killing(keeper: Keeper, *arguments: object) -> None:
-        if keeper.count.done + 1 == step:
-            raise Killed
-        begin(keeper, *arguments)
+    def kill() -> None:
+        raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Keeper, "on_train_batch_start", killing)
+        patch.setattr(Keeper, "on_train_batch_start", interrupted_before(step, kill))
         yield
+
+
+def interrupted_before(step: int, interrupt: Callable[[], object]) -> Callable[..., None]:
+    """What the keeper does when a step begins, and before it that."""
+    begin = Keeper.on_train_batch_start
+
+    def interrupting(keeper: Keeper, *arguments: object) -> None:
+        if keeper.count.done + 1 == step:
+            interrupt()
+        begin(keeper, *arguments)
+
+    return interrupting
 
 
 def train_here(run: Path, system: str, words: list[str]) -> None:
@@ -54,7 +64,7 @@ def whole_and_killed(folder: Path, system: str, words: list[str], step: int, dev
     whole, killed = folder / "whole", folder / "killed"
     train = train_here if devices == 1 else train_on_two
     train(whole, system, words)
-    process = start(killed, system, words, devices)
+    process = start(killed, system, words, devices, last=step)
     wait_for_step(killed, step, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -63,10 +73,17 @@ def whole_and_killed(folder: Path, system: str, words: list[str], step: int, dev
     return whole, killed
 
 
-def start(run: Path, system: str, words: list[str], devices: int = 1) -> Forked:
-    """The words say how many devices, too."""
+def start(run: Path, system: str, words: list[str], devices: int = 1, last: int | None = None) -> Forked:
+    """The words say how many devices, too; after the last step it waits to be killed."""
     command = ["train", system, "--run", str(run), "--resume", *words]
-    return Forked("tellapart", command, start_new_session=True, before=on_devices(run, devices))
+    return Forked("tellapart", command, start_new_session=True, before=partial(_prepare, run, devices, last))
+
+
+def _prepare(run: Path, devices: int, last: int | None) -> None:
+    if devices == 2:
+        beside_another(run)
+    if last is not None:
+        setattr(Keeper, "on_train_batch_start", interrupted_before(last + 1, signal.pause))  # noqa: B010
 
 
 def finish(process: Process) -> tuple[int, str, str]:

@@ -174,7 +174,7 @@ def test_other_precisions_and_chunks_train_and_are_measured(capsys, tmp_path, op
 
 
 def test_killed_and_resumed_it_ends_in_the_same_weights(tmp_path):
-    words = harmony_arguments(data=write_patterns(tmp_path), **{"epochs": 12, "trainer.checkpoint_every": 7})
+    words = harmony_arguments(data=write_patterns(tmp_path), **{"epochs": 6, "trainer.checkpoint_every": 7})
     whole, killed = whole_and_killed(tmp_path, "harmony", words, step=20)
     assert_same_end(killed, whole)
     assert "classifier.weight" in load_file(killed / "weights.safetensors")

@@ -22,8 +22,8 @@ from tests.killed import finish, train_here, wait_for_step
 from tests.tiny.pictures import arguments, write_pairs
 
 # Long enough to be hit in the middle, with checkpoints between which a kill loses steps.
-OPTIONS = {"epochs": 60, "trainer.checkpoint_every": 7}
-N_STEPS = 60 * 3
+OPTIONS = {"epochs": 40, "trainer.checkpoint_every": 7}
+N_STEPS = 40 * 3
 
 
 def words(data, *more):
@@ -90,7 +90,7 @@ def assert_same_end(run, uninterrupted):
 @pytest.mark.parametrize(
     ("number", "steps", "start"),
     [
-        (signal.SIGKILL, (23, 95), start),
+        (signal.SIGKILL, (23, 65), start),
         (signal.SIGTERM, (50,), start),
         (signal.SIGINT, (37,), start_as_a_shell_does),
     ],
