@@ -1,5 +1,6 @@
 """What all tests share: the Hypothesis profiles, the thread count, a small trained run, a browser."""
 
+import fcntl
 import os
 import shutil
 from functools import cache
@@ -27,22 +28,37 @@ if BROWSER is None and os.environ.get("CI"):
 
 
 def pytest_xdist_auto_num_workers():
-    """One process more than there are cores: many tests wait for processes that they started."""
-    return (os.cpu_count() or 1) + 1
+    """All cores: a test that waits for a process waits for one that computes."""
+    return os.cpu_count() or 1
 
 
 @pytest.fixture(scope="session")
 def run_of(tmp_path_factory):
-    """The run of an entry of `SYSTEMS`, trained by the command line when it is first asked for; its data lie beside."""
+    """The run of an entry of `SYSTEMS`, trained by the command line when it is first asked for; its data lie beside.
+
+    One worker trains it, and each has a copy.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
     @cache
     def run(name):
-        folder, entry = tmp_path_factory.mktemp(name.replace(", ", "-")), SYSTEMS[name]
-        words = [f"--{option}={value}" for option, value in entry.options.items()]
-        with entry.small():
-            return train(folder / "run", name.partition(",")[0], ["--data", str(entry.write(folder / "data")), *words])
+        folder = shared / f"trained-{name.replace(', ', '-')}"
+        with folder.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+            if not folder.with_suffix(".done").exists():
+                train_small(folder, name)
+                folder.with_suffix(".done").touch()
+        return shutil.copytree(folder, own / f"copy-of-{folder.name}") / "run"
 
     return run
+
+
+def train_small(folder, name):
+    entry = SYSTEMS[name]
+    words = [f"--{option}={value}" for option, value in entry.options.items()]
+    with entry.small():
+        train(folder / "run", name.partition(",")[0], ["--data", str(entry.write(folder / "data")), *words])
 
 
 @pytest.fixture(scope="session")

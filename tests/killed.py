@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tellapart.cli import main
 from tellapart.training.keeper import Keeper
+from tests.forked import Forked, beside_another
+
+# As a shell starts them, which imports everything anew, or forked.
+Process = subprocess.Popen[str] | Forked
 
 
 class Killed(Exception):
@@ -24,16 +28,25 @@ class Killed(Exception):
 @contextmanager
 def killed_before(step: int) -> Iterator[None]:
     """Inside, training is killed before that step."""
-    begin = Keeper.on_train_batch_start
 
-    def killing(keeper: Keeper, *arguments: object) -> None:
-        if keeper.count.done + 1 == step:
-            raise Killed
-        begin(keeper, *arguments)
+    def kill() -> None:
+        raise Killed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Keeper, "on_train_batch_start", killing)
+        patch.setattr(Keeper, "on_train_batch_start", interrupted_before(step, kill))
         yield
+
+
+def interrupted_before(step: int, interrupt: Callable[[], object]) -> Callable[..., None]:
+    """What the keeper does when a step begins, and before it that."""
+    begin = Keeper.on_train_batch_start
+
+    def interrupting(keeper: Keeper, *arguments: object) -> None:
+        if keeper.count.done + 1 == step:
+            interrupt()
+        begin(keeper, *arguments)
+
+    return interrupting
 
 
 def train_here(run: Path, system: str, words: list[str]) -> None:
@@ -41,18 +54,17 @@ def train_here(run: Path, system: str, words: list[str]) -> None:
     assert main(["train", system, "--run", str(run), "--resume", *words]) == 0
 
 
-def train_apart(run: Path, system: str, words: list[str]) -> None:
-    code, _, err = finish(start(run, system, words))
+def train_on_two(run: Path, system: str, words: list[str]) -> None:
+    code, _, err = finish(start(run, system, words, devices=2))
     assert code == 0, err
 
 
-def whole_and_killed(
-    folder: Path, system: str, words: list[str], step: int, train: Callable[[Path, str, list[str]], None] = train_here
-) -> tuple[Path, Path]:
-    """Their folders; the one is killed, with all processes it started, once that step is in its log."""
+def whole_and_killed(folder: Path, system: str, words: list[str], step: int, devices: int = 1) -> tuple[Path, Path]:
+    """Their folders; the one is killed, with all its processes, once that step is in its log."""
     whole, killed = folder / "whole", folder / "killed"
+    train = train_here if devices == 1 else train_on_two
     train(whole, system, words)
-    process = start(killed, system, words)
+    process = start(killed, system, words, devices, last=step)
     wait_for_step(killed, step, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
@@ -61,19 +73,25 @@ def whole_and_killed(
     return whole, killed
 
 
-def start(run: Path, system: str, words: list[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tellapart", "train", system, "--run", str(run), "--resume", *words]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # threads of tests side by side would wait for each other
-    return subprocess.Popen(command, start_new_session=True, env=alone, **pipes)
+def start(run: Path, system: str, words: list[str], devices: int = 1, last: int | None = None) -> Forked:
+    """The words say how many devices, too; after the last step it waits to be killed."""
+    command = ["train", system, "--run", str(run), "--resume", *words]
+    return Forked("tellapart", command, start_new_session=True, before=partial(_prepare, run, devices, last))
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def _prepare(run: Path, devices: int, last: int | None) -> None:
+    if devices == 2:
+        beside_another(run)
+    if last is not None:
+        setattr(Keeper, "on_train_batch_start", interrupted_before(last + 1, signal.pause))  # noqa: B010
+
+
+def finish(process: Process) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
 
 
-def wait_for_step(run: Path, step: int, process: subprocess.Popen[str]) -> None:
+def wait_for_step(run: Path, step: int, process: Process) -> None:
     log = run / "log.jsonl"
     while not log.exists() or log.read_text().count("\n") < step:
         assert process.poll() is None, process.communicate()

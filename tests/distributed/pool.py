@@ -9,7 +9,9 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+import torch.multiprocessing
+
+from tests.forked import warm
 
 MOST = 4
 # Long enough for a machine that has other work; a test that passes never waits for it.
@@ -20,7 +22,7 @@ class Pool:
     """Four gloo processes, of which the first two, three or four can run a job."""
 
     def __init__(self) -> None:
-        context = mp.get_context("spawn")
+        context = warm()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             address = f"tcp://127.0.0.1:{free.getsockname()[1]}"

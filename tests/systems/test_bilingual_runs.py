@@ -124,6 +124,6 @@ def test_a_run_without_its_tokeniser_says_so(capsys, run):
 @pytest.mark.parametrize("encoder", ["bag", "transformer"])
 def test_a_killed_run_that_is_resumed_ends_in_the_same_weights(tmp_path, encoder):
     data = write_translations(tmp_path / "data")
-    words = sentence_arguments(encoder, **{"data": data, "epochs": 10, "trainer.checkpoint_every": 7})
+    words = sentence_arguments(encoder, **{"data": data, "epochs": 6, "trainer.checkpoint_every": 7})
     whole, killed = whole_and_killed(tmp_path, "bilingual", words, step=15)
     assert_same_end(killed, whole)

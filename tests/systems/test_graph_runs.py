@@ -83,6 +83,6 @@ def test_a_graph_without_labels_of_which_all_are_joined_can_be_learned(tmp_path,
 
 def test_a_killed_run_that_is_resumed_ends_in_the_same_weights(tmp_path):
     data = write_graph(tmp_path / "data", labelled=False)  # no probes: they would take most of the time
-    words = graph_arguments(**{"data": data, "epochs": 30, "trainer.checkpoint_every": 7, "batch_size": 24})
-    whole, killed = whole_and_killed(tmp_path, "graph", words, step=20)
+    words = graph_arguments(**{"data": data, "epochs": 8, "trainer.checkpoint_every": 7, "batch_size": 24})
+    whole, killed = whole_and_killed(tmp_path, "graph", words, step=10)
     assert_same_end(killed, whole)

@@ -15,7 +15,7 @@ from tellapart.runs import Run
 from tellapart.systems.harmony import Config, Harmony, contrastive, supervised
 from tests import oracle
 from tests.command_line import fails, read_log, read_results, say
-from tests.killed import train_apart, whole_and_killed
+from tests.killed import train_on_two, whole_and_killed
 from tests.tiny.pictures import HARMONY_OPTIONS, draw, harmony_arguments, patterns, write_patterns
 from tests.training.test_resume import assert_same_end
 
@@ -174,7 +174,7 @@ def test_other_precisions_and_chunks_train_and_are_measured(capsys, tmp_path, op
 
 
 def test_killed_and_resumed_it_ends_in_the_same_weights(tmp_path):
-    words = harmony_arguments(data=write_patterns(tmp_path), **{"epochs": 12, "trainer.checkpoint_every": 7})
+    words = harmony_arguments(data=write_patterns(tmp_path), **{"epochs": 6, "trainer.checkpoint_every": 7})
     whole, killed = whole_and_killed(tmp_path, "harmony", words, step=20)
     assert_same_end(killed, whole)
     assert "classifier.weight" in load_file(killed / "weights.safetensors")
@@ -182,7 +182,7 @@ def test_killed_and_resumed_it_ends_in_the_same_weights(tmp_path):
 
 def test_two_devices_train_together_and_the_first_measures_alone(tmp_path):
     options = {"trainer.devices": 2, "epochs": 2, "batch_size": 12}
-    train_apart(tmp_path / "run", "harmony", harmony_arguments(data=write_patterns(tmp_path), **options))
+    train_on_two(tmp_path / "run", "harmony", harmony_arguments(data=write_patterns(tmp_path), **options))
     assert {entry["n_candidates"] for entry in read_log(tmp_path / "run")} == {47}
     assert tellapart.load(tmp_path / "run").evaluate().as_dict() == read_results(tmp_path / "run")
 

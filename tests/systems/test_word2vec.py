@@ -223,8 +223,8 @@ def test_batches_do_not_decide_what_is_learned(tmp_path):
 
 
 def test_killed_and_resumed_with_several_threads_it_ends_as_if_never_killed(tmp_path):
-    text = write_words(tmp_path / "text", n=4000)
-    words = ["--data", str(text), *options(epochs=5, batch_size=300), "--trainer.checkpoint_every", "20"]
+    text = write_words(tmp_path / "text")
+    words = ["--data", str(text), *options(epochs=8, batch_size=300), "--trainer.checkpoint_every", "20"]
     whole, killed = whole_and_killed(tmp_path, "word2vec", words, step=45)
     assert_same_end(killed, whole)
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,22 +17,33 @@ from tellapart import InputError
 from tellapart.files import atomic_write
 from tellapart.runs import Run
 from tests.command_line import fails
+from tests.forked import ALONE, Forked, on_devices
 from tests.killed import finish, train_here, wait_for_step
 from tests.tiny.pictures import arguments, write_pairs
 
 # Long enough to be hit in the middle, with checkpoints between which a kill loses steps.
-OPTIONS = {"epochs": 60, "trainer.checkpoint_every": 7}
-N_STEPS = 60 * 3
+OPTIONS = {"epochs": 40, "trainer.checkpoint_every": 7}
+N_STEPS = 40 * 3
 
 
 def words(data, *more):
     return [*arguments(data=data, **OPTIONS), *more]
 
 
+def command(data, run, *more):
+    return ["train", "clip", "--run", str(run), *words(data, *more)]
+
+
 def start(data, run, *more, **kwargs):
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # threads of tests side by side would wait for each other
-    command = [sys.executable, "-m", "tellapart", "train", "clip", "--run", str(run), *words(data, *more)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=alone, **kwargs)
+    return Forked("tellapart", command(data, run, *more), **kwargs)
+
+
+def start_as_a_shell_does(data, run, *more, **kwargs):
+    """With nothing imported yet, which takes seconds: once a signal."""
+    program, pipes = [sys.executable, "-m", "tellapart"], {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(
+        [*program, *command(data, run, *more)], text=True, env=os.environ | ALONE, **pipes, **kwargs
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +88,16 @@ def assert_same_end(run, uninterrupted):
 
 
 @pytest.mark.parametrize(
-    ("number", "steps"), [(signal.SIGKILL, (23, 95)), (signal.SIGTERM, (50,)), (signal.SIGINT, (37,))]
+    ("number", "steps", "start"),
+    [
+        (signal.SIGKILL, (23, 65), start),
+        (signal.SIGTERM, (50,), start),
+        (signal.SIGINT, (37,), start_as_a_shell_does),
+    ],
 )
-def test_an_interrupted_run_that_is_resumed_ends_in_the_same_weights(data, uninterrupted, tmp_path, number, steps):
+def test_an_interrupted_run_that_is_resumed_ends_in_the_same_weights(
+    data, uninterrupted, tmp_path, number, steps, start
+):
     run = tmp_path / "run"
     for step in steps:
         process = start(data, run, "--resume")
@@ -131,16 +150,18 @@ def test_a_second_ctrl_c_does_not_wait_and_loses_only_what_no_checkpoint_holds(d
     assert_same_end(run, uninterrupted)
 
 
+def limit_file_sizes(n_bytes):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, n_bytes))
+
+
 def test_a_disk_that_fills_during_a_checkpoint_loses_nothing(data, uninterrupted, killed):
     """The limit on file sizes lets the log grow but no checkpoint be written, as a full disk would."""
     run = killed
     before = (run / "checkpoint.ckpt").read_bytes()
 
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, len(before) // 2))
-
-    code, _, err = finish(start(data, run, "--resume", preexec_fn=limit))
+    process = start(data, run, "--resume", before=partial(limit_file_sizes, len(before) // 2))
+    code, _, err = finish(process)
     assert code == 2, err
     assert "checkpoint.ckpt: cannot write, the file would exceed the size limit. Make room" in err.splitlines()[-1]
     assert (run / "checkpoint.ckpt").read_bytes() == before
@@ -165,11 +186,11 @@ def test_two_devices_train_together_and_resume(data, tmp_path):
     for name in ("whole", "killed"):
         run = tmp_path / name
         if name == "killed":
-            process = start(data, run, *options, start_new_session=True)
+            process = start_as_a_shell_does(data, run, *options, start_new_session=True)
             wait_for_step(run, 10, process)
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-        code, out, err = finish(start(data, run, *options, "--resume"))
+        code, out, err = finish(start(data, run, *options, "--resume", before=on_devices(run, 2)))
         assert code == 0, err
         assert out.count("Retrieval among") == 1
         # The line-up spans both devices, and so does what the log says.

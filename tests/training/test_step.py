@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -11,7 +9,8 @@ from safetensors.torch import load_file
 
 from tellapart import InputError
 from tellapart.training import Interrupted
-from tests.killed import Killed, killed_before
+from tests.forked import Forked, on_devices
+from tests.killed import Killed, finish, killed_before
 from tests.training.test_resume import without_times
 from tests.training.toys import ROWS, ByHand, InTurn, Players, train
 
@@ -108,10 +107,10 @@ def test_each_optimizer_moves_its_own_weights_by_its_own_loss(tmp_path):
 
 def test_two_optimizers_on_two_devices_take_the_steps_of_one_with_all_rows(tmp_path):
     for devices in (1, 2):
-        command = [sys.executable, "-m", "tests.training.toys", str(tmp_path / str(devices)), str(devices)]
-        alone = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, capture_output=True, text=True, env=alone, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
+        run = tmp_path / str(devices)
+        words = [str(run), str(devices)]
+        code, _, err = finish(Forked("tests.training.toys", words, before=on_devices(run, devices)))
+        assert code == 0, err
     one, two = (load_file(tmp_path / str(devices) / "weights.safetensors") for devices in (1, 2))
     for name in ("maker.weight", "maker.bias", "judge.weight", "judge.bias"):
         torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-5)

@@ -3,8 +3,6 @@
 As a script it trains on devices: python -m tests.training.test_two_losses FOLDER DEVICES
 """
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +16,8 @@ from tellapart.diagnostics import gradient_products
 from tellapart.distributed import world
 from tellapart.runs import Run
 from tellapart.training import Batches, TrainerOptions, TrainingOptions, TwoLossStep, fit
-from tests.killed import Killed, killed_before
+from tests.forked import Forked, on_devices
+from tests.killed import Killed, finish, killed_before
 from tests.training.test_resume import without_times
 from tests.training.toys import ROWS, Rows
 
@@ -112,10 +111,9 @@ def test_the_log_has_both_losses_and_at_every_step_what_their_gradients_have_to_
 def test_two_devices_combine_their_mean_gradients_once(tmp_path):
     """The steps are those of one device with all rows; directions combined by each device would have another mean."""
     train(step_of(), tmp_path / "1")
-    command = [sys.executable, "-m", "tests.training.test_two_losses", str(tmp_path / "2")]
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=alone, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
+    run = tmp_path / "2"
+    code, _, err = finish(Forked("tests.training.test_two_losses", [str(run)], before=on_devices(run, 2)))
+    assert code == 0, err
     one, two = (weights(tmp_path / str(devices)) for devices in (1, 2))
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-4, msg=name)
