@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import tellapart
-from tellapart import InputError, same
+from tellapart import same
 from tellapart.domains.generated import MIXTURES, Players, as_shades, kl_bound, picture_critic, with_gradient
 from tellapart.domains.pictures import load_pictures
 from tellapart.systems import gan
@@ -225,7 +225,7 @@ def test_a_batch_larger_than_the_data_and_missing_data_are_refused(tmp_path, cap
     assert "Lower the learning rate" in message
 
 
-@pytest.mark.parametrize(("side", "channels"), itertools.product((8, 28, 45), (1, 3)))
+@pytest.mark.parametrize(("side", "channels"), list(itertools.product((8, 28, 45), (1, 3))))
 def test_pictures_of_any_side_are_generated_and_scored(side, channels):
     from tellapart.domains.generated import PictureGenerator
 

@@ -108,6 +108,7 @@ def enlarged(sheet: UInt8[np.ndarray, "h w c"], side: int) -> UInt8[np.ndarray, 
 def draw_points(points: Float[np.ndarray, "n 2"], real: Float[np.ndarray, "m 2"]) -> UInt8[np.ndarray, "h w 3"]:
     """Points in blue over real ones in grey; points beyond the drawing are at its edge."""
     drawing = np.full((_SIDE, _SIDE, 3), 255, np.uint8)
+    drawing[[0, -1]] = drawing[:, [0, -1]] = _REAL
     reach = _MARGIN * np.abs(real).max()
     for those, colour, size in ((real, _REAL, 2), (points, _MADE, 1)):
         x, y = np.clip((those / reach + 1) / 2 * _SIDE, size, _SIDE - 1 - size).astype(int).T
