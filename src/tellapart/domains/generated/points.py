@@ -106,7 +106,7 @@ class PointData:
         correlation = float(torch.corrcoef(torch.stack([scores, known]))[0, 1])
         notes = [
             f"By the critic, KL(real‖generated) is at least {kl_bound(said[0], said[1]):.3f} nats.",
-            f"Correlation of its scores with log p_r/p_g, densities blurred by σ, at most ±{_FAR:g} nats: {correlation:.2f}.",
+            f"Correlation of its scores with log p_r/p_g, blurred by σ and at most ±{_FAR:g}: {correlation:.2f}.",
         ]
         return notes, calibration(said[0], said[1], known)
 
