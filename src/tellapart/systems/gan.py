@@ -162,10 +162,8 @@ def load(config: Config, run: Run, source: str | None = None) -> Data:
         ImageShape.of(training).note(run)
     else:
         training, test = load_held_out(source, *ImageShape.noted(run), config.held_out, config.seed)
-    labels = [part.labels for part in (training, test) if part.labels is not None]
-    n_classes = int(torch.cat(labels).max()) + 1 if len(labels) == 2 else None
-    judge = partial(train_judge, training, test, n_classes, seed=0)
-    return PictureData(source or config.data, training.pictures, test.pictures, n_classes, judge)
+    judge = partial(train_judge, training, test, seed=0)
+    return PictureData(source or config.data, training.pictures, test.pictures, judge)
 
 
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:

@@ -32,6 +32,10 @@ class Judge(Protocol):
     """What tells pictures apart: a network that was trained on the same pictures."""
 
     @property
+    def n_classes(self) -> int | None:
+        """How many labels it knows, if it was taught any."""
+
+    @property
     def accuracy(self) -> float | None:
         """Its share of right labels of held-out pictures, if it knows labels."""
 
@@ -39,7 +43,7 @@ class Judge(Protocol):
         """Vectors whose distributions are compared."""
 
     def classes(self, pictures: UInt8[Tensor, "n c side side"]) -> Int[Tensor, " n"]:
-        """The class that each looks like; only if it knows labels."""
+        """The number of the label that each looks like; only if it knows labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +53,6 @@ class PictureData:
     source: str
     training_pictures: UInt8[Tensor, "n c side side"]
     held_out: UInt8[Tensor, "m c side side"]
-    n_classes: int | None
     make_judge: Callable[[], Judge]
     """Trains one on the training pictures: the same one each time."""
 
@@ -74,8 +77,8 @@ class PictureData:
         }
         header, formats = ["", "Fréchet distance"], ["", ".2f"]
         notes = [f"Fréchet distances of a judge's features of {n:,} pictures to those of held-out ones."]
-        if self.n_classes is not None:
-            header += [f"classes above 1 %, of {self.n_classes}", "reverse KL"]
+        if judge.n_classes is not None:
+            header += [f"classes above 1 %, of {judge.n_classes}", "reverse KL"]
             formats += [".0f", ".3f"]
             notes.append(
                 f"The judge tells {judge.accuracy:.1%} of the held-out labels. Reverse KL is of its classes' shares."
@@ -83,8 +86,8 @@ class PictureData:
         rows: list[list[str | float]] = []
         for name, pictures in kinds.items():
             row: list[str | float] = [name, frechet_distance(judge.features(pictures), target)]
-            if self.n_classes is not None:
-                shares = torch.bincount(judge.classes(pictures), minlength=self.n_classes) / len(pictures)
+            if judge.n_classes is not None:
+                shares = torch.bincount(judge.classes(pictures), minlength=judge.n_classes) / len(pictures)
                 row += [int((shares > _LEAST_SHARE).sum()), kl_to_even(shares)]
             rows.append(row)
         charts: list[Chart] = []

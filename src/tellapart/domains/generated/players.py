@@ -42,7 +42,7 @@ class Players(nn.Module):
 
     def generate(self, n: int) -> Float[Tensor, "n ..."]:
         """n examples of the generator, by torch's random numbers and with a gradient."""
-        made: Tensor = self.generator(torch.randn(n, self.latent, device=self.latents.device))
+        made: Tensor = self.generator(torch.randn(n, self.latent, device=self.latents.device, dtype=self.latents.dtype))
         return made
 
     @torch.no_grad()

@@ -68,6 +68,7 @@ class PlayerStep:
     def __call__(self, batch: Float[Tensor, "n ..."], loop: Loop) -> Mapping[str, Tensor | float]:
         """Both players' moves; losses and readings are logged."""
         players, gamma = self.model, self.penalty(loop.step / loop.n_steps)
+        batch = batch.to(players.latents.dtype)
         with torch.no_grad():
             generated = players.generate(len(batch))
         if gamma:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,12 +26,14 @@ _CHUNK = 1000
 
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """A trained network: features of pictures and, if it was taught labels, the classes that pictures look like."""
+    """A trained network: features of pictures and, if it was taught labels, those that pictures look like."""
 
     encoder: ConvNet
     head: nn.Linear
+    n_classes: int | None
+    """How many labels it knows, if it was taught any."""
     accuracy: float | None
-    """Its share of right labels of held-out pictures, if it knows labels."""
+    """Its share of right labels of held-out pictures, if it was taught any."""
 
     @torch.no_grad()
     def features(self, pictures: UInt8[Tensor, "n c side side"]) -> Float[Tensor, "n d"]:
@@ -40,43 +42,48 @@ class Judge:
 
     @torch.no_grad()
     def classes(self, pictures: UInt8[Tensor, "n c side side"]) -> Int[Tensor, " n"]:
-        """The most probable label of each."""
+        """The number of each picture's most probable label, in the order of labels."""
         found: Tensor = self.head(self.features(pictures)).argmax(dim=1)
         return found
 
 
-def train_judge(training: PictureSet, test: PictureSet, n_classes: int | None, seed: int) -> Judge:
+def train_judge(training: PictureSet, test: PictureSet, seed: int) -> Judge:
     """A judge taught with 500 batches of training pictures; the same one for the same pictures and seed.
 
     Args:
-        training: what it learns from.
+        training: what it learns from: the labels or, if one of the two sets has none, to tell views of pictures apart.
         test: what its accuracy is of.
-        n_classes: how many labels there are; without any, it learns to tell random views of pictures apart.
         seed: for its weights and batches.
     """
-    shape = ImageShape.of(training)
+    numbered = _numbered(training, test)
+    shape, n_classes = ImageShape.of(training), None if numbered is None else int(torch.cat(numbered).max()) + 1
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         encoder = ConvNet(None, _WIDTH, shape.channels)
         head = nn.Linear(encoder.dim, n_classes or _DIM)
-        views = make_views(PictureOptions(), shape)
-        weights = [*encoder.parameters(), *head.parameters()]
-        optimizer = torch.optim.Adam(weights)
+        views, random = make_views(PictureOptions(), shape), np.random.default_rng(seed)
+        optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()])
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=_STEPS)
-        random = np.random.default_rng(seed)
         for _ in range(_STEPS):
-            batch = training.rows(torch.from_numpy(random.integers(len(training), size=_BATCH)))
-            if n_classes is None:
-                loss = nt_xent(*head(encoder(torch.cat(views(batch.pictures, 2)))).chunk(2))
+            rows = torch.from_numpy(random.integers(len(training), size=_BATCH))
+            pictures = training.pictures[rows]
+            if numbered is None:
+                loss = nt_xent(*head(encoder(torch.cat(views(pictures, 2)))).chunk(2))
             else:
-                assert batch.labels is not None
-                loss = nn.functional.cross_entropy(head(encoder(batch.pictures)), batch.labels)
+                loss = nn.functional.cross_entropy(head(encoder(pictures)), numbered[0][rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-    judge = Judge(encoder.eval(), head, None)
-    if n_classes is None:
+    judge = Judge(encoder.eval(), head, n_classes, None)
+    if numbered is None:
         return judge
-    assert test.labels is not None
-    return Judge(encoder, head, float((judge.classes(test.pictures) == test.labels).float().mean()))
+    return replace(judge, accuracy=float((judge.classes(test.pictures) == numbered[1]).float().mean()))
+
+
+def _numbered(training: PictureSet, test: PictureSet) -> tuple[Int[Tensor, " n"], Int[Tensor, " m"]] | None:
+    """The labels of both sets, numbered from 0; none if a set has none."""
+    if training.labels is None or test.labels is None:
+        return None
+    _, numbers = torch.cat([training.labels, test.labels]).unique(return_inverse=True)
+    return numbers[: len(training)], numbers[len(training) :]
