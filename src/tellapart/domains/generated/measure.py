@@ -25,8 +25,8 @@ def kl_bound(real: Float[Tensor, " n"], generated: Float[Tensor, " k"]) -> float
 
     Source: van den Oord et al. 2018, appendix A.1, for one real example among examples of another density.
 
-    >>> kl_bound(torch.zeros(3), torch.zeros(7))
-    0.0
+    >>> round(kl_bound(torch.tensor([1.0]), torch.tensor([0.0])), 4)  # log 2 − log(1 + e⁻¹)
+    0.3799
     """
     losses = torch.logaddexp(real, generated.logsumexp(0)) - real
     return math.log(len(generated) + 1) - float(losses.mean())

@@ -72,9 +72,9 @@ class PlayerStep:
         with torch.no_grad():
             generated = players.generate(len(batch))
         if gamma:
-            real_said, at_real = with_gradient(players.critic, batch)
-            made_said, at_made = with_gradient(players.critic, generated)
-            penalty = gamma / 2 * (at_real + at_made)
+            said, squares = with_gradient(players.critic, torch.cat([batch, generated]))
+            real_said, made_said = said.split(len(batch))
+            penalty = gamma * squares.mean()  # half of the mean over either side
         else:
             real_said, made_said = players.critic(batch), players.critic(generated)
             penalty = real_said.new_zeros(())
@@ -98,21 +98,21 @@ class PlayerStep:
 
 def with_gradient(
     critic: nn.Module, examples: Float[Tensor, "n ..."]
-) -> tuple[Float[Tensor, "n outputs"], Float[Tensor, ""]]:
-    """What a critic says of examples, and the mean over examples of its squared gradient by them.
+) -> tuple[Float[Tensor, "n outputs"], Float[Tensor, " n"]]:
+    """What a critic says of examples, and the squared length of its gradient by each of them.
 
     Of several outputs it is the squared length of the Jacobian, estimated by one random sign for each output
     (Hutchinson 1989); of one output it is exact. Examples must not influence each other's outputs.
 
     Source: Mescheder et al. 2018, eq. 9 and 10 (R1, R2).
 
-    >>> said, square = with_gradient(lambda x: 3 * x[:, :1], torch.ones(4, 2))
-    >>> square.item()
-    9.0
+    >>> said, square = with_gradient(lambda x: x[:, :1] ** 3, torch.ones(4, 2))
+    >>> square
+    tensor([9., 9., 9., 9.], grad_fn=<SumBackward1>)
     """
     examples = examples.detach().requires_grad_()
     with torch.enable_grad():
         said = critic(examples)
         signs = torch.randint(2, said.shape[1:], device=said.device).to(said) * 2 - 1
         (gradient,) = torch.autograd.grad((said * signs).sum(), examples, create_graph=True)
-    return said, gradient.float().flatten(1).square().sum(dim=1).mean()
+    return said, gradient.float().flatten(1).square().sum(dim=1)
