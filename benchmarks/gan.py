@@ -59,14 +59,16 @@ PLAIN = [
     Way("binary + penalty", "binary"),
 ]
 OURS = [Way("**pairing, K = 1**"), Way("**pairing, K = B**", options={"negatives": 0})]
-TOLD = [
-    Way("pairing, K = 1, no penalty", options=NO_PENALTY),
-    Way("embeddings, roles exchanged", options={"compared": "embeddings"}),
-    Way("embeddings, literal minimax", options=LITERAL),
-]
+LITERALLY = Way("embeddings, literal minimax", options=LITERAL)
 PARTS = {
-    "grid": [*PLAIN, *OURS, *TOLD],
-    "ring": [*PLAIN, *OURS, *TOLD],
+    "grid": [*PLAIN, *OURS, LITERALLY],
+    "ring": [
+        PLAIN[0],
+        OURS[0],
+        Way("pairing, K = 1, no penalty", options=NO_PENALTY),
+        Way("embeddings, roles exchanged", options={"compared": "embeddings"}),
+        LITERALLY,
+    ],
     "long": [Way("**pairing, K = 1, γ falling**", options={"penalty_end": 0.001})],
     "fashion": [PLAIN[0], Way("binary, twice the steps", "binary", NO_PENALTY | {"epochs": 2}), PLAIN[3], *OURS],
 }
