@@ -175,7 +175,7 @@ def test_the_course_of_a_training_ends_with_what_is_drawn(points):
 def test_points_are_printed_drawn_and_saved(points, tmp_path, capsys):
     code, out, _ = say(capsys, "sample", points, "-n", "3", "--seed", "5")
     assert code == 0
-    printed = np.array([[float(x) for x in line.split("\t")] for line in out.splitlines()])
+    printed = np.array([[float(x) for x in line.split()] for line in out.splitlines()])
     assert printed.shape == (3, 2)
     assert say(capsys, "sample", points, "-n", "64", "--seed", "5", "-o", tmp_path / "x.npz")[0] == 0
     saved = np.load(tmp_path / "x.npz")["points"]

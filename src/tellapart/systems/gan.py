@@ -62,9 +62,9 @@ class Config(GeneratorOptions):
 
     negatives: int = 1
     """K, the generated examples that each real one is compared with; 0 for all of the batch."""
-    penalty: float = 0.1
+    penalty: float = 0.05
     """γ, the weight of the critic's squared gradients, at the first step."""
-    penalty_end: float = 0.1
+    penalty_end: float = 0.005
     """γ at the last step."""
     compared: Literal["scores", "embeddings"] = "scores"
     """Whether the critic gives an example a score, or a vector that is compared with those of the others."""

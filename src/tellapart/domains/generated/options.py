@@ -20,7 +20,7 @@ class GeneratorOptions(TrainingOptions):
     """How often all training data are seen."""
     batch_size: int = 250
     """Real examples in a batch at most, on each device, and as many generated ones."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Step size of AdamW at its peak, for both players."""
     weight_decay: float = 0.0
     """Pull of both players' weights towards zero."""

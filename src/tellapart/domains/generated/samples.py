@@ -56,7 +56,7 @@ class PointSamples:
 
     def lines(self) -> list[str]:
         """Their coordinates, a point a line."""
-        return [f"{x:.6g}\t{y:.6g}" for x, y in self.points.tolist()]
+        return [f"{x:.6g} {y:.6g}" for x, y in self.points.tolist()]
 
     def save(self, path: Path) -> None:
         """Write them: a `.png` shows them over real ones in grey, a `.npz` holds them as `points`.
