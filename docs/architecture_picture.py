@@ -30,6 +30,7 @@ BANDS = {
         "domains/words",
         "domains/preferences",
         "domains/sound",
+        "domains/generated",
     ),
     "Around a run": ("training", "runs", "report", "explain", "pages"),
     "Instruments": ("diagnostics", "evaluation", "theory"),

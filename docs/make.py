@@ -33,6 +33,7 @@ MODULES = [
     "tellapart.domains.words",
     "tellapart.domains.preferences",
     "tellapart.domains.sound",
+    "tellapart.domains.generated",
     "tellapart.planning",
     "tellapart.training",
     "tellapart.runs",

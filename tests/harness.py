@@ -20,7 +20,7 @@ from tellapart import dense, edges, everyone, gaussian, listed, paired, same, wi
 from tellapart._engine.kernels.choice import KERNELS
 from tellapart.negatives import alike
 from tests.oracle import SCORES
-from tests.tiny import genomes, graphs, micrographs, pictures, pixels, preferences, sentences, sound, words
+from tests.tiny import generated, genomes, graphs, micrographs, pictures, pixels, preferences, sentences, sound, words
 
 __all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "SYSTEMS", "M", "N", "Tiny", "relations"]
 
@@ -167,6 +167,12 @@ SYSTEMS = {
         begins_with_given_weights=True,
     ),
     "pixels": Tiny(pixels.write_video, pixels.PIXEL_OPTIONS, "2,30,30", pixels.PIXEL_WRONG, keeps=("pictures.json",)),
+    "gan": Tiny(
+        generated.name_of_mixture, generated.POINT_OPTIONS, wrong=generated.GENERATED_WRONG, keeps=("pictures.json",)
+    ),
+    "gan, pictures": Tiny(
+        pictures.write_patterns, generated.SHADE_OPTIONS, keeps=("pictures.json",), small=generated.short_judge
+    ),
     "bilingual, transformer": Tiny(sentences.write_translations, sentences.TRANSFORMER_OPTIONS, "bada fage"),
     "word2vec": Tiny(
         *(words.write_words, words.WORD_OPTIONS, "cat1 - tax1", words.WORD_WRONG), exported="x.bin", keeps=("corpus",)

@@ -144,6 +144,37 @@ def test_nt_xent_with_any_number_of_views_agrees_with_simclr_equation_1(v, n, d,
 
 
 @given(
+    *(st.integers(2, 3), st.integers(1, 5), st.integers(0, 4), st.floats(0.05, 10), st.booleans()),
+    *(st.integers(0, 2**32 - 1), st.sampled_from(ENGINES)),
+)
+def test_nt_xent_with_a_bank_has_its_keys_but_those_of_the_own_example(v, n, k, tau, with_ids, seed, engine):
+    random = np.random.default_rng(seed)
+    views, bank, bias = random.normal(size=(v, n, 3)), random.normal(size=(k, 3)), random.normal(size=v * n + k)
+    ids, theirs = random.integers(0, 4, n), random.integers(0, 4, k)
+    given_ids = (torch.tensor(ids), torch.tensor(theirs)) if with_ids else None
+    with playing(engine) as name:
+        got = nt_xent(
+            *map(torch.tensor, views),
+            negatives=torch.tensor(bank) if k else None,
+            ids=given_ids if k else None,
+            key_bias=torch.tensor(bias),
+            temperature=tau,
+            engine=name,
+        )
+    unit = np.concatenate([views.reshape(-1, 3), bank])
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    losses = []
+    for i in range(v * n):
+        logits = unit @ unit[i] / tau + bias
+        among = [
+            j for j in range(v * n + k) if j != i and not (with_ids and j >= v * n and theirs[j - v * n] == ids[i % n])
+        ]
+        positives = [j for j in range(v * n) if j % n == i % n and j != i]
+        losses.append(np.logaddexp.reduce(logits[among]) - logits[positives].mean())
+    assert got.item() == pytest.approx(np.mean(losses), rel=1e-10, abs=1e-11 / tau)
+
+
+@given(
     *(st.floats(-1e4, 1e4), st.floats(0, 40), st.integers(1, 30), st.sampled_from((torch.float32, torch.bfloat16))),
     st.sampled_from(ENGINES),
 )
@@ -391,3 +422,22 @@ def test_nt_xent_refuses_one_view_and_unequal_views():
         nt_xent(EYE)
     with pytest.raises(ValueError, match="`views` must all have the same shape"):
         nt_xent(EYE, EYE[:2])
+
+
+@pytest.mark.parametrize(
+    ("error", "given", "message"),
+    [
+        (ValueError, {"ids": (torch.arange(3), torch.arange(2))}, "`ids` must be given with negatives"),
+        (ValueError, {"negatives": torch.ones(2, 4)}, "`negatives` must have 3 columns"),
+        (ValueError, {"negatives": torch.ones(2, 4), "ids": (torch.arange(3), torch.arange(2))}, "must have 3 columns"),
+        (ValueError, {"negatives": torch.ones(2, 3), "ids": (torch.arange(3), torch.arange(3))}, "`positives` must"),
+        (
+            TypeError,
+            {"negatives": torch.ones(2, 3), "ids": (torch.ones(3), torch.arange(2))},
+            "`ids` must hold integers",
+        ),
+    ],
+)
+def test_nt_xent_refuses_a_bank_that_does_not_fit(error, given, message):
+    with pytest.raises(error, match=message):
+        nt_xent(EYE, EYE, **given)

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from tellapart import scores
 from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate
-from tellapart.errors import check_choice, check_temperature, requirement
-from tellapart.relations import Relation, other_views, paired
+from tellapart.errors import check_choice, check_temperature, check_vectors, requirement
+from tellapart.relations import Relation, other_views, paired, views_and_others
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch.distributed import ProcessGroup
 
     from tellapart.scores import Score
@@ -141,6 +141,9 @@ def info_nce(
 
 def nt_xent(
     *views: Float[Tensor, "n d"],
+    negatives: Float[Tensor, "k d"] | None = None,
+    ids: tuple[Int[Tensor, " n"], Int[Tensor, " k"]] | None = None,
+    key_bias: Float[Tensor, " views_n_and_k"] | None = None,
     temperature: float | Float[Tensor, ""] = 0.5,
     score: str | Score = "cosine",
     margin: float = 0.0,
@@ -156,11 +159,16 @@ def nt_xent(
 
     Args:
         views: two or more tensors `(n, d)`; row i of each is a view of example i.
+        negatives: further candidates `(k, d)` of all queries, such as the keys of a queue or a bank.
+        ids: the ids of the n examples, and of the k examples that `negatives` are of: an example's own are no
+            candidates of its views.
+        key_bias: added to the logits, one per view and negative, `(V·n + k,)`, in nats; log w for negatives that
+            count w times.
         temperature: τ > 0.
         score: as for `info_nce`, like `margin`, `multi_positive`, `reduction`, `engine` and `group`.
 
     Raises:
-        ValueError: fewer than two views, or views of different shapes.
+        ValueError: fewer than two views, or views of different shapes; ids without negatives, or with a group.
 
     Source: Chen et al. 2020 (SimCLR), eq. 1; more than two views: Khosla et al. 2020, eq. 2.
 
@@ -169,11 +177,22 @@ def nt_xent(
     """
     _together(group, _check_views, views)
     stacked, n = torch.cat(views), views[0].shape[0]
+    keys, positives, exclude = stacked, other_views(n) if n else paired(), paired()  # a group's process may have none
+    if ids is not None:
+        if negatives is None or group is not None:
+            raise ValueError(requirement("ids", "be given with negatives, and without a group", "otherwise"))
+        check_vectors("negatives", negatives)
+        if negatives.shape[1] != stacked.shape[1]:
+            raise ValueError(requirement("negatives", f"have {stacked.shape[1]} columns", negatives.shape[1]))
+        positives, exclude = views_and_others(*ids, len(views))
+        keys, negatives = torch.cat([stacked, negatives.to(stacked)]), None  # as keys they can be excluded
     return info_nce(
         stacked,
-        stacked,
-        positives=other_views(n) if n else paired(),  # a group's process may have none
-        exclude=paired(),
+        keys,
+        positives=positives,
+        exclude=exclude,
+        negatives=negatives,
+        key_bias=key_bias,
         temperature=temperature,
         score=score,
         margin=margin,

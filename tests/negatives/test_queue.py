@@ -58,6 +58,26 @@ def test_a_wrong_push_is_named_and_changes_nothing(error, keys, ids, message):
     assert len(queue) == 0
 
 
+def test_what_is_replaced_is_all_of_it_and_pushing_goes_on_behind():
+    queue = KeyQueue(3, 1)
+    queue.push(torch.ones(5, 1), torch.arange(5))
+    queue.replace(torch.tensor([[2.0], [3.0]]), torch.tensor([7, 8]))
+    assert [x.flatten().tolist() for x in queue.read()] == [[2.0, 3.0], [7, 8]]
+    queue.push(torch.tensor([[4.0], [5.0]]), torch.tensor([9, 10]))
+    assert [x.flatten().tolist() for x in queue.read()] == [[5.0, 3.0, 4.0], [10, 8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("n", "dim", "message"), [(4, 1, "`keys` must be at most 3"), (2, 2, "`keys` must have 1 columns")]
+)
+def test_a_wrong_replacement_changes_nothing(n, dim, message):
+    queue = KeyQueue(3, 1)
+    queue.push(torch.ones(2, 1), torch.arange(2))
+    with pytest.raises(ValueError, match=message):
+        queue.replace(torch.zeros(n, dim), torch.arange(n))
+    assert queue.read()[0].flatten().tolist() == [1.0, 1.0]
+
+
 def test_room_for_nobody_is_refused():
     with pytest.raises(ValueError, match="`size` must be at least 1"):
         KeyQueue(0, 2)

@@ -164,7 +164,9 @@ class WholeFacts:
         total = weights.sum(dim=1).masked_fill(none, 1)
         if self.multi_positive == "out":
             return (logits * weights).sum(dim=1) / total
-        chosen = (logits + weights.log()).masked_fill(weights == 0, MASKED)
+        if self.weights.dtype != torch.bool:
+            logits = logits + weights.log()
+        chosen = logits.masked_fill(~self.related, MASKED)
         top = chosen.detach().amax(dim=1).masked_fill(none, 0)
         return (_logsumexp(chosen - top[:, None], none) + top).masked_fill(none, 0) - total.log()
 

@@ -17,7 +17,7 @@ class KeyQueue(nn.Module):
     """The last `size` keys and their ids; the oldest are replaced first.
 
     By its id, an old key of the query's own example can be excluded, whichever batch it is from.
-    Only `push` changes the contents. They are saved and loaded with the model, and carry no gradient.
+    Only `push` and `replace` change the contents. They are saved and loaded with the model, and carry no gradient.
 
     Source: He et al. 2020 (MoCo), §3.2; Wang et al. 2020 (cross-batch memory), §3.
 
@@ -59,6 +59,40 @@ class KeyQueue(nn.Module):
             TypeError: keys that are not floating-point, ids that are not integers.
             ValueError: keys of another width, or not as many ids as keys.
         """
+        self._check(keys, ids)
+        size = len(self.keys)
+        last = slice(max(0, len(keys) - size), len(keys))
+        slots = (self.pushed + torch.arange(len(keys), device=self.keys.device)[last]) % size
+        self.keys[slots] = keys[last].to(self.keys)
+        self.ids[slots] = ids[last].to(self.ids)
+        self.pushed += len(keys)
+
+    @torch.no_grad()
+    def replace(self, keys: Float[Tensor, "b d"], ids: Int[Tensor, " b"]) -> None:
+        """Forget all keys, and hold these: a bank that is made anew now and then.
+
+        Raises:
+            TypeError: as `push`.
+            ValueError: as `push`; more keys than there is room for. The contents are then unchanged.
+
+        >>> bank = KeyQueue(3, 1)
+        >>> bank.push(torch.tensor([[1.0], [2.0]]), torch.tensor([7, 8]))
+        >>> bank.replace(torch.tensor([[3.0]]), torch.tensor([9]))
+        >>> bank.read()
+        (tensor([[3.]]), tensor([9]))
+        """
+        self._check(keys, ids)
+        if len(keys) > len(self.keys):
+            raise ValueError(requirement("keys", f"be at most {len(self.keys)}, the queue's size", len(keys)))
+        self.pushed.zero_()
+        self.push(keys, ids)
+
+    def read(self) -> tuple[Float[Tensor, "f d"], Int[Tensor, " f"]]:
+        """Copies of the stored keys and their ids, in no particular order."""
+        filled = len(self)
+        return self.keys[:filled].clone(), self.ids[:filled].clone()
+
+    def _check(self, keys: Tensor, ids: Tensor) -> None:
         check_embeddings("keys", keys)
         if keys.shape[1] != self.keys.shape[1]:
             raise ValueError(requirement("keys", f"have {self.keys.shape[1]} columns", keys.shape[1]))
@@ -68,14 +102,3 @@ class KeyQueue(nn.Module):
             raise TypeError(requirement("ids", "hold integers", ids.dtype))
         if ids.shape != keys.shape[:1]:
             raise ValueError(requirement("ids", f"have one entry per key, ({len(keys)},)", f"shape {tuple(ids.shape)}"))
-        size = len(self.keys)
-        last = slice(max(0, len(keys) - size), len(keys))
-        slots = (self.pushed + torch.arange(len(keys), device=self.keys.device)[last]) % size
-        self.keys[slots] = keys[last].to(self.keys)
-        self.ids[slots] = ids[last].to(self.ids)
-        self.pushed += len(keys)
-
-    def read(self) -> tuple[Float[Tensor, "f d"], Int[Tensor, " f"]]:
-        """Copies of the stored keys and their ids, in no particular order."""
-        filled = len(self)
-        return self.keys[:filled].clone(), self.ids[:filled].clone()

@@ -14,6 +14,7 @@ from tellapart.relations.pairs import Pairs
 from tellapart.relations.ranks import Ranks
 from tellapart.relations.relation import Relation, check_relation, is_boolean
 from tellapart.relations.times import gaussian, within
+from tellapart.relations.views import views_and_others
 
 if TYPE_CHECKING:
     from tellapart.relations.kinds import Ids as Ids
@@ -37,5 +38,6 @@ __all__ = [
     "reasons",
     "same",
     "stretches",
+    "views_and_others",
     "within",
 ]

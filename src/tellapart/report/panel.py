@@ -48,6 +48,10 @@ _GAUGES = (
     Gauge("chosen_change", "Chosen answers", "change of their log-probability, in nats", ".2f"),
     Gauge("rejected_change", "Rejected answers", "change of their log-probability, in nats", ".2f"),
     Gauge("reward_margin", "Margin of rewards", "chosen less rejected, in nats", ".2f"),
+    Gauge("kl_bound", "KL(real‖generated)", "at least so many nats, by the critic's scores", ".3f", "kl_ceiling"),
+    Gauge("modes", "Modes found", "with a generated point within 3σ", ".0f"),
+    Gauge("high_quality", "High quality", "generated points within 3σ of a mean", ".0%"),
+    Gauge("reverse_kl", "Reverse KL", "nats, of generated points' shares per mode", ".3f"),
     Gauge(
         "clock_offset",
         "Offset of the clocks",

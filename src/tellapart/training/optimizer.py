@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 _WARM_UP = 0.05
 
 
-def usual_optimizer(model: nn.Module, options: TrainingOptions, n_steps: int) -> tuple[LazyAdamW, LambdaLR]:
+def usual_optimizer(
+    model: nn.Module, options: TrainingOptions, n_steps: int, betas: tuple[float, float] = (0.9, 0.999)
+) -> tuple[LazyAdamW, LambdaLR]:
     """AdamW over the weights of a model, with a linear warm-up over 5 % of the steps, then half a cosine to 0.
 
     Weight decay is for matrices; biases, norms and temperatures are left alone.
@@ -27,7 +29,7 @@ def usual_optimizer(model: nn.Module, options: TrainingOptions, n_steps: int) ->
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = LazyAdamW([g for g in groups if g["params"]], lr=options.learning_rate)
+    optimizer = LazyAdamW([g for g in groups if g["params"]], lr=options.learning_rate, betas=betas)
     return optimizer, LambdaLR(optimizer, partial(_warm_up_then_cosine, n_steps=n_steps))
 
 

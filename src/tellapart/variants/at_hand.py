@@ -9,9 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tellapart.errors import check_finite, check_temperature, check_vectors, requirement, values_are_checked
+from tellapart._engine import REDUCTIONS
+from tellapart.errors import (
+    check_choice,
+    check_finite,
+    check_temperature,
+    check_vectors,
+    requirement,
+    values_are_checked,
+)
 from tellapart.variants.options import reduced
 
 if TYPE_CHECKING:
@@ -55,21 +63,23 @@ def of_scores(
     >>> of_scores(rewards, candidates=torch.tensor([[True, True, True], [True, True, False]]), reduction="none")
     tensor([0.4076, 0.6931])
     """
-    logits, candidates = _logits(scores, candidates, temperature)
+    check_choice("reduction", reduction, REDUCTIONS)
+    logits = _logits(scores, candidates, temperature)
+    is_first = positives is None
     if positives is None:
         positives = torch.zeros(len(scores), dtype=torch.long, device=scores.device)
-    _check_positives(positives, candidates)
-    at = positives[:, None]
+    if not is_first or candidates is not None:
+        _check_positives(positives, scores, candidates)
     if margin:
         shift = torch.as_tensor(margin / temperature, dtype=logits.dtype, device=logits.device).expand(len(logits))
-        logits = logits.scatter_add(1, at, -shift[:, None])
-    log_p = logits.log_softmax(dim=1)
+        logits = logits.scatter_add(1, positives[:, None], -shift[:, None])
     if targets is None:
-        losses = -log_p.gather(1, at)[:, 0]
-    else:
-        _check_targets(targets, candidates)
-        weights = targets / targets.sum(dim=1, keepdim=True)
-        losses = -(weights * log_p.masked_fill(~candidates, 0)).sum(dim=1)
+        return nn.functional.cross_entropy(logits, positives, reduction=reduction)
+    _check_targets(targets, scores, candidates)
+    weights, log_p = targets / targets.sum(dim=1, keepdim=True), logits.log_softmax(dim=1)
+    if candidates is not None:
+        log_p = log_p.masked_fill(~candidates, 0)
+    losses = -(weights * log_p).sum(dim=1)
     return reduced(losses, torch.ones_like(losses, dtype=torch.bool), reduction)
 
 
@@ -97,7 +107,8 @@ def plackett_luce(
     >>> plackett_luce(torch.tensor([[2.0, 1.0, 0.0]]))  # log(1 + e⁻¹ + e⁻²) + log(1 + e⁻¹)
     tensor(0.7209)
     """
-    logits, candidates = _logits(scores, candidates, temperature)
+    logits = _logits(scores, candidates, temperature)
+    candidates = torch.ones_like(scores, dtype=torch.bool) if candidates is None else candidates
     if values_are_checked(scores) and not bool(candidates.any(dim=1).all()):
         row = int((~candidates.any(dim=1)).nonzero()[0])
         raise ValueError(requirement("candidates", "give each query a candidate", f"none in row {row}"))
@@ -108,44 +119,48 @@ def plackett_luce(
     return reduced(losses, torch.ones_like(losses, dtype=torch.bool), reduction)
 
 
-def _logits(scores: Tensor, candidates: Tensor | None, temperature: float | Tensor) -> tuple[Tensor, Tensor]:
-    """`s/τ` in float32 or better, −∞ at what is no candidate, and the candidates."""
+def _logits(scores: Tensor, candidates: Tensor | None, temperature: float | Tensor) -> Tensor:
+    """`s/τ` in float32 or better, −∞ at what is no candidate."""
     check_vectors("scores", scores)
     check_temperature(temperature, len(scores))
-    if candidates is None:
-        candidates = torch.ones_like(scores, dtype=torch.bool)
-    if candidates.dtype != torch.bool or candidates.shape != scores.shape:
-        got = f"{candidates.dtype} of shape {tuple(candidates.shape)}"
-        raise ValueError(requirement("candidates", f"be a boolean mask of shape {tuple(scores.shape)}", got))
-    known = scores.masked_fill(~candidates, 0)
-    check_finite("scores", known)
-    tau = temperature[:, None] if isinstance(temperature, Tensor) and temperature.ndim else temperature
-    logits = known.to(torch.promote_types(scores.dtype, torch.float32)) / tau
-    return logits.masked_fill(~candidates, -torch.inf), candidates
+    if candidates is not None:
+        if candidates.dtype != torch.bool or candidates.shape != scores.shape:
+            got = f"{candidates.dtype} of shape {tuple(candidates.shape)}"
+            raise ValueError(requirement("candidates", f"be a boolean mask of shape {tuple(scores.shape)}", got))
+        scores = scores.masked_fill(~candidates, 0)
+    check_finite("scores", scores)
+    logits = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    if isinstance(temperature, Tensor) or temperature != 1:
+        logits = logits / (
+            temperature[:, None] if isinstance(temperature, Tensor) and temperature.ndim else temperature
+        )
+    return logits if candidates is None else logits.masked_fill(~candidates, -torch.inf)
 
 
-def _check_positives(positives: Tensor, candidates: Tensor) -> None:
-    n, k = candidates.shape
+def _check_positives(positives: Tensor, scores: Tensor, candidates: Tensor | None) -> None:
+    n, k = scores.shape
     if positives.shape != (n,) or positives.dtype != torch.long:
         got = f"{positives.dtype} of shape {tuple(positives.shape)}"
         raise ValueError(requirement("positives", f"be one column (int64) per query ({n},)", got))
-    if not values_are_checked(candidates):
+    if not values_are_checked(scores):
         return
     if bool(((positives < 0) | (positives >= k)).any()):
         raise ValueError(requirement("positives", f"lie between 0 and {k - 1}", positives.tolist()))
-    if not bool((found := candidates.gather(1, positives[:, None])[:, 0]).all()):
+    if candidates is not None and not bool((found := candidates.gather(1, positives[:, None])[:, 0]).all()):
         row = int((~found).nonzero()[0])
         raise ValueError(requirement("positives", "be candidates of their queries", f"another in row {row}"))
 
 
-def _check_targets(targets: Tensor, candidates: Tensor) -> None:
-    if targets.shape != candidates.shape or not targets.is_floating_point():
+def _check_targets(targets: Tensor, scores: Tensor, candidates: Tensor | None) -> None:
+    if targets.shape != scores.shape or not targets.is_floating_point():
         got = f"{targets.dtype} of shape {tuple(targets.shape)}"
-        raise ValueError(requirement("targets", f"be weights of shape {tuple(candidates.shape)}", got))
+        raise ValueError(requirement("targets", f"be weights of shape {tuple(scores.shape)}", got))
     if not values_are_checked(targets):
         return
     check_finite("targets", targets)
-    bad = (targets < 0).any(dim=1) | (targets.sum(dim=1) <= 0) | ((targets > 0) & ~candidates).any(dim=1)
+    bad = (targets < 0).any(dim=1) | (targets.sum(dim=1) <= 0)
+    if candidates is not None:
+        bad |= ((targets > 0) & ~candidates).any(dim=1)
     if bool(bad.any()):
         row = int(bad.nonzero()[0])
         must = "be at least 0, positive for a candidate, and 0 elsewhere"

@@ -9,6 +9,7 @@ from tellapart.domains.pictures.few_labels import Batch, FewLabels
 from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.held_out import load_held_out
 from tellapart.domains.pictures.images import read_pictures
+from tellapart.domains.pictures.judge import Judge, train_judge
 from tellapart.domains.pictures.load import Items, load_items, load_pairs
 from tellapart.domains.pictures.network import Network, make_views
 from tellapart.domains.pictures.options import ImageShape, PairOptions, PictureOptions
@@ -25,6 +26,7 @@ __all__ = [
     "FewLabels",
     "ImageShape",
     "Items",
+    "Judge",
     "Network",
     "PairDataset",
     "PairOptions",
@@ -44,4 +46,5 @@ __all__ = [
     "pixel_ids",
     "read_pictures",
     "split",
+    "train_judge",
 ]
