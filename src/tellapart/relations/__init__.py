@@ -13,7 +13,7 @@ from tellapart.relations.lowered import Lowered, NotLowered, reasons
 from tellapart.relations.pairs import Pairs
 from tellapart.relations.ranks import Ranks
 from tellapart.relations.relation import Relation, check_relation, is_boolean
-from tellapart.relations.times import gaussian, within
+from tellapart.relations.times import before, gaussian, within
 
 if TYPE_CHECKING:
     from tellapart.relations.kinds import Ids as Ids
@@ -24,6 +24,7 @@ __all__ = [
     "Pairs",
     "Ranks",
     "Relation",
+    "before",
     "check_relation",
     "check_size",
     "dense",
