@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from tellapart import dense, edges, everyone, gaussian, listed, paired, same, within
+from tellapart import before, dense, edges, everyone, gaussian, listed, paired, same, within
 from tellapart._engine.kernels.choice import KERNELS
 from tellapart.negatives import alike
 from tests.oracle import SCORES
@@ -63,6 +63,11 @@ def _times(rng, soft):
     return within(torch.tensor(a), torch.tensor(b), 2), (far <= 2).astype(float)
 
 
+def _before(rng):
+    a, b = rng.integers(0, 9, N), rng.integers(0, 9, M)
+    return before(torch.tensor(a), torch.tensor(b)), (b < a[:, None]).astype(float)
+
+
 def _points(rng, axes):
     a, b = rng.integers(0, 4, (N, axes)), rng.integers(0, 4, (M, axes))
     far = np.sqrt(((a[:, None] - b) ** 2).sum(2))
@@ -92,6 +97,7 @@ RELATIONS = {
     "within, of points": lambda rng: _points(rng, 2),
     "within, of points of four axes": lambda rng: _points(rng, 4),
     "gaussian": lambda rng: _times(rng, True),
+    "before": _before,
     "alike": lambda rng: _alike(rng, False),
     "alike, a level each": lambda rng: _alike(rng, True),
 }

@@ -11,12 +11,13 @@ import tellapart
 
 SOURCE = Path(tellapart.__file__).parent
 
-# From the ground up. `files` writes files and `pages` fills templates; the rest is in docs/architecture.md.
+# From the ground up. `files` writes files, `pages` fills templates, `pretrained` reads models of transformers.
 FLOORS = {
     "version": 0,
     "errors": 0,
     "_room": 0,
     "files": 1,
+    "pretrained": 1,
     "relations": 1,
     "scores": 1,
     "temperature": 1,
@@ -35,6 +36,7 @@ FLOORS = {
     "theory": 7,
     "training": 8,
     "explain": 8,
+    "heads": 8,
     "domains": 9,
     "report": 10,
     "planning": 10,

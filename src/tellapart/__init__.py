@@ -11,7 +11,19 @@ from tellapart._engine import Terms
 from tellapart.distributed import check_distributed
 from tellapart.errors import InputError, options
 from tellapart.objective import InfoNCE, info_nce, info_nce_terms, nt_xent
-from tellapart.relations import Relation, dense, edges, everyone, gaussian, listed, other_views, paired, same, within
+from tellapart.relations import (
+    Relation,
+    before,
+    dense,
+    edges,
+    everyone,
+    gaussian,
+    listed,
+    other_views,
+    paired,
+    same,
+    within,
+)
 from tellapart.scores import Bilinear
 from tellapart.temperature import LearnedTemperature
 from tellapart.version import __version__
@@ -27,6 +39,7 @@ __all__ = [
     "Relation",
     "Terms",
     "__version__",
+    "before",
     "check_distributed",
     "dense",
     "edges",

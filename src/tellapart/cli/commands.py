@@ -11,6 +11,7 @@ from tellapart import api, systems
 from tellapart.cli import parser
 from tellapart.cli.show import as_table_of_hits, show, show_lines
 from tellapart.explain import write_explanation
+from tellapart.heads import write_heads
 from tellapart.planning import PlanOptions, as_table
 from tellapart.runs import Run, check_suffix
 
@@ -41,6 +42,8 @@ def run(arguments: list[str]) -> None:
         _train(given.system, grammar.parse_args(arguments, defaults=False)["train"][given.system])
     elif options.command == "explain":
         print(write_explanation(Path(given.output)))
+    elif options.command == "attention":
+        _attention(given)
     else:
         _use(options.command, given)
 
@@ -75,6 +78,13 @@ def _train(name: str, given: Namespace) -> None:
     sample = f', or sample: {program()} sample {folder} "the beginning"' if system.prompted else ""
     print(f"Open {folder / 'report.html'} in a browser{search}{sample}")
     print(f"Your own {system.own_data}: {program()} train {name} --data DATA --run runs/mine")
+
+
+def _attention(given: Namespace) -> None:
+    written = write_heads(Path(given.model), given.text, Path(given.output), given.tokens)
+    for note in written.notes:
+        print(note)
+    print(written.path)
 
 
 def _use(command: str, given: Namespace) -> None:

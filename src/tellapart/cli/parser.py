@@ -56,6 +56,7 @@ def build() -> ArgumentParser:
             commands.add_subcommand(ability, make(), help=what)
     commands.add_subcommand("report", _report(), help="Write a run's report page.")
     commands.add_subcommand("explain", _explain(), help="Write a page that explains the loss by playing with it.")
+    commands.add_subcommand("attention", _attention(), help="Write a page of what each head of a language model reads.")
     return parser
 
 
@@ -182,6 +183,16 @@ def _report() -> ArgumentParser:
 def _explain() -> ArgumentParser:
     parser = _Parser(description="Write a page that explains the loss: a game to play, and measured curves.")
     parser.add_argument("--output", type=str, default="explain.html", help="The file to write; it opens offline.")
+    return parser
+
+
+def _attention() -> ArgumentParser:
+    parser = _Parser(description="Write a page of the heads of a language model: what each looks for in a text.")
+    what = "A folder of transformers, as save_pretrained or `tellapart export` of dpo writes it."
+    parser.add_argument("model", type=str, help=what)
+    parser.add_argument("text", type=str, help="A text, as one word in quotes.")
+    parser.add_argument("--output", type=str, default="attention.html", help="The file to write; it opens offline.")
+    parser.add_argument("--tokens", type=int, default=128, help="How many tokens of the text are read at most.")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""How many negatives push a query, and how much of the push the hardest has."""
+"""How many candidates or negatives push a query, and how much of the push the hardest has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tellapart._engine import LineUp, evaluate
-from tellapart.variants.options import negatives_only
+from tellapart.variants.options import all_candidates, negatives_only
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -49,8 +49,42 @@ def effective_negatives(
     >>> effective_negatives(torch.eye(8), torch.eye(8), temperature=0.1)  # seven, all alike
     tensor([7.0000, 7.0000, 7.0000, 7.0000, 7.0000, 7.0000, 7.0000, 7.0000])
     """
+    return _effective(group, queries, keys, negatives_only(len(queries), len(keys), options), engine)
+
+
+def effective_candidates(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    *,
+    engine: str = "auto",
+    group: ProcessGroup | None = None,
+    **options: Unpack[LineUpOptions],
+) -> Float[Tensor, " n"]:
+    """The effective number of candidates, `exp H_i`, with H the entropy of all shares: no positive is needed.
+
+    For the attention of a transformer, "dot" with τ = √d, these are the keys that a query reads. Streamed, as
+    `effective_negatives`.
+
+    Args:
+        queries: `(n, d)`.
+        keys: `(m, d)`.
+        engine: as for `info_nce`, like `group` and the other options but `positives`.
+
+    Raises:
+        ValueError: as `info_nce`; a query with all candidates excluded.
+
+    >>> effective_candidates(torch.zeros(2, 3), torch.eye(3))
+    tensor([3., 3.])
+    """
+    return _effective(group, queries, keys, all_candidates(len(queries), options), engine)
+
+
+def _effective(
+    group: ProcessGroup | None, queries: Tensor, keys: Tensor, options: LineUpOptions, engine: str
+) -> Float[Tensor, " n"]:
+    """`exp H` of the shares among the candidates."""
     with torch.no_grad():
-        line_up = _line_up(group, queries, keys, negatives_only(len(queries), len(keys), options))
+        line_up = _line_up(group, queries, keys, options)
     # A further column adds 0 to every logit; its gradient is the sum of the shares after rounding.
     rows, cols = line_up.scaled_queries(), line_up.keys
     factors = [torch.cat([rows, torch.zeros_like(rows[:, :1])], dim=1)]

@@ -13,7 +13,7 @@ from tellapart.relations.lowered import Lowered, NotLowered, reasons
 from tellapart.relations.pairs import Pairs
 from tellapart.relations.ranks import Ranks
 from tellapart.relations.relation import Relation, check_relation, is_boolean
-from tellapart.relations.times import gaussian, within
+from tellapart.relations.times import before, gaussian, within
 from tellapart.relations.views import views_and_others
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = [
     "Pairs",
     "Ranks",
     "Relation",
+    "before",
     "check_relation",
     "check_size",
     "dense",

@@ -99,6 +99,17 @@ class GaussianWeight(NamedTuple):
         return representable(torch.exp(-0.5 * (apart / self.sigma).square()))
 
 
+class EarlierKey(NamedTuple):
+    """`R_ij = [u_j < t_i]`, of times."""
+
+    query_times: Real[Tensor, " n"]
+    key_times: Real[Tensor, " m"]
+
+    def at(self, rows: Tensor, cols: Tensor) -> Bool[Tensor, "*shape"]:
+        """The entries at these places, which broadcast."""
+        return self.key_times.to(cols.device)[cols] < self.query_times.to(rows.device)[rows]
+
+
 class PairList(NamedTuple):
     """Listed pairs, numbered `i · stride + j` in ascending order; with weights, or ones."""
 
@@ -152,6 +163,7 @@ Lowered = (
     | IdsEqual
     | WithinRadius
     | GaussianWeight
+    | EarlierKey
     | PairList
     | Both
     | Either

@@ -105,7 +105,8 @@ class Relation(ABC):
         """
         if self.by_place:
             return [self if rank == ranks.rank else composed.Nothing() for rank in range(ranks.size)]
-        must = "be made of paired, listed, other_views, edges, dense, everyone, same, within and gaussian in a group"
+        known = "paired, listed, other_views, edges, dense, everyone, same, within, gaussian and before"
+        must = f"be made of {known} in a group"
         raise ValueError(requirement("relation", must, type(self).__name__))
 
     def avoids(self, other: Relation) -> bool:  # noqa: ARG002

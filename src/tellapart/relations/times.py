@@ -1,4 +1,4 @@
-"""Relations by nearness: of recording times, positions on a genome, depths, ages, or of points of a plane."""
+"""Relations by nearness and order: of recording times, positions on a genome, depths, ages, or of points of a plane."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from tellapart.errors import check_finite, requirement
 from tellapart.relations.boxes import near_pairs
 from tellapart.relations.kinds import check_size, stretches
-from tellapart.relations.lowered import GaussianWeight, Lowered, WithinRadius
+from tellapart.relations.lowered import EarlierKey, GaussianWeight, Lowered, WithinRadius
 from tellapart.relations.pairs import Pairs, few
 from tellapart.relations.relation import Relation
 
@@ -67,6 +67,22 @@ def gaussian(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | No
     if not 0 < sigma < float("inf"):
         raise ValueError(requirement("sigma", "be positive and finite", sigma))
     return _Gaussian(_clocks(query_times, key_times), sigma)
+
+
+def before(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None = None) -> Relation:
+    """Pairs whose key is earlier than the query: `R_ij = [u_j < t_i]`; keys without times have the queries'.
+
+    `exclude=before(times).transposed()` is the causal mask: it excludes the keys that are later than their query.
+    Times are constants: no gradient.
+
+    Raises:
+        TypeError: times that are not numbers.
+        ValueError: times that are not one-dimensional and finite.
+
+    >>> before(torch.arange(3)).tile(slice(0, 3), slice(0, 3)).int().tolist()
+    [[0, 0, 0], [1, 0, 0], [1, 1, 0]]
+    """
+    return _Before(_clocks(query_times, key_times))
 
 
 def _number(parameter: str, value: float | Tensor) -> float:
@@ -179,3 +195,21 @@ class _Gaussian(Relation):
 
     def towards(self, ranks: Ranks) -> list[Relation]:
         return [_Gaussian(clocks, self.sigma) for clocks in self.clocks.towards(ranks)]
+
+
+class _Before(Relation):
+    def __init__(self, clocks: _Clocks) -> None:
+        self.clocks = clocks
+
+    def lowered(self) -> Lowered:
+        return EarlierKey(*self.clocks)
+
+    def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
+        self.clocks.check(parameter, n_queries, n_keys)
+
+    def transposed(self) -> Relation:
+        # u_j < t_i is −t_i < −u_j.
+        return _Before(_Clocks(-self.clocks.keys, -self.clocks.queries))
+
+    def towards(self, ranks: Ranks) -> list[Relation]:
+        return [_Before(clocks) for clocks in self.clocks.towards(ranks)]

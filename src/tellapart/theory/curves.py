@@ -7,10 +7,12 @@ from tellapart.theory.estimates import NATS, SIZES, information_against_line_up
 from tellapart.theory.hardness import TEMPERATURES, hardness_against_temperature
 from tellapart.theory.learned import PROBLEMS, learned_against_true
 from tellapart.theory.margins import hinge_against_negatives, margin_against_negatives
+from tellapart.theory.retrieval import error_against_loss
 
 __all__ = [
     "Curve",
     "Line",
+    "error_against_loss",
     "full",
     "hardness_against_temperature",
     "hinge_against_negatives",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tellapart._engine import REDUCTIONS, LineUp, Terms, default_positives, evaluate
 from tellapart.errors import check_choice, requirement
-from tellapart.relations import Relation, check_relation, is_boolean
+from tellapart.relations import Relation, check_relation, is_boolean, listed
 from tellapart.scores import Score
 
 if TYPE_CHECKING:
@@ -64,6 +64,22 @@ def negatives_only(n: int, m: int, options: LineUpOptions) -> LineUpOptions:
     if exclude is not None:
         check_relation("exclude", exclude, n, m)
     return {**options, "exclude": positives if exclude is None else positives | exclude}
+
+
+def all_candidates(n: int, options: LineUpOptions) -> LineUpOptions:
+    """The options of n queries without positives of their own, for what depends on the candidates alone.
+
+    Any one key serves as the positive, for log Z does not depend on which it is.
+
+    Raises:
+        ValueError: positives are given.
+
+    >>> all_candidates(2, {})["positives"].tile(slice(0, 2), slice(0, 2)).tolist()
+    [[True, False], [True, False]]
+    """
+    if options.get("positives") is not None:
+        raise ValueError(requirement("positives", "be left out where all candidates count", "a relation"))
+    return {**options, "positives": listed(torch.zeros(n, dtype=torch.long))}
 
 
 def counted_once(relation: Relation) -> Relation:

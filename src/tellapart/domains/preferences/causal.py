@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from tellapart.errors import InputError, cannot_write
+from tellapart.pretrained import library, load_pretrained, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tellapart.domains.preferences.options import PreferenceOptions
 
-_MISSING = "the package {} is missing. pip install 'tellapart[{}]'."
 _BOS, _EOS, _PAD = "<s>", "</s>", "<pad>"
 _HEAD_WIDTH = 32  # of an attention head of a new model
 _DRAWING = "generation_config.json"  # how a model's makers draw from it
@@ -32,23 +30,9 @@ def load_causal(folder: Path) -> tuple[Any, Any]:
         InputError: `transformers` is missing; no causal model in safetensors, or one with missing weights; or no
             tokeniser.
     """
-    transformers = library("transformers", "preferences")
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: no folder of a model, it has no config.json.")
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        with quiet():
-            model, found = transformers.AutoModelForCausalLM.from_pretrained(
-                folder, use_safetensors=True, output_loading_info=True, dtype=torch.float32, **local
-            )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **local)
-    except Exception as error:  # a damaged folder fails in as many ways as it has files
-        said = " ".join(str(error).split())[:200]
-        raise InputError(f"{folder}: no causal model with a tokeniser that can be read: {said}") from error
-    if missing := sorted(found["missing_keys"]):
-        raise InputError(f"{folder}: {len(missing)} weights of the model are missing, such as {missing[0]}.")
+    model, tokenizer = load_pretrained(folder, "AutoModelForCausalLM", "causal model", "preferences")
     # Answers are drawn from the model's own probabilities; how its makers draw stays in the folder.
-    model.generation_config = transformers.GenerationConfig()
+    model.generation_config = library("transformers", "preferences").GenerationConfig()
     return model, tokenizer
 
 
@@ -149,32 +133,3 @@ def seeded(seed: int, make: Callable[[], Any]) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return make()
-
-
-def library(name: str, extra: str) -> Any:
-    """A library, or an `InputError` that says how to install it."""
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise InputError(_MISSING.format(error.name, extra)) from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the bars, reports and notes of transformers to its own developers off the terminal."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            warnings.filterwarnings("ignore", "fan_in_fan_out")  # that peft recognised GPT-2's layers
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from tellapart.domains.preferences.causal import load_causal, quiet, save_causal, seeded, with_lora
+from tellapart.domains.preferences.causal import load_causal, save_causal, seeded, with_lora
 from tellapart.domains.preferences.likelihood import head_is_linear, keep_trained, token_losses
 from tellapart.domains.preferences.tokens import Answers, Tokens
+from tellapart.pretrained import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
