@@ -4,11 +4,10 @@
     python benchmarks/pixels.py --seeds 0           a part
 
 The system is trained on the first 290 frames of opencv-doc's box.mp4, at 320 × 240, by optical flow and, to compare,
-by two warps of one frame; and with the first seed in both ways on four other videos. All ways are asked for the same
-points of the box's face from frame 300 on, and of two pairs of photographs (`pixels_data.py`). Other ways are in
-`pixels_baselines.py`; each has several sizes, and its best figure of each row is shown. Each training is an ordinary
-`tellapart train` on one core. runs/pixels keeps them, and complete ones are not repeated. It needs scikit-image, for
-DAISY, which `make peers` installs.
+by two warps of one frame. All ways are asked for the same points of the box's face from frame 300 on, and of two pairs
+of photographs (`pixels_data.py`). Other ways are in `pixels_baselines.py`; each has several sizes, and its best figure
+of each row is shown. Each training is an ordinary `tellapart train` on one core. runs/pixels keeps them, and complete
+ones are not repeated. It needs scikit-image, for DAISY, which `make peers` installs.
 """
 
 from __future__ import annotations
@@ -30,34 +29,25 @@ from pixels_data import (
     box_frames,
     box_questions,
     graf_questions,
-    other_videos,
     video,
 )
 from tellapart.domains.pixels import Asked, Flows, by_encoder, by_flow, encoder_of, share_found
 from trainings import as_words, minutes_of_steps, row, spread, train_all
 
 SYSTEMS: dict[str, dict[str, Any]] = {"flow": {}, "still": {"counterpart": "still"}}
-_OTHER = {"every": 2, "gap": 30, "hop": 3, "epochs": 4, "held_out": 0.1}  # about as many steps
-OTHERS = {f"others, {name}": _OTHER | options for name, options in SYSTEMS.items()}
 _HOPS = (1, 5)
 _GRAF = 10.0  # pixels; two views of a wall, more than 5 pixels apart in everything but a homography
 
 
-def command(folder: Path, data: Path, options: dict[str, Any]) -> list[str]:
-    """The arguments of python for one training."""
-    words = ["train", "pixels", "--data", str(data), "--run", str(folder), "--resume"]
-    return ["-m", "tellapart", *words, *as_words(options)]
-
-
 def trainings(runs: Path, seeds: list[int]) -> dict[str, dict[Path, list[str]]]:
     """The command of each run folder, of each kind of training."""
-    held_out = {"held_out": round(1 - TRAINED / len(box_frames()), 4)}
-    made: dict[str, dict[Path, list[str]]] = {}
-    for name, options in (SYSTEMS | OTHERS).items():
-        data, more = (other_videos(), {}) if name in OTHERS else (video("box.mp4"), held_out)
-        of = seeds[:1] if name in OTHERS else seeds
-        folders = {seed: runs / f"{name.replace(', ', '-')}-{seed}" for seed in of}
-        made[name] = {to: command(to, data, more | {"seed": seed} | options) for seed, to in folders.items()}
+    fixed = {"held_out": round(1 - TRAINED / len(box_frames()), 4)}
+    made: dict[str, dict[Path, list[str]]] = {name: {} for name in SYSTEMS}
+    for name, options in SYSTEMS.items():
+        for seed in seeds:
+            folder = runs / f"{name}-{seed}"
+            words = ["train", "pixels", "--data", str(video("box.mp4")), "--run", str(folder), "--resume"]
+            made[name][folder] = ["-m", "tellapart", *words, *as_words(fixed | {"seed": seed} | options)]
     return made
 
 

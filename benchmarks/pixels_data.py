@@ -42,16 +42,6 @@ def video(name: str) -> Path:
     return folder / name
 
 
-def other_videos() -> Path:
-    """A folder with the other videos of the package: a cup, a film, a tree, and people who cross a square."""
-    folder = cache_of("opencv-doc-others")
-    if not folder.is_dir():
-        with whole(folder) as partial:
-            for path in (video("cup.mp4"), *(picture(f"{name}.avi") for name in ("Megamind", "tree", "vtest"))):
-                shutil.copyfile(path, partial / path.name)
-    return folder
-
-
 def picture(name: str) -> Path:
     """A picture or video of the examples, such as `graf1.png`."""
     return fetch("opencv-doc") / "examples" / "data" / name
@@ -91,7 +81,7 @@ def box_questions(gap: int) -> list[Asked]:
     """Pairs of test frames that far apart, with points of the face that lie in both."""
     frames, homographies = box_frames().frames, box_homographies()
     random, asked = np.random.default_rng(gap), []
-    for a in range(TESTED_FROM, len(frames) - gap, 3):
+    for a in range(TESTED_FROM, len(frames) - gap, 6):
         if a not in homographies or a + gap not in homographies:
             continue
         points = moved(inside_face(random), homographies[a])

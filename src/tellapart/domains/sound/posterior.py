@@ -53,7 +53,7 @@ def posterior_chart(
     gaussian = np.exp(-0.5 * (middles / clock.sigma) ** 2) / (clock.sigma * math.sqrt(2 * math.pi))
     return Chart(
         "The clocks' difference, of held-out sounds and pictures",
-        "seconds by which a sound is ahead of its picture, beyond the offset",
+        "sound ahead of picture, beyond the offset (s)",
         "density",
         middles.tolist(),
         {
