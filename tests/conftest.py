@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+from contextlib import contextmanager
 from functools import cache
 
 import pytest
@@ -91,9 +92,8 @@ def browser():
         chromium.close()
 
 
-@pytest.fixture
-def visit(browser):
-    """Opens a file offline; the page's `trouble` is all that it complained of, asked the network for or popped up."""
+@contextmanager
+def visitor(browser):
     context = browser.new_context(viewport={"width": 1200, "height": 900}, offline=True)
 
     def open_(path):
@@ -108,3 +108,17 @@ def visit(browser):
 
     yield open_
     context.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens a file offline; the page's `trouble` is all that it complained of, asked the network for or popped up."""
+    with visitor(browser) as open_:
+        yield open_
+
+
+@pytest.fixture(scope="module")
+def visit_once(browser):
+    """The same for pages that several tests look at: opening one takes a second."""
+    with visitor(browser) as open_:
+        yield cache(open_)

@@ -24,17 +24,21 @@ from unittest.mock import patch
 
 from tellapart.runs import Run
 
-# Not scikit-learn, for pyarrow comes with it and starts a thread.
-LOADED = ["lightning.pytorch", "pytest", "tellapart.cli.commands", "tellapart.training.loop"]
+LOADED = [
+    *("kornia.augmentation", "lightning.pytorch", "pytest", "sklearn.linear_model", "sklearn.manifold"),
+    *("tellapart.cli.commands", "tellapart.training.loop"),
+]
 # Threads of tests side by side would wait for each other.
 ALONE = {"OMP_NUM_THREADS": "1"}
+# A server that forks must have no threads; pyarrow, which comes with scikit-learn, would start one.
+SINGLE = ALONE | {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 def warm() -> ForkServerContext:
     """Where processes come from. The server starts when it is first asked for, and ends with this process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LOADED)
-    with patch.dict(os.environ, ALONE):  # libraries read it when they are loaded
+    with patch.dict(os.environ, SINGLE):  # libraries read it when they are loaded
         forkserver.ensure_running()
     return context
 

@@ -11,10 +11,10 @@ from tellapart.report.figures import BLUE, GREEN, ORANGE
 from tests.tiny.pictures import SCRIPT
 
 
-@pytest.fixture
-def page(visit, trained):
+@pytest.fixture(scope="module")
+def page(visit_once, trained):
     """The report of the tiny run."""
-    page = visit(trained / "report.html")
+    page = visit_once(trained / "report.html")
     page.wait_for_selector("#map .scatterlayer .point, #map .scatterlayer path")
     return page
 

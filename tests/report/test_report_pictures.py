@@ -11,11 +11,11 @@ from tests.tiny.pictures import picture_arguments, write_patterns
 
 
 @pytest.fixture
-def opened(visit):
+def opened(visit_once):
     """Opens a run's report."""
 
     def open_(run):
-        page = visit(run / "report.html")
+        page = visit_once(run / "report.html")
         page.wait_for_selector("#map .scatterlayer .point, #map .scatterlayer path")
         return page
 

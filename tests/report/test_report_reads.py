@@ -5,9 +5,9 @@ import re
 import pytest
 
 
-@pytest.fixture
-def page(visit, sequenced):
-    page = visit(sequenced / "report.html")
+@pytest.fixture(scope="module")
+def page(visit_once, sequenced):
+    page = visit_once(sequenced / "report.html")
     page.wait_for_selector("#map .scatterlayer .point, #map .scatterlayer path")
     return page
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser
@@ -29,6 +30,11 @@ def build() -> ArgumentParser:
     >>> build().parse_args(["search", "runs/demo", "red fruit"]).search.k
     5
     """
+    return _build(systems.NAMES)
+
+
+@cache  # to make it takes longer than to parse with it, and a program may give several commands
+def _build(names: tuple[str, ...]) -> ArgumentParser:
     parser = _Parser(prog="tellapart", description="Learning by comparison: train, measure and use embeddings.")
     parser.add_argument("--version", action="version", version=__version__, help="Print the version.")
     parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
@@ -36,11 +42,11 @@ def build() -> ArgumentParser:
     commands.add_subcommand(
         "systems", _Parser(description="List the systems and what they can do."), help="List the systems."
     )
-    commands.add_subcommand("plan", _plan(), help="Tell what a batch means before training with it.")
+    commands.add_subcommand("plan", _plan(names), help="Tell what a batch means before training with it.")
     train = _Parser(description="Train a system into a run folder.")
     commands.add_subcommand("train", train, help="Train a system into a run folder.")
-    _add_systems(train)
-    abilities = {ability for name in systems.NAMES for ability in systems.load(name).abilities()}
+    _add_systems(train, names)
+    abilities = {ability for name in names for ability in systems.load(name).abilities()}
     for ability, make, what in (
         ("evaluate", _evaluate, "Measure a trained run on data it never saw."),
         ("embed", _embed, "Turn pictures, texts, nodes of a graph, sequences or videos into vectors."),
@@ -60,9 +66,9 @@ def build() -> ArgumentParser:
     return parser
 
 
-def _add_systems(train: ArgumentParser) -> None:
-    names = train.add_subcommands(dest="system")
-    for name in systems.NAMES:
+def _add_systems(train: ArgumentParser, names: tuple[str, ...]) -> None:
+    subcommands = train.add_subcommands(dest="system")
+    for name in names:
         options = _Parser(description=systems.describe(name))
         options.add_argument("--config", action="config", help="A YAML file of options, such as a run's config.yaml.")
         options.add_argument("--run", type=str, default=f"runs/{name}", help="The folder to train into.")
@@ -72,13 +78,13 @@ def _add_systems(train: ArgumentParser) -> None:
             help="Continue the run where it was interrupted; begin it if there is none.",
         )
         add_options(options, name)
-        names.add_subcommand(name, options, help=options.description)
+        subcommands.add_subcommand(name, options, help=options.description)
 
 
-def _plan() -> ArgumentParser:
+def _plan(names: tuple[str, ...]) -> ArgumentParser:
     what = "Tell what a batch means before training with it: information, margin, memory, and time on this machine."
     parser = _Parser(description=what)
-    known = [name for name in systems.NAMES if systems.load(name).plan is not None]
+    known = [name for name in names if systems.load(name).plan is not None]
     text = "The system to plan; by default moco if there is a queue, else clip."
     parser.add_argument("--system", choices=known, default=None, help=text)
     parser.add_class_arguments(PlanOptions, as_group=False)

@@ -6,6 +6,7 @@ import dataclasses
 from argparse import ArgumentError
 from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ def add_options(parser: ArgumentParser, system: str) -> None:
     parser.add_class_arguments(TrainerOptions, _TRAINER)
 
 
+@cache  # to make one takes longer than to read with it
+def _grammar(system: str) -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    add_options(parser, system)
+    return parser
+
+
 def read_options(system: str, given: Mapping[str, Any]) -> tuple[TrainingOptions, TrainerOptions]:
     """The options of a system's training, defaults for all that is not given.
 
@@ -43,10 +51,8 @@ def read_options(system: str, given: Mapping[str, Any]) -> tuple[TrainingOptions
     tellapart.errors.InputError: `epoch` is no option of simclr. Did you mean `epochs`?
     """
     check_names(system, given)
-    parser = ArgumentParser(exit_on_error=False)
-    add_options(parser, system)
     try:
-        read = parser.parse_object(_as_plain(given))
+        read = _grammar(system).parse_object(_as_plain(given))
     except ArgumentError as error:
         raise InputError(f"{system}: {' '.join(str(error).split())}") from error
     names = [field.name for field in dataclasses.fields(load(system).Config)]
