@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from tellapart import before, dense, edges, everyone, gaussian, listed, paired, same, within
 from tellapart._engine.kernels.choice import KERNELS
 from tellapart.negatives import alike
+from tellapart.relations import beside
 from tests.oracle import SCORES
 from tests.tiny import generated, genomes, graphs, micrographs, pictures, pixels, preferences, sentences, sound, words
 
@@ -82,6 +83,14 @@ def _alike(rng, each):
     return alike(torch.tensor(a), torch.tensor(b), torch.tensor(level)), matrix.astype(float)
 
 
+def _beside(rng, weighted):
+    matrix = rng.random((N, 4)).round(1) * (rng.random((N, 4)) < 0.5)
+    left = dense(torch.tensor(matrix if weighted else matrix > 0))
+    a, b = rng.integers(0, 3, N), rng.integers(0, 3, M - 4)
+    right = same(torch.tensor(a), torch.tensor(b))
+    return beside(left, 4, right), np.hstack([matrix if weighted else matrix > 0, a[:, None] == b]).astype(float)
+
+
 # A relation of N queries and M keys, and its matrix, drawn with a NumPy generator.
 RELATIONS = {
     "paired": lambda _: (paired(), np.eye(N, M)),
@@ -98,6 +107,9 @@ RELATIONS = {
     "within, of points of four axes": lambda rng: _points(rng, 4),
     "gaussian": lambda rng: _times(rng, True),
     "before": _before,
+    "beside": lambda rng: _beside(rng, False),
+    "weights beside ids": lambda rng: _beside(rng, True),
+    "pairs beside none": lambda _: (beside(paired(), N, None), np.eye(N, M)),
     "alike": lambda rng: _alike(rng, False),
     "alike, a level each": lambda rng: _alike(rng, True),
 }

@@ -151,12 +151,12 @@ def test_nt_xent_with_a_bank_has_its_keys_but_those_of_the_own_example(v, n, k, 
     random = np.random.default_rng(seed)
     views, bank, bias = random.normal(size=(v, n, 3)), random.normal(size=(k, 3)), random.normal(size=v * n + k)
     ids, theirs = random.integers(0, 4, n), random.integers(0, 4, k)
-    given_ids = (torch.tensor(ids), torch.tensor(theirs)) if with_ids else None
+    own = same(torch.tensor(ids).repeat(v), torch.tensor(theirs)) if with_ids and k else None
     with playing(engine) as name:
         got = nt_xent(
             *map(torch.tensor, views),
             negatives=torch.tensor(bank) if k else None,
-            ids=given_ids if k else None,
+            exclude_negatives=own,
             key_bias=torch.tensor(bias),
             temperature=tau,
             engine=name,
@@ -424,20 +424,43 @@ def test_nt_xent_refuses_one_view_and_unequal_views():
         nt_xent(EYE, EYE[:2])
 
 
+OUTSIDE = same(torch.arange(3), torch.arange(2))
+
+
 @pytest.mark.parametrize(
-    ("error", "given", "message"),
+    ("given", "message"),
     [
-        (ValueError, {"ids": (torch.arange(3), torch.arange(2))}, "`ids` must be given with negatives"),
-        (ValueError, {"negatives": torch.ones(2, 4)}, "`negatives` must have 3 columns"),
-        (ValueError, {"negatives": torch.ones(2, 4), "ids": (torch.arange(3), torch.arange(2))}, "must have 3 columns"),
-        (ValueError, {"negatives": torch.ones(2, 3), "ids": (torch.arange(3), torch.arange(3))}, "`positives` must"),
-        (
-            TypeError,
-            {"negatives": torch.ones(2, 3), "ids": (torch.ones(3), torch.arange(2))},
-            "`ids` must hold integers",
-        ),
+        ({}, "`exclude_negatives` must be left out without shared negatives"),
+        ({"negatives": torch.ones(3, 2, 3)}, "`exclude_negatives` must be left out without shared negatives"),
+        ({"negatives": torch.ones(2, 3), "symmetric": True}, "`exclude_negatives` must be left out .* symmetric"),
+        ({"negatives": torch.ones(2, 4)}, "`negatives` must have 3 columns"),
+        ({"negatives": torch.ones(3, 3)}, "`exclude_negatives` must"),
     ],
 )
-def test_nt_xent_refuses_a_bank_that_does_not_fit(error, given, message):
-    with pytest.raises(error, match=message):
-        nt_xent(EYE, EYE, **given)
+def test_negatives_can_be_excluded_only_where_they_are_shared_and_fit(given, message):
+    with pytest.raises(ValueError, match=message):
+        info_nce(EYE, EYE, exclude_negatives=OUTSIDE, **given)
+
+
+@given(st.sampled_from(ENGINES), st.integers(0, 2**32 - 1), st.sampled_from(("out", "in")))
+def test_excluded_negatives_are_as_negatives_of_each_query_that_lack_them(engine, seed, multi_positive):
+    random = np.random.default_rng(seed)
+    x, y, bank = (torch.tensor(random.normal(size=(n, 3))) for n in (5, 6, 4))
+    ids, theirs = torch.tensor(random.integers(0, 3, 5)), torch.tensor(random.integers(0, 3, 4))
+    positives = same(torch.tensor(random.integers(0, 2, 5)), torch.tensor([0, 1, 0, 1, 0, 1]))
+    options = {
+        "positives": positives,
+        "exclude": ~positives & paired(),
+        "multi_positive": multi_positive,
+        "margin": 0.1,
+    }
+    with playing(engine) as name:
+        got = info_nce_terms(x, y, negatives=bank, exclude_negatives=same(ids, theirs), engine=name, **options)
+        together = dense(torch.cat([options["exclude"].tile(slice(0, 5), slice(0, 6)), ids[:, None] == theirs], dim=1))
+        both = dense(torch.cat([positives.tile(slice(0, 5), slice(0, 6)), torch.zeros(5, 4, dtype=torch.bool)], dim=1))
+        expected = info_nce_terms(
+            x, torch.cat([y, bank]), engine=name, **options | {"positives": both, "exclude": together}
+        )
+    torch.testing.assert_close(got.cross_entropy, expected.cross_entropy)
+    assert got.n_candidates.tolist() == expected.n_candidates.tolist()
+    assert got.accuracy() == expected.accuracy()

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
-from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate
-from tellapart.errors import check_choice, check_temperature, check_vectors, requirement
-from tellapart.relations import Relation, other_views, paired, views_and_others
+from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, negatives_as_keys
+from tellapart.errors import check_choice, check_temperature, requirement
+from tellapart.relations import Relation, other_views, paired
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
     from torch.distributed import ProcessGroup
 
     from tellapart.scores import Score
@@ -39,6 +39,7 @@ def info_nce_terms(
     positives: Relation | None = None,
     exclude: Relation | None = None,
     negatives: Float[Tensor, "k d"] | Float[Tensor, "n k d"] | None = None,
+    exclude_negatives: Relation | None = None,
     temperature: float | Float[Tensor, ""] | Float[Tensor, " n"] = 0.07,
     score: str | Score = "cosine",
     key_bias: Float[Tensor, " m_and_k"] | None = None,
@@ -55,6 +56,10 @@ def info_nce_terms(
     ([3, 3, 3], 1.0)
     """
     _together(group, _check_options, multi_positive, "mean")
+    if exclude_negatives is not None:
+        shared = negatives if group is None and not symmetric else None
+        behind = negatives_as_keys(queries, keys, shared, positives, exclude, exclude_negatives)
+        keys, positives, exclude, negatives = *behind, None
     given: dict[str, Any] = {
         "positives": positives,
         "exclude": exclude,
@@ -77,6 +82,7 @@ def info_nce(
     positives: Relation | None = None,
     exclude: Relation | None = None,
     negatives: Float[Tensor, "k d"] | Float[Tensor, "n k d"] | None = None,
+    exclude_negatives: Relation | None = None,
     temperature: float | Float[Tensor, ""] | Float[Tensor, " n"] = 0.07,
     score: str | Score = "cosine",
     key_bias: Float[Tensor, " m_and_k"] | None = None,
@@ -99,6 +105,7 @@ def info_nce(
         positives: the relation of queries to their positives; by default `paired()`, query i with key i.
         exclude: pairs that are not in the denominator, among queries and `keys`.
         negatives: further candidates that are no query's positive, `(k, d)` for all or `(n, k, d)` per query.
+        exclude_negatives: pairs that are not in the denominator, among queries and shared `negatives`; one way only.
         temperature: τ > 0: a number, a 0-d tensor (learned) or one per query `(n,)`.
         score: "cosine", "dot", "sqeuclidean", or a function such as `scores.Bilinear`.
         key_bias: added to the logits, one per key and shared negative, `(m + k,)`, in nats.
@@ -124,6 +131,10 @@ def info_nce(
     tensor(0.3133)
     """
     _together(group, _check_options, multi_positive, reduction)
+    if exclude_negatives is not None:
+        shared = negatives if group is None and not symmetric else None
+        behind = negatives_as_keys(queries, keys, shared, positives, exclude, exclude_negatives)
+        keys, positives, exclude, negatives = *behind, None
     given: dict[str, Any] = {
         "positives": positives,
         "exclude": exclude,
@@ -142,7 +153,7 @@ def info_nce(
 def nt_xent(
     *views: Float[Tensor, "n d"],
     negatives: Float[Tensor, "k d"] | None = None,
-    ids: tuple[Int[Tensor, " n"], Int[Tensor, " k"]] | None = None,
+    exclude_negatives: Relation | None = None,
     key_bias: Float[Tensor, " views_n_and_k"] | None = None,
     temperature: float | Float[Tensor, ""] = 0.5,
     score: str | Score = "cosine",
@@ -160,15 +171,15 @@ def nt_xent(
     Args:
         views: two or more tensors `(n, d)`; row i of each is a view of example i.
         negatives: further candidates `(k, d)` of all queries, such as the keys of a queue or a bank.
-        ids: the ids of the n examples, and of the k examples that `negatives` are of: an example's own are no
-            candidates of its views.
+        exclude_negatives: pairs of stacked views and `negatives` that are not in the denominator, such as
+            `same(ids.repeat(V), bank_ids)`: then an example's own keys are none of its views' negatives.
         key_bias: added to the logits, one per view and negative, `(V·n + k,)`, in nats; log w for negatives that
             count w times.
         temperature: τ > 0.
         score: as for `info_nce`, like `margin`, `multi_positive`, `reduction`, `engine` and `group`.
 
     Raises:
-        ValueError: fewer than two views, or views of different shapes; ids without negatives, or with a group.
+        ValueError: fewer than two views, or views of different shapes, or as `info_nce`.
 
     Source: Chen et al. 2020 (SimCLR), eq. 1; more than two views: Khosla et al. 2020, eq. 2.
 
@@ -177,21 +188,13 @@ def nt_xent(
     """
     _together(group, _check_views, views)
     stacked, n = torch.cat(views), views[0].shape[0]
-    keys, positives, exclude = stacked, other_views(n) if n else paired(), paired()  # a group's process may have none
-    if ids is not None:
-        if negatives is None or group is not None:
-            raise ValueError(requirement("ids", "be given with negatives, and without a group", "otherwise"))
-        check_vectors("negatives", negatives)
-        if negatives.shape[1] != stacked.shape[1]:
-            raise ValueError(requirement("negatives", f"have {stacked.shape[1]} columns", negatives.shape[1]))
-        positives, exclude = views_and_others(*ids, len(views))
-        keys, negatives = torch.cat([stacked, negatives.to(stacked)]), None  # as keys they can be excluded
     return info_nce(
         stacked,
-        keys,
-        positives=positives,
-        exclude=exclude,
+        stacked,
+        positives=other_views(n) if n else paired(),  # a group's process may have none
+        exclude=paired(),
         negatives=negatives,
+        exclude_negatives=exclude_negatives,
         key_bias=key_bias,
         temperature=temperature,
         score=score,

@@ -12,7 +12,7 @@ from tellapart import scores
 from tellapart._engine.precision import full_precision
 from tellapart._engine.schedule import ALONE, Comm
 from tellapart.errors import check_embeddings, check_finite, check_temperature, check_vectors, requirement
-from tellapart.relations import Relation, check_relation, paired
+from tellapart.relations import Relation, beside, check_relation, paired
 from tellapart.scores import InnerProduct
 
 if TYPE_CHECKING:
@@ -186,6 +186,33 @@ def default_positives(positives: Relation | None, n: int, m: int) -> Relation:
     elif m < n:
         raise ValueError(requirement("keys", f"hold a positive for each of the {n} queries", f"{m} rows"))
     return paired() if positives is None else positives
+
+
+def negatives_as_keys(
+    queries: Tensor,
+    keys: Tensor,
+    negatives: Tensor | None,
+    positives: Relation | None,
+    exclude: Relation | None,
+    exclude_negatives: Relation,
+) -> tuple[Tensor, Relation, Relation]:
+    """Keys with shared negatives behind them, where pairs can be excluded, and the positives and exclusions of both.
+
+    Raises:
+        ValueError: no shared negatives, or of another width; a relation of another size.
+
+    >>> both, _, excluded = negatives_as_keys(torch.eye(2), torch.eye(2), torch.ones(1, 2), None, None, paired())
+    >>> both.shape, excluded.tile(slice(0, 2), slice(0, 3)).int().tolist()
+    (torch.Size([3, 2]), [[0, 0, 1], [0, 0, 0]])
+    """
+    if negatives is None or negatives.ndim != 2:
+        must = "be left out without shared negatives, of a symmetric loss, and with a group"
+        raise ValueError(requirement("exclude_negatives", must, type(exclude_negatives).__name__))
+    n, m = len(queries), len(keys)
+    check_relation("exclude_negatives", exclude_negatives, n, len(negatives))
+    positives = default_positives(positives, n, m)
+    both = torch.cat([keys, _same_width("negatives", negatives.to(keys), keys)])
+    return both, beside(positives, m, None), beside(exclude, m, exclude_negatives)
 
 
 def check_per_candidate(parameter: str, values: object, n_candidates: int) -> None:

@@ -7,6 +7,7 @@ no n×m matrix exists unless one is handed in. Relations compose: `same(a) & ~pa
 
 from typing import TYPE_CHECKING
 
+from tellapart.relations.beside import beside
 from tellapart.relations.given import dense, edges
 from tellapart.relations.kinds import check_size, everyone, listed, other_views, paired, same, stretches
 from tellapart.relations.lowered import Lowered, NotLowered, reasons
@@ -14,7 +15,6 @@ from tellapart.relations.pairs import Pairs
 from tellapart.relations.ranks import Ranks
 from tellapart.relations.relation import Relation, check_relation, is_boolean
 from tellapart.relations.times import before, gaussian, within
-from tellapart.relations.views import views_and_others
 
 if TYPE_CHECKING:
     from tellapart.relations.kinds import Ids as Ids
@@ -26,6 +26,7 @@ __all__ = [
     "Ranks",
     "Relation",
     "before",
+    "beside",
     "check_relation",
     "check_size",
     "dense",
@@ -39,6 +40,5 @@ __all__ = [
     "reasons",
     "same",
     "stretches",
-    "views_and_others",
     "within",
 ]

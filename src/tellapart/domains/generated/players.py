@@ -11,7 +11,7 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-_SEEN = 6
+_SEEN, _CHUNK = 6, 1000
 
 
 class Players(nn.Module):
@@ -46,16 +46,17 @@ class Players(nn.Module):
         return made
 
     @torch.no_grad()
-    def draw(self, n: int, seed: int, chunk: int = 1000) -> Float[Tensor, "n ..."]:
-        """n examples of the averaged generator; the same for the same seed, and the first ones for any n."""
+    def draw(self, n: int, seed: int) -> Float[Tensor, "n ..."]:
+        """n examples of the averaged generator: the first n of a series that the seed decides."""
         random = torch.Generator().manual_seed(seed)
-        latents = torch.randn(n, self.latent, generator=random).to(self.latents)
-        return torch.cat([self.averaged(part) for part in latents.split(chunk)])
+        # Always whole chunks: what `randn` draws first depends on how many it draws.
+        latents = [torch.randn(_CHUNK, self.latent, generator=random)[: n - at] for at in range(0, n, _CHUNK)]
+        return torch.cat([self.averaged(part.to(self.latents)) for part in latents])
 
     @torch.no_grad()
-    def scores(self, examples: Float[Tensor, "n ..."], chunk: int = 1000) -> Float[Tensor, "n outputs"]:
+    def scores(self, examples: Float[Tensor, "n ..."]) -> Float[Tensor, "n outputs"]:
         """What the critic says of examples."""
-        return torch.cat([self.critic(part) for part in examples.to(self.latents).split(chunk)])
+        return torch.cat([self.critic(part) for part in examples.to(self.latents).split(_CHUNK)])
 
     @torch.no_grad()
     def follow(self, share: float, step: int, n_steps: int) -> None:
