@@ -33,6 +33,7 @@ MODULES = [
     "tellapart.domains.words",
     "tellapart.domains.preferences",
     "tellapart.domains.sound",
+    "tellapart.domains.memories",
     "tellapart.planning",
     "tellapart.training",
     "tellapart.runs",
@@ -50,6 +51,7 @@ MODULES = [
     "tellapart.systems.pixels",
     "tellapart.systems.audiovisual",
     "tellapart.systems.microstructure",
+    "tellapart.systems.attention",
 ]
 REPORT = HERE.parent / "runs" / "demo" / "report.html"
 

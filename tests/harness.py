@@ -20,7 +20,7 @@ from tellapart import before, dense, edges, everyone, gaussian, listed, paired, 
 from tellapart._engine.kernels.choice import KERNELS
 from tellapart.negatives import alike
 from tests.oracle import SCORES
-from tests.tiny import genomes, graphs, micrographs, pictures, pixels, preferences, sentences, sound, words
+from tests.tiny import genomes, graphs, memories, micrographs, pictures, pixels, preferences, sentences, sound, words
 
 __all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "SYSTEMS", "M", "N", "Tiny", "relations"]
 
@@ -172,6 +172,7 @@ SYSTEMS = {
         keeps=("pretraining", "reference", "reference.safetensors"),
         begins_with_given_weights=True,
     ),
+    "attention": Tiny(memories.write_planted, memories.MEMORY_OPTIONS, "7", memories.MEMORY_WRONG),
     "pixels": Tiny(pixels.write_video, pixels.PIXEL_OPTIONS, "2,30,30", pixels.PIXEL_WRONG, keeps=("pictures.json",)),
     "bilingual, transformer": Tiny(sentences.write_translations, sentences.TRANSFORMER_OPTIONS, "bada fage"),
     "word2vec": Tiny(

@@ -28,6 +28,7 @@ NAMES = (
     "pixels",
     "audiovisual",
     "microstructure",
+    "attention",
 )
 
 
