@@ -31,15 +31,16 @@ BANDS = {
         "domains/preferences",
         "domains/sound",
         "domains/generated",
+        "domains/memories",
     ),
-    "Around a run": ("training", "runs", "report", "explain", "pages"),
+    "Around a run": ("training", "runs", "report", "explain", "heads", "pages"),
     "Instruments": ("diagnostics", "evaluation", "theory"),
     "The loss": ("objective", "variants", "negatives", "distributed", "gradient_cache", "skip_gram", "compat"),
     "The engine, private to the loss": (
         *("_engine/problem", "_engine/dispatch", "_engine/cross_entropy", "_engine/dense", "_engine/streamed"),
         *("_engine/schedule", "_engine/positives", "_engine/assemble", "_engine/kernels", "_engine/ring"),
     ),
-    "What all of it uses": ("relations", "scores", "temperature", "errors", "files"),
+    "What all of it uses": ("relations", "scores", "temperature", "errors", "files", "pretrained"),
 }
 CORE = ("The loss", "The engine, private to the loss", "What all of it uses")
 LEFT_OUT = {"__init__", "__main__", "_room", "version", "domains"}

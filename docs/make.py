@@ -34,6 +34,7 @@ MODULES = [
     "tellapart.domains.preferences",
     "tellapart.domains.sound",
     "tellapart.domains.generated",
+    "tellapart.domains.memories",
     "tellapart.planning",
     "tellapart.training",
     "tellapart.runs",
@@ -51,6 +52,7 @@ MODULES = [
     "tellapart.systems.pixels",
     "tellapart.systems.audiovisual",
     "tellapart.systems.microstructure",
+    "tellapart.systems.attention",
 ]
 REPORT = HERE.parent / "runs" / "demo" / "report.html"
 

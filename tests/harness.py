@@ -21,7 +21,19 @@ from tellapart._engine.kernels.choice import KERNELS
 from tellapart.negatives import alike
 from tellapart.relations import beside
 from tests.oracle import SCORES
-from tests.tiny import generated, genomes, graphs, micrographs, pictures, pixels, preferences, sentences, sound, words
+from tests.tiny import (
+    generated,
+    genomes,
+    graphs,
+    memories,
+    micrographs,
+    pictures,
+    pixels,
+    preferences,
+    sentences,
+    sound,
+    words,
+)
 
 __all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "SYSTEMS", "M", "N", "Tiny", "relations"]
 
@@ -184,6 +196,7 @@ SYSTEMS = {
         keeps=("pretraining", "reference", "reference.safetensors"),
         begins_with_given_weights=True,
     ),
+    "attention": Tiny(memories.write_planted, memories.MEMORY_OPTIONS, "7", memories.MEMORY_WRONG),
     "pixels": Tiny(pixels.write_video, pixels.PIXEL_OPTIONS, "2,30,30", pixels.PIXEL_WRONG, keeps=("pictures.json",)),
     "gan": Tiny(
         generated.name_of_mixture, generated.POINT_OPTIONS, wrong=generated.GENERATED_WRONG, keeps=("pictures.json",)

@@ -104,8 +104,8 @@ class Trained:
         Args:
             query: words for clip; a sentence for bilingual; words for word2vec, such as "king - man + woman"; the name
                 of a node for graph; a sequence, or a file with one, for genomics; a place of a video for pixels, such
-                as "120,80,60"; a file or the name of a place for microstructure; otherwise a picture, as a file, of
-                Pillow or as an array.
+                as "120,80,60"; a file or the name of a place for microstructure; the name of a pair or an array for
+                attention; otherwise a picture, as a file, of Pillow or as an array.
             k: how many, at least 1.
 
         Raises:

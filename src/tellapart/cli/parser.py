@@ -108,6 +108,7 @@ def _embed() -> ArgumentParser:
     what = "A picture or a folder; of texts, a .txt or a table (csv, tsv, parquet); without texts, a .npy, .npz or idx."
     what += " For graph: what it takes as --data; for genomics: FASTA or FASTQ; for bilingual: texts, .tsv or .tmx."
     what += " For word2vec: text. For pixels: a video or a picture. For microstructure: TIFF, PNG or a folder."
+    what += " For attention: what it takes as --data."
     parser.add_argument("input", type=str, help=what)
     parser.add_argument("-o", "--output", type=str, required=True, help="The file to write: .npz or .parquet.")
     return parser
@@ -118,7 +119,7 @@ def _search() -> ArgumentParser:
         "Find the items of a run that match a text best or are most like a picture, a node or a sequence."
     )
     what = "What to look for: words; without texts a picture file, the name of a node, or a file with one sequence."
-    what += " For pixels: a place, as FRAME,X,Y."
+    what += " For pixels: a place, as FRAME,X,Y. For attention: the name of a pair, its row or its picture."
     parser.add_argument("query", type=str, help=what)
     parser.add_argument("-k", type=int, default=5, help="How many to show.")
     return parser

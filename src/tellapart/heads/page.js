@@ -14,7 +14,7 @@ const shade = (element, share) => {
   element.classList.toggle("dark", level > 0.6);
 };
 const percent = (share) => (share == null ? "–" : share < 0.005 && share > 0 ? "< 1 %" : `${Math.round(100 * share)} %`);
-const nats = (value) => (value == null ? "–" : value.toFixed(2));
+const nats = (value) => (value == null ? "–" : value.toFixed(2).replace("-", "−"));
 const visible = (token) => token.replace(/\n/g, "⏎").replace(/\t/g, "⇥").replace(/^ /, "␣");
 const rows = (body, entries) => body.replaceChildren(...entries.map(([name, ...values]) => {
   const row = document.createElement("tr");
@@ -66,7 +66,7 @@ function showHead(number) {
     ["free energy F = U − H", nats(head.free_energy)],
     ["effective keys", nats(head.effective_keys)],
   ]);
-  rows(find("targets"), Object.entries(targets).filter(([name]) => name in head.masses).map(([name, what]) => [
+  rows(find("targets"), targets.filter(([name]) => name in head.masses).map(([name, what]) => [
     what, percent(head.masses[name]), nats(head.losses[name]), nats(head.blind[name]),
   ]));
   drawMatrix();

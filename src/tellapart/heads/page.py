@@ -60,7 +60,7 @@ def write_heads(model: Path, text: str, output: Path, tokens: int = 128) -> Head
         output,
         "heads",
         model=network.config.model_type,
-        folder=str(model),
+        place=str(model),
         tokens=[_shown(tokenizer, number) for number in ids[:most]],
         targets=TARGETS,
         notes=notes,

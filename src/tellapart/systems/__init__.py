@@ -29,6 +29,7 @@ NAMES = (
     "audiovisual",
     "microstructure",
     "gan",
+    "attention",
 )
 
 
