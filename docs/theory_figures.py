@@ -78,6 +78,15 @@ def estimates(found: list[Curve]) -> go.Figure:
     return figure.update_yaxes(title="nats", col=1)
 
 
+def read_error(curve: Curve) -> go.Figure:
+    """T11: the error of reading, and its bound, against the loss."""
+    figure = make_subplots()
+    for line, colour in zip(curve.lines, (BLUE, ORANGE), strict=True):
+        figure.add_trace(drawn(line, colour))
+    figure.update_xaxes(title="loss, nats")
+    return figure.update_yaxes(title="distance", rangemode="tozero")
+
+
 def named(curve: Curve, label: str) -> Line:
     """The line of this name."""
     return next(line for line in curve.lines if line.label == label)
@@ -98,13 +107,14 @@ def drawn(line: Line, colour: str) -> go.Scatter:
 
 def main() -> None:
     measured = curves.full()
-    of = {claim: [curve for curve in measured if curve.claim == claim] for claim in ("T3", "T4", "T7", "T8")}
+    of = {claim: [curve for curve in measured if curve.claim == claim] for claim in ("T3", "T4", "T7", "T8", "T11")}
     IMAGES.mkdir(parents=True, exist_ok=True)
     figures = {
         "t3": who_pushes(*of["T3"]),
         "t4": margins(*of["T4"]),
         "t7": learned(of["T7"]),
         "t8": estimates(of["T8"]),
+        "t11": read_error(*of["T11"]),
     }
     for name, figure in figures.items():
         figure.update_layout(template="simple_white", font_size=14, margin={"t": 70, "b": 60, "l": 70, "r": 20})

@@ -48,4 +48,5 @@ def full(seed: int = 0) -> list[Curve]:
         hinge_against_negatives(),
         *(learned_against_true(problem, seed=seed) for problem in PROBLEMS),
         *(information_against_line_up(nats, seed=seed) for nats in NATS),
+        error_against_loss(seed=seed),
     ]
