@@ -14,10 +14,9 @@ from tellapart.relations import listed
 from tellapart.theory.curve import Curve, measured, theory
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
     from jaxtyping import Float, Int
 
+    from tellapart.relations import Relation
     from tellapart.variants.options import LineUpOptions
 
 _BLOCK = 1024
@@ -29,8 +28,9 @@ def read(
     values: Float[Tensor, "m e"],
     *,
     temperature: float,
+    exclude: Relation | None = None,
+    key_bias: Float[Tensor, " m"] | None = None,
     engine: str = "auto",
-    **options: Unpack[LineUpOptions],
 ) -> Float[Tensor, "n e"]:
     """What each query reads, `Σ_j p_ij v_j`: softmax attention, one step of a Hopfield network if values are keys.
 
@@ -42,7 +42,7 @@ def read(
         keys: `(m, d)`.
         values: `(m, e)`.
         temperature: τ > 0.
-        engine: as for `info_nce`, like `exclude` and `key_bias`.
+        exclude: as for `info_nce`, like `key_bias` and `engine`.
 
     Raises:
         ValueError: as `info_nce`; values and keys of different number.
@@ -58,7 +58,8 @@ def read(
     with torch.enable_grad():
         probe = queries.new_zeros(len(queries), values.shape[1]).requires_grad_()
         widened = torch.cat([queries.detach(), probe], dim=1), torch.cat([keys, values], dim=1).detach()
-        found = log_partition(*widened, temperature=temperature, score="dot", engine=engine, **options)
+        given: LineUpOptions = {"exclude": exclude, "key_bias": key_bias, "temperature": temperature, "score": "dot"}
+        found = log_partition(*widened, engine=engine, **given)
         (gradient,) = torch.autograd.grad(found.sum(), probe)
     return temperature * gradient
 
