@@ -182,7 +182,8 @@ def test_points_are_printed_drawn_and_saved(points, tmp_path, capsys):
     assert saved.shape == (64, 2)
     np.testing.assert_allclose(saved[:3], printed, rtol=1e-4, atol=1e-5)
     assert say(capsys, "sample", points, "-o", tmp_path / "x.png")[0] == 0
-    assert Image.open(tmp_path / "x.png").size == (400, 400)
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.size == (400, 400)
     assert "samples are saved as .png or .npz" in fails(capsys, "sample", points, "-o", tmp_path / "x.txt")
 
 
@@ -192,7 +193,8 @@ def test_pictures_are_drawn_and_saved_so_that_they_can_be_read(shades, tmp_path,
         assert say(capsys, "sample", shades, "-n", "10", "-o", tmp_path / name)[0] == 0
     read = load_pictures(str(tmp_path / "samples.npz"))
     assert read.pictures.shape == (10, 3, 16, 16)
-    square = np.asarray(Image.open(tmp_path / "samples.png"))
+    with Image.open(tmp_path / "samples.png") as image:
+        square = np.asarray(image)
     assert square.shape == (48, 64, 3)
     np.testing.assert_array_equal(square[16:32, :16], read.pictures[4].permute(1, 2, 0).numpy())
 
@@ -210,7 +212,7 @@ def test_other_pictures_are_measured_in_the_runs_shape_and_mixtures_on_mixtures(
 def test_the_report_shows_the_course_and_the_calibration(points):
     page = (points / "report.html").read_text(encoding="utf-8")
     assert "after steps 1, 1, 3, 7, 13, 20" in page
-    assert "The critic's scores against the density ratio" in page
+    assert "scores against the density ratio" in page
     assert "Modes found" in page
 
 
