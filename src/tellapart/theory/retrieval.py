@@ -10,15 +10,11 @@ from torch import Tensor
 from tellapart.diagnostics import log_partition
 from tellapart.errors import check_embeddings, requirement
 from tellapart.objective import info_nce_terms
-from tellapart.relations import listed
+from tellapart.relations import Relation, listed
 from tellapart.theory.curve import Curve, measured, theory
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
     from jaxtyping import Float, Int
-
-    from tellapart.variants.options import LineUpOptions
 
 _BLOCK = 1024
 
@@ -29,8 +25,8 @@ def read(
     values: Float[Tensor, "m e"],
     *,
     temperature: float,
+    exclude: Relation | None = None,
     engine: str = "auto",
-    **options: Unpack[LineUpOptions],
 ) -> Float[Tensor, "n e"]:
     """What each query reads, `Σ_j p_ij v_j`: softmax attention, one step of a Hopfield network if values are keys.
 
@@ -42,7 +38,7 @@ def read(
         keys: `(m, d)`.
         values: `(m, e)`.
         temperature: τ > 0.
-        engine: as for `info_nce`, like `exclude` and `key_bias`.
+        exclude: as for `info_nce`, like `engine`.
 
     Raises:
         ValueError: as `info_nce`; values and keys of different number.
@@ -58,7 +54,7 @@ def read(
     with torch.enable_grad():
         probe = queries.new_zeros(len(queries), values.shape[1]).requires_grad_()
         widened = torch.cat([queries.detach(), probe], dim=1), torch.cat([keys, values], dim=1).detach()
-        found = log_partition(*widened, temperature=temperature, score="dot", engine=engine, **options)
+        found = log_partition(*widened, temperature=temperature, score="dot", exclude=exclude, engine=engine)
         (gradient,) = torch.autograd.grad(found.sum(), probe)
     return temperature * gradient
 

@@ -90,7 +90,7 @@ def load_pairs(source: str, load_pictures: LoadPictures) -> Pairs:
 def _is_paired(path: Path) -> bool:
     """Whether an .npz names queries or keys; what cannot be read is left to `_read_npz`, which says so."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             return bool({"queries", "keys"} & set(content.files))
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return True
@@ -98,7 +98,7 @@ def _is_paired(path: Path) -> bool:
 
 def _read_npz(path: Path) -> Pairs:
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             arrays: dict[str, Any] = {name: content[name] for name in content.files if name in ("queries", "keys")}
     except Exception as error:  # a damaged file fails in as many ways as there are bytes
         raise InputError(f"{path}: damaged, or no plain numbers. Write it with numpy.savez.") from error

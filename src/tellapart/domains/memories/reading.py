@@ -63,7 +63,7 @@ def reading(memory: Memory, asked: Pairs, queries: Tensor, keys: Tensor) -> Read
     losses = terms.per_query() - terms.n_positives.log()
     errors = (read(queries[rows], keys, values, temperature=tau) - values[rows]).norm(dim=1)
     apart = torch.cdist(values[rows], values[rows])
-    unit = (apart.sum() / max(1, (apart > 0).sum())).clamp(min=1e-12)
+    unit = (apart.sum() / (apart > 0).sum().clamp(min=1)).clamp(min=1e-12)
     return Reading(
         tau,
         loss=losses.mean().item(),
