@@ -86,8 +86,8 @@ class Energies:
     @cached_property
     def entropy(self) -> Float[Tensor, "*batch n"]:
         """`H = −Σ_j p_ij log p_ij`, from 0, for one key with all the weight, to log of the number of candidates."""
-        found: Tensor = torch.special.entr(self.shares).sum(-1)
-        return found
+        entropy: Tensor = torch.special.entr(self.shares).sum(-1)
+        return entropy
 
     @property
     def effective_candidates(self) -> Float[Tensor, "*batch n"]:

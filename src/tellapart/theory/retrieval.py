@@ -10,14 +10,11 @@ from torch import Tensor
 from tellapart.diagnostics import log_partition
 from tellapart.errors import check_embeddings, requirement
 from tellapart.objective import info_nce_terms
-from tellapart.relations import listed
+from tellapart.relations import Relation, listed
 from tellapart.theory.curve import Curve, measured, theory
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-
-    from tellapart.relations import Relation
-    from tellapart.variants.options import LineUpOptions
 
 _BLOCK = 1024
 
@@ -29,7 +26,6 @@ def read(
     *,
     temperature: float,
     exclude: Relation | None = None,
-    key_bias: Float[Tensor, " m"] | None = None,
     engine: str = "auto",
 ) -> Float[Tensor, "n e"]:
     """What each query reads, `Σ_j p_ij v_j`: softmax attention, one step of a Hopfield network if values are keys.
@@ -42,7 +38,7 @@ def read(
         keys: `(m, d)`.
         values: `(m, e)`.
         temperature: τ > 0.
-        exclude: as for `info_nce`, like `key_bias` and `engine`.
+        exclude: as for `info_nce`, like `engine`.
 
     Raises:
         ValueError: as `info_nce`; values and keys of different number.
@@ -58,8 +54,7 @@ def read(
     with torch.enable_grad():
         probe = queries.new_zeros(len(queries), values.shape[1]).requires_grad_()
         widened = torch.cat([queries.detach(), probe], dim=1), torch.cat([keys, values], dim=1).detach()
-        given: LineUpOptions = {"exclude": exclude, "key_bias": key_bias, "temperature": temperature, "score": "dot"}
-        found = log_partition(*widened, engine=engine, **given)
+        found = log_partition(*widened, temperature=temperature, score="dot", exclude=exclude, engine=engine)
         (gradient,) = torch.autograd.grad(found.sum(), probe)
     return temperature * gradient
 
