@@ -152,7 +152,7 @@ def attention(model: nn.Module) -> Iterator[Attention]:
     Whole matrices are kept, of 4 bytes for each head, query and key: pass one text, and not a training's batch.
 
     Args:
-        model: any module whose attention is `F.scaled_dot_product_attention`; of transformers, a model with
+        model: any module with the attention `F.scaled_dot_product_attention`; of transformers, a model with
             `attn_implementation="sdpa"`, the usual one.
 
     Warns:

@@ -38,7 +38,7 @@ def write_heads(model: Path, text: str, output: Path, tokens: int = 128) -> Head
         tokens: how many tokens of the text are read at most.
 
     Raises:
-        InputError: `transformers` is missing; no model in the folder, or one whose attention cannot be heard; a text
+        InputError: `transformers` is missing; no model in the folder, or its attention cannot be heard; a text
             of fewer than two tokens; or the page cannot be written.
     """
     require_option("tokens", tokens >= 2, "be at least 2", tokens)

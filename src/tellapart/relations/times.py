@@ -70,7 +70,7 @@ def gaussian(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | No
 
 
 def before(query_times: Real[Tensor, " n"], key_times: Real[Tensor, " m"] | None = None) -> Relation:
-    """Pairs whose key is earlier than the query: `R_ij = [u_j < t_i]`; keys without times have the queries'.
+    """Pairs with a key that is earlier than the query: `R_ij = [u_j < t_i]`; keys without times have the queries'.
 
     `exclude=before(times).transposed()` is the causal mask: it excludes the keys that are later than their query.
     Times are constants: no gradient.

@@ -12,7 +12,7 @@ average of the generator's weights.
 
 `compared` "embeddings" is the form that is usually told: D gives vectors, and a real example is to be nearer to other
 real examples than to generated ones (MIL-NCE of cosines). With `generator` "minimax" the generator maximises what the
-critic minimises, literally; it then collapses to a mode or two (docs/gan.md).
+critic minimises, literally.
 
 Departs from the papers (Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661; Jolicoeur-Martineau 2018,
 https://arxiv.org/abs/1807.00734; Huang et al. 2024, R3GAN, https://arxiv.org/abs/2501.05441):

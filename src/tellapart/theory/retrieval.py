@@ -30,7 +30,7 @@ def read(
 ) -> Float[Tensor, "n e"]:
     """What each query reads, `Σ_j p_ij v_j`: softmax attention, one step of a Hopfield network if values are keys.
 
-    The gradient of log Z by further coordinates of the queries, all 0, whose keys are the values:
+    The gradient of log Z by further coordinates of the queries, all 0, beside the values as further ones of the keys:
     `τ ∂log Z([q, 0], [k, v])/∂0`. The engine streams it, without an n×m matrix. Scores are dot products.
 
     Args:

@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians on a plane, whose modes can be counted and whose density is known.
+"""Mixtures of Gaussians on a plane: their modes can be counted, and their density is known.
 
 Source: Lin et al. 2018 (PacGAN), §4.1, after Srivastava et al. 2017 (VEEGAN): 2,500 generated points; a point is of
 high quality if it lies within 3σ of a mean, and a mode is found if it has such a point.

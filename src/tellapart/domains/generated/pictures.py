@@ -40,7 +40,7 @@ class Judge(Protocol):
         """Its share of right labels of held-out pictures, if it knows labels."""
 
     def features(self, pictures: UInt8[Tensor, "n c side side"]) -> Float[Tensor, "n d"]:
-        """Vectors whose distributions are compared."""
+        """Vectors; their distributions are compared."""
 
     def classes(self, pictures: UInt8[Tensor, "n c side side"]) -> Int[Tensor, " n"]:
         """The number of the label that each looks like; only if it knows labels."""

@@ -26,7 +26,7 @@ def commands_for(make: Callable[[Any, Sides], Memory], load_pictures: LoadPictur
 
     Args:
         make: makes a model with its first weights.
-        load_pictures: reads pictures, whose left halves ask for their right halves.
+        load_pictures: reads pictures; their left halves ask for their right halves.
     """
 
     def read(_: FinishedRun, memory: Memory, source: Any) -> Embeddings:
@@ -47,7 +47,7 @@ def commands_for(make: Callable[[Any, Sides], Memory], load_pictures: LoadPictur
 
 
 def _find(finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, " d"]:
-    """A pair of the run by its name, whose query is asked; or an array, which is a query itself."""
+    """The query of a pair of the run, by the pair's name; or an array, which is a query itself."""
     if isinstance(query, str):
         if query not in gallery.names:
             raise InputError(f"query: the run has no pair {query!r}. Name one, such as {gallery.names[0]}.")

@@ -17,7 +17,7 @@ class MemoryOptions(TrainingOptions):
     """Data, encoders and training."""
 
     data: str
-    """An .npz with arrays queries and keys, whose rows belong together; or pictures, whose left halves ask."""
+    """An .npz with arrays queries and keys, which belong together row by row; or pictures: their left halves ask."""
     held_out: float = 0.2
     """Share of the pairs that training never sees; of pictures with a test set of their own, that set."""
     epochs: int = 20
