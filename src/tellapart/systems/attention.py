@@ -3,9 +3,10 @@
 A query has to find its counterpart, the key that belongs to it, in a line-up of all keys. The softmax of their scores
 is attention: with q and k the encoded query and key at length 1, and τ learned,
 
-    E_ij = −q_i·k_j/τ,    F_i = −log Σ_j exp(−E_ij),    L_i = E_i⁺ − F_i = −log p_i⁺
+    L = (L_queries + L_keys) / 2,    L_queries = mean_i [ E_i⁺ − F_i ] = −mean_i log p_i⁺
+    E_ij = −q_i·k_j/τ,    F_i = −log Σ_j exp(−E_ij)
 
-and L is the mean over queries, and over keys that find their query. What a query reads from values v is Σ_j p_ij v_j,
+and L_keys the same with the roles exchanged. What a query reads from values v is Σ_j p_ij v_j,
 one step of a modern Hopfield network. Its error is at most (1 − e^−L_i) · max_j ‖v_j − v_i⁺‖ (`theory.read`).
 
 Departs from the papers (Ramsauer et al. 2020, https://arxiv.org/abs/2008.02217; Fürst et al. 2022, CLOOB,
