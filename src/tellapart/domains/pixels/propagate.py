@@ -6,6 +6,7 @@ place in the first frame and in the latest ones, takes the best few, and average
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _LATEST, _BEST, _RADIUS = 6, 10, 12
 """Frames looked at beside the first, cells that count, and how many cells away they may be."""
-_BAND = 8  # rows of cells at once
+_TILE = 8  # rows and columns of cells at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,20 +135,22 @@ def labels_of_alike(
     [0, 1, 1, 0]
     """
     rows, cols = cells.shape[1:]
-    place = torch.from_numpy(pixels(rows, cols)).flip(2)
-    made = []
-    for top in range(0, rows, _BAND):
-        bottom, low = min(rows, top + _BAND), max(0, top - _RADIUS)
-        band = slice(low, min(rows, bottom + _RADIUS))
-        queries = cells[:, top:bottom].flatten(1).T
-        keys = torch.cat([others[:, band].flatten(1) for others, _ in context], dim=1)
-        labels = torch.cat([known.view(rows, cols, -1)[band].flatten(0, 1) for _, known in context])
-        apart = torch.cdist(place[top:bottom].flatten(0, 1), place[band].flatten(0, 1))
-        far = (apart > _RADIUS).repeat(1, len(context))
-        best = (queries @ keys).masked_fill(far, -torch.inf).topk(min(_BEST, keys.shape[1]), dim=1)
+    place, made = torch.from_numpy(pixels(rows, cols)), cells.new_empty(rows, cols, context[0][1].shape[1])
+    for top, left in itertools.product(range(0, rows, _TILE), range(0, cols, _TILE)):
+        tile = slice(top, top + _TILE), slice(left, left + _TILE)
+        near = (
+            slice(max(0, top - _RADIUS), top + _TILE + _RADIUS),
+            slice(max(0, left - _RADIUS), left + _TILE + _RADIUS),
+        )
+        queries = cells[:, *tile].flatten(1).T
+        keys = torch.cat([others[:, *near].flatten(1) for others, _ in context], dim=1)
+        labels = torch.cat([known.view(rows, cols, -1)[near].flatten(0, 1) for _, known in context])
+        far = torch.cdist(place[tile].flatten(0, 1), place[near].flatten(0, 1)) > _RADIUS
+        scores = (queries @ keys).masked_fill_(far.repeat(1, len(context)), -torch.inf)
+        best = scores.topk(min(_BEST, scores.shape[1]), dim=1)
         share = (best.values / temperature).softmax(dim=1)
-        made.append((share[..., None] * labels[best.indices]).sum(dim=1))
-    return torch.cat(made)
+        made[tile] = (share[..., None] * labels[best.indices]).sum(dim=1).view(made[tile].shape)
+    return made.flatten(0, 1)
 
 
 def _of_cells(
