@@ -30,7 +30,7 @@ def test_lengths_do_not_count():
 
 
 def test_more_than_a_chunk_is_the_same_sum(monkeypatch):
-    from tellapart.domains.genomes import invariance
+    from tellapart.evaluation import invariance
 
     before, after = torch.randn(50, 3), torch.randn(50, 3)
     whole = relative_distance(before, after)

@@ -15,16 +15,34 @@ from tellapart._engine.candidates import Candidates
 from tellapart._engine.dispatch import choose
 from tellapart._engine.kernels.grid import Grid, tiling
 from tellapart.diagnostics import planned_margin
+from tellapart.domains import memories
 from tellapart.domains.graphs import Part
+from tellapart.domains.memories import Sides
+from tellapart.domains.memories.options import Side
+from tellapart.domains.micrographs.pairs import Patches
 from tellapart.domains.pictures import ImageShape, Pairs, PictureSet
 from tellapart.domains.text import Batch, Translations
 from tellapart.planning import EncoderSpeed, LossSpeed, PlanOptions, make_plan
-from tellapart.systems import NAMES, bilingual, clip, genomics, graph, harmony, load, moco, simclr
+from tellapart.systems import (
+    NAMES,
+    attention,
+    bilingual,
+    clip,
+    genomics,
+    graph,
+    harmony,
+    load,
+    microstructure,
+    moco,
+    simclr,
+)
 from tests.engines import threads
 from tests.planning.peak import Peak
 from tests.planning.plans import plan, planned
 from tests.tiny.genomes import GENOME_OPTIONS
 from tests.tiny.graphs import GRAPH_OPTIONS
+from tests.tiny.memories import MEMORY_OPTIONS
+from tests.tiny.micrographs import MICROGRAPH_OPTIONS
 from tests.tiny.pictures import HARMONY_OPTIONS, MOCO_OPTIONS, OPTIONS, PICTURE_OPTIONS
 from tests.tiny.sentences import SENTENCE_OPTIONS, translations
 
@@ -105,6 +123,16 @@ def terms_of_bilingual(*_):
     model = bilingual.Bilingual(bilingual.Config(data="", **SENTENCE_OPTIONS), "")
     sources, targets, pages = map(list, zip(*translations(6), strict=True))
     return bilingual.terms(model, Batch.of(model.encoder, Translations(sources, targets, pages)))
+
+
+def terms_of_microstructure(*_):
+    model = microstructure.Microstructure(microstructure.Config(**MICROGRAPH_OPTIONS))
+    return microstructure.terms(model, Patches(torch.randn(12, 32, 32), torch.arange(6).repeat(2)))
+
+
+def terms_of_attention(*_):
+    model = attention.make_memory(attention.Config(data="", **MEMORY_OPTIONS), Sides(*[Side((8,), 0.0, 1.0)] * 2))
+    return attention.terms(model, memories.Batch(torch.randn(6, 8), torch.randn(6, 8), torch.arange(6)))
 
 
 @pytest.mark.parametrize("system", [name for name in NAMES if load(name).plan])

@@ -49,7 +49,6 @@ from tellapart.domains.sound import (
 )
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
-from tellapart.planning import PlannedLoss
 from tellapart.relations import Relation, gaussian, listed, within
 from tellapart.runs import Run
 from tellapart.scores import unit
@@ -176,13 +175,6 @@ def observe(model: AudioVisual, batch: Moments, found: Terms) -> Mapping[str, Te
     return {"clock_offset": model.clock.offsets().mean(), "clock_width": model.clock.sigma}
 
 
-def plan(batch: int, _: int) -> PlannedLoss:
-    """`batch` sounds and as many pictures, one of each in a second, by clocks that are off by a second."""
-    near = gaussian(times := torch.arange(batch), times, 1.0)
-    negatives = "all other pictures of the block; for a picture, all other sounds"
-    return PlannedLoss.of_pairs(batch, lambda u, v, tau: compare(u, v, near, tau), negatives, encoded="sounds")
-
-
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
     is_wide = trainer.precision != "bf16-true" or not config.is_learned()
@@ -215,5 +207,4 @@ system = System(
     embed=commands.embed,
     search=commands.search,
     query="SOUND.wav",
-    plan=plan,
 )

@@ -3,12 +3,12 @@
 A critic D scores examples. A real example x is the positive; its line-up has K generated ones y_k. The generator plays
 the same game with the roles exchanged, a generated example among real ones:
 
-    L_D = −log ( e^{D(x)} / (e^{D(x)} + Σ_k e^{D(y_k)}) ) + γ/2 · (|∇D(x)|² + |∇D(y)|²),
-    L_G = −log ( e^{D(y)} / (e^{D(y)} + Σ_k e^{D(x_k)}) )
+    the critic's     L = −log ( e^{D(x)} / (e^{D(x)} + Σ_k e^{D(y_k)}) ) + γ/2 · (|∇D(x)|² + |∇D(y)|²),
+    the generator's  L = −log ( e^{D(y)} / (e^{D(y)} + Σ_k e^{D(x_k)}) )
 
 With K = 1 both are softplus of a difference of scores, the relativistic pairing GAN; with more, its softmax. Without
-the penalty the best score is `log p_r/p_g + c`, and `log(K + 1) − L_D` is below KL(p_r‖p_g). What draws is the running
-average of the generator's weights.
+the penalty the best score is `log p_r/p_g + c`, and log(K + 1) less the critic's loss is below KL(p_r‖p_g). What draws
+is the running average of the generator's weights.
 
 `compared` "embeddings" is the form that is usually told: D gives vectors, and a real example is to be nearer to other
 real examples than to generated ones (MIL-NCE of cosines). With `generator` "minimax" the generator maximises what the
