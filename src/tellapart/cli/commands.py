@@ -55,8 +55,8 @@ def program() -> str:
 
 def _systems() -> None:
     for name in systems.NAMES:
-        print(f"{name:12} {systems.describe(name)}")
-        print(f"{'':12} {', '.join(('train', *systems.load(name).abilities()))}")
+        print(f"{name:14} {systems.describe(name)}")
+        print(f"{'':14} {', '.join(('train', *systems.load(name).abilities()))}")
 
 
 def _train(name: str, given: Namespace) -> None:
