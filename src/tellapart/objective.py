@@ -58,8 +58,8 @@ def info_nce_terms(
     _together(group, _check_options, multi_positive, "mean")
     if exclude_negatives is not None:
         shared = negatives if group is None and not symmetric else None
-        behind = negatives_as_keys(queries, keys, shared, positives, exclude, exclude_negatives)
-        keys, positives, exclude, negatives = *behind, None
+        keys, positives, exclude = negatives_as_keys(queries, keys, shared, positives, exclude, exclude_negatives)
+        negatives = None
     given: dict[str, Any] = {
         "positives": positives,
         "exclude": exclude,
@@ -133,8 +133,8 @@ def info_nce(
     _together(group, _check_options, multi_positive, reduction)
     if exclude_negatives is not None:
         shared = negatives if group is None and not symmetric else None
-        behind = negatives_as_keys(queries, keys, shared, positives, exclude, exclude_negatives)
-        keys, positives, exclude, negatives = *behind, None
+        keys, positives, exclude = negatives_as_keys(queries, keys, shared, positives, exclude, exclude_negatives)
+        negatives = None
     given: dict[str, Any] = {
         "positives": positives,
         "exclude": exclude,
