@@ -18,7 +18,7 @@ GENERATED_WRONG = (
     ("penalty", float("nan")),
     ("penalty_end", float("inf")),
     ("temperature", 0.0),
-    ("latent", 0),
+    ("latent", -1),
     ("width", -1),
     ("average", 1.0),
     ("picture_size", 4),

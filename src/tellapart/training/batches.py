@@ -56,8 +56,10 @@ class Batches:
             n, part = per_epoch * n_devices, position * n_devices + device
             return torch.arange(self.n_rows * part // n, self.n_rows * (part + 1) // n)
         order, steps = _order(self, epoch, per_epoch)
-        parts = torch.tensor_split(order, per_epoch * n_devices)
-        return parts[steps[position] * n_devices + device]
+        each, longer = divmod(self.n_rows, per_epoch * n_devices)  # the first parts have one row more
+        part = steps[position] * n_devices + device
+        start = part * each + min(part, longer)
+        return order[start : start + each + (part < longer)]
 
 
 @lru_cache(maxsize=2)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SLOPE = 0.2
-_LAYERS, _POINTS, _PICTURES = 3, 128, 16
+_LAYERS, _POINTS, _PICTURES = 4, 128, 16
 _SMALLEST = 4  # pixels of the innermost maps' side, at least
 
 

@@ -24,18 +24,18 @@ class GeneratorOptions(TrainingOptions):
     """Step size of AdamW at its peak, for both players."""
     weight_decay: float = 0.0
     """Pull of both players' weights towards zero."""
-    latent: int = 16
-    """Length of the random vectors of which examples are generated."""
+    latent: int = 0
+    """Length of the random vectors of which examples are generated; 0 for 2 (of points) and for 64 (of pictures)."""
     width: int = 0
     """Width of the hidden layers (of points), or channels of the outermost one (of pictures); 0 for 128 and for 16."""
-    average: float = 0.999
+    average: float = 0.99
     """Share of itself that the generator's running average, which is what draws, keeps at each step."""
     picture_size: int = 0
     """Side of the square to which pictures are brought, in pixels; 0 for as they come."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_option("latent", 1 <= self.latent <= 2**12, f"lie between 1 and {2**12}", self.latent)
+        require_option("latent", 0 <= self.latent <= 2**12, f"lie between 0 and {2**12}", self.latent)
         require_option("width", 0 <= self.width <= 2**12, f"lie between 0 and {2**12}", self.width)
         require_option("average", 0 <= self.average < 1, "lie in [0, 1)", self.average)
         size = self.picture_size

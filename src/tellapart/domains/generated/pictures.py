@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tellapart.domains.generated.options import GeneratorOptions
 
+_LATENT = 64
 _SEEN = 12
 _DRAWN = 10_000
 _SEED = 2
@@ -145,8 +146,9 @@ def as_bytes(shades: Float[Tensor, "n c side side"]) -> UInt8[Tensor, "n c side 
 
 def make_picture_players(options: GeneratorOptions, outputs: int, side: int, channels: int) -> Players:
     """Both players of pictures, with new weights."""
-    generator = PictureGenerator(options.latent, options.width, side, channels)
-    return Players(generator, picture_critic(options.width, outputs, side, channels), options.latent, _SEEN)
+    latent = options.latent or _LATENT
+    generator = PictureGenerator(latent, options.width, side, channels)
+    return Players(generator, picture_critic(options.width, outputs, side, channels), latent, _SEEN)
 
 
 def picture_samples(shades: Float[Tensor, "n c side side"]) -> PictureSamples:

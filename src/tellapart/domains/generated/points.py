@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tellapart.domains.generated.options import GeneratorOptions
 
 _POINTS = 125_000  # a fifth of which is held out, unless it is said otherwise
+_LATENT = 2
 _SEEN, _DENSE = 500, 20_000
 _FAR = 10.0  # nats
 _WATCH_SEED, _MEASURE_SEED, _DENSE_SEED = 1, 2, 3
@@ -116,8 +117,9 @@ class PointData:
 
 def make_point_players(options: GeneratorOptions, outputs: int) -> Players:
     """Both players of points, with new weights."""
-    generator = point_generator(options.latent, options.width)
-    return Players(generator, point_critic(options.width, outputs), options.latent, _SEEN)
+    latent = options.latent or _LATENT
+    generator = point_generator(latent, options.width)
+    return Players(generator, point_critic(options.width, outputs), latent, _SEEN)
 
 
 def point_samples(name: str, points: Float[Tensor, "n 2"]) -> PointSamples:

@@ -5,7 +5,6 @@
 | `loss`, `loss_generator` | of the critic without its penalty, and of the generator, in nats | every step |
 | `n_candidates` | K + 1, if each real example is compared with K generated ones | every step |
 | `kl_bound`, `kl_ceiling` | log(K + 1) − L, which KL(real‖generated) exceeds, and the most it can be | likewise |
-| `accuracy` | how often a real example has the highest score | likewise |
 | `loss_penalty` | the critic's penalty on its gradients | every step |
 | `modes`, `high_quality`, `reverse_kl` | of generated points of a mixture | the first, each 50th and the last |
 | `gradient_norm` | the length of both players' gradients | likewise |
@@ -47,7 +46,7 @@ class PlayerStep:
         generator_loss: of the generator.
         penalty: called as `penalty(progress)`: γ, the weight of half the squared gradients; `progress` is the share
             of all steps that are done.
-        readings: called as `readings(real, generated)`, with what the critic says of them: what is logged of it.
+        readings: called as `readings(n, loss)`, with the critic's loss over n real examples: what is logged of it.
         watch: called as `watch(model)` where the log wants what costs more: what is logged of generated examples.
         options: step size, weight decay, and how slowly the generator's average follows.
     """
@@ -56,7 +55,7 @@ class PlayerStep:
     critic_loss: Loss
     generator_loss: Loss
     penalty: Callable[[float], float]
-    readings: Callable[[Tensor, Tensor], Mapping[str, Tensor | float]]
+    readings: Callable[[int, Tensor], Mapping[str, Tensor | float]]
     watch: Callable[[Players], Mapping[str, float]]
     options: GeneratorOptions
 
@@ -81,7 +80,7 @@ class PlayerStep:
         loss = self.critic_loss(real_said, made_said)
         loop.follow(loop.gradients(loss + penalty, 0), 0)
         found: dict[str, Tensor | float] = {"loss": loss.detach(), "loss_penalty": penalty.detach()}
-        found |= self.readings(real_said.detach(), made_said.detach())
+        found |= self.readings(len(batch), loss.detach())
 
         with torch.no_grad():
             real_said = players.critic(batch)
