@@ -33,7 +33,7 @@ BANDS = {
         "domains/generated",
         "domains/memories",
     ),
-    "Around a run": ("training", "runs", "report", "explain", "heads", "pages"),
+    "Around a run": ("training", "federation", "runs", "report", "explain", "heads", "pages"),
     "Instruments": ("diagnostics", "evaluation", "theory"),
     "The loss": ("objective", "variants", "negatives", "distributed", "gradient_cache", "skip_gram", "compat"),
     "The engine, private to the loss": (
