@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -28,7 +29,7 @@ from tellapart.federation.model import Federation
 from tellapart.federation.statistics import merged
 from tellapart.federation.work import Work
 
-_HOUR = 3600.0
+_HOUR, _PAUSE = 3600.0, 0.5  # seconds
 
 Say = Callable[[str], None]
 
@@ -59,7 +60,7 @@ class LocalRounds:
         for client, context in self.contexts.items():
             if kept := self.model.statistics_of(client):
                 context.state[KEPT] = to_arrays(kept)
-        found = one_round(self.grid, self.model, number, say)
+        found = one_round(self.grid, self.model, number, say, timeout=0)
         for client, context in self.contexts.items():
             if KEPT in context.state:
                 self.model.keep_statistics(client, from_arrays(context.state.array_records[KEPT]))
@@ -74,12 +75,13 @@ def one_round(grid: Grid, model: Federation, number: int, say: Say, timeout: flo
         model: the network and bank, changed in place.
         number: of the round, from 1.
         say: called with a line for each client that is left out.
-        timeout: seconds to wait for replies.
+        timeout: seconds to wait for a first client, and for replies.
 
     Raises:
-        InputError: no client can be used.
+        InputError: no client is there, or none can be used.
     """
     agreed = model.agreed
+    _wait_for_a_client(grid, number, timeout)
     expected = _shapes(model, agreed.sends_statistics(number))
     strategy = Averaging(model.read_bank(), expected, say)
     sent = to_arrays(model.weights(with_statistics=agreed.statistics == "averaged"))
@@ -135,6 +137,15 @@ def _ask(grid: Grid, model: Federation, what: str, number: int, timeout: float) 
     content = RecordDict({"arrays": arrays, "config": ConfigRecord({"round": number})})
     messages = [Message(content, node, f"query.{what}") for node in sorted(grid.get_node_ids())]
     return list(grid.send_and_receive(messages, timeout=timeout))
+
+
+def _wait_for_a_client(grid: Grid, number: int, timeout: float) -> None:
+    """Flower itself would wait for ever."""
+    end = time.monotonic() + timeout
+    while not list(grid.get_node_ids()):
+        if time.monotonic() >= end:
+            raise InputError(f"round {number}: no client has connected within {timeout:.0f} seconds.")
+        time.sleep(_PAUSE)
 
 
 def _shapes(model: Federation, with_statistics: bool) -> dict[str, tuple[int, ...]]:

@@ -98,7 +98,7 @@ class ClientData:
         bank = after.read_bank()
         sizes = sorted(map(len, self.rows))
         notes = [
-            f"{len(sizes)} clients have {sizes[0]} to {sizes[-1]} pictures, {sizes[len(sizes) // 2]} in the middle."
+            f"{len(sizes)} clients have {sizes[0]} to {sizes[-1]} pictures."
         ]
         found: str | float = "–"
         if bank is not None:
