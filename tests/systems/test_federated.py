@@ -29,13 +29,14 @@ def folder_of_clients(folder, with_classes=True):
     return folder
 
 
-@pytest.mark.parametrize("statistics", ["averaged", "local"])
-def test_one_client_in_one_round_is_simclr_bit_for_bit(tmp_path, statistics):
+@pytest.mark.parametrize(("statistics", "precision"), [("averaged", "32-true"), ("local", "bf16-mixed")])
+def test_one_client_in_one_round_is_simclr_bit_for_bit(tmp_path, statistics, precision):
     pytest.importorskip("flwr")
     options = PICTURE_OPTIONS | {"data": str(write_patterns(tmp_path / "data"))}
-    centralised = tellapart.train("simclr", run=tmp_path / "simclr", **options)
+    trainer = {"precision": precision}
+    centralised = tellapart.train("simclr", run=tmp_path / "simclr", trainer=trainer, **options)
     one = {"clients": 1, "local_epochs": options["epochs"], "statistics": statistics}
-    federated = tellapart.train("federated", run=tmp_path / "federated", **options, **one)
+    federated = tellapart.train("federated", run=tmp_path / "federated", trainer=trainer, **options, **one)
     ours, theirs = (load_file(run.folder / "weights.safetensors") for run in (federated, centralised))
     assert len(federated.log) == 1
     for name, value in theirs.items():
@@ -89,8 +90,8 @@ def test_pictures_that_cannot_be_divided_are_refused_in_one_line(capsys, tmp_pat
     data = folder_of_clients(tmp_path / "b", with_classes=False)
     given = words(**PICTURE_OPTIONS, run=tmp_path / "run", data=data, split="folders")
     assert "`clients` must be 2, the number of folders" in fails(capsys, "train", "federated", *given)
-    assert "`trainer.precision` must be 32-true" in fails(
-        capsys, "train", "federated", *given, "--trainer.precision=bf16-mixed"
+    assert "`trainer.precision` must be one of 32-true, bf16-mixed" in fails(
+        capsys, "train", "federated", *given, "--trainer.precision=16-mixed"
     )
 
 

@@ -78,10 +78,12 @@ class Work:
             loss = self.loss(self.network, self.batch(batches.rows(step, 0, 1)), bank, self.number)
             if not math.isfinite(loss.value.item()):
                 raise InputError(f"the loss became {loss.value.item()} in step {step + 1}. Lower the learning rate.")
-            optimizer.zero_grad()
-            loss.value.backward()
-            optimizer.step()
-            schedule.step()
+            with torch.autocast(loss.value.device.type, enabled=False):
+                optimizer.zero_grad()
+                loss.value.backward()
+                optimizer.step()
+                schedule.step()
+            torch.clear_autocast_cache()  # which a training that mixes precisions has of the weights before this step
             found.append((loss.value.item(), loss.n_candidates))
         mean = [sum(column) / len(found) for column in zip(*found, strict=True)]
         return dict(zip(("loss", "n_candidates"), mean, strict=True))

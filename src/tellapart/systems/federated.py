@@ -42,6 +42,8 @@ from tellapart.training import Batches, TrainerOptions, begin, fit
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+_PRECISIONS = ("32-true", "bf16-mixed")
+
 
 @dataclass(frozen=True)
 class Config(PictureOptions):
@@ -157,8 +159,8 @@ def load(config: Config, run: Run, source: str | None = None) -> ClientData:
 
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
-    must = "be 32-true: the server averages weights of this format"
-    require_option("trainer.precision", trainer.precision == "32-true", must, trainer.precision)
+    must = f"be one of {', '.join(_PRECISIONS)}: the server averages weights of 32 bits"
+    require_option("trainer.precision", trainer.precision in _PRECISIONS, must, trainer.precision)
     begin(run, "federated", config, trainer)
     data = load(config, run)
     shape, n = data.data.shape, len(data.data.training)
