@@ -1,15 +1,16 @@
 """Fashion-MNIST with ten clients: whether averaging helps each of them, and whether a shared bank of keys helps more.
 
     python benchmarks/federated.py                   everything; results/federated.md, and the page's table
-    python benchmarks/federated.py --seeds 0 --only fedavg bank
+    python benchmarks/federated.py --seeds 0 --pictures 6000 --epochs 12    sooner; results/federated_few.md
 
 The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache; their labels divide them among
 the clients by Dirichlet(0.5), and serve evaluation. `local`: each client trains alone; figures are means over the
 clients. `fedavg`: weights are averaged each round, and there is no bank. `bank`: keys are shared each round; `stale`:
 every third; `weighted`: each round, and each key counts a quarter. `recalibrated`: `fedavg` with statistics of batch
 norms that are computed anew. `centralised`: simclr on all pictures. All have the same network, and all pictures are
-seen equally often. Each training is an ordinary `tellapart train` on one core (`federated_run.py`). runs/federated
-keeps them, and complete ones are not repeated.
+seen equally often. With `--pictures` there are so many for training, drawn at random, and all of the test set. Each
+training is an ordinary `tellapart train` on one core (`federated_run.py`). runs/federated keeps them, and complete ones
+are not repeated.
 """
 
 from __future__ import annotations
@@ -20,8 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 import fetch
 from pages import publish
+from tellapart.domains.pictures import load_splits
 from trainings import as_words, results, row, spread, took, train_all
 
 OPTIONS = {
@@ -53,12 +58,12 @@ class Way:
         """Where its run of a seed is kept."""
         return runs / f"{key}-{seed}"
 
-    def command(self, folder: Path, seed: int, epochs: int, is_first: bool) -> list[str]:
+    def command(self, data: Path, folder: Path, seed: int, epochs: int, is_first: bool) -> list[str]:
         """`federated_run.py`, and its arguments; the first centralised run also measures what needs no training."""
         kind = "nothing" if is_first and self.system == "simclr" else self.kind
         own = CLIENTS if self.system == "federated" else CENTRALISED
         options = OPTIONS | own | {"epochs": epochs, "seed": seed} | self.options
-        words = [kind, "train", self.system, "--data", str(fetch.fetch("fashion-mnist")), "--run", str(folder)]
+        words = [kind, "train", self.system, "--data", str(data), "--run", str(folder)]
         return [str(Path(__file__).with_name("federated_run.py")), *words, "--resume", *as_words(options)]
 
 
@@ -71,6 +76,22 @@ WAYS = {
     "stale": Way("FedAvg, bank, every third round", options=BANK | {"bank_every": 3}),
     "weighted": Way("FedAvg, bank of weight 1/4", options=BANK | {"bank_weight": 0.25}),
 }
+
+
+def pictures(runs: Path, n: int) -> Path:
+    """Fashion-MNIST, or a file with `n` of its pictures for training."""
+    whole = fetch.fetch("fashion-mnist")
+    few = runs / f"fashion-{n}.npz"
+    if n and not few.is_file():
+        training, test = load_splits(str(whole))
+        assert test is not None
+        rows = torch.from_numpy(np.random.default_rng(0).permutation(len(training))[:n])
+        parts = {"train": training.rows(rows), "test": test}
+        arrays = {f"x_{name}": part.pictures.permute(0, 2, 3, 1).numpy() for name, part in parts.items()}
+        labels = {f"y_{name}": part.labels.numpy() for name, part in parts.items() if part.labels is not None}
+        runs.mkdir(parents=True, exist_ok=True)
+        np.savez(few, **arrays, **labels)
+    return few if n else whole
 
 
 def sent(folder: Path, name: str) -> str:
@@ -106,17 +127,14 @@ if __name__ == "__main__":
     parser.add_argument("--only", choices=list(WAYS), nargs="+", default=list(WAYS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=6, help="how often each picture is seen; a round each")
+    parser.add_argument("--pictures", type=int, default=0, help="to train on; 0 for all 60,000")
     parser.add_argument("--runs", type=Path, default=Path("runs/federated"), help="where trainings are kept")
-    parser.add_argument("--dry", action="store_true", help="print the table, and write it nowhere")
     given = parser.parse_args()
-    commands = {}
+    runs = given.runs / str(given.pictures or "all")
+    data, commands = pictures(given.runs, given.pictures), {}
     for seed in given.seeds:
         for key in given.only:
-            folder = WAYS[key].folder(given.runs, key, seed)
-            commands[folder] = WAYS[key].command(folder, seed, given.epochs, seed == given.seeds[0])
+            folder = WAYS[key].folder(runs, key, seed)
+            commands[folder] = WAYS[key].command(data, folder, seed, given.epochs, seed == given.seeds[0])
     train_all(commands, at_once=1)
-    made = table(given.only, given.runs, given.seeds, given.epochs)
-    if given.dry:
-        print(made)
-    else:
-        publish("federated", made)
+    publish("federated_few" if given.pictures else "federated", table(given.only, runs, given.seeds, given.epochs))

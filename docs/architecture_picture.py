@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "tellapart"
 TARGET = Path(__file__).parent / "images" / "architecture.svg"
 # From the top; a part is a file or a folder of `tellapart`, or of its `domains`.
 BANDS = {
-    "What users call": ("cli", "api", "systems", "planning"),
+    "What users call": ("cli", "api", "flower_apps", "systems", "planning"),
     "One folder a domain": (
         "domains/pictures",
         "domains/text",

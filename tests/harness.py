@@ -165,7 +165,7 @@ class Tiny:
     begins_with_given_weights: bool = False
     """Whether the first weights are another training's, whatever the seed."""
     needs: str = ""
-    """The package without which it cannot be trained, if the extra `test` does not have it."""
+    """The package without which its runs are skipped: an environment that is older than its extra may lack it."""
     small: Callable[[], AbstractContextManager[None]] = nullcontext
     """Inside, what takes long is made less."""
 

@@ -97,9 +97,7 @@ class ClientData:
             return table
         bank = after.read_bank()
         sizes = sorted(map(len, self.rows))
-        notes = [
-            f"{len(sizes)} clients have {sizes[0]} to {sizes[-1]} pictures."
-        ]
+        notes = [f"{len(sizes)} clients have {sizes[0]} to {sizes[-1]} pictures."]
         found: str | float = "–"
         if bank is not None:
             sharing = self._sharing(after)
