@@ -272,7 +272,7 @@ def test_a_client_that_fails_is_left_out_with_a_line_and_the_others_train_as_wit
         sound = model
     else:
         sound, none, _ = run_rounds(options, data, lambda app: app, lambda r: (0, 1, 2) if r < 2 else (0, 2))
-        assert none == []
+        assert none == ["round 2: 2 of 3 clients are there.", "round 3: 2 of 3 clients are there."]
     assert any(line in one and one.startswith("round 2: ") for one in lines)
     assert same_bits(model.state_dict(), sound.state_dict())
     assert [entry["clients"] for entry in log] == [3, 2, 2]
@@ -307,7 +307,7 @@ def test_bad_keys_do_not_enter_the_bank(data, fault, line):
 def test_a_client_that_joins_late_begins_with_the_servers_weights(data):
     options = config(statistics="local")
     model, lines, log = run_rounds(options, data, lambda app: app, lambda r: (0, 2) if r == 1 else (0, 1, 2))
-    assert lines == []
+    assert lines == ["round 1: 2 of 3 clients are there."]
     assert [entry["clients"] for entry in log] == [2, 3, 3]
     assert set(model.read_bank().clients.tolist()) == {0, 1, 2}
 
@@ -348,6 +348,20 @@ def test_a_client_that_replies_twice_counts_once(data):
     assert one_round(grid, model, 1, lines.append, timeout=0)["clients"] == 3
     assert len(lines) == 1
     assert lines[0].endswith("is left out, it replied twice.")
+
+
+def test_a_client_that_does_not_reply_is_counted_and_told(data):
+    class Losing(LocalGrid):
+        def send_and_receive(self, messages, *, timeout=None):
+            return list(super().send_and_receive(messages, timeout=timeout))[:-1]
+
+    options = config()
+    model, lines = make_model(options, data.shape), []
+    works = works_of(options, data, model)
+    grid = Losing(client_app(lambda c: works[c.node_id]), {c: Context(0, c, {}, RecordDict(), {}) for c in range(3)})
+    found = one_round(grid, model, 1, lines.append, timeout=0)
+    assert (found["clients"], found["clients_left_out"]) == (2, 1)
+    assert lines == 2 * ["round 1: 1 of 3 clients are left out, they did not reply in time."]  # weights, then keys
 
 
 def test_no_picture_is_in_a_message(data):

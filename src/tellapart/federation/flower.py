@@ -122,14 +122,14 @@ class Averaging(FedAvg):
     def __init__(self, bank: Bank | None, expected: Shapes, say: Callable[[str], None]) -> None:
         super().__init__(fraction_evaluate=0.0, min_train_nodes=1, min_available_nodes=1)
         self.bank, self.expected, self.say = bank, expected, say
-        self.number, self.used, self.left_out = 0, list[Message](), 0
+        self.number, self.n_sent, self.used, self.left_out = 0, 0, list[Message](), 0
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """The messages of FedAvg, with the bank."""
         messages = list(super().configure_train(server_round, arrays, config, grid))
-        self.number = int(config["round"])
+        self.number, self.n_sent = int(config["round"]), len(messages)
         if self.bank is not None:
             bank = to_arrays(self.bank._asdict())
             for message in messages:
@@ -140,9 +140,9 @@ class Averaging(FedAvg):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """The mean of the replies that can be used, weighted by their numbers of examples."""
-        found = list(replies)
-        self.used = usable(found, self.number, partial(trouble_with_arrays, self.expected), self.say)
-        self.left_out = len(found) - len(self.used)
+        trouble = partial(trouble_with_arrays, self.expected)
+        self.used = usable(replies, self.n_sent, self.number, trouble, self.say)
+        self.left_out = self.n_sent - len(self.used)
         arrays, metrics = super().aggregate_train(server_round, self.used)
         return arrays, metrics
 
@@ -176,6 +176,7 @@ def trouble_with_keys(most: int, dim: int, precision: str, message: Message) -> 
 
 def usable(
     replies: Iterable[Message],
+    n_sent: int,
     number: int,
     trouble: Callable[[Message], str | None],
     say: Callable[[str], None],
@@ -184,12 +185,16 @@ def usable(
 
     Args:
         replies: of clients.
+        n_sent: how many clients were asked.
         number: the round.
         trouble: what else is wrong with a reply, in words.
         say: called with each line.
     """
     kept: dict[int, Message] = {}
-    for reply in replies:
+    found = list(replies)
+    if len(found) < n_sent:
+        say(f"round {number}: {n_sent - len(found)} of {n_sent} clients are left out, they did not reply in time.")
+    for reply in found:
         if reply.has_error():
             say(f"round {number}: a client is left out, {' '.join(reply.error.reason.split())[:300]}")
             continue

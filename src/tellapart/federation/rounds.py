@@ -75,13 +75,15 @@ def one_round(grid: Grid, model: Federation, number: int, say: Say, timeout: flo
         model: the network and bank, changed in place.
         number: of the round, from 1.
         say: called with a line for each client that is left out.
-        timeout: seconds to wait for a first client, and for replies.
+        timeout: seconds to wait for replies; in the first round, for all clients; in all others, for one.
 
     Raises:
         InputError: no client is there, or none can be used.
     """
     agreed = model.agreed
-    _wait_for_a_client(grid, number, timeout)
+    _wait_for_clients(grid, agreed.clients if number == 1 else 1, number, timeout)
+    if (there := len(list(grid.get_node_ids()))) < agreed.clients:
+        say(f"round {number}: {there} of {agreed.clients} clients are there.")
     expected = _shapes(model, agreed.sends_statistics(number))
     strategy = Averaging(model.read_bank(), expected, say)
     sent = to_arrays(model.weights(with_statistics=agreed.statistics == "averaged"))
@@ -105,8 +107,7 @@ def one_round(grid: Grid, model: Federation, number: int, say: Say, timeout: flo
 
 def _recalibrate(grid: Grid, model: Federation, number: int, say: Say, timeout: float) -> int:
     expected = {name: shape for name, shape in _shapes(model, True).items() if name not in model.weights(False)}
-    replies = _ask(grid, model, "statistics", number, timeout)
-    used = usable(replies, number, partial(trouble_with_arrays, expected), say)
+    used = _ask(grid, model, "statistics", number, timeout, partial(trouble_with_arrays, expected), say)
     _check(used, "statistics", number)
     examples = [float(message.content.metric_records["metrics"]["num-examples"]) for message in used]
     parts = [from_arrays(message.content.array_records["arrays"]) for message in used]
@@ -119,7 +120,7 @@ def _share_keys(grid: Grid, model: Federation, number: int, say: Say, timeout: f
     agreed, bank = model.agreed, model.bank
     assert bank is not None
     trouble = partial(trouble_with_keys, agreed.keys_per_client(), bank.keys.shape[1], agreed.precision)
-    used = usable(_ask(grid, model, "keys", number, timeout), number, trouble, say)
+    used = _ask(grid, model, "keys", number, timeout, trouble, say)
     _check(used, "keys", number)
     keys = [from_arrays(message.content.array_records["keys"])["keys"].float() for message in used]
     clients = [int(message.content.metric_records["metrics"]["client"]) for message in used]
@@ -132,20 +133,29 @@ def _share_keys(grid: Grid, model: Federation, number: int, say: Say, timeout: f
     }
 
 
-def _ask(grid: Grid, model: Federation, what: str, number: int, timeout: float) -> list[Message]:
+def _ask(
+    grid: Grid,
+    model: Federation,
+    what: str,
+    number: int,
+    timeout: float,
+    trouble: Callable[[Message], str | None],
+    say: Say,
+) -> list[Message]:
+    """The usable replies of all clients to a query."""
     arrays = to_arrays(model.weights(with_statistics=model.agreed.statistics != "local"))
     content = RecordDict({"arrays": arrays, "config": ConfigRecord({"round": number})})
     messages = [Message(content, node, f"query.{what}") for node in sorted(grid.get_node_ids())]
-    return list(grid.send_and_receive(messages, timeout=timeout))
+    return usable(grid.send_and_receive(messages, timeout=timeout), len(messages), number, trouble, say)
 
 
-def _wait_for_a_client(grid: Grid, number: int, timeout: float) -> None:
-    """Flower itself would wait for ever."""
+def _wait_for_clients(grid: Grid, wanted: int, number: int, timeout: float) -> None:
+    """Until so many are there or the time is over; Flower itself would wait for ever."""
     end = time.monotonic() + timeout
-    while not list(grid.get_node_ids()):
-        if time.monotonic() >= end:
-            raise InputError(f"round {number}: no client has connected within {timeout:.0f} seconds.")
+    while (there := len(list(grid.get_node_ids()))) < wanted and time.monotonic() < end:
         time.sleep(_PAUSE)
+    if not there:
+        raise InputError(f"round {number}: no client has connected within {timeout:.0f} seconds.")
 
 
 def _shapes(model: Federation, with_statistics: bool) -> dict[str, tuple[int, ...]]:

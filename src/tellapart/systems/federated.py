@@ -59,8 +59,8 @@ class Config(PictureOptions):
     """Of the split by classes."""
     local_epochs: int = 1
     """How often a client sees its pictures in a round; there are `epochs / local_epochs` rounds."""
-    bank: int = 1024
-    """Keys in the shared bank, of all clients together; 0 for no bank."""
+    bank: int = 0
+    """Keys in the shared bank, of all clients together; 0 for no bank, and then no key leaves a client."""
     bank_every: int = 1
     """Rounds between two banks."""
     bank_weight: float = 1.0
