@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "tellapart"
 TARGET = Path(__file__).parent / "images" / "architecture.svg"
 # From the top; a part is a file or a folder of `tellapart`, or of its `domains`.
 BANDS = {
-    "What users call": ("cli", "api", "systems", "planning"),
+    "What users call": ("cli", "api", "flower_apps", "systems", "planning"),
     "One folder a domain": (
         "domains/pictures",
         "domains/text",
@@ -33,7 +33,7 @@ BANDS = {
         "domains/generated",
         "domains/memories",
     ),
-    "Around a run": ("training", "runs", "report", "explain", "heads", "pages"),
+    "Around a run": ("training", "federation", "runs", "report", "explain", "heads", "pages"),
     "Instruments": ("diagnostics", "evaluation", "theory"),
     "The loss": ("objective", "variants", "negatives", "distributed", "gradient_cache", "skip_gram", "compat"),
     "The engine, private to the loss": (

@@ -44,6 +44,8 @@ def run_of(tmp_path_factory):
 
     @cache
     def run(name):
+        if SYSTEMS[name].needs:
+            pytest.importorskip(SYSTEMS[name].needs)
         folder = shared / f"trained-{name.replace(', ', '-')}"
         with folder.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed

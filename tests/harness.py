@@ -164,6 +164,8 @@ class Tiny:
     """What its run folder holds beside what all do."""
     begins_with_given_weights: bool = False
     """Whether the first weights are another training's, whatever the seed."""
+    needs: str = ""
+    """The package without which its runs are skipped: an environment that is older than its extra may lack it."""
     small: Callable[[], AbstractContextManager[None]] = nullcontext
     """Inside, what takes long is made less."""
 
@@ -197,6 +199,7 @@ SYSTEMS = {
         begins_with_given_weights=True,
     ),
     "attention": Tiny(memories.write_planted, memories.MEMORY_OPTIONS, "7", memories.MEMORY_WRONG),
+    "federated": Tiny(pictures.write_patterns, pictures.FEDERATED_OPTIONS, "3", pictures.FEDERATED_WRONG, needs="flwr"),
     "pixels": Tiny(pixels.write_video, pixels.PIXEL_OPTIONS, "2,30,30", pixels.PIXEL_WRONG, keeps=("pictures.json",)),
     "gan": Tiny(
         generated.name_of_mixture, generated.POINT_OPTIONS, wrong=generated.GENERATED_WRONG, keeps=("pictures.json",)

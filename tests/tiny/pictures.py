@@ -111,6 +111,30 @@ MOCO_WRONG = (
     ("queue", 47),
     ("queue", 2**21),
 )
+FEDERATED_OPTIONS = PICTURE_OPTIONS | {
+    "clients": 3,
+    "bank": 48,
+    "local_epochs": 1,
+    "statistics": "local",
+    "noise": 0.01,
+}
+FEDERATED_WRONG = (
+    ("clients", 0),
+    ("alpha", 0.0),
+    ("alpha", float("nan")),
+    ("classes_per_client", 0),
+    ("local_epochs", 0),
+    ("local_epochs", 4),
+    ("bank", 2),
+    ("bank", 2**21),
+    ("bank_every", 0),
+    ("bank_weight", -0.1),
+    ("bank_weight", float("inf")),
+    ("noise", -0.1),
+    ("noise", float("nan")),
+    ("statistics", "none"),
+    ("crop", 0.0),
+)
 OPTIONS_OF = {"simclr": PICTURE_OPTIONS, "moco": MOCO_OPTIONS}
 HARMONY_OPTIONS = PICTURE_OPTIONS | {"labels_per_class": 8, "labelled_batch": 16, "weight": 0.5, "rule": "pcgrad"}
 HARMONY_WRONG = (

@@ -3,6 +3,7 @@
 from tellapart.evaluation.clusters import Clustering, clustering, density_clustering, grouped
 from tellapart.evaluation.frozen import frozen
 from tellapart.evaluation.invariance import relative_distance
+from tellapart.evaluation.membership import membership
 from tellapart.evaluation.neighbours import nearest_neighbours
 from tellapart.evaluation.probe import Probe, linear_probe
 from tellapart.evaluation.retrieval import Retrieval, both_ways, chance, found_by, retrieval
@@ -24,6 +25,7 @@ __all__ = [
     "frozen",
     "grouped",
     "linear_probe",
+    "membership",
     "nearest_neighbours",
     "probe_over_splits",
     "relative_distance",

@@ -30,6 +30,7 @@ NAMES = (
     "microstructure",
     "gan",
     "attention",
+    "federated",
 )
 
 

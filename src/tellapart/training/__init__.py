@@ -8,6 +8,7 @@ from tellapart.training.combine import RULES, Rule, coefficients, combine
 from tellapart.training.fit import begin, fit
 from tellapart.training.optimizer import usual_optimizer
 from tellapart.training.options import Interrupted, TrainerOptions, TrainingOptions, as_plain_options, name_from_root
+from tellapart.training.seeds import seed_step
 from tellapart.training.step import AuxiliaryLoss, Loop, Step, TermsStep
 from tellapart.training.stopwatch import spent, timed
 from tellapart.training.two_losses import TwoLossStep
@@ -30,6 +31,7 @@ __all__ = [
     "combine",
     "fit",
     "name_from_root",
+    "seed_step",
     "spent",
     "timed",
     "usual_optimizer",

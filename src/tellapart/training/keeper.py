@@ -12,13 +12,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from tellapart.errors import InputError, cannot_write
 from tellapart.runs import Run, is_first_process
 from tellapart.training.options import Interrupted
+from tellapart.training.seeds import seed_step
 from tellapart.training.stopwatch import spent
 
 
@@ -49,8 +48,7 @@ class Keeper(Callback):
         spent()  # whatever was timed before
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        sequence = np.random.SeedSequence([self.seed, self.count.done, trainer.global_rank])
-        torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+        seed_step(self.seed, self.count.done, trainer.global_rank)
         self.started = time.perf_counter()
 
     def on_train_batch_end(

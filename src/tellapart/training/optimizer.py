@@ -18,11 +18,15 @@ _WARM_UP = 0.05
 
 
 def usual_optimizer(
-    model: nn.Module, options: TrainingOptions, n_steps: int, betas: tuple[float, float] = (0.9, 0.999)
+    model: nn.Module,
+    options: TrainingOptions,
+    n_steps: int,
+    betas: tuple[float, float] = (0.9, 0.999),
+    begin: int = 0,
 ) -> tuple[LazyAdamW, LambdaLR]:
     """AdamW over the weights of a model, with a linear warm-up over 5 % of the steps, then half a cosine to 0.
 
-    Weight decay is for matrices; biases, norms and temperatures are left alone.
+    Weight decay is for matrices; biases, norms and temperatures are left alone. Of the steps, `begin` are done already.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
@@ -30,10 +34,11 @@ def usual_optimizer(
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer = LazyAdamW([g for g in groups if g["params"]], lr=options.learning_rate, betas=betas)
-    return optimizer, LambdaLR(optimizer, partial(_warm_up_then_cosine, n_steps=n_steps))
+    return optimizer, LambdaLR(optimizer, partial(_warm_up_then_cosine, n_steps=n_steps, begin=begin))
 
 
-def _warm_up_then_cosine(step: int, n_steps: int) -> float:
+def _warm_up_then_cosine(step: int, n_steps: int, begin: int = 0) -> float:
+    step += begin
     warm_up = min(1.0, (step + 1) / max(1.0, _WARM_UP * n_steps))
     return warm_up * (1 + math.cos(math.pi * step / n_steps)) / 2
 

@@ -16,6 +16,8 @@ _SHOWN: tuple[tuple[str, Callable[[float], str]], ...] = (
     ("loss", lambda loss: f"loss {loss:.3f}"),
     ("n_candidates", lambda n: f"K {n - 1:.0f}"),
     ("accuracy", lambda accuracy: f"accuracy {accuracy:.0%}"),
+    ("bytes_of_weights", lambda n: f"{n / 2**20:.2f} MiB of weights"),
+    ("bytes_of_keys", lambda n: f"{n / 2**20:.2f} MiB of keys"),
     ("words_per_second", lambda rate: f"{rate:,.0f} words/s"),
 )
 

@@ -2,6 +2,7 @@
 
 from tellapart.domains.pictures.backbones import Backbone
 from tellapart.domains.pictures.captions import Pairs, pixel_ids, split
+from tellapart.domains.pictures.clients import ClientData, Split
 from tellapart.domains.pictures.commands import commands_for
 from tellapart.domains.pictures.convnet import ConvNet
 from tellapart.domains.pictures.dataset import Dataset
@@ -21,6 +22,7 @@ __all__ = [
     "Augment",
     "Backbone",
     "Batch",
+    "ClientData",
     "ConvNet",
     "Dataset",
     "FewLabels",
@@ -33,6 +35,7 @@ __all__ = [
     "Pairs",
     "PictureOptions",
     "PictureSet",
+    "Split",
     "as_pictures",
     "commands_for",
     "commands_for_pairs",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 
 from tellapart.domains.pictures.captions import pixel_ids
 from tellapart.domains.pictures.held_out import load_held_out
-from tellapart.domains.pictures.network import Network, make_views
+from tellapart.domains.pictures.network import make_views
 from tellapart.domains.pictures.options import ImageShape, PictureOptions
 from tellapart.domains.pictures.picture_sets import PictureSet
 from tellapart.errors import require_option
@@ -27,6 +27,14 @@ if TYPE_CHECKING:
     from tellapart.runs import Run
 
     Encode = Callable[[Tensor], Float[Tensor, "n d"]]
+
+
+class Embeds(Protocol):
+    """A network, or what holds one."""
+
+    def embed(self, pictures: Tensor) -> Float[Tensor, "n features"]:
+        """Features of pictures, of length 1."""
+
 
 _MOST_LABELLED = 60_000
 _CHUNK = 256
@@ -72,7 +80,7 @@ class Dataset:
         require_option("batch_size", per_device * trainer.devices <= n, must, per_device)
         return Batches(n, per_device, self.options.epochs, self.options.seed)
 
-    def measure(self, before: Network, after: Network) -> Table:
+    def measure(self, before: Embeds, after: Embeds) -> Table:
         """Guessing, raw pixels, the untrained and the trained network, on the pictures held out.
 
         With labels in both parts: how well they can be told from the features, by what the training part's labels
@@ -89,7 +97,7 @@ class Dataset:
         """Whether both parts are labelled, and more than one label occurs in each."""
         return all(part.labels is not None and len(part.labels.unique()) > 1 for part in (self.training, self.test))
 
-    def gallery(self, after: Network) -> Gallery:
+    def gallery(self, after: Embeds) -> Gallery:
         """All pictures with their features, those for training first."""
         parts = (self.training, self.test)
         is_out = torch.arange(sum(map(len, parts))) >= len(self.training)

@@ -102,7 +102,7 @@ class FewLabels:
 
     def gallery(self, after: Classifies) -> Gallery:
         """All pictures with their features, those for training first."""
-        return self.data.gallery(after)  # type: ignore[arg-type]
+        return self.data.gallery(after)
 
     @torch.no_grad()
     def measure(self, before: Classifies, after: Classifies) -> Table:

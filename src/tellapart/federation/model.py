@@ -1,0 +1,80 @@
+"""What the server keeps: the network, the bank, and on behalf of clients in one process their statistics."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from tellapart.federation.agreed import Agreed, Bank
+from tellapart.federation.statistics import as_of, names_of
+from tellapart.negatives import KeyQueue
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    Weights = dict[str, Tensor]
+
+
+class Federation(nn.Module):
+    """The network whose weights are averaged; all of it is in a run's checkpoint.
+
+    Args:
+        network: with a method `embed`.
+        dim: the length of its keys.
+        agreed: what is done in which round.
+    """
+
+    def __init__(self, network: nn.Module, dim: int, agreed: Agreed) -> None:
+        super().__init__()
+        self.network = network
+        self.agreed = agreed
+        self.bank = KeyQueue(agreed.bank, dim) if agreed.bank else None
+        own = nn.Module()
+        for name, value in self._statistics().items() if agreed.statistics == "local" else ():
+            own.register_buffer(name.replace(".", "/"), torch.stack([value] * agreed.clients))
+        self.statistics = own
+
+    def embed(self, pictures: Tensor) -> Float[Tensor, "n features"]:
+        """The features of examples, of length 1."""
+        found: Tensor = self.network.embed(pictures)  # type: ignore[operator]
+        return found
+
+    def a_copy(self) -> nn.Module:
+        """A network for clients to train."""
+        return copy.deepcopy(self.network)
+
+    def weights(self, with_statistics: bool) -> Weights:
+        """What clients begin with."""
+        state = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
+        left_out = set() if with_statistics else set(names_of(self.network))
+        return {name: value for name, value in state.items() if name not in left_out}
+
+    @torch.no_grad()
+    def take(self, weights: Weights) -> None:
+        """Take averaged weights; what they lack stays."""
+        state = self.network.state_dict()
+        for name, value in weights.items():
+            state[name].copy_(as_of(value, state[name]))
+
+    def read_bank(self) -> Bank | None:
+        """The bank, if it has keys."""
+        return Bank(*self.bank.read()) if self.bank is not None and len(self.bank) else None
+
+    def statistics_of(self, client: int) -> Weights:
+        """A client's own, if they are kept."""
+        return {name.replace("/", "."): value[client] for name, value in self.statistics.named_buffers()}
+
+    @torch.no_grad()
+    def keep_statistics(self, client: int, found: Weights) -> None:
+        """Keep a client's own."""
+        own = dict(self.statistics.named_buffers())
+        for name, value in found.items():
+            kept = own[name.replace(".", "/")]
+            kept[client] = as_of(value, kept[client])
+
+    def _statistics(self) -> Weights:
+        state = self.network.state_dict()
+        return {name: state[name] for name in names_of(self.network)}
