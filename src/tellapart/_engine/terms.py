@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -42,20 +43,25 @@ if TYPE_CHECKING:
     lazy = cached_property
 else:
 
-    class lazy(cached_property):  # noqa: N801 - a decorator
-        """A term that is computed when it is first read: with gradient if its owner was made `with_grad`."""
+    class lazy:  # noqa: N801 - a decorator
+        """A term that is computed when it is first read: with gradient if its owner was made `with_grad`.
+
+        Without the lock of `cached_property`, at which a compiler would stop.
+        """
+
+        def __init__(self, function: Callable[[Any], Any]) -> None:
+            self.function, self.name, self.__doc__ = full_precision(function), function.__name__, function.__doc__
 
         def __get__(self, instance: Any, owner: type | None = None) -> Any:
-            if instance is None or self.attrname in instance.__dict__:
-                return super().__get__(instance, owner)
+            if instance is None:
+                return self
             if instance.with_grad != torch.is_grad_enabled():
                 with torch.set_grad_enabled(instance.with_grad):
-                    return self._found(instance, owner)
-            return self._found(instance, owner)
-
-        @full_precision
-        def _found(self, instance: Any, owner: type | None) -> Any:
-            return super().__get__(instance, owner)
+                    value = self.function(instance)
+            else:
+                value = self.function(instance)
+            setattr(instance, self.name, value)  # which is found before this descriptor from now on
+            return value
 
 
 class Facts(Protocol):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tellapart._engine import REDUCTIONS, LineUp, evaluate
 from tellapart.compat.common import pair_losses
-from tellapart.errors import check_choice, check_embeddings, check_temperature, requirement
+from tellapart.errors import as_temperature, check_choice, check_embeddings, requirement
 from tellapart.objective import info_nce
 from tellapart.relations import everyone, paired
 from tellapart.variants.options import reduced
@@ -41,10 +41,10 @@ class InfoNCEPytorch(nn.Module):
 
     def __init__(self, temperature: float = 0.1, reduction: str = "mean", negative_mode: str = "unpaired") -> None:
         super().__init__()
-        check_temperature(temperature, 1)
         check_choice("reduction", reduction, REDUCTIONS)
         check_choice("negative_mode", negative_mode, tuple(_DIMENSIONS))
-        self.temperature, self.reduction, self.negative_mode = temperature, reduction, negative_mode
+        self.temperature, self.reduction = as_temperature(temperature, 1), reduction
+        self.negative_mode = negative_mode
 
     def forward(
         self,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from tellapart.errors import check_temperature
+from tellapart.errors import as_temperature
 from tellapart.objective import nt_xent
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ class LightlyNTXentLoss(nn.Module):
 
     def __init__(self, temperature: float = 0.5) -> None:
         super().__init__()
-        check_temperature(temperature, 1)
-        self.temperature = temperature
+        self.temperature = as_temperature(temperature, 1)
 
     def forward(self, out0: Float[Tensor, "n d"], out1: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
         """The mean loss of all 2n views."""

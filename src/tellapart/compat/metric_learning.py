@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from tellapart._engine import LineUp, evaluate
 from tellapart.compat.common import pair_losses
-from tellapart.errors import check_temperature, requirement
+from tellapart.errors import as_temperature, requirement
 from tellapart.objective import info_nce
-from tellapart.relations import Relation, check_relation, paired, same
+from tellapart.relations import Relation, but_not, check_relation, paired, same
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -45,8 +45,7 @@ class MetricLearningNTXentLoss(nn.Module):
 
     def __init__(self, temperature: float = 0.07) -> None:
         super().__init__()
-        check_temperature(temperature, 1)
-        self.temperature = temperature
+        self.temperature = as_temperature(temperature, 1)
 
     def forward(
         self,
@@ -92,8 +91,7 @@ class MetricLearningSupConLoss(nn.Module):
 
     def __init__(self, temperature: float = 0.1) -> None:
         super().__init__()
-        check_temperature(temperature, 1)
-        self.temperature = temperature
+        self.temperature = as_temperature(temperature, 1)
 
     def forward(
         self,
@@ -118,6 +116,6 @@ def _labelled(
         raise ValueError(requirement("ref_emb", "be given together with `ref_labels`", got))
     if ref_emb is None or ref_emb is embeddings:
         alike = same(labels)
-        return embeddings, alike, alike & ~paired()
+        return embeddings, alike, but_not(alike, paired())
     alike = same(labels, ref_labels)
     return ref_emb, alike, alike

@@ -8,6 +8,7 @@ no n×m matrix exists unless one is handed in. Relations compose: `same(a) & ~pa
 from typing import TYPE_CHECKING
 
 from tellapart.relations.beside import beside
+from tellapart.relations.composed import but_not
 from tellapart.relations.given import dense, edges
 from tellapart.relations.kinds import check_size, everyone, listed, other_views, paired, same, stretches
 from tellapart.relations.lowered import Lowered, NotLowered, reasons
@@ -27,6 +28,7 @@ __all__ = [
     "Relation",
     "before",
     "beside",
+    "but_not",
     "check_relation",
     "check_size",
     "dense",

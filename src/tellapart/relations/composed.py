@@ -156,6 +156,16 @@ class Complement(Relation):
         return m - rows, n - cols
 
 
+def but_not(left: Relation, right: Relation) -> Relation:
+    """`left & ~right`, which a compiler can trace: of a relation it does not know `~`.
+
+    >>> from tellapart.relations import paired, same
+    >>> but_not(same([7, 7]), paired()).tile(slice(0, 2), slice(0, 2)).int().tolist()
+    [[0, 1], [1, 0]]
+    """
+    return Intersection(left, Complement(right))
+
+
 class Transposed(Relation):
     """The same pairs seen from the keys."""
 

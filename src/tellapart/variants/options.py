@@ -24,6 +24,7 @@ class LineUpOptions(TypedDict, total=False):
     positives: Relation | None
     exclude: Relation | None
     negatives: Tensor | None
+    exclude_negatives: Relation | None
     temperature: float | Tensor
     score: str | Score
     key_bias: Tensor | None
