@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tellapart._traced import is_traced, sharded
+from tellapart._traced import is_sharded, is_traced
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,7 +133,7 @@ def check_vectors(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,), *
     if not isinstance(value, torch.Tensor) or not value.is_floating_point():
         got = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
         raise TypeError(requirement(parameter, "be a floating-point tensor", got))
-    if sharded(value):
+    if is_sharded(value):
         must = "be a tensor of this process: `.full_tensor()`, or `.to_local()` with `group=` the processes that share"
         raise TypeError(requirement(parameter, must, type(value).__name__))
     shape = tuple(value.shape)
@@ -161,6 +161,21 @@ def check_finite(parameter: str, value: Tensor) -> None:
     raise NotFiniteError(requirement(parameter, "be finite", f"{bad} in row {row}"))
 
 
+def check_loss(loss: Tensor) -> Tensor:
+    """The same loss; raise `NotFiniteError` if it is NaN or infinite, as finite embeddings make it by overflow.
+
+    >>> check_loss(torch.tensor(float("nan")))
+    Traceback (most recent call last):
+    tellapart.errors.NotFiniteError: `queries` must have logits that torch.float32 can hold (...). Got a loss of nan.
+    """
+    if values_are_checked(loss):
+        total = (loss.detach().sum() if loss.ndim else loss).item()
+        if not math.isfinite(total) and not bool(loss.isfinite().all()):
+            must = f"have logits that {loss.dtype} can hold (scale them down, raise τ or pass float64)"
+            raise NotFiniteError(requirement("queries", must, f"a loss of {total}"))
+    return loss
+
+
 def as_temperature(temperature: object, n_queries: int) -> float | Tensor:
     """τ as a number, a 0-d tensor, or a tensor with one entry per query; raise unless it is positive and finite.
 
@@ -186,21 +201,20 @@ def as_temperature(temperature: object, n_queries: int) -> float | Tensor:
         if not 0 < temperature < float("inf"):
             raise ValueError(requirement("temperature", must, temperature))
         return float(temperature)
-    if sharded(temperature):
-        temperature = temperature.full_tensor()
-    shape = tuple(temperature.shape)
+    values: Tensor = temperature.full_tensor() if is_sharded(temperature) else temperature
+    shape = tuple(values.shape)
     if shape not in ((), (n_queries,)):
-        if temperature.numel() != 1:
+        if values.numel() != 1:
             must = f"be a scalar or one per query ({n_queries},)"
             raise ValueError(requirement("temperature", must, f"shape {shape}"))
-        temperature = temperature.reshape(())
-    if values_are_checked(temperature):
-        bad = ~((temperature > 0) & temperature.isfinite())
+        values = values.reshape(())
+    if values_are_checked(values):
+        bad = ~((values > 0) & values.isfinite())
         if bool(bad.any()):
-            value = temperature[bad].flatten()[0].item()
+            value = values[bad].flatten()[0].item()
             # An infinite learned temperature means that the training diverged.
             raise (ValueError if math.isfinite(value) else NotFiniteError)(requirement("temperature", must, value))
-    return temperature
+    return values
 
 
 def exists(name: str) -> bool:

@@ -227,7 +227,7 @@ class InfoNCE(nn.Module):
         _check_options(multi_positive, reduction)
         check_choice("engine", engine, ENGINES)
         if not isinstance(temperature, nn.Module):
-            temperature = as_temperature(temperature, 1)
+            as_temperature(temperature, 1)
         self.temperature = temperature
         self.score = scores.resolve(score)
         self.margin, self.multi_positive = margin, multi_positive

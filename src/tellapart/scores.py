@@ -32,6 +32,22 @@ class InnerProduct(NamedTuple):
 Score = Callable[[Tensor, Tensor], InnerProduct]
 
 
+def product_of(score: Score, queries: Tensor, keys: Tensor) -> InnerProduct:
+    """What a score makes of queries and keys.
+
+    Raises:
+        TypeError: it is no `InnerProduct`, such as a matrix.
+
+    >>> product_of(dot, torch.ones(2, 1), torch.ones(2, 1)).keys.shape
+    torch.Size([2, 1])
+    """
+    product: object = score(queries, keys)
+    if not isinstance(product, InnerProduct):
+        must = "return an InnerProduct, as `scores.dot` does; a matrix of scores is for `variants.of_scores`"
+        raise TypeError(requirement("score", must, type(product).__name__))
+    return product
+
+
 def unit(vectors: Float[Tensor, "n d"], parameter: str = "vectors") -> Float[Tensor, "n d"]:
     """Scale each row to length 1, `v / ‖v‖`, exactly for any length that the dtype can hold.
 
@@ -75,7 +91,7 @@ def _plain_unit(vectors: Tensor) -> Tensor:
     is_zero = largest == 0
     scaled = vectors / largest.masked_fill(is_zero, 1)
     # A zero row has length 1, and never 0, of which the gradient would be 0/0.
-    length = torch.linalg.vector_norm(scaled.masked_fill(is_zero, 1), dim=-1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(scaled.masked_fill(is_zero, 1), dim=-1, keepdim=True)
     return scaled / length.masked_fill(is_zero, 1)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from tellapart._traced import sharded
+from tellapart._traced import is_sharded
 from tellapart.errors import requirement
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ class LearnedTemperature(nn.Module):
 
     def forward(self) -> Float[Tensor, ""]:
         """The current τ, a 0-d tensor through which gradients reach `log τ`."""
-        log_temperature = self.log_temperature
-        if sharded(log_temperature):
+        log_temperature: Tensor = self.log_temperature
+        if is_sharded(log_temperature):
             log_temperature = log_temperature.full_tensor()
         bounds = math.log(self.minimum), math.log(self.maximum)
         # A forward derivative does not know which way a step would lead.

@@ -10,7 +10,7 @@ from tellapart._engine.dispatch import ENGINES, evaluate
 from tellapart._engine.pairs import log_add, segment_logsumexp
 from tellapart._engine.precision import full_precision
 from tellapart._engine.problem import TEMPERATURE, LineUp, check_per_candidate, default_positives
-from tellapart._engine.terms import REDUCTIONS, Given, Terms
+from tellapart._engine.terms import REDUCTIONS, Given, NoCandidateError, Terms
 
 __all__ = [
     "ENGINES",
@@ -18,6 +18,7 @@ __all__ = [
     "TEMPERATURE",
     "Given",
     "LineUp",
+    "NoCandidateError",
     "Terms",
     "check_per_candidate",
     "default_positives",

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from torch.nn.functional import pad, softplus
 
 from tellapart._engine.candidates import Candidates
+from tellapart._engine.dispatch import choose
 from tellapart._engine.kernels.accumulators import SOFTPLUS_THRESHOLD
 from tellapart._engine.pairs import pair_products, segment_sum
 from tellapart._engine.precision import full_precision
 from tellapart._engine.problem import LineUp
 from tellapart._engine.share import Share
 from tellapart._engine.streamed import softplus_sum
+from tellapart._traced import untraced
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -32,8 +34,12 @@ def evaluate_binary(line_up: LineUp, *, only_negatives: bool = False) -> Float[T
     >>> evaluate_binary(LineUp.build(torch.eye(2), torch.eye(2), temperature=1.0))  # log(1 + 1/e) + log 2
     tensor([1.0064, 1.0064])
     """
-    if line_up.is_traced:
+    if line_up.is_traced and choose(line_up, "auto") == "dense":
         return _of_whole(line_up, only_negatives)
+    return untraced(_streamed)(line_up, only_negatives)
+
+
+def _streamed(line_up: LineUp, only_negatives: bool) -> Tensor:
     share = Share(line_up, "out", symmetric=False)
     queries, keys, relation = line_up.scaled_queries(), line_up.keys, line_up.positives
     n, m, c = share.n, share.m, share.c

@@ -8,6 +8,7 @@ from tellapart._engine.precision import full_precision
 from tellapart._engine.problem import LineUp, check_one_way
 from tellapart._engine.schedule import ALONE
 from tellapart._engine.terms import Terms
+from tellapart._traced import must_be_whole, untraced
 from tellapart.errors import check_choice, requirement
 
 ENGINES = ("auto", "dense", "tiled")
@@ -42,7 +43,7 @@ def evaluate(
     """
     check_one_way(line_up.exclude_negatives, not symmetric)
     if choose(line_up, engine) == "tiled":
-        return assemble.evaluate(line_up, multi_positive, symmetric, detailed, fuse)
+        return untraced(assemble.evaluate)(line_up, multi_positive, symmetric, detailed, fuse)
     if (pairs := one_positive_each(line_up, symmetric)) is not None:
         return of_one_positive(line_up, pairs, symmetric)
     if share_the_target(line_up, multi_positive):
@@ -60,7 +61,7 @@ def evaluate(
 def choose(line_up: LineUp, engine: str) -> str:
     """The engine that "auto" stands for, from the shapes alone; over several processes it is "tiled".
 
-    What is traced needs the whole matrix, whatever the engine asked for.
+    What is traced needs the whole matrix, whatever the engine asked for; where the graph may break, it is as always.
 
     Raises:
         ValueError: an unknown engine, or another one than "auto" in a group; in all of its processes.
@@ -76,7 +77,7 @@ def choose(line_up: LineUp, engine: str) -> str:
                 raise ValueError(requirement("engine", must, engine))
         return "tiled"
     check_choice("engine", engine, ENGINES)
-    if line_up.is_traced:
+    if line_up.is_traced and must_be_whole():
         return "dense"
     if engine != "auto":
         return engine

@@ -102,14 +102,12 @@ class LineUp:
         if negatives is not None:
             negatives = _checked_negatives(negatives, queries, keys, score)
         if negatives is None:
-            product = score(queries, keys)
+            product = scores.product_of(score, queries, keys)
         elif negatives.ndim == 2:
             product = _with_negatives(queries, keys, negatives, score)
         else:
-            product, mined = score(queries, keys), _mined_scores(score, queries, negatives) * _column(scale)
-        if not isinstance(product, InnerProduct):
-            must = "return an InnerProduct, as `scores.dot` does; a matrix of scores is for `variants.of_scores`"
-            raise TypeError(requirement("score", must, type(product).__name__))
+            product = scores.product_of(score, queries, keys)
+            mined = _mined_scores(score, queries, negatives) * _column(scale)
         if key_bias is not None:
             check_per_candidate("key_bias", key_bias, len(product.keys))
             key_bias = key_bias.to(queries.dtype)
@@ -184,7 +182,7 @@ def _with_negatives(queries: Tensor, keys: Tensor, negatives: Tensor, score: Sco
     """The product of the queries with the keys and the shared negatives behind them."""
     if score is scores.cosine:
         return InnerProduct(scores.unit(queries, "queries"), scores.unit_rows(keys=keys, negatives=negatives))
-    return score(queries, torch.cat([keys, negatives]))
+    return scores.product_of(score, queries, torch.cat([keys, negatives]))
 
 
 def default_positives(positives: Relation | None, n: int, m: int) -> Relation:
@@ -280,7 +278,7 @@ def _folded(
 def _penalty(margin: float, scale: float | Tensor, like: Tensor) -> Tensor | None:
     if not margin:
         return None
-    return margin * scale if isinstance(scale, Tensor) else like.new_full((), margin * scale)
+    return margin * scale if isinstance(scale, Tensor) else like.new_tensor(margin * scale)
 
 
 def _column(scale: float | Tensor) -> float | Tensor:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def pair_losses(
-    queries: Tensor, keys: Tensor, positives: Relation, log_negatives: Tensor, temperature: float
+    queries: Tensor, keys: Tensor, positives: Relation, log_negatives: Tensor, temperature: float | Tensor
 ) -> Float[Tensor, " n"]:
     """`Σ_{p∈P(i)} log(1 + Z⁻_i / exp S_ip)`: the cross-entropy of each positive among the query's negatives.
 

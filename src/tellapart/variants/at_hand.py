@@ -16,6 +16,7 @@ from tellapart.errors import (
     as_temperature,
     check_choice,
     check_finite,
+    check_loss,
     check_vectors,
     requirement,
     values_are_checked,
@@ -76,7 +77,7 @@ def of_scores(
         shift = torch.as_tensor(margin / temperature, dtype=logits.dtype, device=logits.device).expand(len(logits))
         logits = logits.scatter_add(1, positives[:, None], -shift[:, None])
     if targets is None:
-        return nn.functional.cross_entropy(logits, positives, reduction=reduction)
+        return check_loss(nn.functional.cross_entropy(logits, positives, reduction=reduction))
     _check_targets(targets, scores, candidates)
     weights, log_p = targets / targets.sum(dim=1, keepdim=True), logits.log_softmax(dim=1)
     if candidates is not None:
