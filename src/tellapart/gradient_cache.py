@@ -12,7 +12,7 @@ library's heap fragments between chunks (see benchmarks/gradient_cache.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import fields, is_dataclass, replace
@@ -66,9 +66,7 @@ def chunked(encoder: Callable[[Any], Tensor], inputs: Any, *, chunk: int) -> Flo
             encoder, part, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_kept(encoder))
         )
         if len(encoded) != size:
-            must = (
-                f"return one embedding for each of {size} rows (of a list each item is one, of a tuple each part has n)"
-            )
+            must = f"return one embedding for each of {size} rows (an item of a list is one, a part of a tuple has n)"
             raise ValueError(requirement("encoder", must, len(encoded)))
         parts.append(encoded)
     return torch.cat(parts)
@@ -111,9 +109,10 @@ def _rows(inputs: Any, rows: slice) -> Any:
         return type(inputs)(*chosen.values()) if hasattr(inputs, "_fields") else tuple(chosen.values())
     if not isinstance(inputs, Mapping):
         return replace(inputs, **chosen)
+    if not isinstance(inputs, MutableMapping):
+        return chosen
     result = copy(inputs)  # with what else it knows, as a BatchEncoding does
-    for key, part in chosen.items():
-        result[key] = part  # type: ignore[index] - a mapping that is a batch can be filled
+    result.update(chosen)
     return result
 
 
