@@ -111,8 +111,9 @@ def _rows(inputs: Any, rows: slice) -> Any:
         return replace(inputs, **chosen)
     if not isinstance(inputs, MutableMapping):
         return chosen
-    result = copy(inputs)  # with what else it knows, as a BatchEncoding does
-    result.update(chosen)
+    result: MutableMapping[Any, Any] = copy(inputs)  # with what else it knows, as a BatchEncoding does
+    for key, part in chosen.items():
+        result[key] = part
     return result
 
 
