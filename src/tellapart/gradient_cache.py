@@ -12,7 +12,7 @@ library's heap fragments between chunks (see benchmarks/gradient_cache.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import fields, is_dataclass, replace
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
-def chunked(encoder: Callable[[Any], Tensor], inputs: Any, *, chunk: int) -> Float[Tensor, "n d"]:
+def chunked(encoder: Callable[[Any], Tensor], inputs: Any, *, chunk: int | Sequence[int]) -> Float[Tensor, "n d"]:
     """`encoder(inputs)`, with only one chunk's activations in memory at a time, forward and backward.
 
     In the backward pass each chunk is encoded again, with the same random numbers (dropout) and the same autocast.
@@ -42,12 +42,12 @@ def chunked(encoder: Callable[[Any], Tensor], inputs: Any, *, chunk: int) -> Flo
         inputs: the whole batch as the encoder takes it. A tensor or array is split along its first dimension, a list
             is a batch of items of any kind and size, and of a tuple, a mapping (such as a `BatchEncoding`) or a
             dataclass each part is split. Parts without rows (numbers, texts, `None`) go to every chunk.
-        chunk: the number of rows encoded at a time.
+        chunk: the number of rows encoded at a time, or those of each chunk in turn.
 
     Raises:
         TypeError: inputs that have no rows.
-        ValueError: a chunk below 1; parts that differ in their number of rows; an encoder that does not return one
-            embedding per row.
+        ValueError: a chunk below 1, or chunks that do not add up to all rows; parts that differ in their number of
+            rows; an encoder that does not return one embedding per row.
 
     Source: Gao et al. 2021 (GradCache), §3; the memory, by Chen et al. 2016 (checkpointing).
 
@@ -57,11 +57,9 @@ def chunked(encoder: Callable[[Any], Tensor], inputs: Any, *, chunk: int) -> Flo
     tensor([[1., 1.],
             [1., 1.]])
     """
-    if chunk < 1:
-        raise ValueError(requirement("chunk", "be at least 1", chunk))
-    n, parts = _n_rows(inputs), []
-    for start in range(0, max(n, 1), chunk):
-        part, size = _rows(inputs, slice(start, start + chunk)), min(chunk, n - start)
+    n, parts, start = _n_rows(inputs), [], 0
+    for size in _sizes(chunk, n):
+        part, start = _rows(inputs, slice(start, start + size)), start + size
         encoded: Tensor = checkpoint(
             encoder, part, use_reentrant=False, context_fn=lambda: (nullcontext(), _statistics_kept(encoder))
         )
@@ -70,6 +68,20 @@ def chunked(encoder: Callable[[Any], Tensor], inputs: Any, *, chunk: int) -> Flo
             raise ValueError(requirement("encoder", must, len(encoded)))
         parts.append(encoded)
     return torch.cat(parts)
+
+
+def _sizes(chunk: int | Sequence[int], n: int) -> list[int]:
+    """The number of rows of each chunk; of no rows there is one that is empty."""
+    if isinstance(chunk, (int, np.integer)):
+        size = int(chunk)
+        sizes = [size] * (n // size) + [n % size] * (n % size > 0) if size > 0 else [size]
+    else:
+        sizes = list(chunk)
+    if any(size < 1 for size in sizes):
+        raise ValueError(requirement("chunk", "be at least 1", chunk))
+    if sum(sizes) != n:
+        raise ValueError(requirement("chunk", f"add up to {n} rows", sum(sizes)))
+    return sizes or [0]
 
 
 def _n_rows(inputs: object) -> int:

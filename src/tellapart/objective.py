@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
-from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate
+from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, full_precision
 from tellapart.errors import as_temperature, check_choice, requirement
 from tellapart.relations import Relation, other_views, paired
 
@@ -182,7 +182,7 @@ def nt_xent(
     tensor(0.5514)
     """
     _together(group, _check_views, views)
-    stacked, n = torch.cat(views), views[0].shape[0]
+    stacked, n = _stacked(views), views[0].shape[0]
     return info_nce(
         stacked,
         stacked,
@@ -199,6 +199,9 @@ def nt_xent(
         engine=engine,
         group=group,
     )
+
+
+_stacked = full_precision(torch.cat)  # autocast refuses some pairs of dtypes
 
 
 class InfoNCE(nn.Module):

@@ -126,7 +126,7 @@ def _negative_shares(
     weights = weights.to(torch.promote_types(weights.dtype, logits.dtype))
     total = weights.sum(dim=1, keepdim=True)
     n_with_positive = torch.count_nonzero(total)
-    shares = weights.div(total.clamp_(min=torch.finfo(total.dtype).tiny).neg_()).to(logits.dtype)
+    shares = weights.div(total.clamp(min=torch.finfo(total.dtype).tiny).neg()).to(logits.dtype)
     more = logits.shape[1] - shares.shape[1]
     return pad(shares, (0, more)) if more else shares, n_with_positive
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tellapart._engine import assemble, dense
 from tellapart._engine.cross_entropy import of_one_positive, of_shared_target, one_positive_each, share_the_target
+from tellapart._engine.further import check_one_way
 from tellapart._engine.precision import full_precision
-from tellapart._engine.problem import LineUp, check_one_way
+from tellapart._engine.problem import LineUp
 from tellapart._engine.schedule import ALONE
 from tellapart._engine.terms import Terms
 from tellapart._traced import must_be_whole, untraced

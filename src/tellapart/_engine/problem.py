@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
+from tellapart._engine.further import negatives_as_keys, same_width
 from tellapart._engine.precision import full_precision
 from tellapart._engine.schedule import ALONE, Comm
 from tellapart._traced import is_traced
 from tellapart.errors import as_temperature, check_embeddings, check_finite, check_vectors, requirement
-from tellapart.relations import Relation, beside, check_relation, paired
+from tellapart.relations import Relation, check_relation, paired
 from tellapart.scores import InnerProduct
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class LineUp:
         n_keys = keys.shape[0]
         scale = 1 / (temperature.to(queries) if isinstance(temperature, Tensor) else temperature)
         if not is_one and not isinstance(score, nn.Module):
-            _same_width("keys", keys, queries)
+            same_width("keys", keys, queries)
         mined = None
         if negatives is not None:
             negatives = _checked_negatives(negatives, queries, keys, score)
@@ -174,8 +175,8 @@ def _checked_negatives(negatives: Tensor, queries: Tensor, keys: Tensor, score: 
     if negatives.ndim == 3 and len(negatives) != len(queries):
         must = f"hold one set for each of the {len(queries)} queries"
         raise ValueError(requirement("negatives", must, len(negatives)))
-    # A queue is empty at first.
-    return _same_width("negatives", negatives.to(keys.dtype), keys) if negatives.shape[-2] else None
+    negatives = same_width("negatives", negatives.to(keys.dtype), keys)
+    return negatives if negatives.shape[-2] else None  # a queue is empty at first
 
 
 def _with_negatives(queries: Tensor, keys: Tensor, negatives: Tensor, score: Score) -> InnerProduct:
@@ -200,43 +201,6 @@ def default_positives(positives: Relation | None, n: int, m: int) -> Relation:
     elif m < n:
         raise ValueError(requirement("keys", f"hold a positive for each of the {n} queries", f"{m} rows"))
     return paired() if positives is None else positives
-
-
-def check_one_way(exclude_negatives: Relation | None, is_one_way: bool) -> None:
-    """Raise `ValueError` if relations among queries and negatives are given where they cannot be kept.
-
-    >>> check_one_way(None, False)
-    """
-    if exclude_negatives is not None and not is_one_way:
-        must = "be left out without shared negatives, of a symmetric loss, and with a group"
-        raise ValueError(requirement("exclude_negatives", must, type(exclude_negatives).__name__))
-
-
-def negatives_as_keys(
-    queries: Tensor,
-    keys: Tensor,
-    negatives: Tensor | None,
-    positives: Relation | None,
-    exclude: Relation | None,
-    exclude_negatives: Relation,
-) -> tuple[Tensor, Relation, Relation]:
-    """Keys with shared negatives behind them, where pairs can be excluded, and the positives and exclusions of both.
-
-    Raises:
-        ValueError: no shared negatives, or of another width; a relation of another size.
-
-    >>> both, _, excluded = negatives_as_keys(torch.eye(2), torch.eye(2), torch.ones(1, 2), None, None, paired())
-    >>> both.shape, excluded.tile(slice(0, 2), slice(0, 3)).int().tolist()
-    (torch.Size([3, 2]), [[0, 0, 1], [0, 0, 0]])
-    """
-    check_one_way(exclude_negatives, negatives is not None and negatives.ndim == 2)
-    assert negatives is not None
-    n, m = len(queries), len(keys)
-    check_relation("exclude_negatives", exclude_negatives, n, len(negatives))
-    positives = default_positives(positives, n, m)
-    check_vectors("negatives", negatives, empty=True)
-    both = torch.cat([keys, _same_width("negatives", negatives.to(keys), keys)])
-    return both, beside(positives, m, None), beside(exclude, m, exclude_negatives)
 
 
 def check_per_candidate(parameter: str, values: object, n_candidates: int) -> None:
@@ -284,14 +248,6 @@ def _penalty(margin: float, scale: float | Tensor, like: Tensor) -> Tensor | Non
 def _column(scale: float | Tensor) -> float | Tensor:
     """One number, or one number a row."""
     return scale[:, None] if isinstance(scale, Tensor) and scale.ndim else scale
-
-
-def _same_width(parameter: str, value: Tensor, other: Tensor) -> Tensor:
-    if value.shape[-1] != other.shape[-1]:
-        raise ValueError(
-            requirement(parameter, f"have {other.shape[-1]} columns, as the queries or keys have", value.shape[-1])
-        )
-    return value
 
 
 def _mined_scores(score: Score, queries: Tensor, negatives: Tensor) -> Tensor:

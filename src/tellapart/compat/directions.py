@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tellapart import scores
-from tellapart._engine import LineUp, evaluate
+from tellapart._engine import LineUp, evaluate, full_precision
 from tellapart.errors import check_loss
 from tellapart.relations import Relation, edges, paired
 from tellapart.scores import InnerProduct, Score
@@ -38,7 +38,7 @@ class Ranking:
     def loss(self, directions: Sequence[str], partition: str, hardness: str | None, strength: float) -> Tensor:
         """The mean over queries of `log Z_i − S_ii`; of several directions Z is their sum, or log Z their mean."""
         queries, first, *_ = self.columns
-        docs, n = torch.cat(self.columns[1:]), len(queries)
+        docs, n = full_precision(torch.cat)(self.columns[1:]), len(queries)
         own = self._own_logits(hardness, strength)
         raised = strength if hardness in ("in_batch_negatives", "all_negatives") else 0.0
         others = self._log_z(queries, docs, exclude=self._own(), raised=raised)

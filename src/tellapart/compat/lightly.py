@@ -68,7 +68,7 @@ class LightlyNTXentLoss(nn.Module):
             raise ValueError(requirement("out1", must, f"shape {tuple(out1.shape)}"))
         losses = among_given(out0, out1, self.memory_bank.read()[0].to(out0.device), self.temperature)
         if out0.requires_grad:
-            keys = unit(out1.detach().float())
+            keys = unit(out1.detach().to(torch.promote_types(out1.dtype, torch.float32)))
             keys = gather(keys) if self.gather_distributed else keys
             self.memory_bank.push(keys, torch.full((len(keys),), -1, device=keys.device))
         return reduced(losses, torch.ones_like(losses, dtype=torch.bool), "mean")

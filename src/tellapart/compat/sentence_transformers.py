@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from tellapart._engine import full_precision
 from tellapart.compat.common import inverse
 from tellapart.compat.directions import DIRECTIONS, Ranking
+from tellapart.compat.texts import chunk_sizes, duplicates, without_padding
 from tellapart.distributed import world
 from tellapart.errors import check_choice, requirement
 from tellapart.gradient_cache import chunked
 from tellapart.objective import info_nce
-from tellapart.relations import Relation, same
+from tellapart.relations import Relation
 from tellapart.scores import Score
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class SentenceTransformersMNRL(nn.Module):
         columns = list(sentence_features)
         if len(columns) < 2:
             raise ValueError(requirement("sentence_features", "hold anchors and positives", f"{len(columns)} column"))
-        positives = _duplicates(columns) if self.duplicates == "positives" else None
+        positives = duplicates(columns) if self.duplicates == "positives" else None
         return self.compute_loss_from_embeddings([self._embed(column) for column in columns], labels, positives)
 
     def compute_loss_from_embeddings(
@@ -146,7 +147,7 @@ class SentenceTransformersMNRL(nn.Module):
         if not self._is_plain() or score is None:
             ranking = Ranking(embeddings, self.temperature, score, self.similarity_fct, group)
             return ranking.loss(self.directions, self.partition_mode, self.hardness_mode, self.hardness_strength)
-        keys = torch.cat(candidates)
+        keys = full_precision(torch.cat)(candidates)
         return info_nce(anchors, keys, positives=positives, temperature=self.temperature, score=score, group=group)
 
     def get_config_dict(self) -> dict[str, Any]:
@@ -186,10 +187,12 @@ class SentenceTransformersCachedMNRL(SentenceTransformersMNRL):
     Args:
         model: as for `SentenceTransformersMNRL`, like `scale`, `similarity_fct` and the options behind.
         mini_batch_size: texts embedded at a time.
+        mini_batch_num_tokens: embed as many texts at a time as have this many tokens together, at least one.
         show_progress_bar: show a bar of the texts that are embedded.
 
     Raises:
-        ValueError: a mini-batch below 1, or as `SentenceTransformersMNRL`.
+        ValueError: a mini-batch below 1; in a call no `attention_mask` to count tokens by, or as
+            `SentenceTransformersMNRL`.
 
     Source: Gao et al. 2021 (GradCache), §3.
 
@@ -207,6 +210,7 @@ class SentenceTransformersCachedMNRL(SentenceTransformersMNRL):
         scale: float = 20.0,
         similarity_fct: str | Callable[..., Tensor] = "cos_sim",
         mini_batch_size: int = 32,
+        mini_batch_num_tokens: int | None = None,
         gather_across_devices: bool = False,
         directions: Sequence[str] = ("query_to_doc",),
         partition_mode: str = "joint",
@@ -221,25 +225,30 @@ class SentenceTransformersCachedMNRL(SentenceTransformersMNRL):
             *(hardness_mode, hardness_strength),
             duplicates=duplicates,
         )
-        if mini_batch_size < 1:
-            raise ValueError(requirement("mini_batch_size", "be at least 1", mini_batch_size))
-        self.mini_batch_size, self.show_progress_bar = mini_batch_size, show_progress_bar
+        for name, value in (("mini_batch_size", mini_batch_size), ("mini_batch_num_tokens", mini_batch_num_tokens)):
+            if value is not None and value < 1:
+                raise ValueError(requirement(name, "be at least 1", value))
+        self.mini_batch_size, self.mini_batch_num_tokens = mini_batch_size, mini_batch_num_tokens
+        self.show_progress_bar = show_progress_bar
         self._embedding = [_Embedding(model)]  # in a list, lest the model be registered twice
 
     def get_config_dict(self) -> dict[str, Any]:
         """The options, for the card of the model."""
-        return super().get_config_dict() | {"mini_batch_size": self.mini_batch_size}
+        sizes = {"mini_batch_size": self.mini_batch_size, "mini_batch_num_tokens": self.mini_batch_num_tokens}
+        return super().get_config_dict() | sizes
 
     def _embed(self, column: dict[str, Tensor]) -> Tensor:
         embedding = self._embedding[0]
         embedding.model = self.model  # the trainer may have wrapped it
+        budget = self.mini_batch_num_tokens
+        chunk = self.mini_batch_size if budget is None else chunk_sizes(column, budget)
         if not self.show_progress_bar:
-            return chunked(embedding, column, chunk=self.mini_batch_size)
+            return chunked(embedding, column, chunk=chunk)
         from tqdm.auto import tqdm  # which sentence-transformers brings
 
         with tqdm(desc="Embed mini-batches", unit=" texts") as bar:
             counter = embedding.register_forward_hook(lambda *seen: bar.update(len(seen[-1])))
-            result = chunked(embedding, column, chunk=self.mini_batch_size)
+            result = chunked(embedding, column, chunk=chunk)
             counter.remove()
         return result
 
@@ -257,25 +266,5 @@ class _Embedding(nn.Module):
 
     def forward(self, features: dict[str, Any]) -> Tensor:
         # A copy, for models write into their features what must not outlive a mini-batch.
-        embedding: Tensor = self.model(dict(features))["sentence_embedding"]
+        embedding: Tensor = self.model(without_padding(features))["sentence_embedding"]
         return embedding
-
-
-def _duplicates(columns: list[dict[str, Tensor]]) -> Relation:
-    """Anchor i with each candidate that has the text of positive i, or is the positive of an anchor equal to i."""
-    anchors, positives, *negatives = map(_texts, columns)
-    hard = [text for column in negatives for text in column]
-    return same(positives, positives + hard) | same(anchors, anchors + [None] * len(hard))
-
-
-def _texts(column: dict[str, Tensor]) -> list[tuple[int, ...] | None]:
-    """The tokens of each text, without the padding, which differs from column to column."""
-    if {"input_ids", "offsets"} <= set(column):  # of a StaticEmbedding: all texts in a row
-        tokens = column["input_ids"].tolist()
-        starts = [*column["offsets"].tolist(), len(tokens)]
-        return [tuple(tokens[start:stop]) for start, stop in pairwise(starts)]
-    if not {"input_ids", "attention_mask"} <= set(column):
-        must = "hold `input_ids` and `attention_mask` (or `offsets`) where duplicates are positives"
-        raise ValueError(requirement("sentence_features", must, sorted(column)))
-    rows = zip(column["input_ids"].tolist(), column["attention_mask"].tolist(), strict=True)
-    return [tuple(token for token, kept in zip(*row, strict=True) if kept) for row in rows]
