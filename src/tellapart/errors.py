@@ -14,7 +14,10 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+
+from tellapart._traced import is_sharded, is_traced
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,12 +73,12 @@ def memory_budget() -> int:
 
 
 def values_are_checked(tensor: Tensor) -> bool:
-    """Whether checks may read a tensor's values: always on the CPU, elsewhere under `options(debug=True)`.
+    """Whether checks may read a tensor's values: on the CPU, elsewhere under `options(debug=True)`; not when traced.
 
     >>> values_are_checked(torch.zeros(2))
     True
     """
-    return tensor.device.type == "cpu" or _debug.get()
+    return not is_traced(tensor) and (tensor.device.type == "cpu" or _debug.get())
 
 
 def requirement(parameter: str, must: str, got: object) -> str:
@@ -123,17 +126,20 @@ def check_embeddings(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,)
 
 
 def check_vectors(parameter: str, value: Tensor, dims: tuple[int, ...] = (2,), *, empty: bool = False) -> None:
-    """As `check_embeddings`, without reading the values; with `empty`, there may be no rows.
+    """As `check_embeddings`, without reading the values; with `empty`, the last but one dimension may be 0.
 
     >>> check_vectors("queries", torch.ones(3, 2))
     """
     if not isinstance(value, torch.Tensor) or not value.is_floating_point():
         got = value.dtype if isinstance(value, torch.Tensor) else type(value).__name__
         raise TypeError(requirement(parameter, "be a floating-point tensor", got))
+    if is_sharded(value):
+        must = "be a tensor of this process: `.full_tensor()`, or `.to_local()` with `group=` the processes that share"
+        raise TypeError(requirement(parameter, must, type(value).__name__))
     shape = tuple(value.shape)
     if value.ndim not in dims:
         raise ValueError(requirement(parameter, f"have {' or '.join(map(str, dims))} dimensions", f"shape {shape}"))
-    if 0 in (shape[1:] if empty else shape):
+    if 0 in ((*shape[:-2], shape[-1]) if empty else shape):
         raise ValueError(requirement(parameter, "not be empty", f"shape {shape}"))
 
 
@@ -155,34 +161,60 @@ def check_finite(parameter: str, value: Tensor) -> None:
     raise NotFiniteError(requirement(parameter, "be finite", f"{bad} in row {row}"))
 
 
-def check_temperature(temperature: object, n_queries: int) -> None:
-    """Raise unless τ is positive and finite: a number, a 0-d tensor, or a tensor with one entry per query.
+def check_loss(loss: Tensor) -> Tensor:
+    """The same loss; raise `NotFiniteError` if it is NaN or infinite, as finite embeddings make it by overflow.
+
+    >>> check_loss(torch.tensor(float("nan")))
+    Traceback (most recent call last):
+    tellapart.errors.NotFiniteError: `queries` must have logits that torch.float32 can hold (...). Got a loss of nan.
+    """
+    if values_are_checked(loss):
+        total = (loss.detach().sum() if loss.ndim else loss).item()
+        if not math.isfinite(total) and not bool(loss.isfinite().all()):
+            must = f"have logits that {loss.dtype} can hold (scale them down, raise τ or pass float64)"
+            raise NotFiniteError(requirement("queries", must, f"a loss of {total}"))
+    return loss
+
+
+def as_temperature(temperature: object, n_queries: int) -> float | Tensor:
+    """τ as a number, a 0-d tensor, or a tensor with one entry per query; raise unless it is positive and finite.
+
+    One number may come in any shape, and in NumPy's types.
 
     Raises:
-        TypeError: neither a number nor a tensor.
+        TypeError: neither a number nor a tensor or an array.
         ValueError: not positive, not finite, or of another shape.
 
-    >>> check_temperature(-0.1, 4)
+    >>> as_temperature(torch.tensor([[0.5]]), 4)
+    tensor(0.5000)
+    >>> as_temperature(-0.1, 4)
     Traceback (most recent call last):
     ValueError: `temperature` must be positive and finite. Got -0.1.
     """
     must = "be positive and finite"
     if not isinstance(temperature, (torch.Tensor, float, int)):
-        what = "be a number or a tensor (of a LearnedTemperature, the value that calling it returns)"
-        raise TypeError(requirement("temperature", what, type(temperature).__name__))
+        if not isinstance(temperature, (np.ndarray, np.generic)) or temperature.dtype.kind not in "fiu":
+            what = "be a number or a tensor (of a LearnedTemperature, the value that calling it returns)"
+            raise TypeError(requirement("temperature", what, type(temperature).__name__))
+        temperature = temperature.item() if temperature.size == 1 else torch.as_tensor(temperature)
     if not isinstance(temperature, torch.Tensor):
         if not 0 < temperature < float("inf"):
             raise ValueError(requirement("temperature", must, temperature))
-        return
-    if tuple(temperature.shape) not in ((), (n_queries,)):
-        shape = tuple(temperature.shape)
-        raise ValueError(requirement("temperature", f"be a scalar or one per query ({n_queries},)", f"shape {shape}"))
-    if values_are_checked(temperature):
-        bad = ~((temperature > 0) & temperature.isfinite())
+        return float(temperature)
+    values: Tensor = temperature.full_tensor() if is_sharded(temperature) else temperature
+    shape = tuple(values.shape)
+    if shape not in ((), (n_queries,)):
+        if values.numel() != 1:
+            must = f"be a scalar or one per query ({n_queries},)"
+            raise ValueError(requirement("temperature", must, f"shape {shape}"))
+        values = values.reshape(())
+    if values_are_checked(values):
+        bad = ~((values > 0) & values.isfinite())
         if bool(bad.any()):
-            value = temperature[bad].flatten()[0].item()
+            value = values[bad].flatten()[0].item()
             # An infinite learned temperature means that the training diverged.
             raise (ValueError if math.isfinite(value) else NotFiniteError)(requirement("temperature", must, value))
+    return values
 
 
 def exists(name: str) -> bool:

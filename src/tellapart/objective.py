@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
-from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, negatives_as_keys
-from tellapart.errors import check_choice, check_temperature, requirement
+from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, full_precision
+from tellapart.errors import as_temperature, check_choice, requirement
 from tellapart.relations import Relation, other_views, paired
 
 if TYPE_CHECKING:
@@ -56,14 +56,11 @@ def info_nce_terms(
     ([3, 3, 3], 1.0)
     """
     _together(group, _check_options, multi_positive, "mean")
-    if exclude_negatives is not None:
-        shared = negatives if group is None and not symmetric else None
-        keys, positives, exclude = negatives_as_keys(queries, keys, shared, positives, exclude, exclude_negatives)
-        negatives = None
     given: dict[str, Any] = {
         "positives": positives,
         "exclude": exclude,
         "negatives": negatives,
+        "exclude_negatives": exclude_negatives,
         "temperature": temperature,
         "score": score,
         "key_bias": key_bias,
@@ -104,9 +101,10 @@ def info_nce(
         keys: `(m, d)`, the candidates that can be positives.
         positives: the relation of queries to their positives; by default `paired()`, query i with key i.
         exclude: pairs that are not in the denominator, among queries and `keys`.
-        negatives: further candidates that are no query's positive, `(k, d)` for all or `(n, k, d)` per query.
+        negatives: further candidates that are no query's positive, `(k, d)` for all or `(n, k, d)` per query; k may
+            be 0, as of a queue that is still empty.
         exclude_negatives: pairs that are not in the denominator, among queries and shared `negatives`; one way only.
-        temperature: τ > 0: a number, a 0-d tensor (learned) or one per query `(n,)`.
+        temperature: τ > 0: a number, a tensor of one number (learned) or one per query `(n,)`.
         score: "cosine", "dot", "sqeuclidean", or a function such as `scores.Bilinear`.
         key_bias: added to the logits, one per key and shared negative, `(m + k,)`, in nats.
         margin: subtracted from the positives' scores before τ divides.
@@ -118,7 +116,7 @@ def info_nce(
             `tellapart.distributed`. `negatives` are candidates in their own process only.
 
     Raises:
-        TypeError: embeddings that are not floating-point, or of different dtypes.
+        TypeError: embeddings that are not floating-point, or float64 beside another dtype.
         ValueError: shapes that do not fit, τ ≤ 0, values that are not finite, no query with a positive,
             a query with a positive and all candidates excluded.
 
@@ -131,14 +129,11 @@ def info_nce(
     tensor(0.3133)
     """
     _together(group, _check_options, multi_positive, reduction)
-    if exclude_negatives is not None:
-        shared = negatives if group is None and not symmetric else None
-        keys, positives, exclude = negatives_as_keys(queries, keys, shared, positives, exclude, exclude_negatives)
-        negatives = None
     given: dict[str, Any] = {
         "positives": positives,
         "exclude": exclude,
         "negatives": negatives,
+        "exclude_negatives": exclude_negatives,
         "temperature": temperature,
         "score": score,
         "key_bias": key_bias,
@@ -187,7 +182,7 @@ def nt_xent(
     tensor(0.5514)
     """
     _together(group, _check_views, views)
-    stacked, n = torch.cat(views), views[0].shape[0]
+    stacked, n = _stacked(views), views[0].shape[0]
     return info_nce(
         stacked,
         stacked,
@@ -204,6 +199,9 @@ def nt_xent(
         engine=engine,
         group=group,
     )
+
+
+_stacked = full_precision(torch.cat)  # autocast refuses some pairs of dtypes
 
 
 class InfoNCE(nn.Module):
@@ -232,7 +230,7 @@ class InfoNCE(nn.Module):
         _check_options(multi_positive, reduction)
         check_choice("engine", engine, ENGINES)
         if not isinstance(temperature, nn.Module):
-            check_temperature(temperature, 1)
+            as_temperature(temperature, 1)
         self.temperature = temperature
         self.score = scores.resolve(score)
         self.margin, self.multi_positive = margin, multi_positive
@@ -246,6 +244,7 @@ class InfoNCE(nn.Module):
         positives: Relation | None = None,
         exclude: Relation | None = None,
         negatives: Float[Tensor, "k d"] | Float[Tensor, "n k d"] | None = None,
+        exclude_negatives: Relation | None = None,
         key_bias: Float[Tensor, " m_and_k"] | None = None,
         group: ProcessGroup | None = None,
     ) -> Float[Tensor, "..."]:
@@ -256,6 +255,7 @@ class InfoNCE(nn.Module):
             positives=positives,
             exclude=exclude,
             negatives=negatives,
+            exclude_negatives=exclude_negatives,
             key_bias=key_bias,
             temperature=self.temperature() if isinstance(self.temperature, nn.Module) else self.temperature,
             score=self.score,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tellapart._room import room_for
+from tellapart._traced import is_traced
 from tellapart.errors import check_choice, check_finite, requirement
 
 if TYPE_CHECKING:
@@ -31,6 +32,22 @@ class InnerProduct(NamedTuple):
 Score = Callable[[Tensor, Tensor], InnerProduct]
 
 
+def product_of(score: Score, queries: Tensor, keys: Tensor) -> InnerProduct:
+    """What a score makes of queries and keys.
+
+    Raises:
+        TypeError: it is no `InnerProduct`, such as a matrix.
+
+    >>> product_of(dot, torch.ones(2, 1), torch.ones(2, 1)).keys.shape
+    torch.Size([2, 1])
+    """
+    product: object = score(queries, keys)
+    if not isinstance(product, InnerProduct):
+        must = "return an InnerProduct, as `scores.dot` does; a matrix of scores is for `variants.of_scores`"
+        raise TypeError(requirement("score", must, type(product).__name__))
+    return product
+
+
 def unit(vectors: Float[Tensor, "n d"], parameter: str = "vectors") -> Float[Tensor, "n d"]:
     """Scale each row to length 1, `v / ‖v‖`, exactly for any length that the dtype can hold.
 
@@ -44,6 +61,8 @@ def unit(vectors: Float[Tensor, "n d"], parameter: str = "vectors") -> Float[Ten
     tensor([[0.6000, 0.8000],
             [0.0000, 0.0000]])
     """
+    if is_traced(vectors):
+        return _plain_unit(vectors)
     result: Tensor = _Unit.apply(vectors, parameter)
     return result
 
@@ -60,8 +79,20 @@ def unit_rows(**parts: Float[Tensor, "_ d"]) -> Float[Tensor, "n d"]:
     tensor([[1., 0.],
             [0., 1.]])
     """
+    if any(map(is_traced, parts.values())):
+        return torch.cat([_plain_unit(part) for part in parts.values()])
     result: Tensor = _UnitRows.apply(tuple(parts), *parts.values())
     return result
+
+
+def _plain_unit(vectors: Tensor) -> Tensor:
+    """The same by plain operations alone, which may be traced."""
+    largest = vectors.detach().abs().amax(-1, keepdim=True)
+    is_zero = largest == 0
+    scaled = vectors / largest.masked_fill(is_zero, 1)
+    # A zero row has length 1, and never 0, of which the gradient would be 0/0.
+    length: Tensor = torch.linalg.vector_norm(scaled.masked_fill(is_zero, 1), dim=-1, keepdim=True)
+    return scaled / length.masked_fill(is_zero, 1)
 
 
 # Below these lengths squares lose digits to underflow, above them they overflow.

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
+from tellapart._traced import is_sharded
 from tellapart.errors import requirement
 
 if TYPE_CHECKING:
@@ -65,12 +67,26 @@ class LearnedTemperature(nn.Module):
             must = f"be finite and lie between minimum {minimum} > 0 and maximum {maximum}"
             raise ValueError(requirement("initial", must, initial))
         self.minimum, self.maximum = minimum, maximum
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(initial)))
+        # One entry and not none: FSDP shards parameters along their first dimension.
+        self.log_temperature = nn.Parameter(torch.tensor([math.log(initial)]))
 
     def forward(self) -> Float[Tensor, ""]:
         """The current τ, a 0-d tensor through which gradients reach `log τ`."""
-        bounded: Tensor = _Bounded.apply(self.log_temperature, math.log(self.minimum), math.log(self.maximum))
-        return bounded.exp()
+        log_temperature: Tensor = self.log_temperature
+        if is_sharded(log_temperature):
+            log_temperature = log_temperature.full_tensor()
+        bounds = math.log(self.minimum), math.log(self.maximum)
+        # A forward derivative does not know which way a step would lead.
+        is_forward = forward_ad._current_level >= 0
+        bounded: Tensor = log_temperature.clamp(*bounds) if is_forward else _Bounded.apply(log_temperature, *bounds)
+        return bounded.exp().reshape(())
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        """Load also what was saved when the parameter was a scalar."""
+        saved = state_dict.get(prefix + "log_temperature")
+        if saved is not None and not saved.ndim:
+            state_dict[prefix + "log_temperature"] = saved.reshape(1)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def at_bound(self) -> bool:
         """Whether τ is at one of its bounds.
@@ -88,11 +104,16 @@ class LearnedTemperature(nn.Module):
 class _Bounded(torch.autograd.Function):
     """Clamp that blocks a gradient only where descent would lead further out."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, value: Tensor, low: float, high: float) -> Tensor:
-        ctx.save_for_backward(value)
-        ctx.low, ctx.high = low, high
+    def forward(value: Tensor, low: float, high: float) -> Tensor:
         return value.clamp(low, high)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float, float], output: Tensor) -> None:  # noqa: ARG004
+        value, ctx.low, ctx.high = inputs
+        ctx.save_for_backward(value)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:

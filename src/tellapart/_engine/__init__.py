@@ -9,14 +9,8 @@ from tellapart._engine.binary import evaluate_binary
 from tellapart._engine.dispatch import ENGINES, evaluate
 from tellapart._engine.pairs import log_add, segment_logsumexp
 from tellapart._engine.precision import full_precision
-from tellapart._engine.problem import (
-    TEMPERATURE,
-    LineUp,
-    check_per_candidate,
-    default_positives,
-    negatives_as_keys,
-)
-from tellapart._engine.terms import REDUCTIONS, Given, Terms
+from tellapart._engine.problem import TEMPERATURE, LineUp, check_per_candidate, default_positives
+from tellapart._engine.terms import REDUCTIONS, Given, NoCandidateError, Terms
 
 __all__ = [
     "ENGINES",
@@ -24,6 +18,7 @@ __all__ = [
     "TEMPERATURE",
     "Given",
     "LineUp",
+    "NoCandidateError",
     "Terms",
     "check_per_candidate",
     "default_positives",
@@ -31,6 +26,5 @@ __all__ = [
     "evaluate_binary",
     "full_precision",
     "log_add",
-    "negatives_as_keys",
     "segment_logsumexp",
 ]

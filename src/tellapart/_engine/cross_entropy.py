@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
-from tellapart._engine.dense import WholeFacts
+from tellapart._engine.dense import WholeFacts, n_candidates
 from tellapart._engine.kernels.masks import MASKED
 from tellapart._engine.problem import LineUp
-from tellapart._engine.share import Share
 from tellapart._engine.terms import Details, Terms, lazy
+from tellapart._traced import is_traced
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
@@ -42,8 +42,10 @@ def one_positive_each(line_up: LineUp, symmetric: bool) -> Pairs | None:
     pairs = positives.pairs(n, m, line_up.queries.device)
     if pairs is None or not pairs.one_each:
         return None
-    is_inside = exclude is None or positives.avoids(exclude) or not bool(exclude.at(pairs.rows, pairs.cols).any())
-    return pairs if is_inside else None
+    if exclude is None or positives.avoids(exclude):
+        return pairs
+    # To find out that no positive is excluded takes a look at values.
+    return None if line_up.is_traced or bool(exclude.at(pairs.rows, pairs.cols).any()) else pairs
 
 
 def of_one_positive(line_up: LineUp, pairs: Pairs, symmetric: bool) -> Terms:
@@ -124,7 +126,7 @@ def _negative_shares(
     weights = weights.to(torch.promote_types(weights.dtype, logits.dtype))
     total = weights.sum(dim=1, keepdim=True)
     n_with_positive = torch.count_nonzero(total)
-    shares = weights.div(total.clamp_(min=torch.finfo(total.dtype).tiny).neg_()).to(logits.dtype)
+    shares = weights.div(total.clamp(min=torch.finfo(total.dtype).tiny).neg()).to(logits.dtype)
     more = logits.shape[1] - shares.shape[1]
     return pad(shares, (0, more)) if more else shares, n_with_positive
 
@@ -132,13 +134,16 @@ def _negative_shares(
 def masked(logits: Float[Tensor, "n c"], exclude: Relation, m: int, value: float) -> Float[Tensor, "n c"]:
     """The same logits with `value` where they are excluded, written in place and unknown to autograd.
 
-    A softmax that has 0 there has no gradient there, whatever the logit's history.
+    A softmax that has 0 there has no gradient there, whatever the logit's history. What is traced is not written to.
 
     >>> from tellapart.relations import paired
     >>> masked(torch.ones(2, 2), paired(), 2, -9.0)
     tensor([[-9.,  1.],
             [ 1., -9.]])
     """
+    if is_traced(logits):
+        tile = exclude.tile(slice(0, logits.shape[0]), slice(0, m), logits.device) > 0
+        return logits.masked_fill(pad(tile, (0, logits.shape[1] - m)), value)
     keys = logits.detach()
     keys = keys if m == keys.shape[1] else keys[:, :m]
     if exclude.diagonal:
@@ -175,7 +180,7 @@ class _OnePositive:
 
     @lazy
     def n_candidates(self) -> Int[Tensor, " n"]:
-        return Share(self.line_up, "out", bool(self.direction)).n_candidates(self.direction)
+        return n_candidates(self.line_up, self.direction)
 
     @lazy
     def n_positives(self) -> Int[Tensor, " n"]:

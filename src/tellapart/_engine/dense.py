@@ -51,6 +51,25 @@ def shares(line_up: LineUp) -> Float[Tensor, "n c"]:
     return logits.masked_fill(empty, 0).softmax(dim=1).masked_fill(empty, 0)
 
 
+def n_candidates(line_up: LineUp, direction: int) -> Int[Tensor, " n"]:
+    """The number of candidates of each query (direction 0) or key (1).
+
+    >>> n_candidates(LineUp.build(torch.eye(2), torch.ones(3, 2)), 1).tolist()
+    [2, 2, 2]
+    """
+    if not line_up.is_traced:
+        return Share(line_up, "out", bool(direction)).n_candidates(direction)
+    n, m = len(line_up.queries), line_up.n_keys
+    rows, size = (m, n) if direction else (n, len(line_up.keys))
+    if line_up.mined is not None and not direction:
+        size += line_up.mined.shape[1]
+    found = torch.full((rows,), size, device=line_up.queries.device)
+    if line_up.exclude is None:
+        return found
+    tile = line_up.exclude.tile(slice(0, n), slice(0, m), found.device) > 0
+    return found - tile.sum(0 if direction else 1)
+
+
 class WholeFacts:
     """One direction of the loss with all logits at hand; each term is computed when it is first read.
 
@@ -93,7 +112,7 @@ class WholeFacts:
 
     @lazy
     def n_candidates(self) -> Int[Tensor, " n"]:
-        return Share(self.line_up, "out", bool(self.direction)).n_candidates(self.direction)
+        return n_candidates(self.line_up, self.direction)
 
     @lazy
     def positive(self) -> Float[Tensor, " n"]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from tellapart._engine import assemble, dense
 from tellapart._engine.cross_entropy import of_one_positive, of_shared_target, one_positive_each, share_the_target
+from tellapart._engine.further import check_one_way
 from tellapart._engine.precision import full_precision
 from tellapart._engine.problem import LineUp
 from tellapart._engine.schedule import ALONE
 from tellapart._engine.terms import Terms
+from tellapart._traced import must_be_whole, untraced
 from tellapart.errors import check_choice, requirement
 
 ENGINES = ("auto", "dense", "tiled")
@@ -40,8 +42,9 @@ def evaluate(
     Raises:
         ValueError: there is no positive at all, or a query that has one but no candidate.
     """
+    check_one_way(line_up.exclude_negatives, not symmetric)
     if choose(line_up, engine) == "tiled":
-        return assemble.evaluate(line_up, multi_positive, symmetric, detailed, fuse)
+        return untraced(assemble.evaluate)(line_up, multi_positive, symmetric, detailed, fuse)
     if (pairs := one_positive_each(line_up, symmetric)) is not None:
         return of_one_positive(line_up, pairs, symmetric)
     if share_the_target(line_up, multi_positive):
@@ -49,7 +52,7 @@ def evaluate(
         # A positive is a candidate here.
         terms.check_positives()
         return terms
-    if engine == "auto" and multi_positive == "in" and _lists_its_positives(line_up):
+    if engine == "auto" and multi_positive == "in" and not line_up.is_traced and _lists_its_positives(line_up):
         return assemble.evaluate(line_up, multi_positive, symmetric, detailed, fuse)
     terms = dense.evaluate(line_up, multi_positive, symmetric)
     terms.check()
@@ -58,6 +61,8 @@ def evaluate(
 
 def choose(line_up: LineUp, engine: str) -> str:
     """The engine that "auto" stands for, from the shapes alone; over several processes it is "tiled".
+
+    What is traced needs the whole matrix, whatever the engine asked for; where the graph may break, it is as always.
 
     Raises:
         ValueError: an unknown engine, or another one than "auto" in a group; in all of its processes.
@@ -73,6 +78,8 @@ def choose(line_up: LineUp, engine: str) -> str:
                 raise ValueError(requirement("engine", must, engine))
         return "tiled"
     check_choice("engine", engine, ENGINES)
+    if line_up.is_traced and must_be_whole():
+        return "dense"
     if engine != "auto":
         return engine
     return "dense" if line_up.queries.shape[0] * line_up.keys.shape[0] <= CROSSOVER else "tiled"

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
+from tellapart._engine.further import negatives_as_keys, same_width
 from tellapart._engine.precision import full_precision
 from tellapart._engine.schedule import ALONE, Comm
-from tellapart.errors import check_embeddings, check_finite, check_temperature, check_vectors, requirement
-from tellapart.relations import Relation, beside, check_relation, paired
+from tellapart._traced import is_traced
+from tellapart.errors import as_temperature, check_embeddings, check_finite, check_vectors, requirement
+from tellapart.relations import Relation, check_relation, paired
 from tellapart.scores import InnerProduct
 
 if TYPE_CHECKING:
@@ -47,6 +49,10 @@ class LineUp:
     """Whether `S_ij = S_ji`, and so are the relations: one half of the matrix tells all."""
     comm: Comm = ALONE
     """The ring of processes that share the problem; all else is this process's part of it."""
+    exclude_negatives: Relation | None = None
+    """If given, the negatives stand among the first `n_keys` keys, where they would be queries of a symmetric loss."""
+    is_traced: bool = False
+    """Whether only plain operations may be taken: then the matrix is held as a whole."""
 
     @classmethod
     @full_precision
@@ -58,6 +64,7 @@ class LineUp:
         positives: Relation | None = None,
         exclude: Relation | None = None,
         negatives: Tensor | None = None,
+        exclude_negatives: Relation | None = None,
         temperature: float | Tensor = TEMPERATURE,
         score: str | Score = "cosine",
         key_bias: Tensor | None = None,
@@ -69,7 +76,8 @@ class LineUp:
         In a ring of processes they are this process's part, which may be empty.
 
         Raises:
-            TypeError: embeddings that are not floating-point, or of different dtypes; no relation where one is due.
+            TypeError: embeddings that are not floating-point, or float64 beside another dtype; no relation where one
+                is due.
             ValueError: shapes that do not fit, τ ≤ 0, values that are not finite.
 
         >>> line_up = LineUp.build(torch.eye(2), torch.eye(2), temperature=0.5)
@@ -78,23 +86,29 @@ class LineUp:
         """
         score = scores.resolve(score)
         is_one = keys is queries
-        positives = _checked(queries, keys, positives, exclude, temperature, score, margin, comm)
-        n_keys = keys.shape[0]
-        if queries.dtype not in _PRECISE:
+        positives = _checked(queries, keys, positives, exclude, margin, score, comm)
+        temperature = as_temperature(temperature, queries.shape[0])
+        if queries.dtype not in _PRECISE or keys.dtype != queries.dtype:
             queries, keys = queries.float(), keys.float()
             keys = queries if is_one else keys
+        if exclude_negatives is not None:
+            shared = negatives if comm is ALONE else None
+            keys, positives, exclude = negatives_as_keys(queries, keys, shared, positives, exclude, exclude_negatives)
+            is_one, negatives = False, None
+        n_keys = keys.shape[0]
         scale = 1 / (temperature.to(queries) if isinstance(temperature, Tensor) else temperature)
         if not is_one and not isinstance(score, nn.Module):
-            _same_width("keys", keys, queries)
+            same_width("keys", keys, queries)
         mined = None
-        if negatives is None:
-            product = score(queries, keys)
-        else:
+        if negatives is not None:
             negatives = _checked_negatives(negatives, queries, keys, score)
-            if negatives.ndim == 2:
-                product = _with_negatives(queries, keys, negatives, score)
-            else:
-                product, mined = score(queries, keys), _mined_scores(score, queries, negatives) * _column(scale)
+        if negatives is None:
+            product = scores.product_of(score, queries, keys)
+        elif negatives.ndim == 2:
+            product = _with_negatives(queries, keys, negatives, score)
+        else:
+            product = scores.product_of(score, queries, keys)
+            mined = _mined_scores(score, queries, negatives) * _column(scale)
         if key_bias is not None:
             check_per_candidate("key_bias", key_bias, len(product.keys))
             key_bias = key_bias.to(queries.dtype)
@@ -114,6 +128,8 @@ class LineUp:
             and positives.symmetric
             and (exclude is None or exclude.symmetric),
             comm=comm,
+            exclude_negatives=exclude_negatives,
+            is_traced=is_traced(queries),
         )
 
     def scaled_queries(self) -> Float[Tensor, "n e"]:
@@ -130,9 +146,8 @@ def _checked(
     keys: Tensor,
     positives: Relation | None,
     exclude: Relation | None,
-    temperature: float | Tensor,
-    score: Score,
     margin: float,
+    score: Score,
     comm: Comm,
 ) -> Relation:
     """The positives, once the arguments are checked as far as they concern the vectors as they came."""
@@ -142,33 +157,33 @@ def _checked(
     if keys is not queries:
         check("keys", keys, empty=in_ring)
     n, m = queries.shape[0], keys.shape[0]
-    check_temperature(temperature, n)
     if not 0 <= margin < float("inf"):
         raise ValueError(requirement("margin", "be finite and at least 0", margin))
     positives = default_positives(positives, n, m)
     if exclude is not None:
         check_relation("exclude", exclude, n, m)
-    if queries.dtype != keys.dtype:
+    if queries.dtype != keys.dtype and torch.float64 in (queries.dtype, keys.dtype):
         raise TypeError(requirement("keys", f"have the queries' dtype, {queries.dtype}", keys.dtype))
     return positives
 
 
-def _checked_negatives(negatives: Tensor, queries: Tensor, keys: Tensor, score: Score) -> Tensor:
-    """The negatives, shared `(k, d)` or one set for each query `(n, k, d)`, in the keys' dtype."""
-    check_vectors("negatives", negatives, dims=(2, 3))
+def _checked_negatives(negatives: Tensor, queries: Tensor, keys: Tensor, score: Score) -> Tensor | None:
+    """The negatives, shared `(k, d)` or one set for each query `(n, k, d)`, in the keys' dtype; `None` if k is 0."""
+    check_vectors("negatives", negatives, dims=(2, 3), empty=True)
     if score is not scores.cosine or negatives.ndim == 3:
         check_finite("negatives", negatives)
     if negatives.ndim == 3 and len(negatives) != len(queries):
         must = f"hold one set for each of the {len(queries)} queries"
         raise ValueError(requirement("negatives", must, len(negatives)))
-    return _same_width("negatives", negatives.to(keys.dtype), keys)
+    negatives = same_width("negatives", negatives.to(keys.dtype), keys)
+    return negatives if negatives.shape[-2] else None  # a queue is empty at first
 
 
 def _with_negatives(queries: Tensor, keys: Tensor, negatives: Tensor, score: Score) -> InnerProduct:
     """The product of the queries with the keys and the shared negatives behind them."""
     if score is scores.cosine:
         return InnerProduct(scores.unit(queries, "queries"), scores.unit_rows(keys=keys, negatives=negatives))
-    return score(queries, torch.cat([keys, negatives]))
+    return scores.product_of(score, queries, torch.cat([keys, negatives]))
 
 
 def default_positives(positives: Relation | None, n: int, m: int) -> Relation:
@@ -186,33 +201,6 @@ def default_positives(positives: Relation | None, n: int, m: int) -> Relation:
     elif m < n:
         raise ValueError(requirement("keys", f"hold a positive for each of the {n} queries", f"{m} rows"))
     return paired() if positives is None else positives
-
-
-def negatives_as_keys(
-    queries: Tensor,
-    keys: Tensor,
-    negatives: Tensor | None,
-    positives: Relation | None,
-    exclude: Relation | None,
-    exclude_negatives: Relation,
-) -> tuple[Tensor, Relation, Relation]:
-    """Keys with shared negatives behind them, where pairs can be excluded, and the positives and exclusions of both.
-
-    Raises:
-        ValueError: no shared negatives, or of another width; a relation of another size.
-
-    >>> both, _, excluded = negatives_as_keys(torch.eye(2), torch.eye(2), torch.ones(1, 2), None, None, paired())
-    >>> both.shape, excluded.tile(slice(0, 2), slice(0, 3)).int().tolist()
-    (torch.Size([3, 2]), [[0, 0, 1], [0, 0, 0]])
-    """
-    if negatives is None or negatives.ndim != 2:
-        must = "be left out without shared negatives, of a symmetric loss, and with a group"
-        raise ValueError(requirement("exclude_negatives", must, type(exclude_negatives).__name__))
-    n, m = len(queries), len(keys)
-    check_relation("exclude_negatives", exclude_negatives, n, len(negatives))
-    positives = default_positives(positives, n, m)
-    both = torch.cat([keys, _same_width("negatives", negatives.to(keys), keys)])
-    return both, beside(positives, m, None), beside(exclude, m, exclude_negatives)
 
 
 def check_per_candidate(parameter: str, values: object, n_candidates: int) -> None:
@@ -254,20 +242,12 @@ def _folded(
 def _penalty(margin: float, scale: float | Tensor, like: Tensor) -> Tensor | None:
     if not margin:
         return None
-    return margin * scale if isinstance(scale, Tensor) else like.new_full((), margin * scale)
+    return margin * scale if isinstance(scale, Tensor) else like.new_tensor(margin * scale)
 
 
 def _column(scale: float | Tensor) -> float | Tensor:
     """One number, or one number a row."""
     return scale[:, None] if isinstance(scale, Tensor) and scale.ndim else scale
-
-
-def _same_width(parameter: str, value: Tensor, other: Tensor) -> Tensor:
-    if value.shape[-1] != other.shape[-1]:
-        raise ValueError(
-            requirement(parameter, f"have {other.shape[-1]} columns, as the queries or keys have", value.shape[-1])
-        )
-    return value
 
 
 def _mined_scores(score: Score, queries: Tensor, negatives: Tensor) -> Tensor:

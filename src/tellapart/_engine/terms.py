@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tellapart._engine.precision import full_precision
-from tellapart.errors import check_choice, requirement, values_are_checked
+from tellapart.errors import check_choice, check_loss, requirement, values_are_checked
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -28,6 +29,14 @@ def no_positive_anywhere(own: str, other: str) -> ValueError:
     return ValueError(requirement("positives", f"relate at least one {own} to a {other}", "no related pair"))
 
 
+class NoCandidateError(ValueError):
+    """A query with a positive that has no candidate left."""
+
+    def __init__(self, parameter: str, must: str, got: str) -> None:
+        super().__init__(requirement(parameter, must, got))
+        self.got = got
+
+
 class Details(NamedTuple):
     """What diagnostics need and a loss does not: one entry per query, without gradient."""
 
@@ -42,20 +51,25 @@ if TYPE_CHECKING:
     lazy = cached_property
 else:
 
-    class lazy(cached_property):  # noqa: N801 - a decorator
-        """A term that is computed when it is first read: with gradient if its owner was made `with_grad`."""
+    class lazy:  # noqa: N801 - a decorator
+        """A term that is computed when it is first read: with gradient if its owner was made `with_grad`.
+
+        Without the lock of `cached_property`, at which a compiler would stop.
+        """
+
+        def __init__(self, function: Callable[[Any], Any]) -> None:
+            self.function, self.name, self.__doc__ = full_precision(function), function.__name__, function.__doc__
 
         def __get__(self, instance: Any, owner: type | None = None) -> Any:
-            if instance is None or self.attrname in instance.__dict__:
-                return super().__get__(instance, owner)
+            if instance is None:
+                return self
             if instance.with_grad != torch.is_grad_enabled():
                 with torch.set_grad_enabled(instance.with_grad):
-                    return self._found(instance, owner)
-            return self._found(instance, owner)
-
-        @full_precision
-        def _found(self, instance: Any, owner: type | None) -> Any:
-            return super().__get__(instance, owner)
+                    value = self.function(instance)
+            else:
+                value = self.function(instance)
+            setattr(instance, self.name, value)  # which is found before this descriptor from now on
+            return value
 
 
 class Facts(Protocol):
@@ -193,8 +207,14 @@ class Terms:
 
         Raises:
             ValueError: an unknown reduction.
+            NotFiniteError: logits beyond what the dtype can hold.
         """
         check_choice("reduction", reduction, REDUCTIONS)
+        loss = self._reduced(reduction)
+        # One process of a group that stops would let the others wait.
+        return loss if self.n_processes > 1 else check_loss(loss)
+
+    def _reduced(self, reduction: str) -> Float[Tensor, "..."]:
         if reduction == "none":
             own = self.per_query()
         elif (reduced := self.facts.reduced(reduction)) is not None:
@@ -203,7 +223,7 @@ class Terms:
             own = self._share(self.per_query().sum(), mean=reduction == "mean")
         if self.reverse is None:
             return own
-        other = self.reverse.loss(reduction)
+        other = self.reverse._reduced(reduction)
         return torch.cat([own, other]) if reduction == "none" else (own + other) / 2
 
     def accuracy(self) -> Float[Tensor, ""]:
@@ -222,7 +242,7 @@ class Terms:
         return total / self.n_with_positive if mean else total
 
     def check(self) -> None:
-        """Raise `ValueError` if there is no positive at all, or a query that has one but no candidate."""
+        """Raise `ValueError` if there is no positive at all, `NoCandidateError` if a query has one but no candidate."""
         self.check_positives()
         if not values_are_checked(self.cross_entropy):
             return
@@ -232,7 +252,7 @@ class Terms:
                 continue
             lonely = (side.n_positives > 0) & side.log_partition.isneginf()
             row = int(lonely.nonzero()[0, 0])
-            raise ValueError(requirement("exclude", f"leave every {own} a candidate", f"none for {own} {row}"))
+            raise NoCandidateError("exclude", f"leave every {own} a candidate", f"none for {own} {row}")
 
     def check_positives(self) -> None:
         """Raise `ValueError` if there is no positive at all."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart.errors import check_finite, check_temperature, requirement
+from tellapart.errors import as_temperature, check_finite, requirement
 from tellapart.objective import info_nce_terms
 from tellapart.relations import Relation, check_relation
 from tellapart.variants.options import all_candidates
@@ -157,7 +157,7 @@ def energies(
             must = f"have shape (…, rows, {queries.shape[-1]})"
             raise ValueError(requirement(name, must, f"shape {tuple(vectors.shape)}"))
         check_finite(name, vectors)
-    check_temperature(temperature, 1)
+    temperature = as_temperature(temperature, 1)
     dtype = torch.promote_types(queries.dtype, torch.float32)
     logits = (queries.to(dtype) / temperature) @ keys.to(dtype).mT
     if bias is not None:

@@ -8,16 +8,17 @@ no n×m matrix exists unless one is handed in. Relations compose: `same(a) & ~pa
 from typing import TYPE_CHECKING
 
 from tellapart.relations.beside import beside
+from tellapart.relations.composed import but_not
 from tellapart.relations.given import dense, edges
-from tellapart.relations.kinds import check_size, everyone, listed, other_views, paired, same, stretches
+from tellapart.relations.kinds import check_size, everyone, listed, other_views, paired, same
 from tellapart.relations.lowered import Lowered, NotLowered, reasons
-from tellapart.relations.pairs import Pairs
+from tellapart.relations.pairs import Pairs, stretches
 from tellapart.relations.ranks import Ranks
 from tellapart.relations.relation import Relation, check_relation, is_boolean
 from tellapart.relations.times import before, gaussian, within
 
 if TYPE_CHECKING:
-    from tellapart.relations.kinds import Ids as Ids
+    from tellapart.relations.ids import Ids as Ids
 
 __all__ = [
     "Lowered",
@@ -27,6 +28,7 @@ __all__ = [
     "Relation",
     "before",
     "beside",
+    "but_not",
     "check_relation",
     "check_size",
     "dense",

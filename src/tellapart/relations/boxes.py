@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart.relations.kinds import stretches
-from tellapart.relations.pairs import few
+from tellapart.relations.pairs import few, stretches
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -17,6 +16,27 @@ if TYPE_CHECKING:
 MOST_AXES = 3
 """Points of more coordinates have too many boxes round them."""
 _BOXES = 2**19  # along each axis at most, so that three axes of them are numbered in 64 bits
+
+
+def meeting(
+    coordinates: list[tuple[Float[Tensor, "n axes"], Float[Tensor, "m axes"]] | None],
+) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"]] | None:
+    """Pairs that hold all those at most 1 apart along each axis of several coordinates, and others.
+
+    `None` if they are not few, or if fewer than two coordinates are known. Those of most axes are left out, where all
+    of them are too many.
+
+    >>> group, time = torch.tensor([[0.0], [3.0]]), torch.tensor([[0.0], [0.5]])
+    >>> meeting([(group, group), None, (time, time)])
+    (tensor([0, 1]), tensor([0, 1]))
+    """
+    known = sorted((sides for sides in coordinates if sides is not None), key=lambda sides: sides[0].shape[1])
+    while known and sum(sides[0].shape[1] for sides in known) > MOST_AXES:
+        known.pop()
+    if len(known) < 2:
+        return None
+    queries, keys = (torch.cat([x.to(known[0][0]) for x in side], dim=1) for side in zip(*known, strict=True))
+    return near_pairs(queries, keys, 1.0)
 
 
 def near_pairs(

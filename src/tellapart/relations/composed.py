@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tellapart.relations.boxes import meeting
 from tellapart.relations.lowered import Both, Either, Lowered, Not, NotLowered, PairList, representable
-from tellapart.relations.pairs import Pairs, filtered
+from tellapart.relations.pairs import Pairs, few, filtered
 from tellapart.relations.relation import Relation, is_boolean
 
 if TYPE_CHECKING:
@@ -54,11 +55,19 @@ class Intersection(Relation):
         return [Intersection(left, right) for left, right in sides]
 
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
-        """The pairs of the sparse side that the other side relates, too."""
+        """The pairs of the sparse side that the other side relates, too; or of no sparse side, where all sides meet."""
         for one, other in ((self.left, self.right), (self.right, self.left)):
             if (found := one.pairs(n, m, device)) is not None:
                 return filtered(found, other.at(found.rows, found.cols))
-        return None
+        if (near := meeting([part.coordinates() for part in self._parts()])) is None:
+            return None
+        rows, cols = (places.to(device) for places in near)
+        found = filtered(Pairs(rows, cols), self.at(rows, cols))
+        return found if few(len(found.rows), n, m) else None
+
+    def _parts(self) -> list[Relation]:
+        sides = self.left, self.right
+        return [part for side in sides for part in (side._parts() if isinstance(side, Intersection) else [side])]
 
     def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
         """Those of the left side less those that a sparse `~right` takes away."""
@@ -154,6 +163,16 @@ class Complement(Relation):
     def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
         rows, cols = self.inner.counts(n, m, device)
         return m - rows, n - cols
+
+
+def but_not(left: Relation, right: Relation) -> Relation:
+    """`left & ~right`, which a compiler can trace: of a relation it does not know `~`.
+
+    >>> from tellapart.relations import paired, same
+    >>> but_not(same([7, 7]), paired()).tile(slice(0, 2), slice(0, 2)).int().tolist()
+    [[0, 1], [1, 0]]
+    """
+    return Intersection(left, Complement(right))
 
 
 class Transposed(Relation):

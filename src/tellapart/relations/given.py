@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from tellapart.errors import requirement, values_are_checked
-from tellapart.relations.kinds import check_range, check_size, integers
+from tellapart.relations.ids import integers
+from tellapart.relations.kinds import check_range, check_size
 from tellapart.relations.lowered import Lowered, NotLowered, PairList, representable
 from tellapart.relations.pairs import Pairs
 from tellapart.relations.relation import Relation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,17 +10,16 @@ import torch
 from torch import Tensor
 
 from tellapart.errors import requirement, values_are_checked
+from tellapart.relations.ids import integers, is_numeric, numbered
 from tellapart.relations.lowered import Diagonal, Everything, IdsEqual, IndexEqual, Lowered
-from tellapart.relations.pairs import Pairs, few
+from tellapart.relations.pairs import Pairs, few, stretches
 from tellapart.relations.relation import Relation
 
 if TYPE_CHECKING:
-    import numpy as np
     from jaxtyping import Int
 
+    from tellapart.relations.ids import Ids
     from tellapart.relations.ranks import Ranks
-
-    Ids = Int[Tensor, " n"] | Int[np.ndarray, " n"] | Sequence[Hashable]
 
 
 def paired() -> Relation:
@@ -60,6 +59,8 @@ def listed(index: Int[Tensor, " n"]) -> Relation:
 def same(query_ids: Ids, key_ids: Ids | None = None) -> Relation:
     """Pairs with equal ids: `R_ij = [id(q_i) = id(k_j)]`. Labels, instance ids, captions, file names.
 
+    A missing id, `None` or NaN, equals no other: with ids of one side given for both, row i is related to row i alone.
+
     Args:
         query_ids: one id per query: an integer tensor or array, or any sequence of hashable things.
         key_ids: one id per key; by default the queries' ids.
@@ -72,12 +73,12 @@ def same(query_ids: Ids, key_ids: Ids | None = None) -> Relation:
     [[0, 0, 1], [1, 1, 0]]
     """
     keys = query_ids if key_ids is None else key_ids
-    if _is_numeric(query_ids) and _is_numeric(keys):
+    if is_numeric(query_ids) and is_numeric(keys):
         rows = integers("query_ids", torch.as_tensor(query_ids))
         return _Same(rows, rows if key_ids is None else integers("key_ids", torch.as_tensor(keys)))
     numbers: dict[Hashable, int] = {}
-    rows = _numbered(query_ids, numbers)
-    cols = rows if key_ids is None else _numbered(keys, numbers)
+    rows = numbered(query_ids, numbers)
+    cols = rows if keys is query_ids else numbered(keys, numbers)
     return _Same(rows, cols, list(numbers))
 
 
@@ -95,32 +96,6 @@ def other_views(n_examples: int) -> Relation:
     return _OtherViews(n_examples)
 
 
-def integers(parameter: str, ids: Tensor) -> Int[Tensor, " n"]:
-    """The same ids, if they are integers in one dimension.
-
-    >>> integers("index", torch.tensor([3, 1]))
-    tensor([3, 1])
-    """
-    if ids.is_floating_point() or ids.is_complex():
-        raise TypeError(requirement(parameter, "hold integers or hashable ids", ids.dtype))
-    if ids.ndim != 1:
-        raise ValueError(requirement(parameter, "have 1 dimension", f"shape {tuple(ids.shape)}"))
-    # Of whatever width they come: places are computed from them.
-    return ids.long()
-
-
-def _is_numeric(ids: Ids) -> bool:
-    """Whether ids are a tensor or an array of numbers, which need no numbering of ours."""
-    return isinstance(ids, Tensor) or getattr(getattr(ids, "dtype", None), "kind", "O") in "biufc"
-
-
-def _numbered(ids: Ids, numbers: dict[Hashable, int]) -> Tensor:
-    """Each id's number, in order of first appearance; `numbers` is extended by the new ones."""
-    # A 0-d tensor hashes by identity, so it counts by its value.
-    values = (x.item() if isinstance(x, Tensor) else x for x in (ids.tolist() if hasattr(ids, "tolist") else ids))
-    return torch.tensor([numbers.setdefault(x, len(numbers)) for x in values], dtype=torch.long)
-
-
 def check_size(parameter: str, side: str, found: int, needed: int) -> None:
     """Raise `ValueError` unless a relation was made for as many rows of that side as there are.
 
@@ -128,16 +103,6 @@ def check_size(parameter: str, side: str, found: int, needed: int) -> None:
     """
     if found != needed:
         raise ValueError(requirement(parameter, f"relate as many {side} as there are, {needed}", found))
-
-
-def stretches(lengths: Int[Tensor, " n"]) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"]]:
-    """Row i `lengths[i]` times over, and a count from 0 within each row.
-
-    >>> [x.tolist() for x in stretches(torch.tensor([2, 0, 1]))]
-    [[0, 0, 2], [0, 1, 0]]
-    """
-    rows = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
-    return rows, torch.arange(len(rows), device=lengths.device) - (lengths.cumsum(0) - lengths)[rows]
 
 
 def check_range(parameter: str, side: str, index: Tensor, size: int) -> None:
@@ -277,6 +242,10 @@ class _Same(Relation):
         rows, within = stretches(per_query)
         cols = of_key.argsort(stable=True)[start[rows] + within]
         return Pairs(rows.to(device), cols.to(device))
+
+    def coordinates(self) -> tuple[Tensor, Tensor]:
+        of_query, of_key, _ = self._groups
+        return 3.0 * of_query.double()[:, None], 3.0 * of_key.double()[:, None]
 
     def gather_sum(self, keys: Tensor, n: int) -> Tensor:  # noqa: ARG002
         of_query, of_key, size = self._groups

@@ -35,6 +35,16 @@ def few(n_pairs: int, n: int, m: int) -> bool:
     return n_pairs <= PAIRS_PER_ROW * (n + m)
 
 
+def stretches(lengths: Int[Tensor, " n"]) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"]]:
+    """Row i `lengths[i]` times over, and a count from 0 within each row.
+
+    >>> [x.tolist() for x in stretches(torch.tensor([2, 0, 1]))]
+    [[0, 0, 2], [0, 1, 0]]
+    """
+    rows = torch.arange(len(lengths), device=lengths.device).repeat_interleave(lengths)
+    return rows, torch.arange(len(rows), device=lengths.device) - (lengths.cumsum(0) - lengths)[rows]
+
+
 def filtered(pairs: Pairs, values: Shaped[Tensor, " p"]) -> Pairs:
     """The pairs where `values` are not 0, their weights multiplied by them.
 

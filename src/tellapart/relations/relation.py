@@ -65,6 +65,13 @@ class Relation(ABC):
         """The related pairs among n queries and m keys, or `None` if they are not few or not easily found."""
         return None
 
+    def coordinates(self) -> tuple[Float[Tensor, "n axes"], Float[Tensor, "m axes"]] | None:
+        """Where queries and keys lie, so that related ones are at most 1 apart along each axis; `None` if unknown.
+
+        So the pairs that several relations share are found, where none of these has few.
+        """
+        return None
+
     def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
         """How many keys each query is related to, and how many queries each key."""
         if (pairs := self.pairs(n, m, device)) is not None:

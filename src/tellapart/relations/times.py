@@ -9,9 +9,9 @@ from torch import Tensor
 
 from tellapart.errors import check_finite, requirement
 from tellapart.relations.boxes import near_pairs
-from tellapart.relations.kinds import check_size, stretches
+from tellapart.relations.kinds import check_size
 from tellapart.relations.lowered import EarlierKey, GaussianWeight, Lowered, WithinRadius
-from tellapart.relations.pairs import Pairs, few
+from tellapart.relations.pairs import Pairs, few, stretches
 from tellapart.relations.relation import Relation
 
 if TYPE_CHECKING:
@@ -155,6 +155,10 @@ class _Within(Relation):
 
     def towards(self, ranks: Ranks) -> list[Relation]:
         return [_Within(clocks, self.radius) for clocks in self.clocks.towards(ranks)]
+
+    def coordinates(self) -> tuple[Tensor, Tensor] | None:
+        scaled = [side.double().reshape(len(side), -1) / self.radius for side in self.clocks] if self.radius else []
+        return (scaled[0], scaled[1]) if scaled and all(bool(x.isfinite().all()) for x in scaled) else None
 
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
         if (found := self._near(n, m)) is None:

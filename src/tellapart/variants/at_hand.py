@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from tellapart._engine import REDUCTIONS
 from tellapart.errors import (
+    as_temperature,
     check_choice,
     check_finite,
-    check_temperature,
+    check_loss,
     check_vectors,
     requirement,
     values_are_checked,
@@ -64,6 +65,8 @@ def of_scores(
     tensor([0.4076, 0.6931])
     """
     check_choice("reduction", reduction, REDUCTIONS)
+    check_vectors("scores", scores)
+    temperature = as_temperature(temperature, len(scores))
     logits = _logits(scores, candidates, temperature)
     is_first = positives is None
     if positives is None:
@@ -74,7 +77,7 @@ def of_scores(
         shift = torch.as_tensor(margin / temperature, dtype=logits.dtype, device=logits.device).expand(len(logits))
         logits = logits.scatter_add(1, positives[:, None], -shift[:, None])
     if targets is None:
-        return nn.functional.cross_entropy(logits, positives, reduction=reduction)
+        return check_loss(nn.functional.cross_entropy(logits, positives, reduction=reduction))
     _check_targets(targets, scores, candidates)
     weights, log_p = targets / targets.sum(dim=1, keepdim=True), logits.log_softmax(dim=1)
     if candidates is not None:
@@ -107,6 +110,8 @@ def plackett_luce(
     >>> plackett_luce(torch.tensor([[2.0, 1.0, 0.0]]))  # log(1 + e⁻¹ + e⁻²) + log(1 + e⁻¹)
     tensor(0.7209)
     """
+    check_vectors("scores", scores)
+    temperature = as_temperature(temperature, len(scores))
     logits = _logits(scores, candidates, temperature)
     candidates = torch.ones_like(scores, dtype=torch.bool) if candidates is None else candidates
     if values_are_checked(scores) and not bool(candidates.any(dim=1).all()):
@@ -121,8 +126,6 @@ def plackett_luce(
 
 def _logits(scores: Tensor, candidates: Tensor | None, temperature: float | Tensor) -> Tensor:
     """`s/τ` in float32 or better, −∞ at what is no candidate."""
-    check_vectors("scores", scores)
-    check_temperature(temperature, len(scores))
     if candidates is not None:
         if candidates.dtype != torch.bool or candidates.shape != scores.shape:
             got = f"{candidates.dtype} of shape {tuple(candidates.shape)}"

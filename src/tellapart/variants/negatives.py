@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tellapart._engine import TEMPERATURE, LineUp, Terms, check_per_candidate, evaluate
-from tellapart.errors import check_temperature, requirement
+from tellapart.errors import as_temperature, requirement
 from tellapart.objective import info_nce
 from tellapart.relations import Relation
 from tellapart.variants.options import (
@@ -89,7 +89,7 @@ def dclw(
         raise ValueError(requirement("sigma", "be positive and finite", sigma))
     terms = decoupled_terms(queries, keys, symmetric=False, engine=engine, **options)
     active = terms.n_positives > 0
-    scores = terms.positive * options.get("temperature", TEMPERATURE)
+    scores = terms.positive * as_temperature(options.get("temperature", TEMPERATURE), len(queries))
     shares = (scores / sigma).masked_fill(~active, -torch.inf).softmax(0)
     losses = terms.log_partition - (2 - active.sum() * shares) * terms.positive
     return reduced(losses, active, reduction)
@@ -133,6 +133,7 @@ def hard_negatives(
     positives: Relation | None = None,
     exclude: Relation | None = None,
     negatives: Tensor | None = None,
+    exclude_negatives: Relation | None = None,
     reduction: str = "mean",
     engine: str = "auto",
 ) -> Float[Tensor, "..."]:
@@ -160,7 +161,7 @@ def hard_negatives(
     """
     check_between("beta", beta, 0, math.inf)
     check_between("prior", prior, 0, 1)
-    check_temperature(temperature, len(queries))
+    temperature = as_temperature(temperature, len(queries))
 
     def at_scale(scale: float) -> Terms:
         return decoupled_terms(
@@ -168,6 +169,7 @@ def hard_negatives(
             positives=positives,
             exclude=exclude,
             negatives=negatives,
+            exclude_negatives=exclude_negatives,
             temperature=temperature / scale,
             engine=engine,
         )
@@ -195,6 +197,7 @@ def debiased(
     positives: Relation | None = None,
     exclude: Relation | None = None,
     negatives: Tensor | None = None,
+    exclude_negatives: Relation | None = None,
     reduction: str = "mean",
     engine: str = "auto",
 ) -> Float[Tensor, "..."]:
@@ -224,6 +227,7 @@ def debiased(
         positives=positives,
         exclude=exclude,
         negatives=negatives,
+        exclude_negatives=exclude_negatives,
         reduction=reduction,
         engine=engine,
     )

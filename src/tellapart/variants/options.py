@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 from torch import Tensor
 
-from tellapart._engine import REDUCTIONS, LineUp, Terms, default_positives, evaluate
-from tellapart.errors import check_choice, requirement
+from tellapart._engine import REDUCTIONS, LineUp, NoCandidateError, Terms, default_positives, evaluate
+from tellapart.errors import check_choice, check_loss, requirement
 from tellapart.relations import Relation, check_relation, is_boolean, listed
 from tellapart.scores import Score
 
@@ -24,6 +24,7 @@ class LineUpOptions(TypedDict, total=False):
     positives: Relation | None
     exclude: Relation | None
     negatives: Tensor | None
+    exclude_negatives: Relation | None
     temperature: float | Tensor
     score: str | Score
     key_bias: Tensor | None
@@ -47,11 +48,19 @@ def decoupled_terms(
 ) -> Terms:
     """The terms without the positives in the denominator: `log_partition` is log Z over the negatives alone.
 
+    Raises:
+        ValueError: a query, or if symmetric a key, with positives as its only candidates.
+
     >>> decoupled_terms(torch.eye(3), torch.eye(3), temperature=1.0).log_partition.exp()
     tensor([2., 2., 2.])
     """
     line_up = LineUp.build(queries, keys, **negatives_only(len(queries), len(keys), options))
-    return evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine)
+    try:
+        return evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine)
+    except NoCandidateError as error:
+        # The engine was told to exclude the positives, and the caller perhaps nothing.
+        together = "" if options.get("exclude") is None else ", together with `exclude`,"
+        raise ValueError(requirement("positives", f"leave every query{together} a negative", error.got)) from None
 
 
 def negatives_only(n: int, m: int, options: LineUpOptions) -> LineUpOptions:
@@ -110,8 +119,8 @@ def reduced(losses: Float[Tensor, " n"], active: Bool[Tensor, " n"], reduction: 
     check_choice("reduction", reduction, REDUCTIONS)
     losses = losses.masked_fill(~active, 0)
     if reduction == "none":
-        return losses
-    return losses.sum() / active.sum() if reduction == "mean" else losses.sum()
+        return check_loss(losses)
+    return check_loss(losses.sum() / active.sum() if reduction == "mean" else losses.sum())
 
 
 def both_ways(terms: Terms, losses: list[Tensor], reduction: str) -> Float[Tensor, "..."]:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from tellapart._engine import LineUp, Terms, default_positives, evaluate, log_add, segment_logsumexp
+from tellapart._traced import is_traced
 from tellapart.errors import requirement
 from tellapart.objective import info_nce
-from tellapart.relations import Relation, everyone, paired, same
+from tellapart.relations import Relation, but_not, everyone, paired, same
 from tellapart.variants.options import LineUpOptions, Options, check_between, counted_once, decoupled_terms, reduced
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def sup_con(
     others = paired()
     return info_nce(
         *(embeddings, embeddings),
-        positives=same(labels) & ~others,
+        positives=but_not(same(labels), others),
         exclude=others,
         temperature=temperature,
         multi_positive=multi_positive,
@@ -145,7 +146,7 @@ def ranking(
     above = exclude
     for given, temperature in zip(levels, temperatures, strict=True):
         level = counted_once(default_positives(given, len(queries), len(keys)))
-        if not bool(level.counts(len(queries), len(keys), queries.device)[0].any()):
+        if not is_traced(queries) and not bool(level.counts(len(queries), len(keys), queries.device)[0].any()):
             continue
         line_up = LineUp.build(queries, keys, positives=level, exclude=above, temperature=temperature, score=score)
         terms = evaluate(line_up, multi_positive="in", engine=engine)
@@ -154,7 +155,7 @@ def ranking(
         loss = terms.per_query() - _log_count(terms)
         total = total + loss.masked_fill(~present, 0)
         active, above = active | present, level if above is None else above | level
-    if not bool(active.any()):
+    if not is_traced(active) and not bool(active.any()):
         raise ValueError(requirement("levels", "relate at least one query to a key", "no related pair"))
     return reduced(total, active, reduction)
 
@@ -204,7 +205,7 @@ def _sum_of_positives(terms: Terms) -> Float[Tensor, " n"]:
 
 def _logsumexp_over(relation: Relation, values: Float[Tensor, " m"], n: int, engine: str) -> Float[Tensor, " n"]:
     """`log Σ_j exp v_j` over each query's related keys; what those with none get has no meaning."""
-    pairs = relation.pairs(n, len(values), values.device)
+    pairs = None if is_traced(values) else relation.pairs(n, len(values), values.device)
     if pairs is not None:
         return segment_logsumexp(values[pairs.cols], pairs.rows, n)
     values = values.clamp(min=torch.finfo(values.dtype).min / 4)  # Nobody's −∞ is not finite.
@@ -222,6 +223,9 @@ class _Smoothed(Relation):
     def _totals(self, device: torch.device) -> Tensor:
         if self._kept is None or self._kept.device != device:
             ones = torch.ones(self.m, 1, dtype=torch.float64, device=device)
+            if is_traced(ones):
+                tile = self.positives.tile(slice(0, self.n), slice(0, self.m), device)
+                return tile.to(ones.dtype).sum(1)
             self._kept = self.positives.gather_sum(ones, self.n)[:, 0]
         return self._kept
 
