@@ -12,6 +12,7 @@ import sys
 import traceback
 
 from tellapart.errors import InputError
+from tellapart.version import __version__
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,13 +22,20 @@ def main(argv: list[str] | None = None) -> int:
     2
     """
     arguments = sys.argv[1:] if argv is None else argv
-    for stream in (sys.stdout, sys.stderr):
+    if arguments == ["--version"]:  # which needs no more than the loss does
+        print(__version__)
+        return 0
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, as by >&-
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows "?" for it
     try:
         from tellapart.cli import commands  # here, because it needs more than the loss does
 
-        commands.run([word for word in arguments if word != "--debug"])
+        with commands.told():
+            commands.run([word for word in arguments if word != "--debug"])
         sys.stdout.flush()
     except Exception as error:
         if "--debug" in arguments:
@@ -40,6 +48,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _explain(error: Exception, arguments: list[str]) -> int:
     """Say in one line what went wrong; the exit code."""
+    if isinstance(error, ModuleNotFoundError) and error.name in sys.stdlib_module_names:
+        return _say(f"this Python has no module {error.name}, which Linux and macOS have. Use one of these.", 2)
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("tellapart"):
         return _say(f"the package {error.name} is missing. Install it with: pip install 'tellapart[tool]'", 2)
     if isinstance(error, BrokenPipeError):  # the reader of our output left, as in `tellapart … | head`
@@ -61,5 +71,5 @@ def _explain(error: Exception, arguments: list[str]) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"tellapart: {message}", file=sys.stderr)
+    print(f"tellapart: {message.encode('utf-8', 'replace').decode()}", file=sys.stderr)
     return code

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from tellapart import reading
 from tellapart.errors import exists, require_option
 
 
@@ -31,6 +32,8 @@ class TrainingOptions:
     """Step size of AdamW at its peak."""
     weight_decay: float = 1e-4
     """Pull of the weights towards zero."""
+    broken: reading.Broken = "skip"
+    """What is done with an item of the data that is broken: it is left out and counted, or ends the command."""
 
     seed_bits: ClassVar[int] = 63
     """Of the largest seed."""

@@ -117,7 +117,7 @@ def test_numbers_alone_are_dense_and_come_in_lists_too(tmp_path):
         (NODES + ",x,more,1\n", EDGES, r"nodes.csv line 6: the column node is empty"),
         ("node,label\na,x\nb,y\n", "source,target\na,b\n", r"neither a column text nor columns of numbers"),
         ("node,p,p\na,1,2\nb,1,2\n", "source,target\na,b\n", r"nodes.csv: there are two columns p. Rename one"),
-        (",node,p\n0,a,1\n1,b,2\n", "source,target\na,b\n", r"nodes.csv: column 1 has no name. Name it or remove it"),
+        (",node,p\n7,a,1\n9,b,2\n", "source,target\na,b\n", r"nodes.csv: column 1 has no name. Name it or remove it"),
         ("name,size\na,1\n", EDGES, r"nodes.csv: no column node. Found: name, size"),
     ],
 )

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tellapart.domains.features import read_numbers
 from tellapart.domains.graphs.graph import Graph, make_graph
 from tellapart.domains.graphs.words import hashed_words
-from tellapart.domains.tables import SUFFIXES, Table, read_numbers, read_table
+from tellapart.domains.tables import SUFFIXES, Table, read_table
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _numbers(edges: Table, end: str, number: dict[str, int], nodes_file: Path) -
 
 def _features(file: Path, nodes: Table, words: int) -> Float[Tensor, "n d"]:
     """The nodes' numeric features, their hashed words, or both."""
-    numbers = torch.from_numpy(read_numbers(file, but=_TEXTS).copy())
+    numbers = torch.from_numpy(read_numbers(file, _TEXTS, nodes.places).copy())
     if "text" not in nodes.columns:
         if not numbers.shape[1]:
             raise InputError(f"{file}: neither a column text nor columns of numbers. Nodes need features: add some.")

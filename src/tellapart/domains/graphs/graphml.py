@@ -9,9 +9,9 @@ from xml.parsers import expat
 
 import torch
 
+from tellapart.domains.features import LARGEST
 from tellapart.domains.graphs.graph import Graph, make_graph
 from tellapart.domains.graphs.words import hashed_words
-from tellapart.domains.tables import LARGEST
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:

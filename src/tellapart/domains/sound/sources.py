@@ -62,11 +62,9 @@ def _of_media(path: Path, kind: str, media_type: str) -> Stamps:
     if not rows:
         raise InputError(f"{path}: holds no {kind}: no fileMediatype begins with {media_type}.")
     columns = {name: [column[i] for i in rows] for name, column in table.columns.items()}
-    names = columns["filePath"]
+    names, files = columns["filePath"], table.files("filePath")
     places = [table.places[i] for i in rows]
-    return stamped(
-        [path.parent / name for name in names], names, places, columns["timestamp"], columns.get("deploymentID")
-    )
+    return stamped([files[i] for i in rows], names, places, columns["timestamp"], columns.get("deploymentID"))
 
 
 def _named(path: Path) -> tuple[str, str]:
