@@ -11,7 +11,8 @@ import tellapart
 
 SOURCE = Path(tellapart.__file__).parent
 
-# From the ground up. `files` writes files, `reading` accounts for what is read, `pages` fills templates, `pretrained` reads models of transformers.
+# From the ground up. `files` writes files, `reading` accounts for what is read, `pages` fills templates, `pretrained`
+# reads models of transformers.
 FLOORS = {
     "version": 0,
     "errors": 0,
@@ -54,6 +55,7 @@ PUBLIC_MODULES = {
     "domains.folders",
     "domains.given",
     "domains.held_out",
+    "domains.parquet_rows",
     "domains.picture_files",
     "domains.sniff",
     "domains.tables",

@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 import traceback
+from pathlib import Path
 
 from tellapart.errors import InputError
 from tellapart.version import __version__
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller, as by >&-
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows "?" for it

@@ -49,7 +49,7 @@ def read_numbers(path: Path, but: tuple[str, ...], places: list[str]) -> Float[n
     names, numbers = _feature_names(path, header, (*but, *index)), array("f")
     for place, row in content:
         for name in names:
-            numbers.append(_number(str(row.get(name, "")), name, place))
+            numbers.append(number(str(row.get(name, "")), name, place))
     _say_index(path, index)
     return np.frombuffer(numbers, dtype=np.float32).reshape(len(content), len(names))
 
@@ -74,7 +74,12 @@ def _feature_names(path: Path, header: list[str], but: tuple[str, ...]) -> list[
     return names
 
 
-def _number(cell: str, name: str, place: str) -> float:
+def number(cell: str, name: str, place: str) -> float:
+    """A cell as a number.
+
+    Raises:
+        InputError: it is none, or not a finite one.
+    """
     try:
         value = float(cell)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Folders as they lie: all files at any depth, through links; the folders that are splits, and those that are labels."""
+"""Folders as they lie: all files at any depth, through links; which folders are splits, and which are labels."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _NAMES = {
 }
 _SPLITS = {name: split for split, names in _NAMES.items() for name in names}
 _ENDING = re.compile(r"[\W_]*(set|data|images|split)?[\W_]*\d*$")
+_LONGEST_LINK = 1024
 _OF_SYSTEMS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN")
 
 
@@ -32,7 +33,8 @@ def files_in(folder: Path, is_wanted: Callable[[Path], bool], wanted: str) -> li
         is_wanted: whether a file is one of them.
         wanted: what they are, in the plural.
     """
-    found, others, broken, again = [], Counter[str](), [], []
+    found, others = list[Path](), Counter[str]()
+    broken, written, again = list[str](), list[str](), list[str]()
     seen: set[Path] = set()
     pending, links = [folder], list[Path]()
     while pending or links:
@@ -46,6 +48,8 @@ def files_in(folder: Path, is_wanted: Callable[[Path], bool], wanted: str) -> li
                 continue
             if entry.is_dir():
                 (links if entry.is_symlink() else pending).append(entry)
+            elif _is_written_link(entry):
+                written.append(str(entry.relative_to(folder)))
             elif not entry.is_file():
                 broken.append(str(entry.relative_to(folder)))
             elif is_wanted(entry):
@@ -55,8 +59,18 @@ def files_in(folder: Path, is_wanted: Callable[[Path], bool], wanted: str) -> li
     for ending, n in sorted(others.items()):
         reading.pass_over(f"file that is none of the {wanted} ({ending})", [""] * n)
     reading.pass_over("link to nowhere", broken)
+    reading.pass_over("link that was copied as a text with its target", written)
     reading.pass_over("folder that is reached again by a link", again)
     return sorted(found)
+
+
+def _is_written_link(file: Path) -> bool:
+    """Whether it is a link to a folder that was written as a text, as git does where there are no links."""
+    try:
+        is_short = not file.suffix and 0 < file.stat().st_size <= _LONGEST_LINK
+        return is_short and (file.parent / file.read_text(encoding="utf-8").strip()).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def split_of(name: str) -> str | None:

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from tellapart.errors import InputError
 
@@ -126,11 +126,12 @@ def unreadable(path: Path, wanted: str, otherwise: str, expected: tuple[str, ...
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[io.BufferedReader]:
     """A file's bytes, unpacked if it is packed by gzip, bzip2 or xz, whatever its name.
 
     Raises:
-        InputError: no such file, one packed twice, or a packed file that is truncated or damaged; inside the block, too.
+        InputError: no such file, or one packed twice.
+        PackedError: a packed file is truncated or damaged; inside the block, too.
     """
     if not path.is_file():
         raise InputError(f"{path}: {'it is a folder' if path.is_dir() else 'there is no such file'}.")
@@ -183,9 +184,9 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str | InputError]]:
         InputError: no such file; one that is not text by its first bytes.
     """
     with opened(path) as file:
+        if (kind := kind_of_bytes(file.peek(_HEAD)[:_HEAD])) is not None:
+            raise InputError(f"{path}: {kind.told}, not a text in UTF-8. {kind.remedy}.")
         for number, line in enumerate(file, 1):
-            if number == 1 and (kind := kind_of_bytes(line[:_HEAD])) is not None and kind.name != "bmp":
-                raise InputError(f"{path}: {kind.told}, not a text in UTF-8. {kind.remedy}.")
             place = f"{path} line {number}"
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")

@@ -331,4 +331,4 @@ class Run:
 
     def _write_json(self, path: Path, content: dict[str, Any]) -> None:
         with atomic_write(path) as file:
-            file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+            file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace"))

@@ -56,15 +56,15 @@ class Regions:
         digest = hashlib.sha256(self.bases.numpy().tobytes())
         for column in (self.start, self.stop, self.sequence, self.label):
             digest.update(column.numpy().tobytes())
-        digest.update("\0".join([*self.names, *self.classes]).encode())
+        digest.update("\0".join([*self.names, *self.classes]).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
 
 def load_sequences(source: str) -> Regions:
     """All records of a FASTA or FASTQ file, or of a folder of them: genomes, contigs or reads; each is a region.
 
-    A record's label is the first subfolder that not all files are in, or the file's name. Only evaluation uses labels. All
-    records of a single file have the same label.
+    A record's label is the first subfolder that not all files are in, or the file's name. Only evaluation uses
+    labels. All records of a single file have the same label.
 
     Raises:
         InputError: something is missing or broken; the message names the file and the record.

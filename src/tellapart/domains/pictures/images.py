@@ -43,7 +43,7 @@ def read_pictures(paths: Sequence[Path | bytes], places: Sequence[str], size: in
     Raises:
         InputError: broken files; raised after all are read, it names the first and counts the others.
     """
-    pictures, broken = _decoded(paths, places, size)
+    pictures, broken = _decoded(paths, size)
     if broken:
         raise _first(paths, places, broken)
     return pictures
@@ -65,7 +65,7 @@ def read_whole(
     Raises:
         InputError: broken files where none is to be left out, or more broken files than others.
     """
-    pictures, broken = _decoded(paths, places, size)
+    pictures, broken = _decoded(paths, size)
     if not broken:
         reading.read(len(paths), thing)
         return pictures, list(range(len(paths)))
@@ -88,7 +88,7 @@ def _first(paths: Sequence[Path | bytes], places: Sequence[str], broken: dict[Pa
 
 
 def _decoded(
-    paths: Sequence[Path | bytes], places: Sequence[str], size: int
+    paths: Sequence[Path | bytes], size: int
 ) -> tuple[UInt8[Tensor, "n 3 size size"], dict[Path | bytes, InputError]]:
     """All pictures, with a progress bar if there are many, and the errors of those that are broken."""
     distinct = list(dict.fromkeys(paths))

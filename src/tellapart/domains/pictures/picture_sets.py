@@ -75,7 +75,7 @@ class PictureSet:
         digest.update(self.pictures.cpu().numpy().tobytes())
         if self.labels is not None:
             digest.update(self.labels.cpu().numpy().tobytes())
-        digest.update("\0".join([*(self.classes or ()), *self.names]).encode())
+        digest.update("\0".join([*(self.classes or ()), *self.names]).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
 
@@ -160,9 +160,7 @@ def _parts(source: str, size: int | None, form: Form) -> list[Part]:
     if is_picture(path):
         reading.read(1, "picture")
         return [Part(images.read_pictures([path], [""], size or images.common_side([path], [""])), None, [path.name])]
-    remedy = (
-        "Give a folder, a picture, a table, a .npy or .npz file, or an idx file called …-images-idx3-ubyte (or .gz)"
-    )
+    remedy = "Give a folder, a picture, a table, a .npy or .npz file, or an idx file called …-images-idx3-ubyte"
     raise unreadable(path, "a file of pictures", f"{path}: not a file of pictures. {remedy}.")
 
 
