@@ -78,7 +78,7 @@ def read_variants(path: Path) -> list[str]:
 def _counts(units: list[_Unit]) -> Counter[str]:
     """How many units have each language, whatever its region; those of one language alone by region."""
     tags = Counter(tag for unit in units for tag in unit.variants)
-    languages = Counter(language for unit in units for language in {_primary(tag) for tag in unit.variants})
+    languages = Counter(name for unit in units for name in dict.fromkeys(map(_primary, unit.variants)))
     return languages if len(languages) > 1 else tags
 
 
