@@ -117,6 +117,7 @@ def enter(other: Account) -> None:
         account.counts[why] = account.counts.get(why, 0) + n
         account.left_out.setdefault(why, []).extend(other.left_out[why])
     account.notes += [text for text in other.notes if text not in account.notes]
+    account.said = other.said
 
 
 def current() -> Account | None:

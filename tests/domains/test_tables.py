@@ -89,8 +89,16 @@ def test_jsonl_and_packed_tables_are_read(tmp_path):
         ("x.csv", "image,text\na,red\nb\nc,blue\n", "row with another number of cells"),
         ("x.csv", "image,text\na,red\nb,\nc,blue\n", "row with an empty text"),
         ("x.csv", b"image,text\na,red\nb,caf\xe9\nc,blue\n", "row that is not UTF-8"),
-        ("x.jsonl", '{"image":"a","text":"red"}\n{"image"\n{"image":"c","text":"blue"}\n', "line that is no JSON object"),
-        ("x.jsonl", '{"image":"a","text":"red"}\n{"image":"b"}\n{"image":"c","text":"blue"}\n', "row with an empty text"),
+        (
+            "x.jsonl",
+            '{"image":"a","text":"red"}\n{"image"\n{"image":"c","text":"blue"}\n',
+            "line that is no JSON object",
+        ),
+        (
+            "x.jsonl",
+            '{"image":"a","text":"red"}\n{"image":"b"}\n{"image":"c","text":"blue"}\n',
+            "row with an empty text",
+        ),
     ],
 )
 def test_a_broken_row_is_left_out_and_counted_or_stops(tmp_path, name, content, why):

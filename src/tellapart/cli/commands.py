@@ -18,6 +18,7 @@ from tellapart.explain import write_explanation
 from tellapart.heads import write_heads
 from tellapart.planning import PlanOptions, as_table
 from tellapart.runs import Run, check_suffix
+from tellapart.training import Interrupted
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
@@ -98,7 +99,11 @@ def _train(name: str, given: Namespace) -> None:
     folder = Path(options.pop("run", f"runs/{name}"))
     resume = options.pop("resume", False)
     was_trained = Run(folder).is_trained()
-    trained = api.train(name, run=folder, resume=resume, **options)
+    try:
+        trained = api.train(name, run=folder, resume=resume, **options)
+    except Interrupted as error:
+        error.again = Run(folder).again()
+        raise
     if was_trained:
         print(shown(f"{folder} is trained already; delete it to train anew."))
     system = systems.load(name)

@@ -6,7 +6,6 @@ A person's mistake ends with exit code 2 and one line on stderr; a traceback is 
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
 import traceback
@@ -61,12 +60,10 @@ def _explain(error: Exception, arguments: list[str]) -> int:
         error = InputError(f"{where}: {error.strerror}. Check the path, its permissions and the room on the disk.")
     if isinstance(error, InputError):
         return _say(" ".join(str(error).split()), 2)
-    from tellapart.cli.commands import program
     from tellapart.training import Interrupted
 
     if isinstance(error, Interrupted):
-        again = shlex.join([program(), *(word for word in arguments if word != "--resume"), "--resume"])
-        return _say(f"{error}. Continue with: {again}", 128 + error.signal_number)
+        return _say(f"{error}. Continue with: {error.again}", 128 + error.signal_number)
     what = f"{type(error).__name__}: {error}"
     return _say(f"internal error, {what}. Run it again with --debug and report what it says.", 1)
 

@@ -82,13 +82,12 @@ class Commands:
 
     def _moved(self, finished: FinishedRun, data: str) -> Measurable | None:
         """The run's own data, if they are now in another place: those on which it was trained are not measured."""
-        account = reading.Account(finished.config.broken)
+        account = reading.Account(finished.config.broken, notes=[f"{data} holds the run's own data."])
         try:
             with reading.into(account):
                 found = self.load(replace(finished.config, data=data), finished.run, None)
         except InputError:  # others: what is wrong with them is found when they are read as such
             return None
-        reading.note(f"{data} holds the run's own data.")
         reading.enter(account)
         return found
 

@@ -245,9 +245,12 @@ class Run:
     def check_trained(self) -> None:
         """Raise `InputError` unless training is complete."""
         if not self.is_trained():
-            config, run = (shlex.quote(str(path)) for path in (self.config_file, self.folder))
-            what = f"tellapart train {self.system} --config {config} --run {run} --resume"
-            raise InputError(f"{self.folder}: not trained to its end. Continue it with: {what}")
+            raise InputError(f"{self.folder}: not trained to its end. Continue it with: {self.again()}")
+
+    def again(self) -> str:
+        """The command that continues the run, to be typed in any folder."""
+        config, run = (str(path.resolve()) for path in (self.config_file, self.folder))
+        return shlex.join(["tellapart", "train", self.system, "--config", config, "--run", run, "--resume"])
 
     def log(self) -> list[dict[str, float]]:
         """The log, one entry per step; a line torn by a kill is left out.

@@ -86,7 +86,9 @@ def as_plain_options(config: TrainingOptions, trainer: TrainerOptions) -> dict[s
 
 
 class Interrupted(Exception):
-    """Training was asked to stop; the message says what is saved."""
+    """Training was asked to stop; the message says what is saved, and `again` the command that continues it."""
+
+    again = ""
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)

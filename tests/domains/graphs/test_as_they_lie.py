@@ -60,7 +60,9 @@ def test_weights_are_read_from_tables_graphml_and_saved_tensors(tmp_path):
     xml = graphml(tmp_path / "x.graphml.gz", WEIGHT, edges=lambda a: f'<data key="w">{1 + a % 2}</data>')
     index = torch.tensor(RING).T
     torch.save({"x": torch.ones(8, 1), "edge_index": index, "edge_weight": 1 + index[0] % 2}, tmp_path / "w.pt")
-    torch.save({"x": torch.ones(8, 1), "edge_index": index, "edge_attr": 1.0 + index[0, :, None] % 2}, tmp_path / "a.pt")
+    torch.save(
+        {"x": torch.ones(8, 1), "edge_index": index, "edge_attr": 1.0 + index[0, :, None] % 2}, tmp_path / "a.pt"
+    )
     sources = (write_tables(tmp_path / "t", nodes, edges), xml, str(tmp_path / "w.pt"), str(tmp_path / "a.pt"))
     for source in sources:
         graph = load_graph(source, WORDS)
@@ -110,11 +112,15 @@ def test_a_layer_weights_neighbours_as_the_formula_says():
 def test_weights_go_with_their_edges_into_views_parts_and_what_is_held_out():
     graph, whole = weighted(), matrix(weighted().edge_index, weighted().edge_weight)
     torch.manual_seed(0)
-    _, index, weight = drop_from_graph(graph.features, graph.edge_index, graph.edge_weight, edge_rate=0.5, feature_rate=0)
+    _, index, weight = drop_from_graph(
+        graph.features, graph.edge_index, graph.edge_weight, edge_rate=0.5, feature_rate=0
+    )
     assert 0 < len(weight) < len(graph.edge_weight)
     assert (matrix(index, weight)[tuple(index)] == whole[tuple(index)]).all()
     known, _ = graph.hold_out(0.4, seed=0)
-    assert (matrix(known.edge_index, known.edge_weight)[tuple(known.edge_index)] == whole[tuple(known.edge_index)]).all()
+    assert (
+        matrix(known.edge_index, known.edge_weight)[tuple(known.edge_index)] == whole[tuple(known.edge_index)]
+    ).all()
     part = Sampler(graph, company=1, fan_out=2, steps=1).part(torch.tensor([2]))
     nodes = [(graph.features == row).all(dim=1).nonzero().item() for row in part.features]
     inside = torch.tensor(nodes)[part.edge_index]

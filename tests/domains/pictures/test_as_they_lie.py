@@ -29,13 +29,27 @@ def test_of_a_thin_picture_a_line_is_left(tmp_path, shape):
 
 
 def test_all_that_pillow_decodes_is_a_picture_by_its_name_or_its_first_bytes(tmp_path):
-    for name, form in (("a.jfif", "JPEG"), ("b.jpe", "JPEG"), ("c.jp2", "JPEG2000"), ("d.tga", "TGA"), ("e.avif", "AVIF")):
+    for name, form in (
+        ("a.jfif", "JPEG"),
+        ("b.jpe", "JPEG"),
+        ("c.jp2", "JPEG2000"),
+        ("d.tga", "TGA"),
+        ("e.avif", "AVIF"),
+    ):
         save(tmp_path / name, form=form)
     save(tmp_path / "without", form="PNG")
     save(tmp_path / "f.dat", form="JPEG")
     (tmp_path / "notes.txt").write_text("no picture")
     with reading.accounted() as account:
-        assert load_pictures(str(tmp_path), 8).names == ["a.jfif", "b.jpe", "c.jp2", "d.tga", "e.avif", "f.dat", "without"]
+        assert load_pictures(str(tmp_path), 8).names == [
+            "a.jfif",
+            "b.jpe",
+            "c.jp2",
+            "d.tga",
+            "e.avif",
+            "f.dat",
+            "without",
+        ]
     assert account.told().startswith("Read 7 pictures. Left out 1: file that is none of the pictures (.txt).")
 
 

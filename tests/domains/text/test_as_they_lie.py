@@ -68,7 +68,9 @@ def test_a_unit_with_a_forbidden_character_is_left_out_and_counted_or_stops(tmp_
 def test_forbidden_characters_are_found_wherever_the_file_is_cut(tmp_path, monkeypatch):
     from tellapart.domains.text import tmx as module
 
-    source = tmx(tmp_path / "m.tmx", *({"en": f"a&amp;{i}&#x1F600;", "fr": f"b&#x1;{i}" if i % 3 else "b"} for i in range(9)))
+    source = tmx(
+        tmp_path / "m.tmx", *({"en": f"a&amp;{i}&#x1F600;", "fr": f"b&#x1;{i}" if i % 3 else "b"} for i in range(9))
+    )
     for size in (1, 7, 50):
         monkeypatch.setattr(module, "_CHUNK", size)
         with reading.accounted() as account, pytest.raises(InputError, match="more broken items"):
