@@ -8,13 +8,13 @@ from tellapart import InputError, reading
 
 
 def test_outside_an_account_a_broken_item_is_an_error():
-    with pytest.raises(InputError, match="a.png is broken"):
+    with pytest.raises(InputError, match=r"a.png is broken"):
         reading.leave_out("broken picture", "a.png", InputError("a.png is broken"))
 
 
 def test_under_stop_a_broken_item_is_an_error_and_under_skip_it_is_counted():
     error = InputError("a.png is broken")
-    with reading.accounted("stop"), pytest.raises(InputError, match="a.png is broken"):
+    with reading.accounted("stop"), pytest.raises(InputError, match=r"a.png is broken"):
         reading.leave_out("broken picture", "a.png", error)
     with reading.accounted("skip") as account:
         reading.leave_out("broken picture", "a.png", error)

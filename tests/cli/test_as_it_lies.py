@@ -89,7 +89,8 @@ def read_only(monkeypatch):
     monkeypatch.setattr(tempfile, "mkstemp", refuse)
 
 
-def test_a_run_on_a_disk_that_is_read_only_is_measured_searched_and_told(capsys, trained, read_only):
+@pytest.mark.usefixtures("read_only")
+def test_a_run_on_a_disk_that_is_read_only_is_measured_searched_and_told(capsys, trained):
     before = (trained / "results.json").read_bytes()
     code, out, err = say(capsys, "evaluate", trained)
     assert code == 0, err
@@ -143,9 +144,8 @@ def test_with_closed_output_a_command_ends_as_usual(closed):
 
 
 def test_the_version_needs_no_extra():
-    code = (
-        "import sys; sys.modules.update(dict.fromkeys(['rich', 'jsonargparse', 'lightning', 'yaml', 'PIL', 'scipy']));"
-    )
+    extras = ["rich", "jsonargparse", "lightning", "yaml", "PIL", "scipy"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({extras}));"
     code += "from tellapart.cli import main; sys.exit(main(['--version']))"
     found = python("-c", code)
     assert (found.returncode, found.stderr) == (0, "")

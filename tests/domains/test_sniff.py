@@ -22,9 +22,9 @@ def test_a_truncated_pack_and_one_packed_twice_are_named(tmp_path, pack):
     whole = pack(b"a line\n" * 1000)
     (tmp_path / "cut").write_bytes(whole[:-9])
     (tmp_path / "twice").write_bytes(pack(whole))
-    with pytest.raises(InputError, match="cut: .*truncated or damaged"):
+    with pytest.raises(InputError, match=r"cut: .*truncated or damaged"):
         list(numbered_lines(tmp_path / "cut"))
-    with pytest.raises(InputError, match="twice: .* twice. Unpack it once"), opened(tmp_path / "twice"):
+    with pytest.raises(InputError, match=r"twice: .* twice. Unpack it once"), opened(tmp_path / "twice"):
         pass
 
 

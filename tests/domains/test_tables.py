@@ -66,9 +66,9 @@ def test_columns_are_called_as_the_option_says_or_as_they_are_whatever_the_case(
     assert texts(write(tmp_path / "x.csv", "Image,TEXT\na,red\n")) == ["red"]
     two = write(tmp_path / "y.csv", "image,text,title\na,red,Red\n")
     assert texts(two, columns="text=title") == ["Red"]
-    with pytest.raises(InputError, match="no column name. Found: image, text, title"):
+    with pytest.raises(InputError, match=r"no column name. Found: image, text, title"):
         texts(two, columns="text=name")
-    with pytest.raises(InputError, match="`columns` must be of the form image=path,text=caption"):
+    with pytest.raises(InputError, match=r"`columns` must be of the form image=path,text=caption"):
         texts(two, columns="title")
 
 

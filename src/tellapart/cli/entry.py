@@ -40,13 +40,13 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        return _explain(error, arguments)
+        return _explain(error)
     except KeyboardInterrupt:
         return _say("stopped.", 128 + signal.SIGINT)
     return 0
 
 
-def _explain(error: Exception, arguments: list[str]) -> int:
+def _explain(error: Exception) -> int:
     """Say in one line what went wrong; the exit code."""
     if isinstance(error, ModuleNotFoundError) and error.name in sys.stdlib_module_names:
         return _say(f"this Python has no module {error.name}, which Linux and macOS have. Use one of these.", 2)

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from tellapart.errors import InputError
 
@@ -136,7 +136,7 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
     if not path.is_file():
         raise InputError(f"{path}: {'it is a folder' if path.is_dir() else 'there is no such file'}.")
     kind = kind_of(path)
-    unpack = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}.get(kind.name if kind else "")
+    unpack: Any = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}.get(kind.name if kind else "")
     if unpack is None:
         with path.open("rb") as file:
             yield file

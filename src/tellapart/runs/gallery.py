@@ -53,7 +53,7 @@ class Embeddings:
         with atomic_write(path) as file:
             if path.suffix == ".npz":
                 named = _texts_as_arrays("name", names)
-                save = np.savez if len(named) == 1 else np.savez_compressed
+                save: Any = np.savez if len(named) == 1 else np.savez_compressed
                 save(file, **named, kind=np.array(self.kinds), embedding=vectors)
             else:
                 columns = {"name": names, "kind": self.kinds, "embedding": _vector_column(self.vectors)}

@@ -83,7 +83,7 @@ def test_equal_weights_are_none_and_others_count_in_the_fingerprint():
 
 def test_weights_that_are_not_positive_are_refused(tmp_path):
     source = write_tables(tmp_path / "t", "node,size\na,1\nb,2\n", "source,target,weight\na,b,0\n")
-    with pytest.raises(InputError, match="the weight 0 of an edge. Weights must be positive"):
+    with pytest.raises(InputError, match=r"the weight 0 of an edge. Weights must be positive"):
         load_graph(source, WORDS)
 
 

@@ -31,7 +31,7 @@ def test_more_than_two_languages_are_refused_with_the_option_that_decides(tmp_pa
     assert (pairs.sources, pairs.targets, pairs.languages) == (["d0", "d1", "d2"], ["e0", "e1", "e2"], ("de", "en"))
     with pytest.raises(InputError, match=r"no unit has both de and fr. Its languages are"):
         load_translations(source, "de,fr")
-    with pytest.raises(InputError, match="`languages` must be two languages, as de,en. Got 'de'"):
+    with pytest.raises(InputError, match=r"`languages` must be two languages, as de,en. Got 'de'"):
         load_translations(source, "de")
     assert len(load_sentences(source)) == 9
 
@@ -61,7 +61,7 @@ def test_a_unit_with_a_forbidden_character_is_left_out_and_counted_or_stops(tmp_
         assert load_translations(source).sources == ["a", "e"]
     assert account.counts == {"unit with a character that XML forbids": 1}
     assert "m.tmx line 4" in account.told()
-    with reading.accounted("stop"), pytest.raises(InputError, match="m.tmx line 4: a character that XML forbids"):
+    with reading.accounted("stop"), pytest.raises(InputError, match=r"m.tmx line 4: a character that XML forbids"):
         load_translations(source)
 
 
@@ -73,7 +73,7 @@ def test_forbidden_characters_are_found_wherever_the_file_is_cut(tmp_path, monke
     )
     for size in (1, 7, 50):
         monkeypatch.setattr(module, "_CHUNK", size)
-        with reading.accounted() as account, pytest.raises(InputError, match="more broken items"):
+        with reading.accounted() as account, pytest.raises(InputError, match=r"more broken items"):
             load_translations(source)
         assert account.counts == {"unit with a character that XML forbids": 6}
 

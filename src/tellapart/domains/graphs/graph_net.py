@@ -54,9 +54,9 @@ class GraphNet(nn.Module):
         """
         dtype = next(self.parameters()).dtype
         h = features.to(dtype)
+        weights = () if edge_weight is None or self.kind != "gcn" else (edge_weight.to(dtype),)
         for layer, activation in zip(self.layers, self.activations, strict=True):
-            weighted = edge_weight is not None and self.kind == "gcn"
-            h = activation(layer(h, edge_index, edge_weight.to(dtype)) if weighted else layer(h, edge_index))
+            h = activation(layer(h, edge_index, *weights))
         return h
 
 

@@ -133,7 +133,7 @@ def common_side(paths: Sequence[Path | bytes], places: Sequence[str]) -> int:
         if size != first:
             sizes = " and ".join(f"{width}×{height}" for width, height in (first, size))
             remedy = "Give the size to bring them to: --picture_size 32, for example"
-            raise InputError(f"{place or path}: pictures of different sizes ({sizes}). {remedy}.")
+            raise InputError(f"{place or str(path)}: pictures of different sizes ({sizes}). {remedy}.")
     if first is None:
         raise broken or ValueError(requirement("paths", "not be empty", paths))
     return max(first)
