@@ -11,7 +11,8 @@ import tellapart
 
 SOURCE = Path(tellapart.__file__).parent
 
-# From the ground up. `files` writes files, `pages` fills templates, `pretrained` reads models of transformers.
+# From the ground up. `files` writes files, `reading` accounts for what is read, `pages` fills templates, `pretrained`
+# reads models of transformers.
 FLOORS = {
     "_traced": -1,  # below the errors, which ask it whether values can be read
     "version": 0,
@@ -19,6 +20,7 @@ FLOORS = {
     "_room": 0,
     "files": 1,
     "pretrained": 1,
+    "reading": 1,
     "relations": 1,
     "scores": 1,
     "temperature": 1,
@@ -52,9 +54,13 @@ FLOORS = {
 # Modules that other packages may import as they are, not through their package: they are heavy, or for few.
 PUBLIC_MODULES = {
     "variants.options",  # what the variants share, for diagnostics and adapters
+    "domains.features",
+    "domains.folders",
     "domains.given",
     "domains.held_out",
+    "domains.parquet_rows",
     "domains.picture_files",
+    "domains.sniff",
     "domains.tables",
     "federation.deployed",  # need flwr
     "federation.flower",

@@ -9,19 +9,20 @@ The command line is a thin layer over this module.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tellapart import systems
+from tellapart import reading, systems
 from tellapart.diagnostics import training_warnings
 from tellapart.errors import InputError, require_option
 from tellapart.evaluation import Table
 from tellapart.planning import Plan, PlanOptions, make_plan
 from tellapart.report import write_report
-from tellapart.runs import FinishedRun, Run, is_first_process
+from tellapart.runs import FinishedRun, Run, forget_stray_rank, is_first_process
 from tellapart.systems.options import check_names, read_options
 from tellapart.training import TrainerOptions, TrainingOptions, as_plain_options
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from tellapart.diagnostics import TrainingWarning
     from tellapart.runs import Embeddings, Hit
     from tellapart.systems import Made, Samples
+
+_logger = logging.getLogger("tellapart")
 
 
 class Trained:
@@ -237,7 +240,10 @@ class Trained:
     def _use(self, ability: str, *arguments: Any) -> Any:
         function = systems.ability(self.system, ability)
         self._run.check_trained()
-        return function(self._finished, *arguments)
+        with reading.accounted(self.config.broken) as account:
+            found = function(self._finished, *arguments)
+            account.tell()
+        return found
 
 
 def train(
@@ -263,6 +269,8 @@ def train(
         InputError: a mistake in options, data or folder, or a training that diverged.
         Interrupted: Ctrl-C or SIGTERM came (of `tellapart.training`); the state is saved, and `resume` continues.
     """
+    if stray := forget_stray_rank():
+        _logger.warning("%s is left over in the environment, and ignored.", stray)
     module = systems.load(system)
     place = Run(Path(run or f"runs/{system}"))
     given = options if trainer is None else {**options, "trainer": trainer}
@@ -273,12 +281,14 @@ def train(
     else:
         config, how = read_options(system, given)
     if not is_first_process():
-        module.train(config, place, how)
+        with reading.accounted(config.broken):
+            module.train(config, place, how)
         sys.exit()
     if not resumed:
         place.check_free()
     with place.lock():
-        module.train(config, place, how)
+        with reading.accounted(config.broken):
+            module.train(config, place, how)
         trained = Trained(place)
         trained.report()
     return trained

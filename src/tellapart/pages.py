@@ -26,4 +26,4 @@ def write_page(target: Path, folder: str, **values: Any) -> None:
     environment.filters["source"] = lambda name: environment.loader.get_source(environment, name)[0]  # type: ignore[union-attr]
     html = environment.get_template("page.html").render(version=__version__, **values)
     with atomic_write(target) as file:
-        file.write(html.encode())
+        file.write(html.encode("utf-8", "replace"))

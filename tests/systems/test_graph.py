@@ -31,7 +31,7 @@ def small_part(n=7, n_asked=5):
 def projections(model, part):
     """What both views come to, if nothing is dropped."""
     with torch.no_grad():
-        return model.network(part.features, part.edge_index, part.n_asked).double().numpy()
+        return model.network(part.features, part.edge_index, part.edge_weight, part.n_asked).double().numpy()
 
 
 def neighbourhood(part):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tellapart import api, systems
 from tellapart.cli import parser
-from tellapart.cli.show import as_table_of_hits, show, show_lines
+from tellapart.cli.show import as_table_of_hits, show, show_lines, shown
 from tellapart.explain import write_explanation
 from tellapart.heads import write_heads
 from tellapart.planning import PlanOptions, as_table
 from tellapart.runs import Run, check_suffix
+from tellapart.training import Interrupted
 
 if TYPE_CHECKING:
     from jsonargparse import Namespace
@@ -30,6 +35,7 @@ def run(arguments: list[str]) -> None:
     if not arguments:
         grammar.print_help()
         return
+    parser.check_config_files(arguments)
     options = grammar.parse_args(arguments)
     given = options[options.command]
     if options.command == "systems":
@@ -41,16 +47,43 @@ def run(arguments: list[str]) -> None:
     elif options.command == "train":
         _train(given.system, grammar.parse_args(arguments, defaults=False)["train"][given.system])
     elif options.command == "explain":
-        print(write_explanation(Path(given.output)))
+        print(shown(write_explanation(Path(given.output))))
     elif options.command == "attention":
         _attention(given)
     else:
         _use(options.command, given)
 
 
+@contextmanager
+def told() -> Iterator[None]:
+    """Print what the package logs, such as what was read and what was left out, a line each."""
+    logger, handler = logging.getLogger("tellapart"), logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_OneLine())
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(record.getMessage())
+
+
 def program() -> str:
     """How this program was called, so that what we suggest can be typed as it stands."""
     return "tellapart" if shutil.which("tellapart") or Path(sys.argv[0]).name != "tellapart" else sys.argv[0]
+
+
+def typed(*words: str | Path) -> str:
+    """A command of this program as it can be typed."""
+    return shlex.join([program(), *map(str, words)])
 
 
 def _systems() -> None:
@@ -66,17 +99,21 @@ def _train(name: str, given: Namespace) -> None:
     folder = Path(options.pop("run", f"runs/{name}"))
     resume = options.pop("resume", False)
     was_trained = Run(folder).is_trained()
-    trained = api.train(name, run=folder, resume=resume, **options)
+    try:
+        trained = api.train(name, run=folder, resume=resume, **options)
+    except Interrupted as error:
+        error.again = Run(folder).again()
+        raise
     if was_trained:
-        print(f"{folder} is trained already; delete it to train anew.")
+        print(shown(f"{folder} is trained already; delete it to train anew."))
     system = systems.load(name)
     if system.evaluate is not None:
         show(trained.results)
     for warning in trained.warnings:
         print(f"Warning: {warning.found} {warning.remedy}")
-    search = f", or search: {program()} search {folder} {system.query}" if system.search is not None else ""
-    sample = f', or sample: {program()} sample {folder} "the beginning"' if system.prompted else ""
-    print(f"Open {folder / 'report.html'} in a browser{search}{sample}")
+    search = f", or search: {typed('search', folder)} {system.query}" if system.search is not None else ""
+    sample = f', or sample: {typed("sample", folder)} "the beginning"' if system.prompted else ""
+    print(shown(f"Open {folder / 'report.html'} in a browser{search}{sample}"))
     print(f"Your own {system.own_data}: {program()} train {name} --data DATA --run runs/mine")
 
 
@@ -84,7 +121,7 @@ def _attention(given: Namespace) -> None:
     written = write_heads(Path(given.model), given.text, Path(given.output), given.tokens)
     for note in written.notes:
         print(note)
-    print(written.path)
+    print(shown(written.path))
 
 
 def _use(command: str, given: Namespace) -> None:
@@ -93,7 +130,7 @@ def _use(command: str, given: Namespace) -> None:
 
 
 def _report(trained: api.Trained, given: Namespace) -> None:
-    print(trained.report(given.output))
+    print(shown(trained.report(given.output)))
 
 
 def _evaluate(trained: api.Trained, given: Namespace) -> None:
@@ -106,7 +143,7 @@ def _embed(trained: api.Trained, given: Namespace) -> None:
     embeddings = trained.embed(given.input)
     embeddings.save(Path(given.output))
     n, d = embeddings.vectors.shape
-    print(f"{given.output}: {n} embeddings of length {d}")
+    print(shown(f"{given.output}: {n} embeddings of length {d}"))
 
 
 def _search(trained: api.Trained, given: Namespace) -> None:
@@ -119,7 +156,7 @@ def _cluster(trained: api.Trained, given: Namespace) -> None:
     show(table)
     if given.output is not None:
         clusters.save(Path(given.output))
-        print(f"{given.output}: {table.title}")
+        print(shown(f"{given.output}: {table.title}"))
 
 
 def _match(trained: api.Trained, given: Namespace) -> None:
@@ -128,14 +165,14 @@ def _match(trained: api.Trained, given: Namespace) -> None:
         found.save(Path(given.output))
     show(found.table())
     if given.output is not None:
-        print(f"{given.output}: where each pixel of {given.a} is in {given.b}")
+        print(shown(f"{given.output}: where each pixel of {given.a} is in {given.b}"))
 
 
 def _propagate(trained: api.Trained, given: Namespace) -> None:
     carried = trained.propagate(given.video, given.mask)
     carried.save(Path(given.output))
     show(carried.table())
-    print(f"{given.output}: the labels of each frame")
+    print(shown(f"{given.output}: the labels of each frame"))
 
 
 def _sample(trained: api.Trained, given: Namespace) -> None:
@@ -144,7 +181,7 @@ def _sample(trained: api.Trained, given: Namespace) -> None:
         show_lines(samples.lines())
     else:
         samples.save(Path(given.output))
-        print(f"{given.output}: {len(samples)} samples")
+        print(shown(f"{given.output}: {len(samples)} samples"))
 
 
 def _score(trained: api.Trained, given: Namespace) -> None:
@@ -152,7 +189,7 @@ def _score(trained: api.Trained, given: Namespace) -> None:
 
 
 def _export(trained: api.Trained, given: Namespace) -> None:
-    print(f"{given.output}: {trained.export(given.output)}")
+    print(shown(f"{given.output}: {trained.export(given.output)}"))
 
 
 _USES = {

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser
 
 from tellapart import systems
 from tellapart.errors import InputError
 from tellapart.planning import PlanOptions
-from tellapart.systems.options import add_options
+from tellapart.systems.options import add_options, check_names
 from tellapart.version import __version__
 
 
@@ -18,8 +20,6 @@ class _Parser(ArgumentParser):
     """A parser that complains in one line."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        if type(ex) is KeyError:  # all that jsonargparse says of a stray key under two levels of commands
-            message = "the --config file holds an option that this command does not have"
         program = self.prog.replace(" [options]", "")
         raise InputError(f"{' '.join(message.split())} (see {program} --help)") from ex
 
@@ -64,6 +64,34 @@ def _build(names: tuple[str, ...]) -> ArgumentParser:
     commands.add_subcommand("explain", _explain(), help="Write a page that explains the loss by playing with it.")
     commands.add_subcommand("attention", _attention(), help="Write a page of what each head of a language model reads.")
     return parser
+
+
+def check_config_files(arguments: list[str]) -> None:
+    """Raise `InputError` if a --config file of `train` is missing, no YAML, or holds an option that there is not."""
+    if arguments[:1] != ["train"] or len(arguments) < 2 or arguments[1] not in systems.NAMES:
+        return
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if word == "--config" or word.startswith("--config="):
+            path = Path(following if word == "--config" else word.removeprefix("--config="))
+            _check_config(arguments[1], path)
+
+
+def _check_config(system: str, path: Path) -> None:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the options, {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        where = "" if line is None else f" line {line + 1}"
+        what = getattr(error, "problem", None) or "not UTF-8"
+        raise InputError(f"{path}{where}: no YAML that can be read, {what}.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: holds no options. Write them as name: value, a line each.")
+    try:
+        check_names(system, {name: value for name, value in content.items() if name not in ("run", "resume")})
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _add_systems(train: ArgumentParser, names: tuple[str, ...]) -> None:

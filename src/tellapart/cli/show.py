@@ -34,6 +34,15 @@ def show(table: Table) -> None:
         console.print(Text(note, style="dim"))
 
 
+def shown(text: object) -> str:
+    """A text as it can be printed: nothing in it commands the terminal, and bytes that are no letters are "?".
+
+    >>> shown("caf\udce9.png")
+    'caf?.png'
+    """
+    return _plain_text(str(text)).plain
+
+
 def show_lines(lines: list[str]) -> None:
     """Print texts, a line each; nothing in them commands the terminal."""
     for line in lines:
@@ -60,4 +69,5 @@ class _Console(Console):
 
 def _plain_text(cell: str) -> Text:
     """A cell as text: nothing in it is read as markup, and nothing in it commands the terminal."""
-    return Text("".join(letter if letter.isprintable() or letter in _JOINERS else " " for letter in cell))
+    text = cell.encode("utf-8", "replace").decode()
+    return Text("".join(letter if letter.isprintable() or letter in _JOINERS else " " for letter in text))

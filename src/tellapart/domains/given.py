@@ -46,7 +46,7 @@ def as_texts(items: list[Any], what: str) -> list[str]:
     for row, item in enumerate(items):
         if not isinstance(item, str) or not item.strip():
             raise InputError(f"Row {row}: {requirement(what, 'be a text that is not blank', repr(item))}")
-    return [str(item) for item in items]
+    return [item.encode("utf-8", "replace").decode() for item in items]
 
 
 def is_source(given: Any) -> bool:

@@ -1,59 +1,133 @@
-"""Read CSV, TSV and Parquet tables of texts and numbers; errors name the file and line."""
+"""Read CSV, TSV, JSONL and Parquet tables of texts, numbers and pictures; errors name the file and line."""
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from array import array
-from collections import Counter
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-import numpy as np
-
+from tellapart import reading
+from tellapart.domains import delimited, parquet_rows
+from tellapart.domains.sniff import name_unpacked, suffix
 from tellapart.errors import InputError
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from jaxtyping import Float
+SUFFIXES = (".csv", ".tsv", ".parquet", *delimited.JSON_LINES)
+_PARQUET = ".parquet"
+_SHARD = re.compile(r"(?P<name>.*?)-?\d+-of-\d+")
+_ALIKE = {
+    "image": ("path", "file", "file_name", "filename", "filepath", "image_path", "img", "jpg", "png", "photo"),
+    "text": ("caption", "title", "description", "txt", "sentence", "captions"),
+    "label": ("class", "category", "target", "labels"),
+}
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
-_DAMAGED = "{}: not a Parquet file that can be read. Write it anew."
-LARGEST = float(np.finfo(np.float32).max)
-"""The largest number that a feature may be: float32 would make a larger one infinite."""
+
+class Form(NamedTuple):
+    """How a table is to be read where it does not say it itself."""
+
+    columns: str = ""
+    """What columns are called, as `image=path,text=caption`."""
+    separator: str = ""
+    """What separates cells; by default a comma, or in a .tsv a tab."""
+
+    def names(self) -> dict[str, str]:
+        """The given name of each column.
+
+        Raises:
+            InputError: not of the form `image=path,text=caption`.
+        """
+        pairs = [part.partition("=") for part in self.columns.split(",") if part.strip()]
+        if not all(ours.strip() and equals and theirs.strip() for ours, equals, theirs in pairs):
+            raise InputError(f"`columns` must be of the form image=path,text=caption. Got {self.columns!r}.")
+        return {ours.strip(): theirs.strip() for ours, _, theirs in pairs}
+
+
+AS_IT_LIES = Form()
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of text, and the file and line of every row, for messages."""
+    """Columns of cells, and the file and line of every row, for messages."""
 
-    columns: dict[str, list[str]]
+    columns: dict[str, list[Any]]
+    """Texts; of pictures in a Parquet file, the bytes of their files."""
     places: list[str]
+    folder: Path
+    """What paths in the table are relative to."""
 
     def __len__(self) -> int:
         return len(self.places)
 
+    def files(self, column: str) -> list[Path]:
+        """The files that a column names, relative to the table.
 
-def find_table(folder: Path) -> Path | None:
-    """The one table in `folder`, or `None` if it holds none.
+        Raises:
+            InputError: one is a URL.
+        """
+        return [self._file(cell, place) for cell, place in zip(self.columns[column], self.places, strict=True)]
+
+    def pictures(self, column: str) -> tuple[list[Path | bytes], list[str]]:
+        """Pictures, as files or the contents of files, and their names."""
+        cells = self.columns[column]
+        found: list[Path | bytes] = [
+            cell if isinstance(cell, bytes) else self._file(cell, place)
+            for cell, place in zip(cells, self.places, strict=True)
+        ]
+        return found, [f"row {row}" if isinstance(cell, bytes) else cell for row, cell in enumerate(cells)]
+
+    def _file(self, cell: str, place: str) -> Path:
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", cell) and not cell.startswith("file://"):
+            raise InputError(
+                f"{place}: {cell[:80]} is a URL. URLs are not fetched: download the files, and name these."
+            )
+        path = self.folder / cell.removeprefix("file://")
+        if "\\" in cell and not path.exists():  # Windows separates folders by it
+            return self.folder / cell.replace("\\", "/")
+        return path
+
+
+def find_tables(folder: Path) -> list[Path]:
+    """The one table in `folder`, or the shards of one; none if it holds none.
 
     Raises:
         InputError: several tables.
     """
-    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
-    if len(tables) > 1:
-        names = ", ".join(path.name for path in tables)
-        raise InputError(f"{folder}: several tables ({names}). Name the file itself, as in {tables[0]}.")
-    return tables[0] if tables else None
+    found = sorted(path for path in folder.iterdir() if suffix(path) in SUFFIXES and path.is_file())
+    sharded = {path: _SHARD.fullmatch(name_unpacked(path).removesuffix(suffix(path))) for path in found}
+    names = {path: match["name"] if match else name_unpacked(path) for path, match in sharded.items()}
+    groups = sorted(set(names.values()))
+    if len(groups) > 1:
+        if "train" in groups and all(sharded.values()):
+            chosen = [path for path in found if names[path] == "train"]
+            reading.pass_over("table of another split than train", [path.name for path in found if path not in chosen])
+            return chosen
+        listed = ", ".join(path.name for path in found)
+        raise InputError(f"{folder}: several tables ({listed}). Name the file itself, as in {found[0]}.")
+    return found
 
 
-def read_table(path: Path, wanted: tuple[str, ...], required: tuple[str, ...], blank: tuple[str, ...] = ()) -> Table:
+def read_tables(
+    paths: list[Path], wanted: tuple[str, ...], required: tuple[str, ...], form: Form | None = AS_IT_LIES
+) -> Table:
+    """The rows of shards of one table, in the order of their names: `read_table` of each, one after another."""
+    parts = [read_table(path, wanted, required, form=form) for path in paths]
+    names = [name for name in wanted if all(name in part.columns for part in parts)]
+    columns = {name: [cell for part in parts for cell in part.columns[name]] for name in names}
+    return Table(columns, [place for part in parts for place in part.places], paths[0].parent)
+
+
+def read_table(
+    path: Path,
+    wanted: tuple[str, ...],
+    required: tuple[str, ...],
+    blank: tuple[str, ...] = (),
+    form: Form | None = None,
+) -> Table:
     """Read those of the `wanted` columns that the table has; it must have all `required` ones.
 
-    Integers in a Parquet file are read as texts. Cells of the columns `blank` may be empty.
+    Integers in a Parquet file are read as texts; its column `image` may hold the pictures. Cells of the columns `blank`
+    may be empty. A row with another empty cell is a broken item.
 
     Raises:
         InputError: no such file, not UTF-8, a row with too many or too few cells, a missing column,
@@ -61,162 +135,84 @@ def read_table(path: Path, wanted: tuple[str, ...], required: tuple[str, ...], b
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.")
-    header, rows = _parquet(path, wanted) if path.suffix.lower() == ".parquet" else _csv(path)
-    repeated = [name for name in wanted if header.count(name) > 1]
-    if repeated:
-        raise InputError(f"{path}: there are two columns {repeated[0]}. Rename one.")
-    missing = [name for name in required if name not in header]
+    given = (form or AS_IT_LIES).names()
+    header, rows = rows_of(path, wanted, required, form or AS_IT_LIES)
+    called = {name: _called(name, header, given, path) for name in wanted}
+    missing = [given.get(name, name) for name in wanted if called[name] is None and (name in required or name in given)]
     if missing:
         found = ", ".join(header) or "none"
-        raise InputError(f"{path}: no column {' and no column '.join(missing)}. Found: {found}. Rename the header.")
-    columns: dict[str, list[str]] = {name: [] for name in wanted if name in header}
+        what = f"no column {' and no column '.join(missing)}. Found: {found}"
+        raise InputError(f"{path}: {what}. {_remedy(header, required, form)}.")
+    columns: dict[str, list[Any]] = {name: [] for name in wanted if called[name] is not None}
     places = []
     for place, row in rows:
-        for name, cells in columns.items():
-            cell = row.get(name) or ""
-            if not cell.strip() and name not in blank:
-                raise InputError(f"{place}: the column {name} is empty. Fill it or remove the row.")
-            cells.append(cell.strip())
+        cells = {name: row.get(str(called[name])) for name in columns}
+        empty = [name for name, cell in cells.items() if name not in blank and _is_blank(cell)]
+        if empty:
+            error = InputError(f"{place}: the column {empty[0]} is empty. Fill it or remove the row.")
+            reading.leave_out(f"row with an empty {empty[0]}", place, error)
+            continue
+        for name, cell in cells.items():
+            columns[name].append(cell if isinstance(cell, bytes) else "" if cell is None else str(cell).strip())
         places.append(place)
     if not places:
-        raise InputError(f"{path}: the table has no rows.")
-    return Table(columns, places)
+        raise reading.first_broken() or InputError(f"{path}: the table has no rows.")
+    return Table(columns, places, path.parent)
 
 
-def read_numbers(path: Path, but: tuple[str, ...]) -> Float[np.ndarray, "n d"]:
-    """All columns except those named `but`, as numbers; `(n, 0)` if there are no others.
-
-    Raises:
-        InputError: a cell that is not a finite number; a column without a name, or two of one name; a column of a
-            Parquet file that holds neither numbers nor lists of numbers, all of one length; and as `read_table`.
-    """
-    if path.suffix.lower() == ".parquet":
-        return _parquet_numbers(path, but)
-    header, rows = _csv(path)
-    names, numbers, n = _feature_names(path, header, but), array("f"), 0
-    for place, row in rows:
-        n += 1
-        for name in names:
-            numbers.append(_number(row[name] or "", name, place))
-    return np.frombuffer(numbers, dtype=np.float32).reshape(n, len(names))
+def _is_blank(cell: Any) -> bool:
+    return cell is None or not cell or (isinstance(cell, str) and not cell.strip())
 
 
-def _feature_names(path: Path, header: list[str], but: tuple[str, ...]) -> list[str]:
-    """The names of all columns except `but`, checked."""
-    names = [name for name in header if name not in but]
-    if "" in names:
-        raise InputError(f"{path}: column {header.index('') + 1} has no name. Name it or remove it.")
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise InputError(f"{path}: there are two columns {repeated[0]}. Rename one.")
-    return names
+def rows_of(
+    path: Path, wanted: tuple[str, ...], required: tuple[str, ...], form: Form
+) -> tuple[list[str], Iterator[delimited.Row]]:
+    """Header and rows of a table, of a Parquet file with the wanted columns alone."""
+    if suffix(path) == _PARQUET:
+        header = parquet_rows.columns_of(path)
+        called = {name: _called(name, header, form.names(), path) for name in wanted}
+        columns = [name for name in called.values() if name is not None]
+        return header, parquet_rows.read_rows(path, columns, pictures=(called.get("image") or "",))
+    if suffix(path) in delimited.JSON_LINES:
+        return delimited.read_objects(path)
+    return delimited.read_cells(path, _separator(path, required, form))
 
 
-def _number(cell: str, name: str, place: str) -> float:
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if not abs(value) < LARGEST:
-        raise InputError(f"{place}: the column {name} holds {cell!r}, not a finite number. Correct or remove it.")
-    return value
+def _separator(path: Path, required: tuple[str, ...], form: Form) -> str:
+    """What separates cells: what was said; what the name tells; or the only one that gives the required columns."""
+    if form.separator:
+        return form.separator.replace("\\t", "\t")
+    usual = delimited.separator_of(path)
+    if len(delimited.header_of(path, usual)) > 1:
+        return usual
+    needed = {form.names().get(name, name) for name in required}
+    fitting = [
+        separator
+        for separator in delimited.SEPARATORS
+        if separator != usual and len(names := delimited.header_of(path, separator)) > 1 and needed <= set(names)
+    ]
+    if len(fitting) == 1 and needed:
+        reading.note(f"Cells of {path.name} are separated by {fitting[0]!r}.")
+        return fitting[0]
+    return usual
 
 
-def _csv(path: Path) -> tuple[list[str], Iterator[tuple[str, dict[str, str | None]]]]:
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise InputError(f"{path} line {line}: not UTF-8. Save the table as UTF-8.") from error
-    if "\0" in text:
-        raise InputError(f"{path}: holds a zero byte, so it is not a text. Is it a CSV file?")
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-
-    def rows() -> Iterator[tuple[str, dict[str, str | None]]]:
-        try:
-            for row in reader:
-                place = f"{path} line {reader.line_num}"
-                if None in row or None in row.values():
-                    count, found = len(reader.fieldnames or ()), _cells(row)
-                    raise InputError(f"{place}: {found} cells where the header has {count}. Quote cells with commas.")
-                yield place, row
-        except csv.Error as error:
-            raise InputError(f"{path} line {reader.reader.line_num}: {error}. Check the quotes.") from error
-
-    try:
-        header = [name.strip() for name in reader.fieldnames or ()]
-    except csv.Error as error:
-        raise InputError(f"{path} line 1: {error}. Check the quotes.") from error
-    reader.fieldnames = header
-    return header, rows()
+def _called(name: str, header: list[str], given: dict[str, str], path: Path) -> str | None:
+    """What a column is called in the header; `None` if it is not there."""
+    wanted = given.get(name, name)
+    if header.count(wanted) > 1:
+        raise InputError(f"{path}: there are two columns {wanted}. Rename one.")
+    if wanted in header:
+        return wanted
+    alike = [found for found in header if found.lower() == wanted.lower()]
+    return alike[0] if len(alike) == 1 else None
 
 
-def _cells(row: dict[str | None, object]) -> int:
-    surplus = row.get(None)
-    return sum(v is not None for k, v in row.items() if k is not None) + (
-        len(surplus) if isinstance(surplus, list) else 0
-    )
-
-
-def _parquet(path: Path, wanted: tuple[str, ...]) -> tuple[list[str], Iterator[tuple[str, dict[str, str | None]]]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    damaged = _DAMAGED.format(path)
-    try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(damaged) from error
-    types = {field.name: field.type for field in file.schema_arrow}
-    columns = [name for name in wanted if name in types]
-    for name in columns:
-        kind = types[name]
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
-            raise InputError(f"{path}: the column {name} holds {kind}, not texts. Convert it to strings.")
-
-    def rows() -> Iterator[tuple[str, dict[str, str | None]]]:
-        number = 0
-        try:
-            for batch in file.iter_batches(columns=columns):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{path} row {number}", {k: str(v) if isinstance(v, int) else v for k, v in row.items()}
-        except (pa.ArrowException, OSError) as error:
-            raise InputError(damaged) from error
-
-    return list(types), rows()
-
-
-def _parquet_numbers(path: Path, but: tuple[str, ...]) -> Float[np.ndarray, "n d"]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        names = _feature_names(path, pq.read_schema(path).names, but)
-        columns: pa.Table = pq.read_table(path, columns=names)
-        n = pq.read_metadata(path).num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(_DAMAGED.format(path)) from error
-    parts = [_as_numbers(columns[name].combine_chunks(), f"{path}: the column {name}") for name in names]
-    return np.concatenate([np.empty((n, 0), np.float32), *parts], axis=1)
-
-
-def _as_numbers(column: pa.Array, place: str) -> Float[np.ndarray, "n d"]:
-    """A column of numbers, or of lists of numbers, all of one length."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    n, kind = len(column), column.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        if column.null_count or len(pc.list_value_length(column).unique()) > 1:
-            raise InputError(f"{place} holds lists of different lengths. Write the same number of values in each row.")
-        column = column.flatten()
-        kind = column.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        raise InputError(f"{place} holds {kind}, not numbers. Convert or remove it.")
-    values: Any = column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False).reshape(n, -1)
-    if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0]) + 1
-        raise InputError(f"{place} holds a number that is not finite in row {row}. Correct or remove it.")
-    return np.asarray(values)
+def _remedy(header: list[str], required: tuple[str, ...], form: Form | None) -> str:
+    if form is None:
+        return "Rename the header"
+    if len(header) == 1 and (marks := [mark for mark in delimited.SEPARATORS if mark in header[0]]):
+        return f"Say what separates cells: --separator {marks[0]!r}"
+    likely = {name: [x for x in header if x.lower() in _ALIKE.get(name, ())] for name in required if name not in header}
+    named = ",".join(f"{name}={found[0] if found else 'NAME'}" for name, found in likely.items())
+    return f"Rename the header, or say what they are called: --columns {named}"

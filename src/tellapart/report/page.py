@@ -56,6 +56,7 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
         gauges=gauges(log),
         conflicts=_conflicts(log),
         log=log,
+        told=run.told(),
         shown=shown,
         pictures=load_pictures(run.pictures),
         figures=_figures(log) | _charts(table) | ({} if shown is None else _figures_of_gallery(shown)),

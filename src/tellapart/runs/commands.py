@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tellapart import reading
+from tellapart.errors import InputError
 from tellapart.runs.finished import FinishedRun, MakeModel
 from tellapart.runs.gallery import Embeddings, Gallery, Hit
 from tellapart.runs.pictures import Picture, save_pictures
-from tellapart.runs.run import Run, is_first_process
+from tellapart.runs.ranks import is_first_process
+from tellapart.runs.run import Run
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -45,6 +48,8 @@ class Commands:
     find: Callable[[FinishedRun, Gallery, Any], Float[Tensor, " d"]]
     """Called as `find(finished, gallery, query)`: the embedding of a query."""
 
+    can_move: bool = True
+    """Whether `load` reads the run's own data from `config.data` each time, so that they may have moved."""
     draw: Callable[[Any, Any, Any], list[Picture]] | None = None
     """Called as `draw(config, data, encoder)`: pictures of what was found, for the report; or there are none."""
 
@@ -62,14 +67,29 @@ class Commands:
     def evaluate(self, finished: FinishedRun, data: str | None) -> Table:
         """Measure on the run's held-out data, and keep the result with it; or on other data.
 
+        Other data that are the run's own, moved, are divided as in training.
+
         Raises:
             InputError: the data are missing, broken or changed.
         """
         encoders = self._encoders(finished)
-        table = self.load(finished.config, finished.run, data).measure(*encoders)
+        moved = None if data is None or not self.can_move else self._moved(finished, data)
+        measured = self.load(finished.config, finished.run, data) if moved is None else moved
+        table = measured.measure(*encoders)
         if data is None:
-            finished.run.save_results(table.as_dict())
+            finished.run.renew_results(table.as_dict())
         return table
+
+    def _moved(self, finished: FinishedRun, data: str) -> Measurable | None:
+        """The run's own data, if they are now in another place: those on which it was trained are not measured."""
+        account = reading.Account(finished.config.broken, notes=[f"{data} holds the run's own data."])
+        try:
+            with reading.into(account):
+                found = self.load(replace(finished.config, data=data), finished.run, None)
+        except InputError:  # others: what is wrong with them is found when they are read as such
+            return None
+        reading.enter(account)
+        return found
 
     def embed(self, finished: FinishedRun, source: Any) -> Embeddings:
         """Unit vectors of all that is in a source, to be compared by their inner product.

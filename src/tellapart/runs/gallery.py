@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".npz", ".parquet")
 MAX_SHOWN = 1500
+_ROOM, _CUT = 2**22, 200  # letters that may be wasted, and those of a text that is cut
 _KIND, _RANKED, _ASKED = "kind", "ranked", "asked"
 
 
@@ -41,17 +42,40 @@ class Embeddings:
     def save(self, path: Path) -> None:
         """Write `name`, `kind` and `embedding` to a `.npz` or `.parquet` file, in one step.
 
+        An `.npz` gives each text the room of the longest. Where that would be much, longer ones are cut, and
+        `name_text` holds all of them whole, joined by zero bytes, as UTF-8.
+
         Raises:
             InputError: another suffix, or the file cannot be written.
         """
         check_suffix(path)
-        vectors = self.vectors.float().numpy()
+        vectors, names = self.vectors.float().numpy(), writable(self.names)
         with atomic_write(path) as file:
             if path.suffix == ".npz":
-                np.savez(file, name=np.array(self.names), kind=np.array(self.kinds), embedding=vectors)
+                named = _texts_as_arrays("name", names)
+                save: Any = np.savez if len(named) == 1 else np.savez_compressed
+                save(file, **named, kind=np.array(self.kinds), embedding=vectors)
             else:
-                columns = {"name": self.names, "kind": self.kinds, "embedding": _vector_column(self.vectors)}
+                columns = {"name": names, "kind": self.kinds, "embedding": _vector_column(self.vectors)}
                 _write_parquet(file, columns)
+
+
+def writable(texts: list[str]) -> list[str]:
+    """Texts as UTF-8 can hold them: bytes of file names that are no letters become "?".
+
+    >>> writable(["caf\\udce9.png"])
+    ['caf?.png']
+    """
+    return [text.encode("utf-8", "replace").decode() for text in texts]
+
+
+def _texts_as_arrays(name: str, texts: list[str]) -> dict[str, np.ndarray]:
+    """Texts as an array, cut and once more as bytes if NumPy's equal room for each would take much more."""
+    longest = max(map(len, texts), default=0)
+    if longest * len(texts) <= _ROOM + 4 * sum(map(len, texts)):
+        return {name: np.array(texts)}
+    whole = np.frombuffer("\0".join(texts).encode(), dtype=np.uint8)
+    return {name: np.array([text[:_CUT] for text in texts]), f"{name}_text": whole}
 
 
 def check_suffix(path: Path) -> None:
@@ -103,13 +127,13 @@ class Gallery:
             InputError: the file cannot be written.
         """
         columns = {
-            "name": self.names,
-            "text": self.texts,
+            "name": writable(self.names),
+            "text": None if self.texts is None else writable(self.texts),
             "held_out": self.held_out.tolist(),
             "embedding": _vector_column(self.vectors),
             "text_embedding": None if self.captions is None else _vector_column(self.captions),
             "thumbnail": self.thumbnails,
-            "label": self.labels,
+            "label": None if self.labels is None else writable(self.labels),
         }
         with atomic_write(path) as file:
             known = {name: column for name, column in columns.items() if column is not None}

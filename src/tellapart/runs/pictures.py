@@ -30,7 +30,7 @@ def save_pictures(path: Path, pictures: list[Picture]) -> None:
     """
     rows = [{"caption": picture.caption, "png": base64.b64encode(picture.png).decode()} for picture in pictures]
     with atomic_write(path) as file:
-        file.write((json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode())
+        file.write((json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace"))
 
 
 def load_pictures(path: Path) -> list[Picture]:

@@ -1,6 +1,7 @@
 """The run folder: everything about one training, readable without this program and safe from a kill.
 
-run.json            system, version, fingerprint of the data, and what shape they are of
+run.json            system, version, fingerprint of the data, what shape they are of, and what was read of them
+left_out.tsv        what was left out of the data, and why, if anything was
 config.yaml         the resolved options; `tellapart train SYSTEM --config` takes it as it is
 log.jsonl           one line per step
 checkpoint.ckpt     weights, optimizer and progress, to resume from
@@ -19,7 +20,7 @@ report.html         the page to look at
 from __future__ import annotations
 
 import json
-import os
+import logging
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -30,9 +31,13 @@ from typing import Any
 import yaml
 from torch import nn
 
+from tellapart import reading
 from tellapart.errors import InputError, cannot_write
 from tellapart.files import atomic_write
+from tellapart.runs.ranks import is_first_process
 from tellapart.version import __version__
+
+_logger = logging.getLogger("tellapart")
 
 
 class Run:
@@ -53,6 +58,7 @@ class Run:
         self.gallery = folder / "gallery.parquet"
         self.pictures = folder / "pictures.json"
         self.report = folder / "report.html"
+        self.left_out = folder / "left_out.tsv"
         self._info_file = folder / "run.json"
         self._lock_file = folder / "lock"
 
@@ -65,7 +71,7 @@ class Run:
             again = "Continue it with --resume (in Python: resume=True)"
             raise InputError(f"{self.folder}: holds a run already. {again}, or choose another --run.")
         ours = {self.config_file, self.tokeniser, self.pretraining, self.reference_scores, self._info_file}
-        ours |= {self.corpus, self.corpus.with_suffix(".partial"), self._lock_file, *self._unfinished()}
+        ours |= {self.left_out, self.corpus, self.corpus.with_suffix(".partial"), self._lock_file, *self._unfinished()}
         if self.folder.exists() and (not self.folder.is_dir() or set(self.folder.iterdir()) - ours):
             raise InputError(f"{self.folder}: exists and is not an empty folder. Choose another --run.")
 
@@ -77,6 +83,7 @@ class Run:
         """
         self.tokeniser.unlink(missing_ok=True)
         self.reference_scores.unlink(missing_ok=True)
+        self.left_out.unlink(missing_ok=True)
         shutil.rmtree(self.corpus, ignore_errors=True)
         again = f"tellapart train {system} --config THIS_FILE --run FOLDER"
         content = f"# tellapart {__version__}; to run it again: {again}\n"
@@ -138,11 +145,27 @@ class Run:
         """
         if not is_first_process():
             return
-        info = self._read_json(self._info_file)
+        info, account = self._read_json(self._info_file), reading.current()
         if info.get(what, fingerprint) != fingerprint:
             raise InputError(f"{self.folder}: the {what} changed since the run began. Restore it, or start a new run.")
+        if account is not None:
+            account.tell()
         if what not in info:
-            self._write_json(self._info_file, info | {what: fingerprint})
+            self._write_json(self._info_file, info | {what: fingerprint} | self._kept(account))
+
+    def _kept(self, account: reading.Account | None) -> dict[str, Any]:
+        """What the folder keeps of an account: its counts, and in a file of its own the places of what was left out."""
+        if account is None:
+            return {}
+        if places := account.places():
+            with atomic_write(self.left_out) as file:
+                file.write("".join(f"{why}\t{place}\n" for why, place in places).encode("utf-8", "replace"))
+        return {"reading": account.as_dict()}
+
+    def told(self) -> str:
+        """What was read of the run's data and what was left out, in one line; "" if the run does not say."""
+        known = self._read_json(self._info_file).get("reading")
+        return str(known.get("told", "")) if isinstance(known, dict) else ""
 
     def note(self, **facts: int | list[str]) -> None:
         """Keep what the data turned out to be, so that the run can be used without them; the first process does."""
@@ -222,9 +245,12 @@ class Run:
     def check_trained(self) -> None:
         """Raise `InputError` unless training is complete."""
         if not self.is_trained():
-            config, run = (shlex.quote(str(path)) for path in (self.config_file, self.folder))
-            what = f"tellapart train {self.system} --config {config} --run {run} --resume"
-            raise InputError(f"{self.folder}: not trained to its end. Continue it with: {what}")
+            raise InputError(f"{self.folder}: not trained to its end. Continue it with: {self.again()}")
+
+    def again(self) -> str:
+        """The command that continues the run, to be typed in any folder."""
+        config, run = (str(path.resolve()) for path in (self.config_file, self.folder))
+        return shlex.join(["tellapart", "train", self.system, "--config", config, "--run", run, "--resume"])
 
     def log(self) -> list[dict[str, float]]:
         """The log, one entry per step; a line torn by a kill is left out.
@@ -261,6 +287,13 @@ class Run:
         """Write what evaluation found."""
         self._write_json(self.results_file, results)
 
+    def renew_results(self, results: dict[str, Any]) -> None:
+        """Write what an evaluation found anew, or log that the folder cannot be written."""
+        try:
+            self.save_results(results)
+        except InputError as error:
+            _logger.warning("%s What was measured is not saved.", str(error).partition(" Make room")[0])
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other processes from training into this folder; the system frees it even after a kill.
@@ -268,8 +301,11 @@ class Run:
         Raises:
             InputError: another process trains here.
         """
-        import fcntl
-
+        try:
+            import fcntl
+        except ModuleNotFoundError as error:
+            remedy = "Use Linux or macOS; on Windows, its Linux subsystem (WSL)"
+            raise InputError(f"training: this system has no file locks of POSIX (fcntl). {remedy}.") from error
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = self._lock_file.open("w")
@@ -298,9 +334,4 @@ class Run:
 
     def _write_json(self, path: Path, content: dict[str, Any]) -> None:
         with atomic_write(path) as file:
-            file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one that writes: of several that train together, the first."""
-    return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+            file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace"))

@@ -6,6 +6,8 @@ do not import each other.
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -56,7 +58,10 @@ def describe(name: str) -> str:
     >>> describe("clip")
     'CLIP: pictures and texts in one space, each finding the other.'
     """
-    return (_module(name).__doc__ or "").partition("\n")[0]
+    module = _module(name)
+    # Python drops docstrings under -OO, and keeps the sources.
+    told = module.__doc__ or ast.get_docstring(ast.parse(inspect.getsource(module))) or ""
+    return told.partition("\n")[0]
 
 
 def ability(name: str, what: str) -> Callable[..., Any]:

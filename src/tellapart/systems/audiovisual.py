@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from tellapart.distributed import world
 from tellapart.domains import sound
 from tellapart.domains.picture_files import SUFFIXES
-from tellapart.domains.pictures import ConvNet, jitter, read_pictures
+from tellapart.domains.pictures import ConvNet, jitter, read_whole
 from tellapart.domains.sound import (
     Block,
     Clips,
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 _CHUNK = 256
-FILES = PictureFiles(read_pictures, SUFFIXES)
+FILES = PictureFiles(read_whole, SUFFIXES)
 
 
 @dataclass(frozen=True)

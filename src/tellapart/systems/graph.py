@@ -104,7 +104,7 @@ def terms(model: Model, part: Part) -> Terms:
     config = model.config
     rates = {"edge_rate": config.drop_edges, "feature_rate": config.drop_features}
     with timed("views"):
-        views = [drop_from_graph(part.features, part.edge_index, **rates) for _ in range(2)]
+        views = [drop_from_graph(part.features, part.edge_index, part.edge_weight, **rates) for _ in range(2)]
     first, second = (model.network(*view, part.n_asked) for view in views)
     return compare(config, first, second, part.edges_among_asked())
 

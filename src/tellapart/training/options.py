@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from tellapart import reading
 from tellapart.errors import exists, require_option
 
 
@@ -31,6 +32,8 @@ class TrainingOptions:
     """Step size of AdamW at its peak."""
     weight_decay: float = 1e-4
     """Pull of the weights towards zero."""
+    broken: reading.Broken = "skip"
+    """What is done with an item of the data that is broken: it is left out and counted, or ends the command."""
 
     seed_bits: ClassVar[int] = 63
     """Of the largest seed."""
@@ -83,7 +86,9 @@ def as_plain_options(config: TrainingOptions, trainer: TrainerOptions) -> dict[s
 
 
 class Interrupted(Exception):
-    """Training was asked to stop; the message says what is saved."""
+    """Training was asked to stop; the message says what is saved, and `again` the command that continues it."""
+
+    again = ""
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)

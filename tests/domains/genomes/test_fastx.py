@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from tellapart import InputError
+from tellapart import InputError, reading
 from tellapart.domains.genomes import find_files, read_letters, read_records
 from tellapart.domains.genomes.bases import decode
 from tellapart.domains.genomes.fastx import stem
@@ -79,14 +79,58 @@ MISTAKES = {
     "a space": ("x.fa", ">a\nACG T\n", r"record 1 \(a\): ' ', its letter 4, is white space. Remove it"),
     "a number": ("x.fa", ">a\n1 ACGT\n", r"record 1 \(a\): '1', its letter 1, is no base. Remove it"),
     "a stop": ("x.fa", ">p\nACG*\n", r"record 1 \(p\): '\*', its letter 4, is no base. Give DNA or RNA, not protein"),
-    "Latin-1": ("x.fa", b">caf\xe9\nACGT\n", "after record 0: byte 0xe9 is no UTF-8 text. Write headers in ASCII"),
-    "UTF-8": ("x.fa", ">café\nACGT\n", "must be ASCII encoded, but found 'é'"),
     "words": ("x", "hello\n", "neither FASTA nor FASTQ, it begins with neither > nor @"),
-    "not text": ("x.fa", b">a\n\xff\xfe\n", "after record 0: byte 0xff is no UTF-8 text"),
-    "not compressed": ("x.fa.gz", FASTA, "after record 0: truncated or damaged"),
+    "not text": ("x.fa", b">a\n\xff\xfe\n", r"record 1 \(a\): '\?', its letter 1, is no base"),
+    "UTF-16": ("x.fa", FASTA.encode("utf-16"), "UTF-16 text, not FASTA or FASTQ. Save it as UTF-8"),
+    "packed twice": ("x.fa.gz", gzip.compress(gzip.compress(FASTA.encode())), "gzipped twice. Unpack it once"),
+    "a page": ("x.fa", "<!DOCTYPE html>\n<html>", "an HTML page, not FASTA or FASTQ. Was a download refused"),
+    "a pointer": ("x.fq", "version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS, not the file itself"),
     "half a header": ("x.fa.gz", gzip.compress(FASTA.encode())[:5], "after record 0: truncated or damaged"),
     "damaged": ("x.xz", lzma.compress(FASTA.encode())[:20] + b"?" * 40, "after record 0: truncated or damaged"),
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("x.fa", b">caf\xe9 latin\nACGT\n", [("caf?", "ACGT")]),
+        ("x.fa", "\ufeff>née\nACGT\n", [("n??e", "ACGT")]),
+        ("x.fa.gz", FASTA, [("a", "ACGTAC"), ("b", "NNGG")]),
+        ("x.fa", FASTQ, [("a", "ACGTAC"), ("b", "NNGG")]),
+        ("x.fq", FASTQ + "\n\r\n\n", [("a", "ACGTAC"), ("b", "NNGG")]),
+        ("x.fq", "@a\nAC..\n+\nIIII\n", [("a", "ACNN")]),
+        ("x.fq", "@a\nA\n+\n+\n", [("a", "A")]),
+    ],
+)
+def test_what_people_have_is_read(tmp_path, name, content, found):
+    """Headers in any encoding, names that say something else, empty lines at the end, dots for bases not called."""
+    assert read(write(tmp_path / name, content)) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.fq", "@a\nAC\n+\nII\n@b\n\n+\n\n@c\nGT\n+\nII\n"),
+        ("x.fq", "@a\nAC\n+\nII\n@c\nGT\n+\nII\n@b\n\n+\n\n"),
+        ("x.fa", ">a\nAC\n>b\n>c\nGT\n"),
+        ("x.fa", ">a\nAC\n>b\nPROTEIN\n>c\nGT\n"),
+    ],
+)
+def test_a_broken_record_is_left_out_and_counted_or_stops(tmp_path, name, content):
+    path = write(tmp_path / name, content)
+    with reading.accounted() as account:
+        assert sorted(read(path)) == [("a", "AC"), ("c", "GT")]
+    assert account.read == {"sequence": 2}
+    assert sum(account.counts.values()) == 1
+    assert "(b)" in account.told()
+    with reading.accounted("stop"), pytest.raises(InputError, match=r"\(b\)"):
+        read(path)
+
+
+def test_more_broken_records_than_others_stop(tmp_path):
+    path = write(tmp_path / "x.fa", ">a\nAC\n>b\n>c\n>d\nGT\n>e\n")
+    with reading.accounted(), pytest.raises(InputError, match=r"record 2 \(b\): has no bases.*and 2 more broken items"):
+        read(path)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -17,7 +17,7 @@ def graph():
 def test_an_edge_is_left_out_in_both_directions_or_not_at_all(graph):
     features, edge_index = graph
     torch.manual_seed(0)
-    _, kept = drop_from_graph(features, edge_index, edge_rate=0.4, feature_rate=0.0)
+    _, kept, _ = drop_from_graph(features, edge_index, edge_rate=0.4, feature_rate=0.0)
     left = {tuple(edge) for edge in kept.T.tolist()}
     assert {(b, a) for a, b in left} == left
     assert left < {tuple(edge) for edge in edge_index.T.tolist()}
@@ -28,7 +28,7 @@ def test_an_edge_is_left_out_in_both_directions_or_not_at_all(graph):
 def test_edges_and_features_are_left_out_at_their_own_rates(graph, rate):
     features, edge_index = graph
     torch.manual_seed(0)
-    seen, kept = drop_from_graph(features, edge_index, edge_rate=rate, feature_rate=0.9 - rate)
+    seen, kept, _ = drop_from_graph(features, edge_index, edge_rate=rate, feature_rate=0.9 - rate)
     n = edge_index.shape[1] // 2
     assert kept.shape[1] / 2 == pytest.approx((1 - rate) * n, abs=5 * (rate * (1 - rate) * n) ** 0.5)
     zero = (seen == 0).all(dim=0)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from tellapart import InputError
 from tellapart.domains.pictures import PictureSet, load_pictures, load_splits
+from tellapart.domains.pictures.picture_sets import Form
 from tests.tiny.pictures import draw
 
 
@@ -157,10 +158,13 @@ def test_train_and_test_folders_are_two_sets_with_the_same_classes(tmp_path, tes
     assert training.labels.tolist() == [0, 1]
     assert test.labels.tolist() == [1]
     assert test.names == [f"{test_name}/dog/2.png"]
-    write_folder(tmp_path, ["bird/1.png"])  # now train is a class like any other
-    everything, nothing = load_splits(source)
+    write_folder(tmp_path, ["bird/1.png"])  # now train may be a class like any other
+    with pytest.raises(InputError, match=r"some folders are called like splits, others not.*--labels folder"):
+        load_splits(source)
+    everything, nothing = load_splits(source, form=Form(labels="folder"))
     assert nothing is None
     assert everything.classes == sorted(["bird", test_name, "train"])
+    assert load_splits(source, form=Form(labels="none"))[0].labels is None
 
 
 def test_arrays_that_are_not_square_are_centred_on_zeros(tmp_path):

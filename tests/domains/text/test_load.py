@@ -108,7 +108,8 @@ def test_an_entity_from_elsewhere_divides_words(tmp_path):
 def test_units_without_one_of_the_two_languages_are_left_out(tmp_path):
     third = '<tu><tuv xml:lang="fr"><seg>b</seg></tuv><tuv xml:lang="de"><seg>x</seg></tuv></tu>'
     lonely = '<tu><tuv xml:lang="en"><seg>a</seg></tuv></tu>'
-    pairs = load_translations(tmx(tmp_path / "m.tmx", lonely, unit("a", "b"), third, unit("c", ""), unit("c", "d")))
+    memory = tmx(tmp_path / "m.tmx", lonely, unit("a", "b"), third, unit("c", ""), unit("c", "d"))
+    pairs = load_translations(memory, "en,fr")
     assert sides(pairs)[:2] == (["a", "c"], ["b", "d"])
     assert pairs.left_out == 3
 

@@ -89,7 +89,7 @@ class Commands:
         finished.run.check_trained()
         table = self._measure(finished, self.load(finished.config, finished.run, source))
         if source is None:
-            finished.run.save_results(table.as_dict())
+            finished.run.renew_results(table.as_dict())
         return table
 
     def sample(self, finished: FinishedRun, n: int, seed: int) -> PointSamples | PictureSamples:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from tellapart import reading
+from tellapart.domains.folders import below_wrappers
 from tellapart.domains.genomes.fastx import find_files, read_records, stem
 from tellapart.errors import InputError
 
@@ -54,28 +56,29 @@ class Regions:
         digest = hashlib.sha256(self.bases.numpy().tobytes())
         for column in (self.start, self.stop, self.sequence, self.label):
             digest.update(column.numpy().tobytes())
-        digest.update("\0".join([*self.names, *self.classes]).encode())
+        digest.update("\0".join([*self.names, *self.classes]).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
 
 def load_sequences(source: str) -> Regions:
     """All records of a FASTA or FASTQ file, or of a folder of them: genomes, contigs or reads; each is a region.
 
-    A record's label is the subfolder that its file is in, or the file's name. Only evaluation uses labels. All
-    records of a single file have the same label.
+    A record's label is the first subfolder that not all files are in, or the file's name. Only evaluation uses
+    labels. All records of a single file have the same label.
 
     Raises:
         InputError: something is missing or broken; the message names the file and the record.
     """
     files, folder = find_files(source), Path(source)
-    classes = sorted({_class(file, folder) for file in files})
+    label_of = _labels(files, folder)
+    classes = sorted(set(label_of.values()))
     bases, names, stop, label = bytearray(), [], [], []
     for file in files:
         for record in read_records(file):
             bases += record.bases.tobytes()
             names.append(record.name)
             stop.append(len(bases))
-            label.append(classes.index(_class(file, folder)))
+            label.append(classes.index(label_of[file]))
     ends = torch.tensor(stop)
     begins = torch.cat([torch.zeros(1, dtype=torch.int64), ends[:-1]])
     together = torch.frombuffer(bases, dtype=torch.uint8)
@@ -87,15 +90,19 @@ def split_regions(sequences: Regions, held_out: float, seed: int, least: int) ->
 
     Sequences are cut into equal parts of a twentieth of their label's bases, at most about 100 000 and at least
     `least`. Shorter sequences, such as reads, stay whole. For each label, parts are drawn until the share `held_out`
-    of its bases is reached. A label with a single part is not held out.
+    of its bases is reached. A label with a single part is not held out, unless all labels
+    have one.
 
     Raises:
         InputError: too little data to hold a part out.
     """
     cut = _cut(sequences, least)
     out = torch.zeros(len(cut), dtype=torch.bool)
-    for label in range(len(cut.classes)):
-        rows = (cut.label == label).nonzero().flatten().numpy()
+    rows_of = [(cut.label == label).nonzero().flatten().numpy() for label in range(len(cut.classes))]
+    if len(cut) > 1 and all(len(rows) < 2 for rows in rows_of):
+        reading.note("No label has two parts: whole labels are held out.")
+        rows_of = [np.arange(len(cut))]
+    for label, rows in enumerate(rows_of):
         if len(rows) < 2:
             continue
         order = rows[np.random.default_rng([seed, label]).permutation(len(rows))]
@@ -108,9 +115,14 @@ def split_regions(sequences: Regions, held_out: float, seed: int, least: int) ->
     return cut.rows(~out), cut.rows(out)
 
 
-def _class(file: Path, folder: Path) -> str:
-    inside = file.relative_to(folder).parts
-    return inside[0] if len(inside) > 1 else stem(file)
+def _labels(files: list[Path], folder: Path) -> dict[Path, str]:
+    """Of each file: the first folder that is not common to all, as NCBI's downloads have; or the file's name."""
+    places = {file: file.relative_to(folder).parts for file in files}
+    depth = below_wrappers(list(places.values()))
+    found = {file: place[depth] if len(place) > depth + 1 else stem(file) for file, place in places.items()}
+    if len(files) > 1:
+        reading.note(f"Labels: {reading.listed(sorted(set(found.values())))}.")
+    return found
 
 
 def _cut(sequences: Regions, least: int) -> Regions:

@@ -73,7 +73,7 @@ class Dataset:
         Labels are told from embeddings that know of all edges, links from those that know of the edges to train on.
         """
         graph = self.whole
-        models = {"raw features": (graph.features, graph.features)}
+        models = {"raw features": (graph.features, self.known.features)}
         for name, network in (("untrained", before), ("trained", after)):
             models[name] = network.embed(graph), network.embed(self.known)
         title = f"{len(graph)} nodes with {graph.n_features} features, and {graph.n_edges()} edges"

@@ -6,26 +6,29 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tellapart import reading
+from tellapart.domains.features import number, read_numbers
 from tellapart.domains.graphs.graph import Graph, make_graph
 from tellapart.domains.graphs.words import hashed_words
-from tellapart.domains.tables import SUFFIXES, Table, read_numbers, read_table
+from tellapart.domains.tables import SUFFIXES, Table, read_table
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
     from torch import Tensor
 
-_ENDS = ("source", "target")
+_ENDS, _WEIGHT = ("source", "target"), "weight"
 _TEXTS = ("node", "label", "text")
 
 
 def read_edge_list(folder: Path, words: int) -> Graph:
     """The graph of a folder that holds a table `edges` and a table `nodes`, each .csv, .tsv or .parquet.
 
-    `edges` has the columns `source` and `target`, which name nodes. `nodes` has the column `node`, the name. Its
-    columns `label` and `text` are optional, and their cells may be empty. All its other columns are numeric features.
+    `edges` has the columns `source` and `target`, which name nodes, and perhaps `weight`. `nodes` has the column
+    `node`, the name. Its columns `label` and `text` are optional, and their cells may be empty. All its other columns
+    are numeric features; without any, and without `text`, nodes have those of their degree.
 
     Args:
         folder: the folder of the tables.
@@ -37,15 +40,18 @@ def read_edge_list(folder: Path, words: int) -> Graph:
     """
     nodes_file, edges_file = _find(folder, "nodes"), _find(folder, "edges")
     nodes = read_table(nodes_file, _TEXTS, required=("node",), blank=("label", "text"))
-    edges = read_table(edges_file, _ENDS, required=_ENDS)
+    edges = read_table(edges_file, (*_ENDS, _WEIGHT), required=_ENDS)
     names = nodes.columns["node"]
-    number: dict[str, int] = {}
+    number_of: dict[str, int] = {}
     for name, place in zip(names, nodes.places, strict=True):
-        if name in number:
+        if name in number_of:
             raise InputError(f"{place}: the node {name!r} is listed twice. Remove one of the two.")
-        number[name] = len(number)
-    ends = torch.stack([_numbers(edges, end, number, nodes_file) for end in _ENDS])
-    return make_graph(str(edges_file), names, _features(nodes_file, nodes, words), ends, nodes.columns.get("label"))
+        number_of[name] = len(number_of)
+    rows = _known(edges, number_of, nodes_file)
+    ends = torch.tensor([[number_of[edges.columns[end][row]] for row in rows] for end in _ENDS]).reshape(2, -1)
+    weights = _weights(edges, rows)
+    features = _features(nodes_file, nodes, words)
+    return make_graph(str(edges_file), names, features, ends, nodes.columns.get("label"), weights)
 
 
 def _find(folder: Path, stem: str) -> Path:
@@ -58,20 +64,30 @@ def _find(folder: Path, stem: str) -> Path:
     return found[0]
 
 
-def _numbers(edges: Table, end: str, number: dict[str, int], nodes_file: Path) -> Int[Tensor, " e"]:
-    """The numbers of the nodes that a column names."""
-    for name, place in zip(edges.columns[end], edges.places, strict=True):
-        if name not in number:
-            raise InputError(f"{place}: the {end} {name!r} is no node of {nodes_file.name}. Add it, or drop the edge.")
-    return torch.tensor([number[name] for name in edges.columns[end]])
+def _known(edges: Table, number_of: dict[str, int], nodes_file: Path) -> list[int]:
+    """The rows of edges between nodes that there are; an edge of another one is a broken item."""
+    rows = []
+    for row, place in enumerate(edges.places):
+        unknown = [(end, edges.columns[end][row]) for end in _ENDS if edges.columns[end][row] not in number_of]
+        if unknown:
+            end, name = unknown[0]
+            what = f"the {end} {name!r} is no node of {nodes_file.name}. Add it, or drop the edge"
+            reading.leave_out("edge of a node that there is not", place, InputError(f"{place}: {what}."))
+        else:
+            rows.append(row)
+    return rows
 
 
-def _features(file: Path, nodes: Table, words: int) -> Float[Tensor, "n d"]:
-    """The nodes' numeric features, their hashed words, or both."""
-    numbers = torch.from_numpy(read_numbers(file, but=_TEXTS).copy())
+def _weights(edges: Table, rows: list[int]) -> Float[Tensor, " e"] | None:
+    if _WEIGHT not in edges.columns:
+        return None
+    return torch.tensor([number(edges.columns[_WEIGHT][row], _WEIGHT, edges.places[row]) for row in rows])
+
+
+def _features(file: Path, nodes: Table, words: int) -> Float[Tensor, "n d"] | None:
+    """The nodes' numeric features, their hashed words, or both; `None` if they have neither."""
+    numbers = torch.from_numpy(read_numbers(file, _TEXTS, nodes.places).copy())
     if "text" not in nodes.columns:
-        if not numbers.shape[1]:
-            raise InputError(f"{file}: neither a column text nor columns of numbers. Nodes need features: add some.")
-        return numbers
+        return numbers if numbers.shape[1] else None
     bag = hashed_words(nodes.columns["text"], words)
     return torch.cat([bag, numbers.to_sparse()], dim=1).coalesce() if numbers.shape[1] else bag

@@ -37,15 +37,26 @@ class GraphNet(nn.Module):
 
     def __init__(self, kind: str, n_features: int, width: int, dim: int, layers: int) -> None:
         super().__init__()
+        self.kind = kind
         sizes = [n_features, *[width] * (layers - 1), dim]
         self.layers = nn.ModuleList(_layer(kind, *pair) for pair in pairwise(sizes))
         self.activations = nn.ModuleList(nn.PReLU() for _ in self.layers)
 
-    def forward(self, features: Float[Tensor, "n d"], edge_index: Int[Tensor, "2 e"]) -> Float[Tensor, "n dim"]:
-        """Embed all nodes; `edge_index` holds every edge in both directions."""
-        h = features.to(next(self.parameters()).dtype)
+    def forward(
+        self, features: Float[Tensor, "n d"], edge_index: Int[Tensor, "2 e"], edge_weight: Tensor | None = None
+    ) -> Float[Tensor, "n dim"]:
+        """Embed all nodes.
+
+        Args:
+            features: of the nodes.
+            edge_index: every edge in both directions.
+            edge_weight: `(e,)`, by which neighbours are weighted; attention makes weights of its own.
+        """
+        dtype = next(self.parameters()).dtype
+        h = features.to(dtype)
+        weights = () if edge_weight is None or self.kind != "gcn" else (edge_weight.to(dtype),)
         for layer, activation in zip(self.layers, self.activations, strict=True):
-            h = activation(layer(h, edge_index))
+            h = activation(layer(h, edge_index, *weights))
         return h
 
 

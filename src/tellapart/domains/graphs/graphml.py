@@ -9,17 +9,22 @@ from xml.parsers import expat
 
 import torch
 
+from tellapart import reading
+from tellapart.domains import features
+from tellapart.domains.features import LARGEST
 from tellapart.domains.graphs.graph import Graph, make_graph
 from tellapart.domains.graphs.words import hashed_words
-from tellapart.domains.tables import LARGEST
+from tellapart.domains.sniff import opened, unreadable
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from jaxtyping import Float
     from torch import Tensor
 
+_TEXTS, _INDEX = ("label", "text"), ("id", "index", "node_id", "unnamed: 0", "")
 _NUMBERS = ("int", "long", "float", "double", "boolean")
 _TRUTH = {"true": "1", "false": "0"}
 _CHUNK = 2**20
@@ -39,13 +44,24 @@ class _Node:
     name: str
     line: int
     values: dict[str, str] = field(default_factory=dict)
+    drawn: str = ""
+    """The label that yEd draws."""
+
+
+@dataclass
+class _Edge:
+    line: int
+    ends: tuple[str, str]
+    weight: str | None = None
 
 
 def read_graphml(path: Path, words: int) -> Graph:
     """The graph of a GraphML file; directions of edges are ignored.
 
-    Nodes are named by their `id`. Their attributes `label` and `text` are label and text. All numeric and boolean
-    attributes are features, in the order of their declaration. Other attributes, and those of edges, are not read.
+    Nodes are named by their attribute `name`, or as yEd draws them, if no two have the same; else by their `id`. Their
+    attributes `label` and `text` are label and text. All numeric and boolean attributes are features, in the order of
+    their declaration, but for one that numbers the nodes; without any, nodes have those of their degree. Attributes
+    that are declared twice under one name are one. Of edges, the attribute `weight` is read. Other attributes are not.
 
     Args:
         path: the file.
@@ -57,22 +73,70 @@ def read_graphml(path: Path, words: int) -> Graph:
     """
     reader = _Reader(path)
     reader.read()
-    nodes, keys = list(reader.nodes.values()), list(reader.keys.values())
+    nodes, keys = list(reader.nodes.values()), _distinct(reader.keys.values(), path)
     number = {node.name: row for row, node in enumerate(nodes)}
-    for line, *ends in reader.edges:
-        for name in ends:
-            if name not in number:
-                raise reader.mistake(line, f"the edge names {name!r}, which is not a node. Add it or remove the edge")
-    pairs = torch.tensor([[number[name] for name in ends] for _, *ends in reader.edges], dtype=torch.long)
+    edges = [edge for edge in reader.edges if _is_known(edge, number, reader)]
+    pairs = torch.tensor([[number[name] for name in edge.ends] for edge in edges], dtype=torch.long)
     texts = {name: _texts(nodes, keys, name) for name in ("label", "text")}
-    numbers = [key for key in keys if key.kind in _NUMBERS and key.name not in texts]
     parts = [] if texts["text"] is None else [hashed_words(texts["text"], words)]
-    if numbers:
-        parts.append(torch.tensor([[reader.number(node, key) for key in numbers] for node in nodes]))
-    if not parts:
-        raise InputError(f"{path}: nodes have neither a text nor numbers. They need features: add some.")
-    names = [node.name for node in nodes]
-    return make_graph(str(path), names, _side_by_side(parts), pairs.reshape(-1, 2).T, texts["label"])
+    numbers = [(key, [reader.number(node, key) for node in nodes]) for key in _numeric(keys)]
+    index = [key.name for key, values in numbers if key.name.lower() in _INDEX and _counts(values)]
+    reading.pass_over("attribute that numbers the nodes", index)
+    if columns := [values for key, values in numbers if key.name not in index]:
+        parts.append(torch.tensor(columns).T.contiguous())
+    made = _side_by_side(parts) if parts else None
+    names = _names(nodes, keys)
+    return make_graph(str(path), names, made, pairs.reshape(-1, 2).T, texts["label"], _weights(edges, reader))
+
+
+def _is_known(edge: _Edge, number: dict[str, int], reader: _Reader) -> bool:
+    """Whether an edge joins nodes that there are; others are broken items."""
+    unknown = [name for name in edge.ends if name not in number]
+    if unknown:
+        what = f"the edge names {unknown[0]!r}, which is not a node. Add it or remove the edge"
+        place = f"{reader.path} line {edge.line}"
+        reading.leave_out("edge of a node that there is not", place, reader.mistake(edge.line, what))
+    return not unknown
+
+
+def _weights(edges: list[_Edge], reader: _Reader) -> Float[Tensor, " e"] | None:
+    """The weights of edges, 1 for one without, if any has one."""
+    if all(edge.weight is None for edge in edges):
+        return None
+    return torch.tensor([features.number(e.weight or "1", "weight", f"{reader.path} line {e.line}") for e in edges])
+
+
+def _distinct(keys: Iterable[_Key], path: Path) -> list[_Key]:
+    """The attributes of nodes, each name once: several programs declare one for each type that its values have."""
+    found: dict[str, _Key] = {}
+    for key in keys:
+        if (known := found.get(key.name)) is None:
+            found[key.name] = key
+            continue
+        reading.note(f"{path.name} declares the attribute {key.name} twice; it is read as one.")
+        if key.kind not in _NUMBERS:
+            found[key.name] = _Key(key.name, key.kind, known.default or key.default)
+    return list(found.values())
+
+
+def _numeric(keys: list[_Key]) -> list[_Key]:
+    others = [key.name for key in keys if key.kind not in _NUMBERS and key.name not in (*_TEXTS, "name") and key.name]
+    reading.pass_over("attribute of nodes that is no number", others)
+    return [key for key in keys if key.kind in _NUMBERS and key.name not in _TEXTS]
+
+
+def _names(nodes: list[_Node], keys: list[_Key]) -> list[str]:
+    """What the nodes are called: distinct names of their own, or else their ids."""
+    given = _texts(nodes, keys, "name") if any(key.name == "name" for key in keys) else None
+    for told, names in (("attribute name", given), ("label that yEd draws", [node.drawn for node in nodes])):
+        if names is not None and all(names) and len(set(names)) == len(names):
+            reading.note(f"Nodes are called by the {told}.")
+            return names
+    return [node.name for node in nodes]
+
+
+def _counts(values: list[float]) -> bool:
+    return values in ([float(row) for row in range(len(values))], [float(row + 1) for row in range(len(values))])
 
 
 def _texts(nodes: list[_Node], keys: list[_Key], name: str) -> list[str] | None:
@@ -93,9 +157,12 @@ class _Reader:
         self.path = path
         self.keys: dict[str, _Key] = {}
         self.nodes: dict[str, _Node] = {}
-        self.edges: list[tuple[int, str, str]] = []
+        self.edges: list[_Edge] = []
+        self.weight: str | None = None
+        """The key of the edges' weights."""
         self.inside: list[str] = []
         self.key: _Key | None = None
+        self.of_weight = False
         self.text: list[str] = []
         self.parser = expat.ParserCreate(namespace_separator=" ")
         self.parser.StartElementHandler = self._start
@@ -105,13 +172,14 @@ class _Reader:
 
     def read(self) -> None:
         try:
-            with self.path.open("rb") as file:
+            with opened(self.path) as file:
                 while chunk := file.read(_CHUNK):
                     self.parser.Parse(chunk, False)
                 self.parser.Parse(b"", True)
         except expat.ExpatError as error:
-            what = expat.ErrorString(error.code)
-            raise self.mistake(error.lineno, f"no XML that can be read, {what}. Write it anew") from error
+            what = f"no XML that can be read, {expat.ErrorString(error.code)}. Write it anew"
+            otherwise = str(self.mistake(error.lineno, what))
+            raise unreadable(self.path, "GraphML", otherwise, expected=("utf-16",)) from error
         except InputError:
             raise
         except (LookupError, ValueError) as error:  # expat raises these for an unknown encoding
@@ -146,14 +214,18 @@ class _Reader:
             name = attributes.get("attr.name", attributes.get("id", ""))
             self.key = _Key(name, attributes.get("attr.type", "string"))
             self.keys[attributes.get("id", "")] = self.key
+        elif tag == "key" and attributes.get("for") in ("edge", "all") and attributes.get("attr.name") == "weight":
+            self.weight = attributes.get("id", "")
         elif tag == "node":
             self._node(attributes.get("id"), line)
         elif tag == "edge":
             if not {"source", "target"} <= attributes.keys():
                 raise self._here("an edge without source and target. Add them")
-            self.edges.append((line, attributes["source"], attributes["target"]))
+            self.edges.append(_Edge(line, (attributes["source"], attributes["target"])))
         elif tag == "data" and self.inside[-1:] == ["node"]:
             self.key = self.keys.get(attributes.get("key", ""))
+        elif tag == "data" and self.inside[-1:] == ["edge"]:
+            self.of_weight = attributes.get("key") == self.weight
         elif tag == "hyperedge" or (tag == "graph" and (self.nodes or "graph" in self.inside)):
             raise self._here(f"a {'hyperedge' if tag == 'hyperedge' else 'second graph'}, which cannot be read")
         self.inside.append(tag)
@@ -171,6 +243,11 @@ class _Reader:
             self.key.default = "".join(self.text)
         elif tag == "data" and parent == ["node"] and self.key is not None:
             self.nodes[next(reversed(self.nodes))].values[self.key.name] = "".join(self.text)
+        elif tag == "data" and parent == ["edge"] and self.of_weight:
+            self.edges[-1].weight = "".join(self.text)
+        elif tag == "NodeLabel" and "node" in self.inside:
+            last = self.nodes[next(reversed(self.nodes))]
+            last.drawn = last.drawn or " ".join("".join(self.text).split())
         elif tag == "key":
             self.key = None
 

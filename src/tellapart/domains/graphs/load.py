@@ -6,7 +6,8 @@ from tellapart.domains.graphs.edge_list import read_edge_list
 from tellapart.domains.graphs.graph import Graph
 from tellapart.domains.graphs.graphml import read_graphml
 from tellapart.domains.graphs.saved import read_saved
-from tellapart.errors import InputError, existing
+from tellapart.domains.sniff import suffix, unreadable
+from tellapart.errors import existing
 
 _SAVED = (".pt", ".pth")
 
@@ -24,9 +25,9 @@ def load_graph(source: str, words: int) -> Graph:
     path = existing(source)
     if path.is_dir():
         return read_edge_list(path, words)
-    if path.suffix.lower() == ".graphml":
+    if suffix(path) == ".graphml":
         return read_graphml(path, words)
     if path.suffix.lower() in _SAVED:
         return read_saved(path)
     kinds = "a folder with nodes.csv and edges.csv, a .graphml file, or a .pt file with a Data of torch_geometric"
-    raise InputError(f"{source}: no graph that can be read. Give {kinds}.")
+    raise unreadable(path, "a graph", f"{source}: no graph that can be read. Give {kinds}.")

@@ -41,13 +41,17 @@ class Network(nn.Module):
             self.head = nn.Sequential(nn.Linear(dim, dim), nn.ELU(), nn.Linear(dim, dim))
 
     def forward(
-        self, features: Float[Tensor, "n d"], edge_index: Int[Tensor, "2 e"], n_asked: int
+        self,
+        features: Float[Tensor, "n d"],
+        edge_index: Int[Tensor, "2 e"],
+        edge_weight: Float[Tensor, " e"] | None,
+        n_asked: int,
     ) -> Float[Tensor, "k dim"]:
         """Projections of the first `n_asked` nodes."""
-        projections: Tensor = self.head(self.encoder(features, edge_index)[:n_asked])
+        projections: Tensor = self.head(self.encoder(features, edge_index, edge_weight)[:n_asked])
         return projections
 
     @torch.no_grad()
     def embed(self, graph: Graph) -> Float[Tensor, "n dim"]:
         """Embeddings of all nodes, of length 1."""
-        return unit(self.encoder(graph.features, graph.edge_index).float())
+        return unit(self.encoder(graph.features, graph.edge_index, graph.edge_weight).float())

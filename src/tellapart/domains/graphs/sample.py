@@ -27,10 +27,12 @@ class Part:
     edge_index: Int[Tensor, "2 e"]
     """Every edge in both directions; nodes are counted from 0 within the part."""
     n_asked: int
+    edge_weight: Float[Tensor, " e"] | None = None
 
     def to(self, device: torch.device) -> Part:
         """The same part on `device`."""
-        return Part(self.features.to(device), self.edge_index.to(device), self.n_asked)
+        weight = None if self.edge_weight is None else self.edge_weight.to(device)
+        return Part(self.features.to(device), self.edge_index.to(device), self.n_asked, weight)
 
     def edges_among_asked(self) -> Int[Tensor, "2 e"]:
         """The edges between the first `n_asked` nodes."""
@@ -61,7 +63,7 @@ class Sampler:
     def part(self, rows: Int[Tensor, " b"]) -> Part:
         """The part for a batch of nodes, drawn with torch's random numbers."""
         if len(rows) == len(self.graph):
-            return Part(self.graph.features, self.graph.edge_index, len(rows))
+            return Part(self.graph.features, self.graph.edge_index, len(rows), self.graph.edge_weight)
         place = torch.full((len(self.graph),), -1)
         embedded = _numbered(place, rows, self._neighbours(rows, self.company))
         nodes = outermost = embedded
@@ -69,7 +71,9 @@ class Sampler:
             known = len(nodes)
             nodes = _numbered(place, nodes, self._neighbours(outermost, self.fan_out))
             outermost = nodes[known:]
-        return Part(self.graph.features.index_select(0, nodes), self._edges_between(nodes, place), len(embedded))
+        index, edges = self._edges_between(nodes, place)
+        weight = None if self.graph.edge_weight is None else self.graph.edge_weight[edges]
+        return Part(self.graph.features.index_select(0, nodes), index, len(embedded), weight)
 
     def _neighbours(self, rows: Int[Tensor, " b"], most: int) -> Int[Tensor, " k"]:
         """Up to `most` neighbours of each node, drawn without replacement."""
@@ -79,10 +83,14 @@ class Sampler:
         chosen = order[within < most]
         return self.graph.edge_index[1, (self.start[rows][owner] + within)[chosen]]
 
-    def _edges_between(self, nodes: Int[Tensor, " k"], place: Int[Tensor, " n"]) -> Int[Tensor, "2 e"]:
+    def _edges_between(
+        self, nodes: Int[Tensor, " k"], place: Int[Tensor, " n"]
+    ) -> tuple[Int[Tensor, "2 e"], Int[Tensor, " e"]]:
+        """The edges between nodes, by their places in the part and by their numbers in the graph."""
         owner, within = stretches(self.degree[nodes])
-        other = place[self.graph.edge_index[1, self.start[nodes][owner] + within]]
-        return torch.stack([owner, other])[:, other >= 0]
+        edges = self.start[nodes][owner] + within
+        other = place[self.graph.edge_index[1, edges]]
+        return torch.stack([owner, other])[:, other >= 0], edges[other >= 0]
 
 
 def _numbered(place: Int[Tensor, " n"], nodes: Int[Tensor, " k"], more: Int[Tensor, " m"]) -> Int[Tensor, " k_and_new"]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import serialization
 
+from tellapart import reading
 from tellapart.domains.graphs.graph import Graph, make_graph
 from tellapart.errors import InputError
 
@@ -40,7 +41,7 @@ class _Shell:
 
 
 def read_saved(path: Path) -> Graph:
-    """The graph of a saved `Data`, or of a dict, with the tensors `x`, `edge_index` and perhaps `y`.
+    """The graph of a saved `Data`, or of a dict, with `edge_index` and perhaps `x`, `y` and `edge_weight`.
 
     An optional list `names` of texts names the nodes; without it, names are the nodes' numbers.
 
@@ -58,13 +59,34 @@ def from_parts(parts: dict[str, Any], place: str) -> Graph:
         InputError: as for `read_saved`.
     """
     features, edges, labels = (parts.get(name) for name in ("x", "edge_index", "y"))
-    if not isinstance(features, torch.Tensor) or not isinstance(edges, torch.Tensor):
-        missing = "x" if not isinstance(features, torch.Tensor) else "edge_index"
+    if not isinstance(features, torch.Tensor | None) or not isinstance(edges, torch.Tensor):
+        missing = "x" if not isinstance(features, torch.Tensor | None) else "edge_index"
         raise InputError(f"{place}: holds no tensor {missing}. {_REMEDY}.")
-    features = _features(features, place)
-    n = len(features)
+    n = _count(parts, edges)
+    features = None if features is None else _features(features, place)
+    n = n if features is None else len(features)
     names = _names(parts.get("names"), n, place)
-    return make_graph(place, names, features, _edges(edges, n, place), _labels(labels, n, place))
+    weights = _weights(parts, edges, place)
+    return make_graph(place, names, features, _edges(edges, n, place), _labels(labels, n, place), weights)
+
+
+def _count(parts: dict[str, Any], edges: Tensor) -> int:
+    """The number of nodes, where no features tell it."""
+    told = parts.get("num_nodes")
+    return told if isinstance(told, int) else int(edges.max()) + 1 if edges.numel() else 0
+
+
+def _weights(parts: dict[str, Any], edges: Tensor, place: str) -> Float[Tensor, " e"] | None:
+    """The weights of edges: `edge_weight`, or an `edge_attr` of one number an edge."""
+    for name in ("edge_weight", "edge_attr"):
+        given = parts.get(name)
+        if not isinstance(given, torch.Tensor) or edges.ndim != 2:
+            continue
+        if given.is_complex() or given.numel() != edges.shape[1] or not bool(given.isfinite().all()):
+            reading.note(f"{name} of {place} is not read: it is not one finite number an edge.")
+            continue
+        return given.detach().float().flatten()
+    return None
 
 
 def _parts(path: Path) -> dict[str, Any]:

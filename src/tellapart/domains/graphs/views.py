@@ -16,15 +16,17 @@ if TYPE_CHECKING:
 def drop_from_graph(
     features: Float[Tensor, "n d"],
     edge_index: Int[Tensor, "2 e"],
+    edge_weight: Float[Tensor, " e"] | None = None,
     *,
     edge_rate: float,
     feature_rate: float,
-) -> tuple[Float[Tensor, "n d"], Int[Tensor, "2 k"]]:
+) -> tuple[Float[Tensor, "n d"], Int[Tensor, "2 k"], Float[Tensor, " k"] | None]:
     """Leave out edges, each in both directions with probability `edge_rate`, and set whole columns of features to 0.
 
     Args:
         features: one row per node, dense or sparse.
         edge_index: every edge in both directions.
+        edge_weight: their weights, the same in both directions.
         edge_rate: the probability that an edge is left out, in [0, 1).
         feature_rate: the probability that a column is set to 0, for all nodes together, in [0, 1].
 
@@ -38,8 +40,8 @@ def drop_from_graph(
         from torch_geometric.utils import dropout_edge
     except ImportError as error:
         raise InputError(f"the package {error.name} is missing. pip install 'tellapart[graph]'.") from error
-    kept, _ = dropout_edge(edge_index, edge_rate, force_undirected=True)
-    return drop_features(features, feature_rate), kept
+    kept, edges = dropout_edge(edge_index, edge_rate, force_undirected=True)
+    return drop_features(features, feature_rate), kept, None if edge_weight is None else edge_weight[edges]
 
 
 def drop_features(

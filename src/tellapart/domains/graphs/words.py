@@ -30,7 +30,7 @@ def hashed_words(texts: Sequence[str], n_buckets: int) -> Float[Tensor, "n bucke
     rows, cols, values = [], [], []
     for row, text in enumerate(texts):
         words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-        buckets = sorted({zlib.crc32(word.encode()) % n_buckets for word in words})
+        buckets = sorted({zlib.crc32(word.encode("utf-8", "surrogatepass")) % n_buckets for word in words})
         rows += [row] * len(buckets)
         cols += buckets
         values += [max(1, len(buckets)) ** -0.5] * len(buckets)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from tellapart import reading as account
 from tellapart.domains.memories.options import MemoryOptions, Side, Sides
 from tellapart.domains.memories.pairs import LoadPictures, Pairs, load_pairs
 from tellapart.domains.memories.reading import reading
@@ -54,6 +55,7 @@ class Dataset:
             InputError: they are missing, broken, too few or of another shape; or the run's own changed since it began.
         """
         pairs = load_pairs(source or options.data, load_pictures)
+        account.read(len(pairs), "pair")
         if source is not None:
             _check_shapes(source, pairs, Sides.noted(run))
             title = f"Retrieval among {len(pairs)} pairs of {source}"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tellapart import reading
+from tellapart.domains.folders import below_wrappers
 from tellapart.domains.micrographs.read import Plane, read_planes
 from tellapart.domains.micrographs.structures import KINDS, generate
 from tellapart.domains.picture_files import find_pictures
@@ -81,25 +83,57 @@ def load_micrographs(source: str, options: MicrographOptions) -> Micrographs:
     files = find_pictures(path) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path}: the folder holds no micrographs. Put in TIFF, PNG or other pictures.")
-    digest, as_grains = hashlib.sha256(), options.content == "grains"
-    fields: list[Micrograph] = []
-    for file in files:
-        place = file.relative_to(path) if path.is_dir() else Path(file.name)
-        label = place.parts[0] if len(place.parts) > 1 else None
-        of = place.parent if options.specimen == "folder" else place
-        digest.update(f"{place.as_posix()}\0{_content(file)}\0".encode())
-        fields += [_micrograph(place.as_posix(), plane, of.as_posix(), label) for plane in read_planes(file, as_grains)]
+    as_grains = options.content == "grains"
+    fields, fingerprint = _read(path, files, options)
     if any(field.label is None for field in fields):  # a label that some lack tells nothing
         fields = [_without_label(field) for field in fields]
-    kept = [field for field in fields if min(field.pixels.shape[:2]) / field.scale(options.pixel_size) >= options.patch]
-    if not kept:
+    large = [
+        field for field in fields if min(field.pixels.shape[:2]) / field.scale(options.pixel_size) >= options.patch
+    ]
+    if not large:
         what = f"no micrograph is as large as a patch, {options.patch} pixels"
         raise InputError(f"{path}: {what}. Choose a smaller patch.")
-    for field in kept:
-        check_values(field, as_grains)
-    n_small = len(fields) - len(kept)
+    kept = _worth_seeing(large, as_grains)
+    reading.read(len(kept), "micrograph")
+    n_small = len(fields) - len(large)
+    reading.pass_over("micrograph smaller than a patch", [""] * n_small)
     left_out = [f"{n_small} of {len(fields)} micrographs are left out: smaller than a patch."] if n_small else []
-    return Micrographs(kept, left_out, digest.hexdigest())
+    return Micrographs(kept, left_out, fingerprint)
+
+
+def _read(path: Path, files: list[Path], options: MicrographOptions) -> tuple[list[Micrograph], str]:
+    """All fields of files, and a hash of their contents. Files that cannot be read are broken items."""
+    digest, fields = hashlib.sha256(), list[Micrograph]()
+    places = {file: file.relative_to(path) if path.is_dir() else Path(file.name) for file in files}
+    depth = below_wrappers([place.parts for place in places.values()])
+    for file, place in places.items():
+        label = place.parts[depth] if len(place.parts) > depth + 1 else None
+        of = place.parent if options.specimen == "folder" else place
+        try:
+            planes = read_planes(file, options.content == "grains")
+        except InputError as error:
+            reading.leave_out("broken picture", place.as_posix(), error)
+            continue
+        digest.update(f"{place.as_posix()}\0{_content(file)}\0".encode("utf-8", "surrogateescape"))
+        fields += [_micrograph(place.as_posix(), plane, of.as_posix(), label) for plane in planes]
+    if not fields:
+        raise reading.first_broken() or InputError(f"{path}: holds no micrographs.")
+    return fields, digest.hexdigest()
+
+
+def _worth_seeing(fields: list[Micrograph], as_grains: bool) -> list[Micrograph]:
+    """The fields in which there is something to see; the others are broken items."""
+    kept = []
+    for field in fields:
+        try:
+            check_values(field, as_grains)
+        except InputError as error:
+            reading.leave_out("micrograph with nothing to see", field.name, error)
+        else:
+            kept.append(field)
+    if not kept:
+        raise reading.first_broken() or InputError(f"{fields[0].name}: nothing to see.")
+    return kept
 
 
 def check_values(field: Micrograph, as_grains: bool = False) -> None:

@@ -9,7 +9,7 @@ from tellapart.domains.pictures.dataset import Dataset
 from tellapart.domains.pictures.few_labels import Batch, FewLabels
 from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.held_out import load_held_out
-from tellapart.domains.pictures.images import read_pictures
+from tellapart.domains.pictures.images import read_pictures, read_whole
 from tellapart.domains.pictures.judge import Judge, train_judge
 from tellapart.domains.pictures.load import Items, load_items, load_pairs
 from tellapart.domains.pictures.network import Network, make_views
@@ -48,6 +48,7 @@ __all__ = [
     "make_views",
     "pixel_ids",
     "read_pictures",
+    "read_whole",
     "split",
     "train_judge",
 ]

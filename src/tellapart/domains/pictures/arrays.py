@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from tellapart import reading
+from tellapart.domains.sniff import unreadable
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".npy", ".npz")
 _NPY, _ZIP = b"\x93NUM", (b"PK\x03\x04", b"PK\x05\x06")
 _CHUNK = 4096  # pictures converted at a time, to bound the memory
+_PARTS = (("x_{}", "y_{}"), ("X_{}", "y_{}"), ("{}_images", "{}_labels"), ("{}_x", "{}_y"))  # the third is MedMNIST's
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow
 
 
@@ -46,16 +49,20 @@ def read_numpy(path: Path) -> list[Part]:
         if start == _NPY:
             # Mapping detects a file shorter than its header says before memory is allocated.
             array = np.load(path, mmap_mode="r", allow_pickle=False)
+            reading.read(len(array), "picture")
             return [Part(as_pictures(array, str(path)), None, row_names(len(array)))]
         if start not in _ZIP:
-            raise InputError(f"{path}: not a NumPy file. Write it with numpy.save or numpy.savez.")
+            otherwise = f"{path}: not a NumPy file. Write it with numpy.save or numpy.savez."
+            raise unreadable(path, "a NumPy file", otherwise, expected=("npy", "zip"))
         file.seek(0)
         with np.load(file, allow_pickle=False) as content:
             return [_part(content, *keys, path) for keys in _keys(content.files, path)]
 
 
 def as_pictures(array: np.ndarray[Any, Any], place: str) -> UInt8[Tensor, "n c h w"]:
-    """An array `(n, h, w)`, `(n, h, w, c)` or `(n, c, h, w)` as bytes, channels first; c is 1 or 3.
+    """An array `(n, h, w)`, `(n, h, w, c)` or `(n, c, h, w)` as bytes, channels first.
+
+    c is 1 for grey and 3 for colour. With 2 or 4, the last channel is opacity: what is transparent becomes white.
 
     Raises:
         InputError: another shape, a type other than uint8 and floating-point, or values outside [0, 1].
@@ -65,7 +72,7 @@ def as_pictures(array: np.ndarray[Any, Any], place: str) -> UInt8[Tensor, "n c h
     """
     if array.size == 0:
         raise InputError(f"{place}: holds no pictures, its shape is {array.shape}. Write it anew.")
-    return torch.from_numpy(_bytes(_channels_first(array, place), place))
+    return torch.from_numpy(_opaque(_bytes(_channels_first(array, place), place), place))
 
 
 def row_names(count: int, folder: str = "") -> list[str]:
@@ -144,9 +151,9 @@ def _keys(found: list[str], path: Path) -> list[tuple[str, str | None, str]]:
     def labels(*candidates: str) -> str | None:
         return next((key for key in candidates if key in found), None)
 
-    if "x_train" in found:
-        parts = [part for part in ("train", "test") if f"x_{part}" in found]
-        return [(f"x_{part}", labels(f"y_{part}"), f"{part}/") for part in parts]
+    for pictures_of, labels_of in _PARTS:
+        if pictures_of.format("train") in found:
+            return _parts(found, pictures_of, labels_of)
     rest = [key for key in found if key not in ("labels", "y")]
     pictures = next((key for key in ("images", "x") if key in found), rest[0] if len(rest) == 1 else None)
     if pictures is None:
@@ -156,27 +163,54 @@ def _keys(found: list[str], path: Path) -> list[tuple[str, str | None, str]]:
     return [(pictures, labels("labels", "y"), "")]
 
 
+def _parts(found: list[str], pictures_of: str, labels_of: str) -> list[tuple[str, str | None, str]]:
+    """The training set and one to measure with: the test set or, without one, that of validation."""
+    held_out = [part for part in ("test", "val", "valid") if pictures_of.format(part) in found]
+    reading.pass_over("array of another split, of which the run makes no use", map(pictures_of.format, held_out[1:]))
+    named = [(part, pictures_of.format(part), labels_of.format(part)) for part in ("train", *held_out[:1])]
+    return [(pictures, labels if labels in found else None, f"{part}/") for part, pictures, labels in named]
+
+
 def _part(
     arrays: Mapping[str, np.ndarray[Any, Any]], pictures: str, labels: str | None, folder: str, path: Path
 ) -> Part:
     tensor = as_pictures(arrays[pictures], f"{path}, array {pictures}")
     given = None if labels is None else check_labels(arrays[labels], len(tensor), f"{path}, array {labels}")
+    reading.read(len(tensor), "picture")
     return Part(tensor, given, row_names(len(tensor), folder))
 
 
 def _channels_first(array: np.ndarray[Any, Any], place: str) -> np.ndarray[Any, Any]:
     if array.ndim == 3 and array.shape[2] not in (1, 3):  # otherwise it is a single picture
         return array[:, None]
-    channels = [axis for axis in (1, 3) if array.ndim == 4 and array.shape[axis] in (1, 3)]
+    for known in ((1, 3), (2, 4)):
+        channels = [axis for axis in (1, 3) if array.ndim == 4 and array.shape[axis] in known]
+        if channels:
+            break
     if len(channels) != 1:
-        must = "Pictures must be (n, h, w), (n, h, w, c) or (n, c, h, w) with c = 1 or 3 and h and w other than these"
+        must = "Pictures must be (n, h, w), (n, h, w, c) or (n, c, h, w) with c = 1 to 4 and h and w other than these"
         raise InputError(f"{place}: an array of shape {array.shape}. {must}.")
     return np.moveaxis(array, channels[0], 1)
+
+
+def _opaque(pictures: UInt8[np.ndarray, "n a h w"], place: str) -> UInt8[np.ndarray, "n b h w"]:
+    """Pictures without their opacity, on white."""
+    if pictures.shape[1] in (1, 3):
+        return pictures
+    reading.note(f"Of {place}, the last of {pictures.shape[1]} channels is read as opacity.")
+    whole = np.empty_like(pictures[:, :-1])
+    for start in range(0, len(pictures), _CHUNK):
+        part = pictures[start : start + _CHUNK].astype(np.uint16)
+        colour, opacity = part[:, :-1], part[:, -1:]
+        whole[start : start + _CHUNK] = (colour * opacity + 255 * (255 - opacity) + 127) // 255
+    return whole
 
 
 def _bytes(array: np.ndarray[Any, Any], place: str) -> np.ndarray[Any, Any]:
     if array.dtype == np.uint8:
         return np.array(array, order="C")  # a copy, because a mapped file is read-only and a tensor is not
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * 255
     if array.dtype.kind != "f":
         must = "Pictures must be uint8 (0 to 255), or floating-point in [0, 1]: convert them"
         raise InputError(f"{place}: numbers of type {array.dtype}. {must}.")

@@ -56,7 +56,7 @@ class Pairs:
     def fingerprint(self) -> str:
         """A hash of all content, to detect that data changed between two commands."""
         digest = hashlib.sha256(self.pictures.numpy().tobytes())
-        digest.update("\0".join([*self.texts, *self.names]).encode())
+        digest.update("\0".join([*self.texts, *self.names]).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
 

@@ -66,7 +66,7 @@ class Dataset:
 
     @classmethod
     def _of(cls, options: PictureOptions, source: str, side: int | None, channels: int | None) -> Dataset:
-        training, test = load_held_out(source, side, channels, options.held_out, options.seed)
+        training, test = load_held_out(source, side, channels, options.held_out, options.seed, options.form)
         return cls(options, source, training, test, ImageShape.of(training))
 
     def batches(self, trainer: TrainerOptions) -> Batches:

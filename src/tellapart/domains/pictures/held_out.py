@@ -8,7 +8,7 @@ import numpy as np
 
 from tellapart.domains.held_out import divide
 from tellapart.domains.pictures.captions import pixel_ids
-from tellapart.domains.pictures.picture_sets import PictureSet, load_splits
+from tellapart.domains.pictures.picture_sets import AS_IT_LIES, Form, PictureSet, load_splits
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def load_held_out(
-    source: str, size: int | None, channels: int | None, share: float, seed: int
+    source: str, size: int | None, channels: int | None, share: float, seed: int, form: Form = AS_IT_LIES
 ) -> tuple[PictureSet, PictureSet]:
     """Pictures to train on and pictures held out.
 
@@ -27,11 +27,12 @@ def load_held_out(
         channels: 1 or 3; `None` keeps the pictures' own.
         share: the share of pictures to hold out, if the source has no test set.
         seed: for the random share.
+        form: how folders and tables are read.
 
     Raises:
         InputError: as for `load_splits`; fewer than 2 pictures to train on or to hold out.
     """
-    training, test = load_splits(source, size, channels)
+    training, test = load_splits(source, size, channels, form)
     if test is None:
         rows, held_out = split_pictures(training, share, seed)
         return training.rows(rows), training.rows(held_out)

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from tellapart import reading
 from tellapart.domains.pictures.arrays import Part, as_pictures, check_labels, row_names
 from tellapart.errors import InputError
 
@@ -45,6 +46,7 @@ def read_images(path: Path, folder: str = "") -> Part:
     pictures = as_pictures(read_idx(path, 3), str(path))
     beside = _labels_of(path)
     labels = None if beside is None else check_labels(read_idx(beside, 1), len(pictures), str(beside))
+    reading.read(len(pictures), "picture")
     return Part(pictures, labels, row_names(len(pictures), folder))
 
 

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import Progress
 
+from tellapart import reading
 from tellapart.domains.picture_files import opened
 from tellapart.errors import InputError, requirement
 
@@ -24,35 +25,78 @@ if TYPE_CHECKING:
 _MANY = 500  # from so many pictures on, a progress bar is shown
 
 
-def read_picture(path: Path, size: int) -> UInt8[Tensor, "3 size size"]:
-    """Read a picture file as RGB, shrunk to fit a `size`×`size` square and centred on white.
+def read_picture(path: Path | bytes, size: int, place: str = "") -> UInt8[Tensor, "3 size size"]:
+    """Read a picture, a file or its content, as RGB, shrunk to fit a `size`×`size` square and centred on white.
 
     Transparent pixels become white. The first frame of an animation is taken. EXIF rotation is applied.
 
     Raises:
         InputError: the file is missing, not a picture, truncated, or has more than `MAX_PIXELS`.
     """
-    with opened(path) as image:
+    with opened(path, place) as image:
         return to_square(image, size)
 
 
-def read_pictures(paths: Sequence[Path], places: Sequence[str], size: int) -> UInt8[Tensor, "n 3 size size"]:
-    """Read pictures by `read_picture`, each distinct file once, with a progress bar if there are many.
-
-    Args:
-        paths: the files.
-        places: for messages, the place that names each file; may be empty.
-        size: the pictures' side, in pixels.
+def read_pictures(paths: Sequence[Path | bytes], places: Sequence[str], size: int) -> UInt8[Tensor, "n 3 size size"]:
+    """Read pictures, all of which are needed: `read_whole` that leaves none out.
 
     Raises:
         InputError: broken files; raised after all are read, it names the first and counts the others.
     """
+    pictures, broken = _decoded(paths, size)
+    if broken:
+        raise _first(paths, places, broken)
+    return pictures
+
+
+def read_whole(
+    paths: Sequence[Path | bytes], places: Sequence[str], size: int, thing: str = "picture"
+) -> tuple[UInt8[Tensor, "k 3 size size"], list[int]]:
+    """Read pictures by `read_picture`, each distinct file once, and tell which rows could be read.
+
+    Broken ones are left out by the policy of `tellapart.reading`, which is told of them.
+
+    Args:
+        paths: the files, or the contents of files.
+        places: for messages, the place that names each file; may be empty.
+        size: the pictures' side, in pixels.
+        thing: what is counted, in the singular.
+
+    Raises:
+        InputError: broken files where none is to be left out, or more broken files than others.
+    """
+    pictures, broken = _decoded(paths, size)
+    if not broken:
+        reading.read(len(paths), thing)
+        return pictures, list(range(len(paths)))
+    first = _first(paths, places, broken)
+    kept = [row for row, path in enumerate(paths) if path not in broken]
+    if not kept:
+        raise first
+    for row, path in enumerate(paths):
+        if path in broken:
+            reading.leave_out("broken picture", places[row] or str(path), first)
+    reading.read(len(kept), thing)
+    return pictures[kept], kept
+
+
+def _first(paths: Sequence[Path | bytes], places: Sequence[str], broken: dict[Path | bytes, InputError]) -> InputError:
+    """The error of the first broken picture, which counts the others."""
+    row = next(row for row, path in enumerate(paths) if path in broken)
+    more = f" (and {len(broken) - 1} more broken pictures)" if len(broken) > 1 else ""
+    return InputError(f"{places[row] + ': ' if places[row] else ''}{broken[paths[row]]}{more}")
+
+
+def _decoded(
+    paths: Sequence[Path | bytes], size: int
+) -> tuple[UInt8[Tensor, "n 3 size size"], dict[Path | bytes, InputError]]:
+    """All pictures, with a progress bar if there are many, and the errors of those that are broken."""
     distinct = list(dict.fromkeys(paths))
     row_of = {path: row for row, path in enumerate(distinct)}
     pictures = torch.empty(len(distinct), 3, size, size, dtype=torch.uint8)
-    broken: dict[Path, InputError] = {}
+    broken: dict[Path | bytes, InputError] = {}
 
-    def read(path: Path) -> None:
+    def read(path: Path | bytes) -> None:
         try:
             pictures[row_of[path]] = read_picture(path, size)
         except InputError as error:
@@ -66,29 +110,32 @@ def read_pictures(paths: Sequence[Path], places: Sequence[str], size: int) -> UI
                 pass
     finally:
         pool.shutdown(cancel_futures=True)  # on Ctrl-C, stop without reading the rest
-    if broken:
-        first = next(path for path in paths if path in broken)
-        place = places[list(paths).index(first)]
-        more = f" (and {len(broken) - 1} more broken pictures)" if len(broken) > 1 else ""
-        raise InputError(f"{place + ': ' if place else ''}{broken[first]}{more}")
-    return pictures if len(distinct) == len(paths) else pictures[[row_of[path] for path in paths]]
+    return pictures if len(distinct) == len(paths) else pictures[[row_of[path] for path in paths]], broken
 
 
-def common_side(paths: Sequence[Path]) -> int:
+def common_side(paths: Sequence[Path | bytes], places: Sequence[str]) -> int:
     """The side of the square that holds the pictures, which must all have one size, in pixels.
 
+    Pictures that cannot be opened are not asked: reading them says what is wrong.
+
     Raises:
-        InputError: pictures of different sizes, or one that cannot be read.
+        InputError: pictures of different sizes, or none that can be opened.
     """
-    first = None
-    for path in paths:
-        with opened(path) as image:
-            first = first or image.size
-            if image.size != first:
-                sizes = " and ".join(f"{width}×{height}" for width, height in (first, image.size))
-                raise InputError(f"{path}: pictures of different sizes ({sizes}). Give the size to bring them to.")
+    first, broken = None, None
+    for path, place in zip(paths, places, strict=True):
+        try:
+            with opened(path, place) as image:
+                size = image.size
+        except InputError as error:
+            broken = broken or error
+            continue
+        first = first or size
+        if size != first:
+            sizes = " and ".join(f"{width}×{height}" for width, height in (first, size))
+            remedy = "Give the size to bring them to: --picture_size 32, for example"
+            raise InputError(f"{place or str(path)}: pictures of different sizes ({sizes}). {remedy}.")
     if first is None:
-        raise ValueError(requirement("paths", "not be empty", paths))
+        raise broken or ValueError(requirement("paths", "not be empty", paths))
     return max(first)
 
 
@@ -107,10 +154,21 @@ def to_square(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
     if factor > 1:
         small = small.reduce(factor)  # before channels are added, to save memory
     turned = ImageOps.exif_transpose(small).convert("RGBA")
-    fitted = ImageOps.contain(turned, (size, size), Image.Resampling.LANCZOS)
+    fitted = turned.resize(_fitting(*turned.size, size), Image.Resampling.LANCZOS)
     square = Image.new("RGBA", (size, size), "white")
     square.alpha_composite(fitted, ((size - fitted.width) // 2, (size - fitted.height) // 2))
     return torch.from_numpy(np.array(square.convert("RGB"))).permute(2, 0, 1).contiguous()
+
+
+def _fitting(width: int, height: int, size: int) -> tuple[int, int]:
+    """Width and height inside a square; of a thin picture at least a line is left.
+
+    >>> _fitting(100, 1, 32)
+    (32, 1)
+    """
+    if width > height:
+        return size, max(1, round(height / width * size))
+    return max(1, round(width / height * size)), size
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tellapart import reading
 from tellapart.domains import tables
 from tellapart.domains.picture_files import find_pictures
 from tellapart.domains.pictures import images
 from tellapart.domains.pictures.captions import Pairs
 from tellapart.domains.pictures.openmoji import load_openmoji
+from tellapart.domains.sniff import numbered_lines, suffix, unreadable
 from tellapart.errors import InputError, existing
 
 if TYPE_CHECKING:
@@ -29,13 +31,15 @@ class Items:
     texts: list[str]
 
 
-def load_pairs(source: str, size: int) -> Pairs:
+def load_pairs(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) -> Pairs:
     """Load pictures with their texts.
 
     Args:
-        source: "openmoji", a folder that holds one table, or the table itself: CSV, TSV or Parquet with
-            the columns `image` (a path, relative to the table) and `text`.
+        source: "openmoji", a folder that holds one table or its shards, or the table itself: CSV, TSV, JSONL or
+            Parquet with the columns `image` (a path, relative to the table; in Parquet perhaps the picture itself)
+            and `text`.
         size: the pictures' side, in pixels.
+        form: what the columns are called, and what separates them.
 
     Raises:
         InputError: the source, a column, a cell or a picture is missing or broken; the message names the place.
@@ -43,28 +47,29 @@ def load_pairs(source: str, size: int) -> Pairs:
     if source == "openmoji":
         return load_openmoji(size)
     path = existing(source)
-    table_path = path
+    paths = [path]
     if path.is_dir():
-        found = tables.find_table(path)
-        if found is None:
-            what = "is empty" if not any(path.iterdir()) else "holds no .csv, .tsv or .parquet"
+        paths = tables.find_tables(path)
+        if not paths:
+            what = "is empty" if not any(path.iterdir()) else "holds no .csv, .tsv, .jsonl or .parquet"
             raise InputError(f"{path}: the folder {what}. Put in a table with the columns image and text.")
-        table_path = found
-    elif path.suffix.lower() not in tables.SUFFIXES:
-        raise InputError(f"{path}: not a table. Give a folder, or a .csv, .tsv or .parquet file.")
-    table = tables.read_table(table_path, _COLUMNS, required=_COLUMNS)
-    names = table.columns["image"]
-    pictures = images.read_pictures([table_path.parent / name for name in names], table.places, size)
-    return Pairs(pictures, table.columns["text"], names)
+    elif suffix(path) not in tables.SUFFIXES:
+        otherwise = f"{path}: not a table. Give a folder, or a .csv, .tsv, .jsonl or .parquet file."
+        raise unreadable(path, "a table", otherwise)
+    table = tables.read_tables(paths, _COLUMNS, required=_COLUMNS, form=form)
+    files, names = table.pictures("image")
+    pictures, kept = images.read_whole(files, table.places, size, "pair")
+    return Pairs(pictures, [table.columns["text"][i] for i in kept], [names[i] for i in kept])
 
 
-def load_items(source: str, size: int) -> Items:
+def load_items(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) -> Items:
     """Load pictures, texts, or both, to embed them.
 
     Args:
         source: as for `load_pairs`, where one column is enough; or a picture, a folder of pictures, or
             a `.txt` file with one text per line.
         size: the pictures' side, in pixels.
+        form: what the columns are called, and what separates them.
 
     Raises:
         InputError: the source holds no picture and no text, or something is broken; the message names the place.
@@ -73,32 +78,43 @@ def load_items(source: str, size: int) -> Items:
         pairs = load_openmoji(size)
         return Items(pairs.pictures, pairs.names, pairs.texts)
     path = existing(source)
-    if path.suffix.lower() == ".txt":
+    if suffix(path) == ".txt":
         return Items(None, [], _read_lines(path))
-    if path.is_dir() and (found := tables.find_table(path)) is not None:
-        path = found
-    if path.suffix.lower() in tables.SUFFIXES:
-        table = tables.read_table(path, _COLUMNS, required=())
-        if not table.columns:
-            raise InputError(f"{path}: neither a column image nor a column text. Rename the header.")
-        names = table.columns.get("image", [])
-        files = [path.parent / name for name in names]
-        pictures = images.read_pictures(files, table.places, size) if names else None
-        return Items(pictures, names, table.columns.get("text", []))
+    found = tables.find_tables(path) if path.is_dir() else [path] if suffix(path) in tables.SUFFIXES else []
+    if found:
+        return _items_of_table(found, size, form)
     files = [path]
     if path.is_dir():
         files = find_pictures(path)
         if not files:
             raise InputError(f"{path}: the folder holds no table and no pictures.")
     names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
-    return Items(images.read_pictures(files, [""] * len(files), size), names, [])
+    pictures, kept = images.read_whole(files, [""] * len(files), size)
+    return Items(pictures, [names[i] for i in kept], [])
+
+
+def _items_of_table(paths: list[Path], size: int, form: tables.Form) -> Items:
+    table = tables.read_tables(paths, _COLUMNS, required=(), form=form)
+    if not table.columns:
+        raise InputError(f"{paths[0]}: neither a column image nor a column text. Rename the header.")
+    texts = table.columns.get("text", [])
+    if texts:
+        reading.read(len(texts), "text")
+    if "image" not in table.columns:
+        return Items(None, [], texts)
+    files, names = table.pictures("image")
+    pictures, kept = images.read_whole(files, table.places, size)
+    return Items(pictures, [names[i] for i in kept], texts)
 
 
 def _read_lines(path: Path) -> list[str]:
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8. Save the file as UTF-8.") from error
+    lines = []
+    for number, line in numbered_lines(path):
+        if isinstance(line, InputError):
+            reading.leave_out("line that is not UTF-8", f"{path} line {number}", line)
+        elif line.strip():
+            lines.append(line.strip())
     if not lines:
-        raise InputError(f"{path}: the file holds no text.")
+        raise reading.first_broken() or InputError(f"{path}: the file holds no text.")
+    reading.read(len(lines), "text")
     return lines

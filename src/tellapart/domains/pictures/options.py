@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from tellapart.domains import tables
+from tellapart.domains.folders import Labels
+from tellapart.domains.pictures.picture_sets import Form
 from tellapart.errors import require_option
 from tellapart.training import TrainingOptions, name_from_root
 
@@ -21,7 +24,13 @@ class PictureOptions(TrainingOptions):
     """Data, network, views and training."""
 
     data: str = "openmoji"
-    """A folder of pictures (its subfolders are labels), a .npy, .npz or idx file, a folder of idx, or "openmoji"."""
+    """A folder of pictures (its subfolders are labels), a table, a .npy, .npz or idx file, or "openmoji"."""
+    labels: Labels = "auto"
+    """What subfolders are: "auto" takes train, test, val and the like as splits; "folder": labels; "none": neither."""
+    columns: str = ""
+    """Of a table, what its columns are called, if not image and label: image=path,label=class."""
+    separator: str = ""
+    """Of a table, what separates its cells, such as ;. By default a comma, or in a .tsv a tab."""
     held_out: float = 0.2
     """Share of the pictures that training never sees, if the data have no test set of their own."""
     batch_size: int = 256
@@ -71,8 +80,14 @@ class PictureOptions(TrainingOptions):
         is_foreign = self.encoder != _CONVNET
         must = "be left out with the convnet, which has only the option width"
         require_option("encoder_options", is_foreign or not self.encoder_options, must, self.encoder_options)
+        self.form.table.names()
         if is_foreign:
             name_from_root(self, "encoder")
+
+    @property
+    def form(self) -> Form:
+        """How folders and tables are read."""
+        return Form(self.labels, tables.Form(self.columns, self.separator))
 
     def has_convnet(self) -> bool:
         """Whether the encoder is a `ConvNet`, and not a model of transformers."""
@@ -85,6 +100,10 @@ class PairOptions(TrainingOptions):
 
     data: str = "openmoji"
     """"openmoji", or a folder with a table (or the table itself) of the columns image and text."""
+    columns: str = ""
+    """What the columns of the table are called, if not image and text: image=path,text=caption."""
+    separator: str = ""
+    """What separates the cells of the table, such as ;. By default a comma, or in a .tsv a tab."""
     held_out: float = 0.25
     """Share of the pairs that training never sees and evaluation uses."""
     batch_size: int = 128
@@ -96,6 +115,12 @@ class PairOptions(TrainingOptions):
         super().__post_init__()
         is_size = _LEAST <= self.picture_size <= _MOST
         require_option("picture_size", is_size, f"lie between {_LEAST} and {_MOST}", self.picture_size)
+        self.form.names()
+
+    @property
+    def form(self) -> tables.Form:
+        """How the table is read."""
+        return tables.Form(self.columns, self.separator)
 
 
 class ImageShape(NamedTuple):

@@ -15,6 +15,7 @@ from tellapart.domains.pictures.captions import Pairs, split
 from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.load import Items, load_items, load_pairs
 from tellapart.domains.pictures.options import ImageShape, PairOptions
+from tellapart.domains.tables import AS_IT_LIES, Form
 from tellapart.errors import InputError
 from tellapart.evaluation import Table, both_ways
 from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, thumbnails
@@ -54,7 +55,7 @@ class PairDataset:
         Raises:
             InputError: they are missing, broken or too few; or the run's own changed since it began.
         """
-        pairs = load_pairs(source or options.data, options.picture_size)
+        pairs = load_pairs(source or options.data, options.picture_size, options.form)
         if source is not None:
             title = f"Retrieval among {len(pairs)} pairs of {source}"
             return cls(options, pairs, torch.arange(0), torch.arange(len(pairs)), title)
@@ -99,19 +100,20 @@ def commands_for_pairs(make: Callable[[Any], nn.Module]) -> Commands:
     )
 
 
-def as_items(given: Any, size: int) -> Items:
+def as_items(given: Any, size: int, form: Form = AS_IT_LIES) -> Items:
     """Pictures, texts, or both.
 
     Args:
         given: a file or folder, as for `load_items`; pictures, as for `as_pictures`; or a list, a tuple or a column of
             texts. Texts in a list that all end like names of picture files are such files.
         size: the pictures' side, in pixels.
+        form: how a table is read.
 
     Raises:
         InputError: none of these, or something broken or missing; it names the place.
     """
     if is_source(given):
-        return load_items(str(given), size)
+        return load_items(str(given), size, form)
     items = items_of(given)
     if items is not None and any(isinstance(item, str) and not _is_picture_file(item) for item in items):
         return Items(None, [], as_texts(items, "text"))
@@ -124,7 +126,7 @@ def _is_picture_file(name: str) -> bool:
 
 
 def _read(finished: FinishedRun, encoder: PairEncoder, source: Any) -> Embeddings:
-    items = as_items(source, finished.config.picture_size)
+    items = as_items(source, finished.config.picture_size, finished.config.form)
     parts = [] if items.pictures is None else [encoder.embed_pictures(items.pictures)]
     parts += [encoder.embed_texts(items.texts)] if items.texts else []
     kinds = ["picture"] * len(items.names) + ["text"] * len(items.texts)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
-from tellapart.domains.picture_files import SUFFIXES, find_pictures
+from tellapart import reading
+from tellapart.domains import tables
+from tellapart.domains.folders import Labels, layout
+from tellapart.domains.picture_files import find_pictures, is_picture
 from tellapart.domains.pictures import arrays, idx, images
 from tellapart.domains.pictures.arrays import Part
 from tellapart.domains.pictures.openmoji import load_openmoji
+from tellapart.domains.sniff import suffix, unreadable
 from tellapart.errors import InputError, existing, require_option
 
 if TYPE_CHECKING:
@@ -23,7 +27,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _OPENMOJI_SIZE = 32
-_TRAIN, _TEST = "train", ("test", "val")
+
+
+class Form(NamedTuple):
+    """How a source is to be read where it could be read in several ways."""
+
+    labels: Labels = "auto"
+    table: tables.Form = tables.AS_IT_LIES
+
+
+AS_IT_LIES = Form()
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,22 +75,25 @@ class PictureSet:
         digest.update(self.pictures.cpu().numpy().tobytes())
         if self.labels is not None:
             digest.update(self.labels.cpu().numpy().tobytes())
-        digest.update("\0".join([*(self.classes or ()), *self.names]).encode())
+        digest.update("\0".join([*(self.classes or ()), *self.names]).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
 
-def load_pictures(source: str, size: int | None = None, channels: int | None = None) -> PictureSet:
+def load_pictures(
+    source: str, size: int | None = None, channels: int | None = None, form: Form = AS_IT_LIES
+) -> PictureSet:
     """Load all pictures of a source, those for training first. Labels are kept if all parts have them.
 
     Args:
         source: as for `load_splits`.
         size: the pictures' side, in pixels; `None` keeps their size.
         channels: 1 for grey, 3 for colour; `None` keeps the pictures' own (picture files have 3).
+        form: how folders and tables are to be read.
 
     Raises:
         InputError: as for `load_splits`.
     """
-    training, test = load_splits(source, size, channels)
+    training, test = load_splits(source, size, channels, form)
     if test is None:
         return training
     labels = None if training.labels is None or test.labels is None else torch.cat([training.labels, test.labels])
@@ -86,7 +102,7 @@ def load_pictures(source: str, size: int | None = None, channels: int | None = N
 
 
 def load_splits(
-    source: str, size: int | None = None, channels: int | None = None
+    source: str, size: int | None = None, channels: int | None = None, form: Form = AS_IT_LIES
 ) -> tuple[PictureSet, PictureSet | None]:
     """Load pictures for training, and those of the source's own test set, or `None`.
 
@@ -94,17 +110,22 @@ def load_splits(
 
     Args:
         source:
-            - a folder of picture files at any depth. If all pictures lie in two or more subfolders, their names are
-              the labels. If these are `train/` and `test/` (or `val/`), they are the two sets, and their own
-              subfolders the labels;
+            - a folder of picture files at any depth, through links. If all pictures lie in two or more subfolders,
+              their names are the labels. If these are called like splits (`train`, `Training`; `test`, `val`,
+              `valid`, …), they are the two sets, and their own subfolders the labels. Of test and validation, the
+              test set is taken;
+            - a table, `.csv`, `.tsv` or `.parquet`, with a column `image` (a path, or in Parquet the picture itself)
+              and perhaps `label`;
             - a picture file, or "openmoji" (without labels);
             - a `.npy` file of `(n, h, w)`, `(n, h, w, c)` or `(n, c, h, w)`, uint8 or floating-point in [0, 1];
             - a `.npz` file with such an array `images` (or `x`, or the only one) and perhaps `labels` (or `y`),
-              or with `x_train`, `x_test` and perhaps `y_train`, `y_test`, which are the two sets;
+              or with `x_train`, `x_test` and perhaps `y_train`, `y_test`, which are the two sets (or `train_images`,
+              `train_labels`, … as in MedMNIST);
             - an idx file `…-images-idx3-ubyte` (or `.gz`), perhaps with `…-labels-idx1-ubyte` beside it; or a folder
               of these, where `train-…` and `t10k-…` are the two sets.
         size: the pictures' side, in pixels; `None` keeps their size, which must be the same for all.
         channels: 1 for grey, 3 for colour; `None` keeps the pictures' own (picture files have 3).
+        form: how folders and tables are to be read.
 
     Raises:
         InputError: something is missing, broken or ambiguous; the message names the file.
@@ -113,7 +134,7 @@ def load_splits(
     require_option("channels", channels in (None, 1, 3), "be 1 or 3", channels)
     parts = [
         part._replace(pictures=arrays.to_channels(arrays.to_squares(part.pictures, size), channels))
-        for part in _parts(source, size)
+        for part in _parts(source, size, form)
     ]
     shapes = {tuple(part.pictures.shape[1:]) for part in parts}
     if len(shapes) > 1:
@@ -123,51 +144,64 @@ def load_splits(
     return training, test[0] if test else None
 
 
-def _parts(source: str, size: int | None) -> list[Part]:
+def _parts(source: str, size: int | None, form: Form) -> list[Part]:
     if source == "openmoji":
         pairs = load_openmoji(size or _OPENMOJI_SIZE)
         return [Part(pairs.pictures, None, pairs.names)]
     path = existing(source)
     if path.is_dir():
-        return idx.read_folder(path) or _read_folder(path, size)
+        return idx.read_folder(path) or _read_folder(path, size, form)
     if path.suffix.lower() in arrays.SUFFIXES:
         return arrays.read_numpy(path)
     if idx.is_images(path):
         return [idx.read_images(path)]
-    if path.suffix.lower() in SUFFIXES:
-        return [Part(images.read_pictures([path], [""], size or images.common_side([path])), None, [path.name])]
-    remedy = "Give a folder, a picture, a .npy or .npz file, or an idx file called …-images-idx3-ubyte (or .gz)"
-    raise InputError(f"{path}: not a file of pictures. {remedy}.")
+    if suffix(path) in tables.SUFFIXES:
+        return [_read_table(path, size, form)]
+    if is_picture(path):
+        reading.read(1, "picture")
+        return [Part(images.read_pictures([path], [""], size or images.common_side([path], [""])), None, [path.name])]
+    remedy = "Give a folder, a picture, a table, a .npy or .npz file, or an idx file called …-images-idx3-ubyte"
+    raise unreadable(path, "a file of pictures", f"{path}: not a file of pictures. {remedy}.")
 
 
-def _read_folder(path: Path, size: int | None) -> list[Part]:
-    folders = _split_folders(path)
-    found = [find_pictures(folder) for folder in folders]
-    for folder, files in zip(folders, found, strict=True):
-        if not files:
-            remedy = "Name another one, or a .npy or .npz file itself"
-            raise InputError(f"{folder}: the folder holds no pictures and no idx files. {remedy}.")
-    files = [file for part in found for file in part]
-    pictures = images.read_pictures(files, [""] * len(files), size or images.common_side(files))
+def _read_table(path: Path, size: int | None, form: Form) -> Part:
+    table = tables.read_table(path, ("image", "label"), required=("image",), form=form.table)
+    files, names = table.pictures("image")
+    pictures, kept = images.read_whole(files, table.places, size or images.common_side(files, table.places))
+    labels = table.columns.get("label") if form.labels != "none" else None
+    return Part(pictures, None if labels is None else np.array([labels[i] for i in kept]), [names[i] for i in kept])
+
+
+def _read_folder(path: Path, size: int | None, form: Form) -> list[Part]:
+    files = find_pictures(path)
+    if not files:
+        remedy = "Name another one, or a .npy or .npz file itself"
+        raise InputError(f"{path}: the folder holds no pictures and no idx files. {remedy}.")
+    found = layout(path, files, form.labels)
+    parts = [found.parts["train"]]
+    if held_out := [split for split in ("test", "validation") if split in found.parts]:
+        parts.append(found.parts[held_out[0]])
+        for split in held_out[1:]:
+            unused = [str(file.relative_to(path)) for file in found.parts[split]]
+            reading.pass_over(f"picture for {split}, of which the run makes no use", unused)
+    chosen = [file for part in parts for file in part]
+    places = [""] * len(chosen)
+    pictures, kept = images.read_whole(chosen, places, size or images.common_side(chosen, places))
+    read = [chosen[row] for row in kept]
+    n_training = sum(row < len(parts[0]) for row in kept)
+    bounds = [(0, n_training), (n_training, len(read))][: len(parts)]
+    if found.labels is not None:
+        reading.note(f"Labels are the folders: {reading.listed(sorted(set(found.labels.values())))}.")
+    if len(parts) > 1:
+        reading.note(f"Train on {n_training}, and measure with the {len(read) - n_training} of {held_out[0]}.")
     return [
-        Part(chunk, _folder_labels(folder, part), [file.relative_to(path).as_posix() for file in part])
-        for folder, part, chunk in zip(folders, found, pictures.split([len(part) for part in found]), strict=True)
+        Part(
+            pictures[begin:end],
+            None if found.labels is None else np.array([found.labels[file] for file in read[begin:end]], dtype=np.str_),
+            [file.relative_to(path).as_posix() for file in read[begin:end]],
+        )
+        for begin, end in bounds
     ]
-
-
-def _split_folders(path: Path) -> list[Path]:
-    """`train/` and `test/` (or `val/`) if the folder has no other subfolders and no pictures beside them."""
-    inside = {entry.name for entry in path.iterdir() if entry.is_dir() or entry.suffix.lower() in SUFFIXES}
-    inside = {name for name in inside if not name.startswith((".", "__"))}
-    test = next((name for name in _TEST if name in inside), None)
-    if test is None or _TRAIN not in inside or not inside <= {_TRAIN, *_TEST}:
-        return [path]
-    return [path / _TRAIN, path / test]
-
-
-def _folder_labels(folder: Path, files: Sequence[Path]) -> np.ndarray[Any, Any] | None:
-    places = [file.relative_to(folder).parts for file in files]
-    return None if any(len(place) == 1 for place in places) else np.array([place[0] for place in places])
 
 
 def _numbered(parts: Sequence[Part], source: str) -> list[PictureSet]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tellapart import reading
 from tellapart.domains.pixels.gallery import make_gallery
 from tellapart.domains.pixels.measure import places_found
 from tellapart.domains.pixels.options import PixelOptions
@@ -37,8 +38,10 @@ class Dataset:
         """
         if source is not None:
             videos = read_videos(source, options.height, options.every)
+            reading.read(sum(map(len, videos)), "frame")
             return cls(options, [], videos, videos)
         videos = read_videos(options.data, options.height, options.every)
+        reading.read(sum(map(len, videos)), "frame")
         run.check_data(fingerprint(videos))
         parts = [divided(video, options.held_out) for video in videos]
         return cls(options, [first for first, _ in parts], [last for _, last in parts], videos)

@@ -128,7 +128,7 @@ def fingerprint(videos: list[Video]) -> str:
     """A hash of all frames, to detect that data changed between two commands."""
     digest = hashlib.sha256()
     for video in videos:
-        digest.update(f"{video.name} {video.frames.shape} {video.every}\0".encode())
+        digest.update(f"{video.name} {video.frames.shape} {video.every}\0".encode("utf-8", "surrogatepass"))
         digest.update(video.frames.data)
     return digest.hexdigest()
 

@@ -76,7 +76,7 @@ class Commands:
         """Measure on the run's held-out prompts, and keep the result with it; or on other data."""
         table = self._measure(finished, Dataset.load(finished.config, finished.run, source))
         if source is None:
-            finished.run.save_results(table.as_dict())
+            finished.run.renew_results(table.as_dict())
         return table
 
     def score(self, finished: FinishedRun, source: str) -> Table:

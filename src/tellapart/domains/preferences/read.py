@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tellapart import reading
+from tellapart.domains import parquet_rows
 from tellapart.domains.preferences.options import text_files
 from tellapart.domains.preferences.preferences import Preference, Preferences, Said
+from tellapart.domains.sniff import numbered_lines, suffix
 from tellapart.errors import InputError, existing
 
 _SUFFIXES = (".jsonl", ".ndjson", ".parquet")
@@ -32,17 +35,25 @@ def load_preferences(source: str, *, compared: bool = True) -> Preferences:
             message names the line.
     """
     path = existing(source)
-    if path.suffix.lower() not in _SUFFIXES or not path.is_file():
+    if suffix(path) not in _SUFFIXES or not path.is_file():
         raise InputError(f"{path}: preferences are read from a .jsonl or a .parquet file.")
     rows, left_out = [], 0
-    for place, content in _parquet(path) if path.suffix.lower() == ".parquet" else _json_lines(path):
-        row = _preference(place, content, compared)
+    for place, content in _parquet(path) if suffix(path) == ".parquet" else _json_lines(path):
+        try:
+            row = _preference(place, content, compared)
+        except InputError as error:
+            reading.leave_out("row that is no preference", place, error)
+            continue
         if compared and len(row.answers) < 2:
             left_out += 1
         else:
             rows.append(row)
     if not rows:
-        raise InputError(f"{path}: holds no prompt with a chosen answer and a different rejected one.")
+        raise reading.first_broken() or InputError(
+            f"{path}: holds no prompt with a chosen answer and a different rejected one."
+        )
+    reading.read(len(rows), "preference")
+    reading.pass_over("row whose answers do not differ", [""] * left_out)
     return Preferences(rows, left_out)
 
 
@@ -56,20 +67,18 @@ def load_lines(named: str) -> list[str]:
     for part in text_files(named):
         lines += [line for _, line in _lines(existing(part))]
     if not lines:
-        raise InputError(f"{named}: holds no text.")
+        raise reading.first_broken() or InputError(f"{named}: holds no text.")
+    reading.read(len(lines), "line")
     return lines
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            place = f"{path} line {number}"
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-            except UnicodeDecodeError as error:
-                raise InputError(f"{place}: not UTF-8. Save the file as UTF-8.") from error
-            if text:
-                yield place, text
+    for number, line in numbered_lines(path):
+        place = f"{path} line {number}"
+        if isinstance(line, InputError):
+            reading.leave_out("line that is no text", place, line)
+        elif line.strip():
+            yield place, line.strip()
 
 
 def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -77,17 +86,19 @@ def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             content = json.loads(text)
         except json.JSONDecodeError as error:
-            raise InputError(f"{place}: no JSON, {error.msg} at letter {error.colno}.") from error
-        if not isinstance(content, dict):
-            raise InputError(f"{place}: {type(content).__name__}, not an object with {', '.join(_COLUMNS)}.")
-        yield place, content
+            what = f"no JSON, {error.msg} at letter {error.colno}"
+        else:
+            if isinstance(content, dict):
+                yield place, content
+                continue
+            what = f"{type(content).__name__}, not an object with {', '.join(_COLUMNS)}"
+        reading.leave_out("line that is no JSON object", place, InputError(f"{place}: {what}."))
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with parquet_rows.parsing(path):
         file = pq.ParquetFile(path)
         known = [name for name in (*_COLUMNS, "scores") if name in file.schema_arrow.names]
         number = 0
@@ -95,8 +106,6 @@ def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             for row in batch.to_pylist():
                 number += 1
                 yield f"{path} row {number}", row
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: not a Parquet file that can be read. Write it anew.") from error
 
 
 def _preference(place: str, content: dict[str, Any], compared: bool) -> Preference:

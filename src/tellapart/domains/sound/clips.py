@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from tellapart import reading
 from tellapart.domains.sound.recordings import FLOOR, HOP, MELS, RATE, bands, frames_in, is_silent, log_mel, read_sound
 from tellapart.errors import InputError
 
@@ -82,7 +83,8 @@ def read_clips(paths: Sequence[Path], places: Sequence[str], every: float = 0.0)
             file's only one.
 
     Raises:
-        InputError: broken files; raised after all are read, it names the first and counts the others.
+        InputError: broken files where none is to be left out; raised after all are read, it names the first and counts
+            the others.
     """
     distinct = {path: row for row, path in reversed(list(enumerate(paths)))}
     broken: dict[int, InputError] = {}
@@ -100,7 +102,13 @@ def read_clips(paths: Sequence[Path], places: Sequence[str], every: float = 0.0)
     if broken:
         row = min(broken)
         more = f" (and {len(broken) - 1} more broken sounds)" if len(broken) > 1 else ""
-        raise InputError(f"{places[row] + ': ' if places[row] else ''}{broken[row]}{more}")
+        first = InputError(f"{places[row] + ': ' if places[row] else ''}{broken[row]}{more}")
+        if len(broken) == len(distinct):
+            raise first
+        for row, path in enumerate(paths):
+            if distinct[path] in broken:
+                reading.leave_out("broken sound", places[row] or str(path), first)
+    reading.read(sum(distinct[path] not in broken for path in paths), "sound")
     begins = dict(zip(spectrograms, np.cumsum([0, *map(len, spectrograms.values())])[:-1].tolist(), strict=True))
     step = frames_in(every) if every else 0
     parts = [(row, path, cut) for row, path in enumerate(paths) for cut in _cuts(len(spectrograms[path]), step)]
@@ -112,7 +120,7 @@ def read_clips(paths: Sequence[Path], places: Sequence[str], every: float = 0.0)
         ),
         file_of=torch.tensor([row for row, *_ in parts], dtype=torch.long),
         start=np.array([cut.start * HOP / RATE for *_, cut in parts]),
-        silent=[row for row, path in enumerate(paths) if not len(spectrograms[path])],
+        silent=[row for row, path in enumerate(paths) if not len(spectrograms[path]) and distinct[path] not in broken],
     )
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tellapart import reading
+from tellapart.domains.folders import files_in
 from tellapart.domains.given import as_texts, is_source, items_of, refuse
 from tellapart.domains.sound.clips import read_clips
 from tellapart.domains.sound.dataset import Dataset, Recorders, SoundPictureEncoder
@@ -50,17 +52,29 @@ class _Reader:
     picture_files: PictureFiles
 
     def read(self, finished: FinishedRun, encoder: SoundPictureEncoder, source: Any) -> Embeddings:
+        if not is_source(source):  # of a list each item has its row
+            with reading.accounted("stop"):
+                return self._embedded(finished, encoder, source)
+        return self._embedded(finished, encoder, source)
+
+    def _embedded(self, finished: FinishedRun, encoder: SoundPictureEncoder, source: Any) -> Embeddings:
         files = self._files(source)
         heard = [file for file in files if file[1].suffix.lower() in SUFFIXES]
         seen = [file for file in files if file not in heard]
         parts = []
         if heard:
             read = read_clips([path for _, path in heard], [""] * len(heard))
-            if read.silent:
-                raise InputError(f"{heard[read.silent[0]][1]}: the sound is silent. Leave it out.")
+            for row in read.silent:
+                error = InputError(f"{heard[row][1]}: the sound is silent. Leave it out.")
+                reading.leave_out("silent sound", heard[row][0], error)
+            heard = [heard[row] for row in read.file_of.tolist()]
+            if not heard:
+                raise reading.first_broken() or InputError("x: holds no sound that can be heard.")
             parts.append(encoder.embed_sounds(read.clips))
         if seen:
-            shown = self.picture_files.read([path for _, path in seen], [""] * len(seen), finished.config.picture_size)
+            paths = [path for _, path in seen]
+            shown, kept = self.picture_files.read(paths, [""] * len(seen), finished.config.picture_size)
+            seen = [seen[row] for row in kept]
             parts.append(encoder.embed_pictures(shown))
         kinds = ["sound"] * len(heard) + ["picture"] * len(seen)
         return Embeddings([name for name, _ in [*heard, *seen]], kinds, torch.cat(parts))
@@ -84,7 +98,7 @@ class _Reader:
         """
         known = SUFFIXES | self.picture_files.suffixes
         if is_source(given) and (path := existing(str(given))).is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in known and file.is_file())
+            found = files_in(path, lambda file: file.suffix.lower() in known, "sounds or pictures")
             if not found:
                 raise InputError(f"{path}: the folder holds no sounds and no pictures.")
             return [(str(file.relative_to(path)), file) for file in found]

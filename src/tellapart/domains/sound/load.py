@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from tellapart import reading
 from tellapart.domains.sound.clips import Clips, read_clips
 from tellapart.domains.sound.options import SoundOptions
 from tellapart.domains.sound.sources import find_stamps
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 class PictureFiles(NamedTuple):
     """What a system knows of picture files."""
 
-    read: Callable[[Sequence[Path], Sequence[str], int], UInt8[Tensor, "n 3 size size"]]
-    """Called as `read(paths, places, size)`; places are for messages."""
+    read: Callable[[Sequence[Path], Sequence[str], int], tuple[UInt8[Tensor, "k 3 size size"], list[int]]]
+    """Called as `read(paths, places, size)`: pictures, and the rows that could be read; places are for messages."""
     suffixes: frozenset[str]
     """The ends of their names, with the dot, in small letters."""
 
@@ -70,13 +71,16 @@ def load_material(source: str, picture_files: PictureFiles, options: SoundOption
     read = read_clips(heard.files, heard.places, options.every)
     if not len(read.clips):
         raise InputError(f"{folder}: all {len(heard)} sounds are silent. Is the recorder's gain right?")
+    heard_places = heard.places
     heard = _one_each(heard.rows(read.file_of.numpy()), read.start, options.every)
     order = np.argsort(heard.times, kind="stable")
+    pictures, kept = picture_files.read(seen.files, seen.places, options.picture_size)
+    reading.pass_over("silent sound", [heard_places[row] for row in read.silent])
     return Material(
         read.clips.rows(torch.from_numpy(order)),
         heard.rows(order),
-        picture_files.read(seen.files, seen.places, options.picture_size),
-        seen,
+        pictures,
+        seen.rows(kept),
         [f"{len(read.silent)} rows of silent sounds are left out."] if read.silent else [],
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from tellapart.domains import tables
+from tellapart.domains.folders import files_in
 from tellapart.domains.sound.recordings import SUFFIXES
 from tellapart.domains.sound.stamps import Stamps, read_stamps, stamped
 from tellapart.errors import InputError
@@ -45,7 +46,7 @@ def _of_kind(
     if media.is_file():
         return _of_media(media, kind, media_type)
     if files.is_dir():
-        found = sorted(path for path in files.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+        found = files_in(files, lambda path: path.suffix.lower() in suffixes, kind)
         if not found:
             raise InputError(f"{files}: the folder holds no {kind}.")
         times, devices = zip(*(time_of(path) for path in found), strict=True)
@@ -62,11 +63,9 @@ def _of_media(path: Path, kind: str, media_type: str) -> Stamps:
     if not rows:
         raise InputError(f"{path}: holds no {kind}: no fileMediatype begins with {media_type}.")
     columns = {name: [column[i] for i in rows] for name, column in table.columns.items()}
-    names = columns["filePath"]
+    names, files = columns["filePath"], table.files("filePath")
     places = [table.places[i] for i in rows]
-    return stamped(
-        [path.parent / name for name in names], names, places, columns["timestamp"], columns.get("deploymentID")
-    )
+    return stamped([files[i] for i in rows], names, places, columns["timestamp"], columns.get("deploymentID"))
 
 
 def _named(path: Path) -> tuple[str, str]:

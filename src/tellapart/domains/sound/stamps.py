@@ -65,7 +65,7 @@ def read_stamps(path: Path) -> Stamps:
     """
     table = tables.read_table(path, _COLUMNS, required=_COLUMNS[:2], blank=("label",))
     columns, names = table.columns, table.columns["file"]
-    files = [path.parent / name for name in names]
+    files = table.files("file")
     return stamped(files, names, table.places, columns["time"], columns.get("device"), columns.get("label"))
 
 

@@ -46,8 +46,8 @@ class Dataset:
             InputError: they are missing, broken or too few; or the run's own changed since it began.
         """
         if source is not None:
-            return cls._of_others(source)
-        whole = load_translations(options.data)
+            return cls._of_others(source, options.languages)
+        whole = load_translations(options.data, options.languages)
         unaligned: list[str] = []
         run.check_data(whole.fingerprint())
         rows, held_out = whole.split(options.held_out, options.seed)
@@ -58,8 +58,8 @@ class Dataset:
         return cls(whole.rows(rows), whole.rows(held_out), unaligned, whole.left_out)
 
     @classmethod
-    def _of_others(cls, source: str) -> Dataset:
-        pairs = load_translations(source)
+    def _of_others(cls, source: str, languages: str) -> Dataset:
+        pairs = load_translations(source, languages)
         if len(pairs) < 2:
             raise InputError(f"{source}: a single pair of sentences. At least 2 are needed, to tell them apart.")
         return cls(pairs.rows(torch.arange(0)), pairs, [], pairs.left_out, source)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tellapart import reading
+from tellapart.domains.sniff import numbered_lines, suffix
 from tellapart.domains.text.translations import Translations
 from tellapart.errors import InputError
 
@@ -12,22 +14,22 @@ _REMEDY = "The lines of all files must correspond"
 
 
 def read_lines(path: Path) -> Iterator[str]:
-    """The lines of a text file, without the spaces around them; only a line feed ends a line.
+    """The lines of a text file, packed or not, without the spaces around them; only a line feed ends a line.
+
+    A line that is not UTF-8, or holds a zero byte, is a broken item.
 
     Raises:
-        InputError: no such file, not UTF-8, or a zero byte; the message names the line.
+        InputError: no such file, or no text.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file.")
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise InputError(f"{path} line {number}: not UTF-8. Save the file as UTF-8.") from error
-            if "\0" in text:
-                raise InputError(f"{path} line {number}: holds a zero byte, so it is not a text.")
-            yield text.rstrip("\r\n") if "\t" in text else text.strip()
+    for number, line in numbered_lines(path):
+        if isinstance(line, InputError):
+            reading.leave_out("line that is no text", f"{path} line {number}", line)
+        else:
+            yield _trimmed(line)
+
+
+def _trimmed(line: str) -> str:
+    return line.rstrip("\r\n") if "\t" in line else line.strip()
 
 
 def read_together(paths: list[Path]) -> Translations:
@@ -41,23 +43,28 @@ def read_together(paths: list[Path]) -> Translations:
     if len(paths) > 3:
         raise InputError(f"data: {len(paths)} files. Give two, and perhaps a third with the group of each pair.")
     pairs, left_out = [], 0
-    files = [read_lines(path) for path in paths]
+    files = [numbered_lines(path) for path in paths]
     number = 0
     while True:
-        lines = [next(file, None) for file in files]
-        if all(line is None for line in lines):
+        rows = [next(file, None) for file in files]
+        if all(row is None for row in rows):
             break
         number += 1
-        for path, line in zip(paths, lines, strict=True):
-            if line is None:
-                other = next(p for p, found in zip(paths, lines, strict=True) if found is not None)
+        for path, found in zip(paths, rows, strict=True):
+            if found is None:
+                other = next(p for p, row in zip(paths, rows, strict=True) if row is not None)
                 raise InputError(f"{path}: ends before line {number}, which {other} has. {_REMEDY}.")
-        row = [line.strip() for line in lines if line is not None]
+        lines = [row[1] for row in rows if row is not None]
+        broken = next((line for line in lines if isinstance(line, InputError)), None)
+        if broken is not None:
+            reading.leave_out("pair with a line that is no text", f"line {number}", broken)
+            continue
+        row = [line.strip() for line in lines if isinstance(line, str)]
         if row[0] and row[1]:
             pairs.append((*row[:2], row[2] if len(row) == 3 else str(number)))
         else:
             left_out += 1
-    suffixes = paths[0].suffix[1:], paths[1].suffix[1:]
+    suffixes = suffix(paths[0])[1:], suffix(paths[1])[1:]
     languages = suffixes if all(suffixes) and suffixes[0] != suffixes[1] else ("source", "target")
     return _gathered(pairs, languages, left_out)
 
@@ -77,7 +84,11 @@ def read_table(path: Path) -> Translations:
         n_cells = n_cells or len(cells)
         if len(cells) != n_cells or n_cells not in (2, 3):
             must = f"{n_cells} as above" if n_cells in (2, 3) else "2, or 3 with the group"
-            raise InputError(f"{path} line {number}: {len(cells)} cells by tabs. There must be {must}.")
+            error = InputError(f"{path} line {number}: {len(cells)} cells by tabs. There must be {must}.")
+            if n_cells not in (2, 3):
+                raise error
+            reading.leave_out("line with another number of cells", f"{path} line {number}", error)
+            continue
         if cells[0] and cells[1]:
             pairs.append((*cells[:2], cells[2] if n_cells == 3 else str(number)))
         else:

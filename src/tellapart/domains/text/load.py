@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from tellapart import reading
+from tellapart.domains.sniff import suffix, unreadable
 from tellapart.domains.text.lines import read_lines, read_table, read_together
-from tellapart.domains.text.tmx import read_tmx
+from tellapart.domains.text.tmx import read_tmx, read_variants
 from tellapart.domains.text.translations import Translations
-from tellapart.errors import InputError, existing, exists
+from tellapart.errors import InputError, existing, exists, require_option
 
 _FORMS = "two text files joined by a comma, a .tsv or a .tmx"
 
 
-def load_translations(source: str) -> Translations:
+def load_translations(source: str, languages: str = "") -> Translations:
     """Load sentences with their translations. Pairs with an empty side are left out, and counted.
 
     Args:
         source: `corpus.en,corpus.fr`, two text files with corresponding lines, and perhaps a third with each pair's
             group; a `.tsv` without a header, of two columns or, with the group, three; or a `.tmx`.
+        languages: of a TMX of more than two, which two: "de,en"; of other files, what theirs are called.
 
     Raises:
         InputError: a file is missing, empty or broken, or files differ in length; the message names file and line.
@@ -27,15 +32,34 @@ def load_translations(source: str) -> Translations:
             raise InputError(f"{path}: a folder. Give {_FORMS}.")
     if len(paths) > 1:
         found = read_together(paths)
-    elif paths[0].suffix.lower() == ".tmx":
-        found = read_tmx(paths[0])
-    elif paths[0].suffix.lower() == ".tsv":
+    elif suffix(paths[0]) == ".tmx":
+        found = read_tmx(paths[0], pair_of(languages))
+    elif suffix(paths[0]) == ".tsv":
         found = read_table(paths[0])
     else:
-        raise InputError(f"{source}: a single text file. Give {_FORMS}.")
+        raise unreadable(paths[0], "sentences with translations", f"{source}: a single text file. Give {_FORMS}.")
     if not len(found):
-        raise InputError(f"{source}: holds no pair of sentences.")
+        raise reading.first_broken() or InputError(f"{source}: holds no pair of sentences.")
+    reading.pass_over("pair of which one side is empty or missing", [""] * found.left_out)
+    reading.read(len(found), "pair")
+    if (named := pair_of(languages)) is not None and suffix(paths[0]) != ".tmx":
+        found = replace(found, languages=named)
+    reading.note(f"Languages: {' and '.join(found.languages)}.")
     return found
+
+
+def pair_of(languages: str) -> tuple[str, str] | None:
+    """Two languages from "de,en"; `None` if none are named.
+
+    Raises:
+        InputError: another number of languages, or one twice.
+    """
+    if not languages:
+        return None
+    named = [name.strip().lower() for name in languages.split(",")]
+    must = "be two languages, as de,en"
+    require_option("languages", len(named) == 2 and all(named) and named[0] != named[1], must, repr(languages))
+    return named[0], named[1]
 
 
 def load_sentences(source: str) -> list[str]:
@@ -49,10 +73,14 @@ def load_sentences(source: str) -> list[str]:
     """
     parts = [source] if exists(source) else source.split(",")
     paths = [existing(part.strip()) for part in parts]
-    if any(path.suffix.lower() in (".tsv", ".tmx") for path in paths):
+    if any(suffix(path) == ".tmx" for path in paths):
+        lines = [text for path in paths for text in read_variants(path)]
+    elif any(suffix(path) == ".tsv" for path in paths):
         both = load_translations(source)
         return [*both.sources, *both.targets]
-    lines = [line for path in paths for line in read_lines(path) if line]
+    else:
+        lines = [line for path in paths for line in read_lines(path) if line]
     if not lines:
-        raise InputError(f"{source}: holds no text.")
+        raise reading.first_broken() or InputError(f"{source}: holds no text.")
+    reading.read(len(lines), "sentence")
     return lines

@@ -57,7 +57,7 @@ def hashed(texts: Iterable[str], buckets: int) -> Ragged:
 
     @lru_cache(2**16)
     def of_word(word: str) -> array[int]:
-        return array("i", [zlib.crc32(piece.encode()) % buckets for piece in _pieces(word)])
+        return array("i", [zlib.crc32(piece.encode("utf-8", "surrogatepass")) % buckets for piece in _pieces(word)])
 
     ids, squares, lengths = array("i"), array("q"), array("q")
     for text in texts:

@@ -16,6 +16,8 @@ class SentenceOptions(TrainingOptions):
 
     data: str
     """Two aligned text files joined by a comma (and a third of groups), a .tsv of source, target, group, or a .tmx."""
+    languages: str = ""
+    """Of a .tmx with more than two languages, which two, as de,en; of other files, what theirs are called."""
     unaligned: str = ""
     """Text files, joined by commas, of either language or both, which the transformer learns to read, too."""
     pairs: int = 0

@@ -32,7 +32,7 @@ class Spelling(nn.Module):
     def __init__(self, pieces: Sequence[str], buckets: int, width: int) -> None:
         super().__init__()
         grams = [_grams(piece) for piece in pieces]
-        places = [zlib.crc32(gram.encode()) % buckets for found in grams for gram in found]
+        places = [zlib.crc32(gram.encode("utf-8", "surrogatepass")) % buckets for found in grams for gram in found]
         self.register_buffer("places", torch.tensor(places), persistent=False)
         self.register_buffer("counts", torch.tensor([len(found) for found in grams]), persistent=False)
         self.bag = nn.EmbeddingBag(buckets, width, mode="sum")

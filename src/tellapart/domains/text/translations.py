@@ -84,7 +84,7 @@ def fingerprint_of(texts: list[str]) -> str:
     >>> fingerprint_of(["a", "b"]) == fingerprint_of(["b", "a"])
     False
     """
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _pairs(ids: tuple[Tensor, Tensor], rows: Tensor) -> list[tuple[int, int]]:

@@ -115,4 +115,4 @@ def _words_of(config: WordOptions, source: str | Path) -> list[str]:
     return [word for word, _ in counted.most_common()]
 
 
-commands = Commands(make_model, encoder=lambda model: model, load=Dataset.load, read=_read, find=_find)
+commands = Commands(make_model, encoder=lambda model: model, load=Dataset.load, read=_read, find=_find, can_move=False)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tellapart import reading
 from tellapart.domains.words.corpus import Corpus
 from tellapart.domains.words.gather import gather
 from tellapart.domains.words.held_out import HeldOut
@@ -48,6 +49,8 @@ class Dataset:
                 min_count=options.min_count,
                 phrases=options.joining() if options.phrases else None,
             )
+        for note in corpus.found.notes():
+            reading.note(note)
         run.check_data(corpus.fingerprint)
         held_out = HeldOut(options.held_out, options.seed)
         held_out.alone(corpus)  # before training begins

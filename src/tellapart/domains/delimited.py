@@ -1,0 +1,152 @@
+"""Rows of CSV, TSV and JSONL files, packed or not; errors name the file and line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tellapart import reading
+from tellapart.domains.sniff import kind_of_bytes, numbered_lines, opened, suffix
+from tellapart.errors import InputError
+
+Row = tuple[str, dict[str, Any]]
+"""The place of a row, and its cells by the names of the columns."""
+JSON_LINES = (".jsonl", ".ndjson")
+SEPARATORS = (",", "\t", ";", "|")
+csv.field_size_limit(sys.maxsize)  # a caption may be longer than 128 kB
+
+
+def separator_of(path: Path) -> str:
+    """What separates cells, by the file's name."""
+    return "\t" if suffix(path) in (".tsv", ".tab") else ","
+
+
+def header_of(path: Path, separator: str) -> list[str]:
+    """The first row of a table.
+
+    Raises:
+        InputError: the file is none, or its first row is broken.
+    """
+    first = next(_records(path, _text(path), separator), None)
+    return [] if first is None else [name.strip() for name in first[1]]
+
+
+def read_cells(path: Path, separator: str) -> tuple[list[str], Iterator[Row]]:
+    """Header and rows of a CSV or TSV file. Rows of another number of cells, or not in UTF-8, are broken items.
+
+    In a table that tabs separate, a quotation ends in its line; a quotation mark that is not closed there is content.
+
+    Raises:
+        InputError: the file is none, or its quotations do not end.
+    """
+    records = _records(path, _text(path), separator)
+    header = [name.strip() for name in next(records, (0, []))[1]]
+
+    def rows() -> Iterator[Row]:
+        for line, cells in records:
+            place = f"{path} line {line}"
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                what = f"{len(cells)} cells where the header has {len(header)}. Quote cells with commas"
+                reading.leave_out("row with another number of cells", place, InputError(f"{place}: {what}."))
+            elif any("\udc80" <= letter <= "\udcff" for cell in cells for letter in cell):
+                error = InputError(f"{place}: not UTF-8. Save the table as UTF-8.")
+                reading.leave_out("row that is not UTF-8", place, error)
+            else:
+                yield place, dict(zip(header, cells, strict=True))
+
+    return header, rows()
+
+
+def read_objects(path: Path) -> tuple[list[str], Iterator[Row]]:
+    """The names in the first object of a JSONL file, and its objects; lines that are none are broken items.
+
+    Raises:
+        InputError: the file is none.
+    """
+
+    def rows() -> Iterator[Row]:
+        for number, line in numbered_lines(path):
+            place = f"{path} line {number}"
+            if isinstance(line, InputError):
+                reading.leave_out("line that is not UTF-8", place, line)
+            elif line.strip():
+                found = _object(line, place)
+                if isinstance(found, InputError):
+                    reading.leave_out("line that is no JSON object", place, found)
+                else:
+                    yield place, found
+
+    with reading.accounted():  # what is left out is entered once, when the rows are read
+        names = {name for _, row in rows() for name in row}
+    return sorted(names), rows()
+
+
+def _object(line: str, place: str) -> dict[str, Any] | InputError:
+    try:
+        content = json.loads(line)
+    except json.JSONDecodeError as error:
+        return InputError(f"{place}: no JSON, {error.msg} at letter {error.colno}.")
+    if not isinstance(content, dict):
+        return InputError(f"{place}: {type(content).__name__}, not an object with names and values.")
+    return content
+
+
+def _text(path: Path) -> str:
+    with opened(path) as file:
+        content = file.read()
+    kind = kind_of_bytes(content[:600])
+    if kind is not None:
+        raise InputError(f"{path}: {kind.told}, not a table in UTF-8. {kind.remedy}.")
+    text = content.decode("utf-8-sig", "surrogateescape")
+    if "\0" in text:
+        raise InputError(f"{path}: holds a zero byte, so it is not a text. Is it a CSV file?")
+    return text
+
+
+def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row, with the number of its last line."""
+    if separator == "\t":
+        yield from _lines(text)
+        return
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    spanning, last = 0, 0
+    try:
+        for cells in reader:
+            spanning += reader.line_num - last > 1 and any("\n" in cell for cell in cells)
+            last = reader.line_num
+            yield last, cells
+    except csv.Error as error:
+        raise InputError(f"{path} line {reader.line_num}: {error}. Check the quotes.") from error
+    if spanning:
+        reading.note(f"Of {path.name}, {reading.counted(spanning, 'row')} hold quotations of several lines.")
+
+
+def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each line of a table that tabs separate."""
+    n_cells = 0
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.removesuffix("\r")
+        if not line:
+            continue
+        cells = line.split("\t")
+        if '"' in line:
+            quoted = _quoted(line)
+            if quoted is not None and (not n_cells or len(quoted) == n_cells):
+                cells = quoted
+        n_cells = n_cells or len(cells)
+        yield number, cells
+
+
+def _quoted(line: str) -> list[str] | None:
+    """The cells of a line with its quotations resolved; `None` if one does not end where its cell does."""
+    try:
+        return next(csv.reader([line], delimiter="\t", strict=True), None)
+    except csv.Error:
+        return None

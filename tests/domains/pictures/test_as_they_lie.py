@@ -1,0 +1,159 @@
+"""Pictures as people have them: thin ones, odd suffixes, links, splits, arrays of other shapes, broken files."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tellapart import InputError, reading
+from tellapart.domains.pictures import load_pictures, load_splits
+from tellapart.domains.pictures.images import read_picture
+from tellapart.domains.pictures.load import load_pairs
+from tellapart.domains.pictures.picture_sets import Form
+from tellapart.domains.tables import Form as TableForm
+from tests.tiny.pictures import draw
+
+
+def save(path, *, form=None, colour="red"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw(colour, "circle").save(path, form)
+    return path
+
+
+@pytest.mark.parametrize("shape", [(2000, 3), (3, 2000), (5000, 1)])
+def test_of_a_thin_picture_a_line_is_left(tmp_path, shape):
+    Image.new("RGB", shape, "black").save(tmp_path / "x.png")
+    found = read_picture(tmp_path / "x.png", 32)
+    assert (found == 0).sum() == 3 * 32
+
+
+def test_all_that_pillow_decodes_is_a_picture_by_its_name_or_its_first_bytes(tmp_path):
+    for name, form in (
+        ("a.jfif", "JPEG"),
+        ("b.jpe", "JPEG"),
+        ("c.jp2", "JPEG2000"),
+        ("d.tga", "TGA"),
+        ("e.avif", "AVIF"),
+    ):
+        save(tmp_path / name, form=form)
+    save(tmp_path / "without", form="PNG")
+    save(tmp_path / "f.dat", form="JPEG")
+    (tmp_path / "notes.txt").write_text("no picture")
+    with reading.accounted() as account:
+        assert load_pictures(str(tmp_path), 8).names == [
+            "a.jfif",
+            "b.jpe",
+            "c.jp2",
+            "d.tga",
+            "e.avif",
+            "f.dat",
+            "without",
+        ]
+    assert account.told().startswith("Read 7 pictures. Left out 1: file that is none of the pictures (.txt).")
+
+
+@pytest.mark.parametrize("held_out", ["valid", "validation", "testing", "Val"])
+def test_pictures_to_measure_with_are_never_trained_on(tmp_path, held_out):
+    for name in ("train/cat/1.png", "train/dog/2.png", f"{held_out}/cat/3.png", f"{held_out}/dog/4.png"):
+        save(tmp_path / name)
+    training, test = load_splits(str(tmp_path), 8)
+    assert training.classes == ["cat", "dog"]
+    assert training.names == ["train/cat/1.png", "train/dog/2.png"]
+    assert test.names == [f"{held_out}/cat/3.png", f"{held_out}/dog/4.png"]
+
+
+def test_of_three_splits_validation_is_left_out_and_counted(tmp_path):
+    for split in ("train", "val", "test"):
+        save(tmp_path / split / "cat" / f"{split}.png")
+        save(tmp_path / split / "dog" / f"{split}.png")
+    with reading.accounted() as account:
+        training, test = load_splits(str(tmp_path), 8)
+    assert [len(training), len(test)] == [2, 2]
+    assert account.counts == {"picture for validation, of which the run makes no use": 2}
+
+
+def test_classes_that_are_links_are_read(tmp_path):
+    save(tmp_path / "source" / "dog" / "1.png")
+    save(tmp_path / "data" / "cat" / "2.png")
+    (tmp_path / "data" / "dog").symlink_to(tmp_path / "source" / "dog")
+    assert load_pictures(str(tmp_path / "data"), 8).classes == ["cat", "dog"]
+
+
+def test_a_broken_picture_is_left_out_with_its_label_and_its_text_or_stops(tmp_path):
+    for name in ("cat/1.png", "cat/3.png", "dog/4.png"):
+        save(tmp_path / name)
+    (tmp_path / "cat" / "2.png").write_bytes(save(tmp_path / "whole.png").read_bytes()[:60])
+    (tmp_path / "whole.png").unlink()
+    (tmp_path / "page.jpg").write_text("<!DOCTYPE html>")
+    (tmp_path / "t.csv").write_text("image,text\ncat/1.png,one\ncat/2.png,two\ndog/4.png,four\n")
+    with reading.accounted() as account:
+        pairs = load_pairs(str(tmp_path / "t.csv"), 8)
+    assert (pairs.texts, pairs.names) == (["one", "four"], ["cat/1.png", "dog/4.png"])
+    assert account.counts == {"broken picture": 1}
+    (tmp_path / "page.jpg").rename(tmp_path / "dog" / "page.jpg")
+    with reading.accounted() as account:
+        found = load_pictures(str(tmp_path), 8)
+    assert found.label_names() == ["cat", "cat", "dog"]
+    assert found.names == ["cat/1.png", "cat/3.png", "dog/4.png"]
+    assert account.counts["broken picture"] == 2
+    with reading.accounted("stop"), pytest.raises(InputError, match=r"2\.png.*and 1 more broken"):
+        load_pictures(str(tmp_path), 8)
+    with pytest.raises(InputError, match=r"page\.jpg: an HTML page, not a picture that can be read"):
+        load_pictures(str(tmp_path / "dog" / "page.jpg"), 8)
+
+
+def test_a_name_that_is_no_utf8_is_read_and_shown_with_a_question_mark(tmp_path):
+    name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    save(tmp_path / name)
+    save(tmp_path / "b.png")
+    with reading.accounted() as account:
+        found = load_pictures(str(tmp_path), 8)
+    assert len(found.fingerprint()) == 64
+    assert len(found) == 2
+    assert account.read == {"picture": 2}
+
+
+def test_pictures_and_labels_come_from_a_table_with_the_pictures_inside(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def content(colour):
+        buffer = io.BytesIO()
+        draw(colour, "dot").save(buffer, "PNG")
+        return {"bytes": buffer.getvalue(), "path": None}
+
+    table = pa.table({"image": [content(c) for c in ("red", "blue", "green")], "label": [0, 1, 1]})
+    pq.write_table(table, tmp_path / "x.parquet")
+    found = load_pictures(str(tmp_path / "x.parquet"))
+    assert found.pictures.shape == (3, 3, 24, 24)
+    assert found.label_names() == ["0", "1", "1"]
+    save(tmp_path / "a.png")
+    (tmp_path / "t.csv").write_text("path;class\na.png;cat\na.png;dog\n")
+    form = Form(table=TableForm("image=path,label=class", ";"))
+    assert load_pictures(str(tmp_path / "t.csv"), form=form).label_names() == ["cat", "dog"]
+
+
+def test_arrays_called_as_in_medmnist_are_two_sets_and_the_third_is_counted(tmp_path):
+    parts = {f"{s}_images": np.full((n, 8, 8), n, np.uint8) for s, n in (("train", 5), ("val", 3), ("test", 4))}
+    labels = {f"{s}_labels": np.arange(n)[:, None] % 2 for s, n in (("train", 5), ("val", 3), ("test", 4))}
+    np.savez(tmp_path / "x.npz", **parts, **labels)
+    with reading.accounted() as account:
+        training, test = load_splits(str(tmp_path / "x.npz"))
+    assert [len(training), len(test)] == [5, 4]
+    assert test.labels.tolist() == [0, 1, 0, 1]
+    assert account.counts == {"array of another split, of which the run makes no use": 1}
+
+
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_arrays_of_one_to_four_channels_are_read_and_opacity_is_laid_on_white(tmp_path, channels, last):
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 9, 9, channels), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", pictures if last else np.moveaxis(pictures, 3, 1))
+    found = load_pictures(str(tmp_path / "x.npy")).pictures.permute(0, 2, 3, 1).numpy().astype(int)
+    colour = pictures.astype(float)
+    if channels in (2, 4):
+        opacity = colour[..., -1:] / 255
+        colour = colour[..., :-1] * opacity + 255 * (1 - opacity)
+    assert found.shape[-1] == colour.shape[-1]
+    assert np.abs(found - colour).max() <= 0.5 + 1e-9
