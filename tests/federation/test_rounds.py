@@ -232,6 +232,16 @@ def sends_late_keys(reply, kind):
         reply.content["metrics"]["round"] -= 1
 
 
+def measures_nan(reply, kind):
+    if kind == "train":
+        reply.content["metrics"]["loss"] = float("nan")
+
+
+def measures_nothing(reply, kind):
+    if kind == "train":
+        del reply.content["metrics"]["loss"]
+
+
 def has_another_network(reply, kind):
     if kind == "train":
         arrays = from_arrays(reply.content.array_records["arrays"])
@@ -262,13 +272,15 @@ def run_rounds(options, data, app_of, contexts_of):
         (raises, "a client is left out, node 1: RuntimeError: the power went off"),
         (sends_nan, "client 1 is left out, its encoder.first.weight is not finite."),
         (is_late, "client 1 is left out, its reply is stale, of round 1."),
+        (measures_nan, "client 1 is left out, its loss is nan."),
+        (measures_nothing, "client 1 is left out, its reply has other records than were asked for."),
         (has_another_network, "client 1 is left out, its reply has other arrays than were asked for"),
     ],
 )
 def test_a_client_that_fails_is_left_out_with_a_line_and_the_others_train_as_without_it(data, fault, line):
     options = config()
     model, lines, log = run_rounds(options, data, lambda app: Faulty(app, 1, fault, since=2), lambda _: (0, 1, 2))
-    if fault is has_another_network:  # its keys are good
+    if fault in (has_another_network, measures_nan, measures_nothing):  # its keys are good
         sound = model
     else:
         sound, none, _ = run_rounds(options, data, lambda app: app, lambda r: (0, 1, 2) if r < 2 else (0, 2))

@@ -12,8 +12,8 @@ says of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Shapes = dict[str, tuple[int, ...]]
     Weights = dict[str, Tensor]
 
+_OF_REPLY, _MEASURED = ("num-examples", "client", "round"), ("loss", "n_candidates")
 KEPT = "statistics"  # of a client, in its context
 
 
@@ -140,11 +141,25 @@ class Averaging(FedAvg):
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """The mean of the replies that can be used, weighted by their numbers of examples."""
-        trouble = partial(trouble_with_arrays, self.expected)
-        self.used = usable(replies, self.n_sent, self.number, trouble, self.say)
+        self.used = usable(replies, self.n_sent, self.number, self._trouble, self.say)
         self.left_out = self.n_sent - len(self.used)
         arrays, metrics = super().aggregate_train(server_round, self.used)
         return arrays, metrics
+
+    def _trouble(self, message: Message) -> str | None:
+        return trouble_with_metrics(message) or trouble_with_arrays(self.expected, message)
+
+
+def trouble_with_metrics(message: Message) -> str | None:
+    """Why what a client measured cannot be averaged, if so; Flower itself would drop the replies of all."""
+    metrics = message.content.metric_records["metrics"]
+    if set(message.content) != {"arrays", "metrics"} or set(metrics) != {*_OF_REPLY, *_MEASURED}:
+        return "its reply has other records than were asked for"
+    for name in _MEASURED:
+        value = metrics[name]
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            return f"its {name} is {value}"
+    return None
 
 
 def trouble_with_arrays(expected: Shapes, message: Message) -> str | None:
