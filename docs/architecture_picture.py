@@ -43,7 +43,7 @@ BANDS = {
     "What all of it uses": ("relations", "scores", "temperature", "errors", "files", "pretrained"),
 }
 CORE = ("The loss", "The engine, private to the loss", "What all of it uses")
-LEFT_OUT = {"__init__", "__main__", "_room", "version", "domains"}
+LEFT_OUT = {"__init__", "__main__", "_room", "_traced", "version", "domains"}
 WIDTH, MARGIN, GAP, BOX_HEIGHT, TITLE, PER_ROW = 1160, 20, 12, 98, 26, 6
 
 

@@ -78,7 +78,7 @@ def values_are_checked(tensor: Tensor) -> bool:
     >>> values_are_checked(torch.zeros(2))
     True
     """
-    return not is_traced(tensor) and (tensor.device.type == "cpu" or _debug.get())
+    return not is_traced(tensor) and (tensor.is_cpu or _debug.get())
 
 
 def requirement(parameter: str, must: str, got: object) -> str:

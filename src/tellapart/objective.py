@@ -93,8 +93,8 @@ def info_nce(
     """The InfoNCE loss in nats: cross-entropy of finding each query's positive among its candidates.
 
     `L_i = log Σ_j exp S_ij − S_i⁺`, with `S_ij = (s(q_i, k_j) − margin·[j positive]) / τ + key_bias_j`.
-    Half-precision inputs are computed, and the loss returned, in float32. Under `torch.compile` the loss is
-    a graph break; `torch.compiler.disable(info_nce)` keeps the compiler from looking into it.
+    Half-precision inputs, which may be mixed with float32, are computed, and the loss returned, in float32. Under
+    `torch.compile` a whole matrix is part of the graph, and a streamed loss breaks it.
 
     Args:
         queries: `(n, d)`, one row per query.

@@ -162,7 +162,7 @@ def _turned(gradient: Tensor, result: Tensor, vectors: Tensor, length: Tensor) -
 
 def _squares_are_safe(length: Tensor) -> bool:
     """Whether every row is finite, and its squares neither underflowed nor overflowed."""
-    if length.device.type != "cpu":
+    if not length.is_cpu:
         return False  # Reading the values would synchronise the accelerator.
     if not length.numel():
         return True

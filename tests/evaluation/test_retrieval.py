@@ -14,8 +14,8 @@ from tellapart.evaluation import Table, both_ways, chance, retrieval
 from tests.oracle import similarity
 
 
-@given(st.integers(1, 8), st.integers(1, 9), st.integers(0, 2**32 - 1))
-def test_ranks_equal_those_of_a_count_by_hand(n, m, seed):
+@given(st.integers(1, 8), st.integers(1, 9), st.integers(0, 2**32 - 1), st.booleans())
+def test_ranks_equal_those_of_a_count_by_hand(n, m, seed, listed):
     rng = np.random.default_rng(seed)
     q, k = rng.normal(size=(n, 3)), rng.normal(size=(m, 3))
     related = rng.random((n, m)) < 0.4
@@ -26,7 +26,8 @@ def test_ranks_equal_those_of_a_count_by_hand(n, m, seed):
         if related[i].any():
             best = max(s[j] for j in range(m) if related[i, j])
             ranks.append(1 + sum(s[j] >= best for j in range(m) if not related[i, j]))
-    got = retrieval(torch.tensor(q), torch.tensor(k), dense(torch.tensor(related)), ks=(1, 3))
+    relevant = edges(torch.from_numpy(np.argwhere(related).T)) if listed else dense(torch.tensor(related))
+    got = retrieval(torch.tensor(q), torch.tensor(k), relevant, ks=(1, 3))
     assert got.recall == {k: pytest.approx(np.mean([r <= k for r in ranks])) for k in (1, 3)}
     assert got.median_rank == np.median(ranks)
     assert got.n_queries == len(ranks)

@@ -17,7 +17,6 @@ from tellapart._engine.dense import WholeFacts, n_candidates
 from tellapart._engine.kernels.masks import MASKED
 from tellapart._engine.problem import LineUp
 from tellapart._engine.terms import Details, Terms, lazy
-from tellapart._traced import is_traced
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, Shaped
@@ -58,7 +57,7 @@ def of_one_positive(line_up: LineUp, pairs: Pairs, symmetric: bool) -> Terms:
     """
     logits = line_up.logits()
     if line_up.exclude is not None:
-        logits = masked(logits, line_up.exclude, line_up.n_keys, MASKED)
+        logits = masked(logits, line_up.exclude, line_up.n_keys, MASKED, line_up.is_traced)
     n, reverse = logits.shape[0], None
     if symmetric:
         reverse = Terms(_OnePositive(line_up, 1, logits[:, : line_up.n_keys].T, pairs), n)
@@ -88,7 +87,7 @@ def of_shared_target(line_up: LineUp, symmetric: bool) -> Terms:
     weights = line_up.positives.tile(slice(0, len(logits)), slice(0, m), logits.device)
     if line_up.exclude is not None:
         # Not −∞, for its product with a share of 0 has to be 0.
-        logits = masked(logits, line_up.exclude, m, torch.finfo(logits.dtype).min / 2)
+        logits = masked(logits, line_up.exclude, m, torch.finfo(logits.dtype).min / 2, line_up.is_traced)
     reverse = _of_one_direction(line_up, 1, logits[:, :m].T, weights.T) if symmetric else None
     return _of_one_direction(line_up, 0, logits, weights, reverse)
 
@@ -131,7 +130,9 @@ def _negative_shares(
     return pad(shares, (0, more)) if more else shares, n_with_positive
 
 
-def masked(logits: Float[Tensor, "n c"], exclude: Relation, m: int, value: float) -> Float[Tensor, "n c"]:
+def masked(
+    logits: Float[Tensor, "n c"], exclude: Relation, m: int, value: float, traced: bool = False
+) -> Float[Tensor, "n c"]:
     """The same logits with `value` where they are excluded, written in place and unknown to autograd.
 
     A softmax that has 0 there has no gradient there, whatever the logit's history. What is traced is not written to.
@@ -141,7 +142,7 @@ def masked(logits: Float[Tensor, "n c"], exclude: Relation, m: int, value: float
     tensor([[-9.,  1.],
             [ 1., -9.]])
     """
-    if is_traced(logits):
+    if traced:
         tile = exclude.tile(slice(0, logits.shape[0]), slice(0, m), logits.device) > 0
         return logits.masked_fill(pad(tile, (0, logits.shape[1] - m)), value)
     keys = logits.detach()

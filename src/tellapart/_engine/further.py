@@ -32,6 +32,7 @@ def negatives_as_keys(
     Raises:
         ValueError: no shared negatives, or of another width; a relation of another size.
 
+    >>> from tellapart.relations import paired
     >>> both, _, excluded = negatives_as_keys(torch.eye(2), torch.eye(2), torch.ones(1, 2), paired(), None, paired())
     >>> both.shape, excluded.tile(slice(0, 2), slice(0, 3)).int().tolist()
     (torch.Size([3, 2]), [[0, 0, 1], [0, 0, 0]])

@@ -13,7 +13,7 @@ from tellapart.relations import Relation
 from tellapart.scores import unit
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
     from torch import Tensor
 
 KS = (1, 5, 10)
@@ -51,14 +51,33 @@ def retrieval(
     check_embeddings("keys", keys)
     relevant.check("relevant", n := len(queries), m := len(keys))
     q, k = unit(queries.float()), unit(keys.float())
+    pairs = relevant.pairs(n, m, q.device)
     ranks = []
     for start in range(0, n, _CHUNK):
         rows = slice(start, min(start + _CHUNK, n))
-        related = relevant.tile(rows, slice(0, m), q.device) != 0
         similar = q[rows] @ k.T
-        best = similar.masked_fill(~related, float("-inf")).amax(dim=1, keepdim=True)
-        ranks.append((1 + ((similar >= best) & ~related).sum(dim=1))[related.any(dim=1)])
+        if pairs is None:
+            ranks.append(_ranks(similar, relevant.tile(rows, slice(0, m), q.device) != 0))
+        else:
+            own = slice(*torch.searchsorted(pairs.rows, torch.tensor([rows.start, rows.stop]).to(pairs.rows)).tolist())
+            ranks.append(_ranks_of_pairs(similar, pairs.rows[own] - start, pairs.cols[own]))
     return _summary(torch.cat(ranks), ks)
+
+
+def _ranks(similar: Float[Tensor, "c m"], related: Bool[Tensor, "c m"]) -> Int[Tensor, " r"]:
+    """The ranks of some queries, of those that have a relevant key."""
+    best = similar.masked_fill(~related, float("-inf")).amax(dim=1, keepdim=True)
+    return (1 + ((similar >= best) & ~related).sum(dim=1))[related.any(dim=1)]
+
+
+def _ranks_of_pairs(
+    similar: Float[Tensor, "c m"], rows: Int[Tensor, " p"], cols: Int[Tensor, " p"]
+) -> Int[Tensor, " r"]:
+    """The same where the related pairs are listed: no mask as large as the scores."""
+    own = similar[rows, cols]
+    best = similar.new_full(similar.shape[:1], float("-inf")).scatter_reduce(0, rows, own, "amax")
+    equal = torch.bincount(rows[own == best[rows]], minlength=len(best))
+    return (1 + (similar >= best[:, None]).sum(dim=1) - equal)[best > float("-inf")]
 
 
 def chance(relevant: Relation, n: int, m: int, ks: tuple[int, ...] = KS) -> Retrieval:
@@ -70,8 +89,7 @@ def chance(relevant: Relation, n: int, m: int, ks: tuple[int, ...] = KS) -> Retr
     >>> chance(paired(), 400, 400).recall[10], chance(paired(), 400, 400).median_rank
     (0.025, 200.0)
     """
-    counts = [(relevant.tile(slice(i, min(i + _CHUNK, n)), slice(0, m)) != 0).sum(dim=1) for i in range(0, n, _CHUNK)]
-    n_relevant = torch.cat(counts)
+    n_relevant = relevant.counts(n, m)[0]
     n_relevant = n_relevant[n_relevant > 0]
     if not len(n_relevant):
         raise ValueError(requirement("relevant", "relate at least one query to a key", "no related pair"))

@@ -76,6 +76,13 @@ class LazyAdamW(torch.optim.AdamW):
             parameter.grad = gradient
         return loss
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Also the moments of a temperature that were saved when its parameter was a scalar."""
+        super().load_state_dict(state_dict)
+        for parameter, state in self.state.items():
+            for name in {"exp_avg", "exp_avg_sq"} & state.keys():
+                state[name] = state[name].reshape(parameter.shape)
+
     def _move_rows(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
