@@ -40,7 +40,7 @@ BANDS = {
         *("_engine/problem", "_engine/dispatch", "_engine/cross_entropy", "_engine/dense", "_engine/streamed"),
         *("_engine/schedule", "_engine/positives", "_engine/assemble", "_engine/kernels", "_engine/ring"),
     ),
-    "What all of it uses": ("relations", "scores", "temperature", "errors", "files", "pretrained"),
+    "What all of it uses": ("relations", "scores", "temperature", "errors", "files", "pretrained", "reading"),
 }
 CORE = ("The loss", "The engine, private to the loss", "What all of it uses")
 LEFT_OUT = {"__init__", "__main__", "_room", "_traced", "version", "domains"}

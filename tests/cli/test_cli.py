@@ -171,7 +171,7 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, trained, tmp_path):
         (*train, "--trainer.devices=0"): "`trainer.devices` must be at least 1",
         (*train, "--trainer.precision=8"): 'Parser key "trainer.precision"',
         (*train, "--config", tmp_path / "nowhere.yaml"): "nowhere.yaml",
-        (*train, "--config", tmp_path / "strange.yaml"): "holds an option that this command does not have",
+        (*train, "--config", tmp_path / "strange.yaml"): "strange.yaml: `layers` is no option of clip",
         ("train", "clip", "--run", tmp_path / "full", f"--data={data}"): "exists and is not an empty folder",
         ("train", "clip", "--run", trained): "holds a run already. Continue it with --resume",
         (

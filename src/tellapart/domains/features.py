@@ -25,7 +25,9 @@ LARGEST = float(np.finfo(np.float32).max)
 _INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # as pandas calls its index
 
 
-def read_numbers(path: Path, but: tuple[str, ...], places: list[str]) -> Float[np.ndarray, "n d"]:
+def read_numbers(
+    path: Path, but: tuple[str, ...], places: list[str], form: tables.Form = tables.AS_IT_LIES
+) -> Float[np.ndarray, "n d"]:
     """All columns except those named `but`, as numbers, of the rows at these places; `(n, 0)` if there are no others.
 
     A column without a name, or called as pandas calls its index, is left out if it counts the rows.
@@ -36,22 +38,27 @@ def read_numbers(path: Path, but: tuple[str, ...], places: list[str]) -> Float[n
     """
     if suffix(path) == ".parquet":
         wanted = [int(place.rpartition(" ")[2]) - 1 for place in places]
-        return _parquet_numbers(path, but)[wanted]
+        return _parquet_numbers(path, _also(but, form))[wanted]
     kept = set(places)
     with reading.accounted():  # what is left out was entered when the names were read
-        header, rows = tables.rows_of(path, (), (), tables.AS_IT_LIES)
+        header, rows = tables.rows_of(path, (), but[:1], form)
         content = [(place, row) for place, row in rows if place in kept]
     index = [
         name
         for name in header
         if _INDEX.fullmatch(name) and _counts([row.get(name) for _, row in content]) and header.count(name) == 1
     ]
-    names, numbers = _feature_names(path, header, (*but, *index)), array("f")
+    names, numbers = _feature_names(path, header, (*_also(but, form), *index)), array("f")
     for place, row in content:
         for name in names:
             numbers.append(number(str(row.get(name, "")), name, place))
     _say_index(path, index)
     return np.frombuffer(numbers, dtype=np.float32).reshape(len(content), len(names))
+
+
+def _also(but: tuple[str, ...], form: tables.Form) -> tuple[str, ...]:
+    """These columns, by their own names and as they are called."""
+    return (*but, *(theirs for ours, theirs in form.names().items() if ours in but))
 
 
 def _counts(cells: list[Any]) -> bool:
@@ -65,7 +72,7 @@ def _say_index(path: Path, index: list[str]) -> None:
 
 def _feature_names(path: Path, header: list[str], but: tuple[str, ...]) -> list[str]:
     """The names of all columns except `but`, checked."""
-    names = [name for name in header if name not in but]
+    names = [name for name in header if name.lower() not in but and name not in but]
     if "" in names:
         raise InputError(f"{path}: column {header.index('') + 1} has no name. Name it or remove it.")
     repeated = [name for name, count in Counter(names).items() if count > 1]

@@ -8,6 +8,7 @@ import torch
 from tellapart import InputError, reading
 from tellapart.domains.graphs import Network, Sampler, drop_from_graph, load_graph
 from tellapart.domains.graphs.graph import make_graph
+from tellapart.domains.tables import Form
 
 WORDS = 8
 RING = [(i, (i + 1) % 8) for i in range(8)]
@@ -175,3 +176,17 @@ def test_broken_rows_of_nodes_and_edges_are_left_out_together(tmp_path):
         "row with another number of cells": 1,
         "edge of a node that there is not": 1,
     }
+
+
+def test_columns_are_called_as_the_option_says_and_tables_may_be_packed(tmp_path):
+    folder = tmp_path / "t"
+    folder.mkdir()
+    (folder / "nodes.csv.gz").write_bytes(gzip.compress(b"Id;size\na;1\nb;2\nc;3\n"))
+    (folder / "edges.csv").write_text("from;to\na;b\nb;c\n")
+    with pytest.raises(InputError, match=r"nodes\.csv\.gz: no column node"):
+        load_graph(str(folder), WORDS)
+    graph = load_graph(str(folder), WORDS, Form("source=from,target=to,node=Id", ";"))
+    assert (graph.names, graph.features.flatten().tolist(), graph.n_edges()) == (["a", "b", "c"], [1, 2, 3], 2)
+    (folder / "edges.csv").write_text("Source;Target\na;b\n")
+    (folder / "nodes.csv.gz").write_bytes(gzip.compress(b"Node;size\na;1\nb;2\n"))
+    assert load_graph(str(folder), WORDS, Form(separator=";")).features.flatten().tolist() == [1, 2]

@@ -10,6 +10,7 @@ from tellapart.domains.given import is_source, refuse
 from tellapart.domains.graphs.dataset import Dataset, fitting
 from tellapart.domains.graphs.load import load_graph
 from tellapart.domains.graphs.saved import from_parts
+from tellapart.domains.tables import AS_IT_LIES, Form
 from tellapart.errors import InputError
 from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery
 
@@ -32,19 +33,20 @@ def commands_for(make: Callable[[Any, int], nn.Module]) -> Commands:
     )
 
 
-def as_graph(given: Any, words: int) -> Graph:
+def as_graph(given: Any, words: int, form: Form = AS_IT_LIES) -> Graph:
     """A graph.
 
     Args:
         given: a file or folder, as for `load_graph`; or a `Data` of torch_geometric, or a dict, of the tensors `x`,
             `edge_index` and perhaps `y`, and perhaps the list `names`.
         words: the features that the words of nodes' texts become.
+        form: how tables are read.
 
     Raises:
         InputError: neither, or something missing or broken; it names the place.
     """
     if is_source(given):
-        return load_graph(str(given), words)
+        return load_graph(str(given), words, form)
     parts = given if isinstance(given, dict) else getattr(given, "to_dict", dict)()
     if not isinstance(parts, dict) or not parts:
         refuse(given, "be a file or folder of a graph, or a torch_geometric Data with x and edge_index")
@@ -53,7 +55,7 @@ def as_graph(given: Any, words: int) -> Graph:
 
 def _read(finished: FinishedRun, network: Network, source: Any) -> Embeddings:
     place = str(source) if is_source(source) else "x"
-    graph = fitting(as_graph(source, finished.config.words), finished.run, place)
+    graph = fitting(as_graph(source, finished.config.words, finished.config.form), finished.run, place)
     return Embeddings(graph.names, ["node"] * len(graph), network.embed(graph))
 
 

@@ -48,8 +48,8 @@ class Dataset:
             InputError: it is missing, broken, too small, or of other features; or the run's own changed since it began.
         """
         if source is not None:
-            return cls._of(fitting(load_graph(source, options.words), run, source), options)
-        graph = load_graph(options.data, options.words)
+            return cls._of(fitting(load_graph(source, options.words, options.form), run, source), options)
+        graph = load_graph(options.data, options.words, options.form)
         run.check_data(graph.fingerprint())
         run.note(features=graph.n_features)
         return cls._of(graph, options)

@@ -10,7 +10,8 @@ from tellapart import reading
 from tellapart.domains.features import number, read_numbers
 from tellapart.domains.graphs.graph import Graph, make_graph
 from tellapart.domains.graphs.words import hashed_words
-from tellapart.domains.tables import SUFFIXES, Table, read_table
+from tellapart.domains.sniff import name_unpacked
+from tellapart.domains.tables import AS_IT_LIES, SUFFIXES, Form, Table, read_table
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _ENDS, _WEIGHT = ("source", "target"), "weight"
 _TEXTS = ("node", "label", "text")
 
 
-def read_edge_list(folder: Path, words: int) -> Graph:
+def read_edge_list(folder: Path, words: int, form: Form = AS_IT_LIES) -> Graph:
     """The graph of a folder that holds a table `edges` and a table `nodes`, each .csv, .tsv or .parquet.
 
     `edges` has the columns `source` and `target`, which name nodes, and perhaps `weight`. `nodes` has the column
@@ -33,14 +34,15 @@ def read_edge_list(folder: Path, words: int) -> Graph:
     Args:
         folder: the folder of the tables.
         words: the number of buckets for the hashed words of `text`, each a further feature.
+        form: what the columns are called, and what separates them.
 
     Raises:
         InputError: a table, a column or a cell is missing or broken; a node is listed twice; an edge names an unknown
             node; no edge between two different nodes. The message names the file and line.
     """
     nodes_file, edges_file = _find(folder, "nodes"), _find(folder, "edges")
-    nodes = read_table(nodes_file, _TEXTS, required=("node",), blank=("label", "text"))
-    edges = read_table(edges_file, (*_ENDS, _WEIGHT), required=_ENDS)
+    nodes = read_table(nodes_file, _TEXTS, required=("node",), blank=("label", "text"), form=form)
+    edges = read_table(edges_file, (*_ENDS, _WEIGHT), required=_ENDS, form=form)
     names = nodes.columns["node"]
     number_of: dict[str, int] = {}
     for name, place in zip(names, nodes.places, strict=True):
@@ -50,12 +52,12 @@ def read_edge_list(folder: Path, words: int) -> Graph:
     rows = _known(edges, number_of, nodes_file)
     ends = torch.tensor([[number_of[edges.columns[end][row]] for row in rows] for end in _ENDS]).reshape(2, -1)
     weights = _weights(edges, rows)
-    features = _features(nodes_file, nodes, words)
+    features = _features(nodes_file, nodes, words, form)
     return make_graph(str(edges_file), names, features, ends, nodes.columns.get("label"), weights)
 
 
 def _find(folder: Path, stem: str) -> Path:
-    found = [path for suffix in SUFFIXES if (path := folder / f"{stem}{suffix}").is_file()]
+    found = sorted(path for path in folder.iterdir() if name_unpacked(path) in {stem + end for end in SUFFIXES})
     if len(found) != 1:
         listed = " and ".join(path.name for path in found) or "none"
         suffixes = " or ".join(SUFFIXES[1:])
@@ -84,9 +86,9 @@ def _weights(edges: Table, rows: list[int]) -> Float[Tensor, " e"] | None:
     return torch.tensor([number(edges.columns[_WEIGHT][row], _WEIGHT, edges.places[row]) for row in rows])
 
 
-def _features(file: Path, nodes: Table, words: int) -> Float[Tensor, "n d"] | None:
+def _features(file: Path, nodes: Table, words: int, form: Form) -> Float[Tensor, "n d"] | None:
     """The nodes' numeric features, their hashed words, or both; `None` if they have neither."""
-    numbers = torch.from_numpy(read_numbers(file, _TEXTS, nodes.places).copy())
+    numbers = torch.from_numpy(read_numbers(file, _TEXTS, nodes.places, form).copy())
     if "text" not in nodes.columns:
         return numbers if numbers.shape[1] else None
     bag = hashed_words(nodes.columns["text"], words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tellapart.domains.tables import Form
 from tellapart.errors import require_option
 from tellapart.training import TrainingOptions
 
@@ -15,6 +16,10 @@ class GraphOptions(TrainingOptions):
 
     data: str
     """A folder with nodes.csv and edges.csv (or .tsv, .parquet), a .graphml file, or a .pt file with a saved Data."""
+    columns: str = ""
+    """What the columns of the tables are called: source=from,target=to,node=id."""
+    separator: str = ""
+    """What separates the cells of the tables, such as ;. By default a comma, or in a .tsv a tab."""
     held_out: float = 0.1
     """Share of the edges that training never sees, to be told from pairs that no edge joins."""
     batch_size: int = 2048
@@ -41,6 +46,7 @@ class GraphOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.form.names()
         for name, least, most in (
             *(("company", 0, 10**4), ("fan_out", 1, 10**4), ("layers", 1, 10)),
             *(("width", 4, 2**14), ("dim", 4, 2**14), ("words", 1, 2**20)),
@@ -52,3 +58,8 @@ class GraphOptions(TrainingOptions):
             require_option(name, self.network == "gcn" or value % 4 == 0, "be a multiple of 4, for gat's heads", value)
         for name in ("drop_edges", "drop_features"):
             require_option(name, 0 <= getattr(self, name) < 1, "lie in [0, 1)", getattr(self, name))
+
+    @property
+    def form(self) -> Form:
+        """How tables are read."""
+        return Form(self.columns, self.separator)
