@@ -21,6 +21,7 @@ R = TypeVar("R")
 
 _ORDINARY = (torch.Tensor, torch.nn.Parameter)
 _transform, _mode = torch._C._functorch.peek_interpreter_stack, torch._C._get_dispatch_mode
+_n_modes = torch._C._len_torch_dispatch_stack
 _FAKE, _PROXY = torch._C._TorchDispatchModeKey.FAKE, torch._C._TorchDispatchModeKey.PROXY
 
 
@@ -39,8 +40,7 @@ def is_traced(tensor: Tensor) -> bool:
         _transform() is not None
         or forward_ad._current_level >= 0
         or tensor.is_meta
-        or _mode(_FAKE) is not None
-        or _mode(_PROXY) is not None
+        or (_n_modes() > 0 and (_mode(_FAKE) is not None or _mode(_PROXY) is not None))
         or (type(tensor) not in _ORDINARY and _is_fake(tensor))
     )
 

@@ -42,7 +42,8 @@ def evaluate(
     Raises:
         ValueError: there is no positive at all, or a query that has one but no candidate.
     """
-    check_one_way(line_up.exclude_negatives, not symmetric)
+    if symmetric:
+        check_one_way(line_up.exclude_negatives, is_one_way=False)
     if choose(line_up, engine) == "tiled":
         return untraced(assemble.evaluate)(line_up, multi_positive, symmetric, detailed, fuse)
     if (pairs := one_positive_each(line_up, symmetric)) is not None:

@@ -93,7 +93,7 @@ class KeyQueue(nn.Module):
         return self.keys[:filled].clone(), self.ids[:filled].clone()
 
     def _check(self, keys: Tensor, ids: Tensor) -> None:
-        check_embeddings("keys", keys)
+        check_embeddings("keys", keys, empty=True)
         if keys.shape[1] != self.keys.shape[1]:
             raise ValueError(requirement("keys", f"have {self.keys.shape[1]} columns", keys.shape[1]))
         if not isinstance(ids, Tensor):
