@@ -242,7 +242,8 @@ class Trained:
         self._run.check_trained()
         with reading.accounted(self.config.broken) as account:
             found = function(self._finished, *arguments)
-            account.tell()
+            if ability != "search" or account.counts:  # that a query was read goes without saying
+                account.tell()
         return found
 
 

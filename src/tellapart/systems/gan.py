@@ -41,7 +41,7 @@ from tellapart.domains.generated import (
     PointData,
     check_mixture,
 )
-from tellapart.domains.pictures import ImageShape, load_held_out, train_judge
+from tellapart.domains.pictures import Form, ImageShape, load_held_out, train_judge
 from tellapart.errors import require_option
 from tellapart.relations import paired, same
 from tellapart.runs import Run
@@ -152,12 +152,15 @@ def load(config: Config, run: Run, source: str | None = None) -> Data:
     """A run's own data; or others, of the same kind and brought to the same shape."""
     if config.data in MIXTURES:
         return PointData(config, check_mixture(source or config.data, config.data))
+    form = Form(config.labels)
     if source is None:
-        training, test = load_held_out(config.data, config.picture_size or None, None, config.held_out, config.seed)
+        training, test = load_held_out(
+            config.data, config.picture_size or None, None, config.held_out, config.seed, form
+        )
         run.check_data(f"{training.fingerprint()} {test.fingerprint()}")
         ImageShape.of(training).note(run)
     else:
-        training, test = load_held_out(source, *ImageShape.noted(run), config.held_out, config.seed)
+        training, test = load_held_out(source, *ImageShape.noted(run), config.held_out, config.seed, form)
     judge = partial(train_judge, training, test, seed=0)
     return PictureData(source or config.data, training.pictures, test.pictures, judge)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tellapart.domains.folders import Labels
 from tellapart.errors import require_option
 from tellapart.training import TrainingOptions
 
@@ -14,6 +15,8 @@ class GeneratorOptions(TrainingOptions):
 
     data: str = "grid-25"
     """"ring-8" or "grid-25", mixtures of Gaussians; or pictures: a folder, a .npy, .npz or idx file, or "openmoji"."""
+    labels: Labels = "auto"
+    """Of pictures, what subfolders are: "auto" takes train, test, val and the like as splits; else they are not."""
     held_out: float = 0.2
     """Share of the data that training never sees, if they have no test set of their own."""
     epochs: int = 25

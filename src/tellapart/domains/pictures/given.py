@@ -79,7 +79,7 @@ def _several(array: np.ndarray[Any, Any], place: str) -> np.ndarray[Any, Any]:
     """The array with a first axis that counts pictures, which one of a single picture lacks."""
     if array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 2, 3, 4)):
         return array[None]
-    if array.ndim == 3 and array.shape[0] in (1, 2, 3, 4):
+    if array.ndim == 3 and array.shape[0] in (1, 3):
         what = f"an array of shape {array.shape} may be one picture or {array.shape[0]} grey ones"
         raise InputError(f"{place}: {what}. Add a first axis to one picture, a second to several: x[None], x[:, None].")
     return array
