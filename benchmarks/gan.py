@@ -28,7 +28,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "grid": {"data": "grid-25"},
     "ring": {"data": "ring-8"},
     "long": {"data": "grid-25", "epochs": 75},
-    "fashion": {"batch_size": 75, "epochs": 1, "learning_rate": 1e-3},
+    "fashion": {"batch_size": 75, "epochs": 1},
 }
 
 
