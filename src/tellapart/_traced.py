@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 _ORDINARY = (torch.Tensor, torch.nn.Parameter)
 _transform, _mode = torch._C._functorch.peek_interpreter_stack, torch._C._get_dispatch_mode
-_n_modes = torch._C._len_torch_dispatch_stack
+_n_modes, _is_compiling = torch._C._len_torch_dispatch_stack, torch.compiler.is_compiling
 _FAKE, _PROXY = torch._C._TorchDispatchModeKey.FAKE, torch._C._TorchDispatchModeKey.PROXY
 
 
@@ -34,7 +34,7 @@ def is_traced(tensor: Tensor) -> bool:
     >>> is_traced(torch.ones(1)), is_traced(torch.ones(1, device="meta"))
     (False, True)
     """
-    if torch.compiler.is_compiling():
+    if _is_compiling():
         return True
     return (
         _transform() is not None
