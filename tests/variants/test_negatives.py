@@ -259,9 +259,9 @@ def test_robust_with_q_1_bears_symmetric_noise():
 @pytest.mark.parametrize(
     ("variant", "arguments", "message"),
     [
-        (dcl, {"positives": same([1, 2, 1], [1, 1, 1])}, "leave every query a candidate. Got none for query 0"),
-        (info_loob, {"positives": same([1, 1, 1], [1, 2, 3])}, "leave every key a candidate. Got none for key 0"),
-        (dclw, {"positives": same([1, 1, 1])}, "must leave every query a candidate. Got none for query 0"),
+        (dcl, {"positives": same([1, 2, 1], [1, 1, 1])}, "leave every query a negative. Got none for query 0"),
+        (info_loob, {"positives": same([1, 1, 1], [1, 2, 3])}, "leave every key a negative. Got none for key 0"),
+        (dclw, {"positives": same([1, 1, 1])}, "must leave every query a negative. Got none for query 0"),
         (dclw, {"sigma": 0.0}, "`sigma` must be positive and finite. Got 0.0"),
         (dclw, {"sigma": math.inf}, "`sigma` must be positive and finite. Got inf"),
         (dclw, {"sigma": math.nan}, "`sigma` must be positive and finite. Got nan"),
@@ -270,7 +270,7 @@ def test_robust_with_q_1_bears_symmetric_noise():
         (hard_negatives, {"beta": math.nan}, "`beta` must be at least 0 and below inf. Got nan"),
         (hard_negatives, {"prior": 1.0}, "`prior` must be at least 0 and below 1. Got 1.0"),
         (hard_negatives, {"temperature": 0.0}, "`temperature` must be positive and finite. Got 0.0"),
-        (hard_negatives, {"positives": same([1, 1, 1])}, "must leave every query a candidate"),
+        (hard_negatives, {"positives": same([1, 1, 1])}, "must leave every query a negative"),
         (debiased, {"prior": -0.1}, "`prior` must be at least 0 and below 1. Got -0.1"),
         (debiased, {"prior": math.nan}, "`prior` must be at least 0 and below 1. Got nan"),
         (debiased, {"reduction": "avg"}, "`reduction` must be one of 'mean', 'sum', 'none'. Got 'avg'"),

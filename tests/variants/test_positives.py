@@ -119,10 +119,10 @@ def test_symmetric_mil_nce_has_the_gradient_of_its_formula(kind):
     torch.testing.assert_close([q.grad, k.grad], expected)
 
 
-def test_mil_nce_refuses_a_query_that_has_nobody_to_be_told_from():
-    with pytest.raises(ValueError, match=r"must leave every query a candidate. Got none for query 1"):
+def test_mil_nce_refuses_a_query_without_a_negative():
+    with pytest.raises(ValueError, match=r"must leave every query a negative. Got none for query 1"):
         mil_nce(EYE, EYE, positives=same([0, 1, 0], [1, 1, 1]))
-    with pytest.raises(ValueError, match=r"must leave every key a candidate. Got none for key 1"):
+    with pytest.raises(ValueError, match=r"must leave every key a negative. Got none for key 1"):
         mil_nce(EYE, EYE, positives=same([0, 0, 0], [1, 0, 1]), symmetric=True)
 
 

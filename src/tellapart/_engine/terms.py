@@ -30,11 +30,11 @@ def no_positive_anywhere(own: str, other: str) -> ValueError:
 
 
 class NoCandidateError(ValueError):
-    """A query with a positive that has no candidate left."""
+    """A query or key, by its row, that has a positive and no candidate left."""
 
-    def __init__(self, parameter: str, must: str, got: str) -> None:
-        super().__init__(requirement(parameter, must, got))
-        self.got = got
+    def __init__(self, own: str, row: int) -> None:
+        self.own, self.got = own, f"none for {own} {row}"
+        super().__init__(requirement("exclude", f"leave every {own} a candidate", self.got))
 
 
 class Details(NamedTuple):
@@ -252,7 +252,7 @@ class Terms:
                 continue
             lonely = (side.n_positives > 0) & side.log_partition.isneginf()
             row = int(lonely.nonzero()[0, 0])
-            raise NoCandidateError("exclude", f"leave every {own} a candidate", f"none for {own} {row}")
+            raise NoCandidateError(own, row)
 
     def check_positives(self) -> None:
         """Raise `ValueError` if there is no positive at all."""

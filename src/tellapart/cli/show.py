@@ -35,7 +35,7 @@ def show(table: Table) -> None:
 
 
 def shown(text: object) -> str:
-    """A text as it can be printed: nothing in it commands the terminal, and bytes that are no letters are "?".
+    r"""A text as it can be printed: nothing in it commands the terminal, and bytes that are not UTF-8 become "?".
 
     >>> shown("caf\udce9.png")
     'caf?.png'

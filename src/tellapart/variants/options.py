@@ -60,7 +60,7 @@ def decoupled_terms(
     except NoCandidateError as error:
         # The engine was told to exclude the positives, and the caller perhaps nothing.
         together = "" if options.get("exclude") is None else ", together with `exclude`,"
-        raise ValueError(requirement("positives", f"leave every query{together} a negative", error.got)) from None
+        raise ValueError(requirement("positives", f"leave every {error.own}{together} a negative", error.got)) from None
 
 
 def negatives_only(n: int, m: int, options: LineUpOptions) -> LineUpOptions:

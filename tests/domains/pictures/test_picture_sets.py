@@ -219,11 +219,16 @@ def test_rows_devices_and_fingerprints(tmp_path):
     assert len({found.fingerprint(), *(other.fingerprint() for other in changed)}) == 5
 
 
+def test_true_and_false_are_white_and_black(tmp_path):
+    np.save(tmp_path / "x.npy", np.eye(4, dtype=bool)[None])
+    pictures = load_splits(str(tmp_path / "x.npy"))[0].pictures
+    assert torch.equal(pictures[0, 0], 255 * torch.eye(4, dtype=torch.uint8))
+
+
 @pytest.mark.parametrize(
     ("array", "message"),
     [
         (np.zeros((2, 4, 4), dtype=np.int64), "numbers of type int64. Pictures must be uint8"),
-        (np.zeros((2, 4, 4), dtype=bool), "numbers of type bool"),
         (np.full((2, 4, 4), 255.0), r"values from 255 to 255\. Floating-point pictures must lie in \[0, 1\]"),
         (np.full((2, 4, 4), -0.5), r"values from -0\.5"),
         (np.full((2, 4, 4), np.nan), "values from nan to nan"),

@@ -49,8 +49,9 @@ def read_numpy(path: Path) -> list[Part]:
         if start == _NPY:
             # Mapping detects a file shorter than its header says before memory is allocated.
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-            reading.read(len(array), "picture")
-            return [Part(as_pictures(array, str(path)), None, row_names(len(array)))]
+            pictures = as_pictures(array, str(path))
+            reading.read(len(pictures), "picture")
+            return [Part(pictures, None, row_names(len(pictures)))]
         if start not in _ZIP:
             otherwise = f"{path}: not a NumPy file. Write it with numpy.save or numpy.savez."
             raise unreadable(path, "a NumPy file", otherwise, expected=("npy", "zip"))
@@ -65,7 +66,7 @@ def as_pictures(array: np.ndarray[Any, Any], place: str) -> UInt8[Tensor, "n c h
     c is 1 for grey and 3 for colour. With 2 or 4, the last channel is opacity: what is transparent becomes white.
 
     Raises:
-        InputError: another shape, a type other than uint8 and floating-point, or values outside [0, 1].
+        InputError: another shape, a type other than uint8, bool and floating-point, or values outside [0, 1].
 
     >>> as_pictures(np.ones((5, 4, 6, 3)), "x.npy").shape
     torch.Size([5, 3, 4, 6])
