@@ -64,7 +64,7 @@ def untraced(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def is_sharded(tensor: Tensor) -> TypeGuard[DTensor]:
-    """Whether it is a `DTensor`, whose parts lie in several processes.
+    """Whether it is a `DTensor`, with parts in several processes.
 
     >>> is_sharded(torch.ones(1))
     False

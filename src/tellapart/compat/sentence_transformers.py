@@ -56,7 +56,7 @@ class SentenceTransformersMNRL(nn.Module):
         gather_across_devices: share the loss among all processes.
         directions: what else is told apart: "query_to_query", "doc_to_query" and "doc_to_doc" beside "query_to_doc".
         partition_mode: "joint", one softmax over all directions, or "per_direction", the mean of one for each.
-        hardness_mode: the negatives whose logits are raised by `hardness_strength` times their similarity, a constant:
+        hardness_mode: the negatives with logits that `hardness_strength` times their similarity, a constant, raises:
             "in_batch_negatives", "hard_negatives" (an anchor's own) or "all_negatives".
         hardness_strength: at least 0.
         duplicates: "negatives" or "positives".
@@ -120,7 +120,7 @@ class SentenceTransformersMNRL(nn.Module):
             must = "be 'negatives' with other directions, with a hardness or with another similarity"
             raise ValueError(requirement("duplicates", must, self.duplicates))
         if self.gather_across_devices and self._score() is None:
-            must = "be False with a similarity of one's own, of which the whole matrix is taken"
+            must = "be False with a custom similarity, which needs the whole matrix"
             raise ValueError(requirement("gather_across_devices", must, True))
 
     def forward(

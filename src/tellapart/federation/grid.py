@@ -19,7 +19,7 @@ _SERVER = 1
 class LocalGrid(Grid):
     """Carries each message to the client's app and its reply back, one client after the other.
 
-    A client whose app raises replies with the error, as on a machine of its own.
+    If a client's app raises, the client replies with the error, as on a machine of its own.
 
     Args:
         app: the app of all clients.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Federation(nn.Module):
-    """The network whose weights are averaged; all of it is in a run's checkpoint.
+    """The network with the averaged weights; all of it is in a run's checkpoint.
 
     Args:
         network: with a method `embed`.

@@ -25,7 +25,7 @@ class FederatedStep:
     | entry of the log | what it is |
     |---|---|
     | `loss`, `n_candidates` | means over the clients, weighted by their examples |
-    | `clients`, `clients_left_out` | whose weights were averaged, and whose reply could not be used |
+    | `clients`, `clients_left_out` | with weights that were averaged, and with a reply that could not be used |
     | `bytes_of_weights` | what leaves a client as weights and statistics |
     | `bytes_of_keys`, `keys_of_a_client`, `bits_of_a_key_entry` | and as keys; only where keys were shared |
 

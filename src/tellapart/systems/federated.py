@@ -66,7 +66,7 @@ class Config(PictureOptions):
     bank_weight: float = 1.0
     """How often each key of the bank counts among the candidates; 0 for no bank."""
     noise: float = 0.0
-    """Deviation of Gaussian noise on each entry of a key, whose length is 1."""
+    """Deviation of Gaussian noise on each entry of a key of length 1."""
     key_precision: Literal["float32", "float16"] = "float16"
     """Number format in which keys leave a client."""
     statistics: Literal["averaged", "local", "recalibrated"] = "averaged"

@@ -53,7 +53,7 @@ def load_preferences(source: str, *, compared: bool = True) -> Preferences:
             f"{path}: holds no prompt with a chosen answer and a different rejected one."
         )
     reading.read(len(rows), "preference")
-    reading.pass_over("row whose answers do not differ", [""] * left_out)
+    reading.pass_over("row with two equal answers", [""] * left_out)
     return Preferences(rows, left_out)
 
 
