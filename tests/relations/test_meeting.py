@@ -3,7 +3,6 @@
 import decimal
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -12,6 +11,18 @@ from tellapart.relations import but_not
 from tellapart.relations.ids import Missing, is_missing
 
 NAN = float("nan")
+
+
+class NAType:
+    """What pandas has for an unknown value: whether it equals anything is unknown, too."""
+
+    def __ne__(self, other):
+        return self
+
+    __hash__ = object.__hash__
+
+    def __bool__(self):
+        raise TypeError("unknown")
 
 
 def matrix(relation, n, m):
@@ -27,9 +38,7 @@ def matrix(relation, n, m):
         [decimal.Decimal("NaN"), None, "a"],
         np.array([None, np.nan, "a"], dtype=object),
         np.array(["NaT", "NaT", "2026-01-01"], dtype="datetime64[D]"),
-        pd.Series(["a", None, "b"]).map({"b": "a"}),
-        pd.Series([None, None, 3], dtype="Int64"),
-        [pd.NA, pd.NaT, "a"],
+        [NAType(), NAType(), "a"],
     ],
 )
 def test_a_missing_id_equals_itself_alone_and_that_of_no_other_row(ids):

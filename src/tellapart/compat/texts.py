@@ -14,6 +14,7 @@ from tellapart.relations import Relation, same
 def chunk_sizes(column: dict[str, Tensor], budget: int) -> list[int]:
     """How many texts in a row have at most so many tokens together, or the one that has more.
 
+    >>> import torch
     >>> chunk_sizes({"attention_mask": torch.ones(5, 2)}, 4)
     [2, 2, 1]
     """
@@ -33,6 +34,7 @@ def chunk_sizes(column: dict[str, Tensor], budget: int) -> list[int]:
 def without_padding(features: dict[str, Any]) -> dict[str, Any]:
     """A copy of a mini-batch's features, without columns that are padding behind all of its texts.
 
+    >>> import torch
     >>> without_padding({"attention_mask": torch.tensor([[1, 1, 0], [1, 0, 0]])})["attention_mask"].tolist()
     [[1, 1], [1, 0]]
     """
@@ -47,6 +49,7 @@ def without_padding(features: dict[str, Any]) -> dict[str, Any]:
 def duplicates(columns: list[dict[str, Tensor]]) -> Relation:
     """Anchor i with each candidate that has the text of positive i, or is the positive of an anchor equal to i.
 
+    >>> import torch
     >>> column = {"input_ids": torch.tensor([7, 7, 8]), "offsets": torch.arange(3)}
     >>> duplicates([column, column]).tile(slice(0, 3), slice(0, 3)).int().tolist()
     [[1, 1, 0], [1, 1, 0], [0, 0, 1]]
