@@ -14,6 +14,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from tellapart.training import Interrupted
 
 _SERVER = 1
+_ALONE = "a grid within one process has `send_and_receive` and `get_node_ids` alone"
 
 
 class LocalGrid(Grid):
@@ -52,11 +53,11 @@ class LocalGrid(Grid):
 
     def push_messages(self, messages: Iterable[Message]) -> NoReturn:
         """Not within one process."""
-        raise NotImplementedError
+        raise NotImplementedError(_ALONE)
 
     pull_messages = create_message = set_run = push_messages
 
     @property
     def run(self) -> NoReturn:
         """Not within one process."""
-        raise NotImplementedError
+        raise NotImplementedError(_ALONE)
