@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import statistics
@@ -100,12 +101,19 @@ def plot(results: list[Result], path: Path) -> None:
                 col=column,
             )
         figure.update_xaxes(
-            type="log", tickvals=SIZES, ticktext=["64", "256", "1k", "4k", "8k", "16k"], row=1, col=column
+            type="log",
+            range=[math.log10(SIZES[0] / 1.4), math.log10(SIZES[-1] * 1.4)],
+            tickvals=[64, 256, 1024, 4096, 16384],
+            ticktext=["64", "256", "1k", "4k", "16k"],
+            tickangle=0,
+            row=1,
+            col=column,
         )
     figure.update_yaxes(
         type="log", tickvals=[0.5, 1, 2, 4, 8, 16], title="times as fast as<br>the plain formula", col=1
     )
     figure.update_yaxes(type="log", tickvals=[0.5, 1, 2, 4, 8, 16])
     figure.update_layout(template="simple_white", width=1160, height=340, margin={"t": 40, "b": 60, "l": 70, "r": 10})
+    figure.update_annotations(font_size=13)
     figure.add_annotation(text="examples in the batch", x=0.5, y=-0.2, xref="paper", yref="paper", showarrow=False)
     save_png(figure, path, 1160, 340)
