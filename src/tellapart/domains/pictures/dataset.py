@@ -104,13 +104,14 @@ class Dataset:
         # Not the first ones: files come sorted by their labels.
         drawn = np.random.default_rng(self.options.seed).permutation(len(self.test))[:MAX_SHOWN]
         shown = torch.zeros(len(self.test), dtype=torch.bool).index_fill(0, torch.from_numpy(drawn), True)
+        none: list[bytes | None] = [None] * n
         return Gallery(
             names=[name for part in parts for name in part.names],
             texts=None,
             held_out=torch.arange(n + len(self.test)) >= n,
             vectors=torch.cat([after.embed(part.content) for part in parts]),
             captions=None,
-            thumbnails=[None] * n + thumbnails(self.test.content, shown),
+            thumbnails=none + thumbnails(self.test.content, shown),
             labels=[name for part in parts for name in part.label_names()] if self.has_labels() else None,
         )
 

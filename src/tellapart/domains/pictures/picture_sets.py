@@ -206,10 +206,10 @@ def _read_folder(path: Path, size: int | None, form: Form) -> list[Part]:
         for split in held_out[1:]:
             unused = [str(file.relative_to(path)) for file in found.parts[split]]
             reading.pass_over(f"picture for {split}, of which the run makes no use", unused)
-    chosen = [file for part in parts for file in part]
-    places = [""] * len(chosen)
-    pictures, kept = images.read_whole(chosen, places, size or images.common_side(chosen, places))
-    read = [chosen[row] for row in kept]
+    wanted = [file for part in parts for file in part]
+    places = [""] * len(wanted)
+    pictures, kept = images.read_whole(wanted, places, size or images.common_side(wanted, places))
+    read = [wanted[row] for row in kept]
     n_training = sum(row < len(parts[0]) for row in kept)
     bounds = [(0, n_training), (n_training, len(read))][: len(parts)]
     if found.labels is not None:

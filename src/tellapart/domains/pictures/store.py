@@ -176,7 +176,8 @@ def _fill(folder: Path, paths: Sequence[Source], size: int, read: Read) -> tuple
         offset = file.tell()
         _reserve(file, offset + len(paths) * 3 * size**2)
     decoding = Decoding(paths, size, read, folder / _PIXELS, offset)
-    hashes, broken = [], {}
+    hashes: list[bytes] = []
+    broken: dict[int, str] = {}
     for done in tracked(in_processes(decoding), len(decoding)):
         if done.failed is not None:
             raise done.failed

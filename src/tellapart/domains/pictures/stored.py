@@ -85,7 +85,7 @@ class Stored:
                 _announce(file, stretches)
                 for place, into in stretches:
                     file.seek(place)
-                    _read_into(file, memoryview(into.reshape(-1)))
+                    _read_into(file, into.reshape(-1).data)
         except OSError as error:
             again = "Run the command again, which fills the file anew"
             raise InputError(f"{self.file}: cannot read pictures, {error.strerror or error}. {again}.") from error
@@ -134,7 +134,7 @@ def pixel_ids(pictures: PictureRows) -> list[bytes]:
 
 def picture_id(picture: UInt8[np.ndarray, "c h w"]) -> bytes:
     """The hash of a picture's pixels."""
-    return hashlib.blake2b(np.ascontiguousarray(picture), digest_size=HASH).digest()
+    return hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=HASH).digest()
 
 
 def all_pixels(pictures: PictureRows) -> Iterator[bytes]:
