@@ -1,4 +1,4 @@
-"""Write files in one step: to a temporary name, synced, then renamed."""
+"""Write files in one step: to a temporary name, synced, then renamed. Locks between processes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import errno
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tellapart.errors import cannot_write
+from tellapart.errors import InputError, cannot_write
 
 
 @contextmanager
@@ -49,6 +49,39 @@ def atomic_write(path: Path) -> Iterator[io.BytesIO]:
             with suppress(OSError):
                 temporary.unlink()
         raise cannot_write(path, error) from error
+
+
+@contextmanager
+def locked(path: Path, busy: Callable[[], object]) -> Iterator[None]:
+    """Keep other processes from what a file's lock stands for; the system frees it even after a kill.
+
+    Args:
+        path: the file, which is made if there is none.
+        busy: called if another process holds the lock. If it returns, the lock is waited for.
+
+    Raises:
+        InputError: the file cannot be written, or the system has no such locks.
+
+    >>> with locked(Path(tempfile.mkdtemp()) / "lock", busy=lambda: print("wait")):
+    ...     pass
+    """
+    try:
+        import fcntl
+    except ModuleNotFoundError as error:
+        remedy = "Use Linux or macOS; on Windows, its Linux subsystem (WSL)"
+        raise InputError(f"{path}: this system has no file locks of POSIX (fcntl). {remedy}.") from error
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            busy()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _umask() -> int:

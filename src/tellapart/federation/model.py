@@ -15,6 +15,8 @@ from tellapart.negatives import KeyQueue
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+    from tellapart.runs import InChunks
+
     Weights = dict[str, Tensor]
 
 
@@ -37,7 +39,7 @@ class Federation(nn.Module):
             own.register_buffer(name.replace(".", "/"), torch.stack([value] * agreed.clients))
         self.statistics = own
 
-    def embed(self, pictures: Tensor) -> Float[Tensor, "n features"]:
+    def embed(self, pictures: InChunks) -> Float[Tensor, "n features"]:
         """The features of examples, of length 1."""
         found: Tensor = self.network.embed(pictures)  # type: ignore[operator]
         return found

@@ -2,7 +2,7 @@
 
 from tellapart.runs.commands import Commands, Measurable
 from tellapart.runs.finished import FinishedRun, MakeModel
-from tellapart.runs.gallery import MAX_SHOWN, Embeddings, Gallery, Hit, check_suffix, thumbnails
+from tellapart.runs.gallery import MAX_SHOWN, Embeddings, Gallery, Hit, InChunks, PictureRows, check_suffix, thumbnails
 from tellapart.runs.pictures import Picture, load_pictures, save_pictures
 from tellapart.runs.ranks import forget_stray_rank, is_first_process
 from tellapart.runs.run import Run
@@ -14,9 +14,11 @@ __all__ = [
     "FinishedRun",
     "Gallery",
     "Hit",
+    "InChunks",
     "MakeModel",
     "Measurable",
     "Picture",
+    "PictureRows",
     "Run",
     "check_suffix",
     "forget_stray_rank",

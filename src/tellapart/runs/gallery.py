@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from tellapart.errors import InputError
 from tellapart.files import atomic_write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pyarrow as pa
     from jaxtyping import Bool, Float, UInt8
     from torch import Tensor
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".npz", ".parquet")
 MAX_SHOWN = 1500
 _ROOM, _CUT = 2**22, 200  # letters that may be wasted, and those of a text that is cut
+_THUMBNAIL = 96  # the longest side, in pixels: of 1,500 photographs, larger ones would be a page of 100 MB
 _KIND, _RANKED, _ASKED = "kind", "ranked", "asked"
 
 
@@ -194,16 +197,36 @@ class Gallery:
         return cls(names, texts, held_out, vectors, captions, thumbnails, labels, kind, ranked, asked)
 
 
-def thumbnails(pictures: UInt8[Tensor, "n c size size"], wanted: Bool[Tensor, " n"]) -> list[bytes | None]:
+class InChunks(Protocol):
+    """Pictures that are taken a chunk at a time."""
+
+    def split(self, size: int, /) -> Iterable[Tensor]: ...
+
+
+class PictureRows(Protocol):
+    """Pictures, a tensor `(n, c, size, size)` or what takes its place where they are too many for the memory."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any, /) -> UInt8[Tensor, "*k c size size"]: ...
+    def split(self, size: int, /) -> Iterable[UInt8[Tensor, "k c size size"]]: ...
+
+
+def thumbnails(pictures: PictureRows, wanted: Bool[Tensor, " n"]) -> list[bytes | None]:
     """PNG files of the first `MAX_SHOWN` wanted pictures, `None` for all others."""
-    chosen = set(wanted.nonzero().flatten()[:MAX_SHOWN].tolist())
-    return [_png(picture) if row in chosen else None for row, picture in enumerate(pictures)]
+    shown: list[bytes | None] = [None] * len(pictures)
+    for row in wanted.nonzero().flatten()[:MAX_SHOWN].tolist():
+        shown[row] = _png(pictures[row])
+    return shown
 
 
 def _png(picture: Tensor) -> bytes:
     buffer = io.BytesIO()
     rows = picture[0] if len(picture) == 1 else picture.permute(1, 2, 0)
-    Image.fromarray(rows.numpy()).save(buffer, "PNG", optimize=True)
+    image = Image.fromarray(rows.numpy())
+    image.thumbnail((_THUMBNAIL, _THUMBNAIL))  # only ever smaller
+    image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 

@@ -32,8 +32,8 @@ import yaml
 from torch import nn
 
 from tellapart import reading
-from tellapart.errors import InputError, cannot_write
-from tellapart.files import atomic_write
+from tellapart.errors import InputError
+from tellapart.files import atomic_write, locked
 from tellapart.runs.ranks import is_first_process
 from tellapart.version import __version__
 
@@ -301,21 +301,11 @@ class Run:
         Raises:
             InputError: another process trains here.
         """
-        try:
-            import fcntl
-        except ModuleNotFoundError as error:
-            remedy = "Use Linux or macOS; on Windows, its Linux subsystem (WSL)"
-            raise InputError(f"training: this system has no file locks of POSIX (fcntl). {remedy}.") from error
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = self._lock_file.open("w")
-        except OSError as error:
-            raise cannot_write(self._lock_file, error) from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise InputError(f"{self.folder}: another process is training here. Wait for it or stop it.") from error
+
+        def refuse() -> None:
+            raise InputError(f"{self.folder}: another process is training here. Wait for it or stop it.")
+
+        with locked(self._lock_file, refuse):
             for leftover in self._unfinished():  # of a writer that was killed
                 leftover.unlink(missing_ok=True)
             yield

@@ -50,7 +50,7 @@ from tellapart.domains.sound import (
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.relations import Relation, gaussian, listed, within
-from tellapart.runs import Run
+from tellapart.runs import PictureRows, Run
 from tellapart.scores import unit
 from tellapart.systems.contract import System
 from tellapart.temperature import LearnedTemperature
@@ -59,7 +59,7 @@ from tellapart.training import TermsStep, TrainerOptions, begin, fit, timed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Float
     from torch.distributed import ProcessGroup
 
 _CHUNK = 256
@@ -123,7 +123,7 @@ class AudioVisual(nn.Module):
         return unit(torch.cat([self.sound_encoder(clips.rows(some).middle(n_frames)) for some in rows]).float())
 
     @torch.no_grad()
-    def embed_pictures(self, shown: UInt8[Tensor, "n 3 size size"]) -> Float[Tensor, "n d"]:
+    def embed_pictures(self, shown: PictureRows) -> Float[Tensor, "n d"]:
         """Unit embeddings of pictures, in chunks."""
         return unit(torch.cat([self.picture_encoder(chunk) for chunk in shown.split(_CHUNK)]).float())
 

@@ -30,7 +30,7 @@ from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.planning import PlannedLoss
 from tellapart.relations import Relation, same
-from tellapart.runs import Run
+from tellapart.runs import PictureRows, Run
 from tellapart.scores import unit
 from tellapart.systems.contract import System
 from tellapart.temperature import LearnedTemperature
@@ -39,7 +39,7 @@ from tellapart.training import TermsStep, TrainerOptions, begin, fit, timed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Float
     from torch.distributed import ProcessGroup
 
 _CHUNK = 256
@@ -91,7 +91,7 @@ class CLIP(nn.Module):
         self.temperature = LearnedTemperature(config.temperature, minimum=0.01)
 
     @torch.no_grad()
-    def embed_pictures(self, pictures: UInt8[Tensor, "n 3 size size"]) -> Float[Tensor, "n d"]:
+    def embed_pictures(self, pictures: PictureRows) -> Float[Tensor, "n d"]:
         """Unit embeddings of pictures, in chunks."""
         return unit(torch.cat([self.picture_encoder(chunk) for chunk in pictures.split(_CHUNK)]).float())
 

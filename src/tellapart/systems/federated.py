@@ -141,7 +141,7 @@ def work_for(config: Config, shape: ImageShape, own: PictureSet, network: nn.Mod
         network=network,
         loss=loss,
         view=lambda shown: views(shown, 1)[0],
-        batch=lambda rows: own.pictures[rows].to(device),
+        batch=lambda rows: own.content[rows].to(device),
         n=len(own),
         number=client,
         options=config,

@@ -162,7 +162,7 @@ def load(config: Config, run: Run, source: str | None = None) -> Data:
     else:
         training, test = load_held_out(source, *ImageShape.noted(run), config.held_out, config.seed, form)
     judge = partial(train_judge, training, test, seed=0)
-    return PictureData(source or config.data, training.pictures, test.pictures, judge)
+    return PictureData(source or config.data, training.content, test.content, judge)
 
 
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:

@@ -36,7 +36,7 @@ from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.planning import PlannedLoss
 from tellapart.relations import other_views, paired
-from tellapart.runs import Run
+from tellapart.runs import InChunks, Run
 from tellapart.systems.contract import System
 from tellapart.training import Rule, TrainerOptions, TwoLossStep, begin, fit
 
@@ -83,7 +83,7 @@ class Harmony(nn.Module):
         self.make_upright_views = pictures.make_views(replace(config, turn=0.0), shape)
         self.temperature = config.temperature
 
-    def embed(self, shown: UInt8[Tensor, "n c side side"]) -> Float[Tensor, "n features"]:
+    def embed(self, shown: InChunks) -> Float[Tensor, "n features"]:
         """The encoder's features of pictures, of length 1."""
         return self.network.embed(shown)
 

@@ -14,7 +14,7 @@ from tellapart.domains.generated.networks import PictureGenerator, picture_criti
 from tellapart.domains.generated.players import Players
 from tellapart.domains.generated.samples import PictureSamples, as_png, as_rows, enlarged
 from tellapart.evaluation import Chart, Table
-from tellapart.runs import Picture
+from tellapart.runs import Picture, PictureRows
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
@@ -40,10 +40,10 @@ class Judge(Protocol):
     def accuracy(self) -> float | None:
         """Its share of right labels of held-out pictures, if it knows labels."""
 
-    def features(self, pictures: UInt8[Tensor, "n c side side"]) -> Float[Tensor, "n d"]:
+    def features(self, pictures: PictureRows) -> Float[Tensor, "n d"]:
         """Vectors; their distributions are compared."""
 
-    def classes(self, pictures: UInt8[Tensor, "n c side side"]) -> Int[Tensor, " n"]:
+    def classes(self, pictures: PictureRows) -> Int[Tensor, " n"]:
         """The number of the label that each looks like; only if it knows labels."""
 
 
@@ -52,8 +52,8 @@ class PictureData:
     """Pictures for training and held out, and how to get a judge."""
 
     source: str
-    training_pictures: UInt8[Tensor, "n c side side"]
-    held_out: UInt8[Tensor, "m c side side"]
+    training_pictures: PictureRows
+    held_out: PictureRows
     make_judge: Callable[[], Judge]
     """Trains one on the training pictures: the same one each time."""
 
@@ -117,7 +117,7 @@ class PictureData:
 class BytesAsShades:
     """Pictures as bytes, of which rows are read as shades in [−1, 1]."""
 
-    pictures: UInt8[Tensor, "n c side side"]
+    pictures: PictureRows
 
     def __len__(self) -> int:
         return len(self.pictures)

@@ -1,7 +1,7 @@
 """Pictures, with texts or without: folders, tables and arrays, random views, image encoders, evaluation."""
 
 from tellapart.domains.pictures.backbones import Backbone
-from tellapart.domains.pictures.captions import Pairs, pixel_ids, split
+from tellapart.domains.pictures.captions import Pairs, split
 from tellapart.domains.pictures.clients import ClientData, Split
 from tellapart.domains.pictures.commands import commands_for
 from tellapart.domains.pictures.convnet import ConvNet
@@ -16,6 +16,7 @@ from tellapart.domains.pictures.network import Network, make_views
 from tellapart.domains.pictures.options import ImageShape, PairOptions, PictureOptions
 from tellapart.domains.pictures.pair_dataset import PairDataset, commands_for_pairs
 from tellapart.domains.pictures.picture_sets import Form, PictureSet, load_pictures, load_splits
+from tellapart.domains.pictures.stored import pixel_ids
 from tellapart.domains.pictures.views import Augment, jitter
 
 __all__ = [

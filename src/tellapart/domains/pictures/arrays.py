@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
     from torch import Tensor
 
+    from tellapart.runs import PictureRows
+
 SUFFIXES = (".npy", ".npz")
 _NPY, _ZIP = b"\x93NUM", (b"PK\x03\x04", b"PK\x05\x06")
 _CHUNK = 4096  # pictures converted at a time, to bound the memory
@@ -32,7 +34,7 @@ _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow
 class Part(NamedTuple):
     """Pictures of a file, with their labels there: numbers, names or none."""
 
-    pictures: UInt8[Tensor, "n c h w"]
+    pictures: PictureRows
     labels: np.ndarray[Any, Any] | None
     names: list[str]
 

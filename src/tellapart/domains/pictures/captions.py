@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from tellapart.domains.held_out import divide, text_id
+from tellapart.domains.pictures.stored import all_pixels, chosen, pixel_ids
 from tellapart.errors import InputError
 from tellapart.relations import Relation, same
 
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from jaxtyping import Int, UInt8
     from torch import Tensor
 
+    from tellapart.runs import PictureRows
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """Pictures and their texts, row by row. Several rows may share a picture or a text."""
 
-    pictures: UInt8[Tensor, "n 3 size size"]
+    content: PictureRows
+    """The pictures, in memory or in a file."""
     texts: list[str]
     names: list[str]
     """The names of the pictures: their files, or the emoji."""
@@ -32,10 +36,22 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def pictures(self) -> UInt8[Tensor, "n 3 size size"]:
+        """The pictures in memory, for what is as small as a batch."""
+        return self.content if isinstance(self.content, torch.Tensor) else self.content[:]
+
     def rows(self, index: Int[Tensor, " k"]) -> Pairs:
-        """The pairs at these rows, in this order."""
+        """The pairs at these rows, in this order and in memory: a batch."""
+        return self._with(self.content[index], index)
+
+    def part(self, index: Int[Tensor, " k"]) -> Pairs:
+        """The pairs at these rows, in this order; pictures in a file stay there."""
+        return self._with(chosen(self.content, index), index)
+
+    def _with(self, content: PictureRows, index: Int[Tensor, " k"]) -> Pairs:
         picked = index.tolist()
-        return Pairs(self.pictures[index], [self.texts[i] for i in picked], [self.names[i] for i in picked])
+        return Pairs(content, [self.texts[i] for i in picked], [self.names[i] for i in picked])
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Pairs:
         """The same pairs with the pictures on `device`."""
@@ -47,7 +63,7 @@ class Pairs:
 
     def picture_ids(self) -> list[bytes]:
         """One id per row; rows with identical pixels share it, whatever their names."""
-        return pixel_ids(self.pictures)
+        return pixel_ids(self.content)
 
     def matches(self) -> Relation:
         """Which pictures and texts belong together: those of pairs with the same text, or with the same picture."""
@@ -55,18 +71,11 @@ class Pairs:
 
     def fingerprint(self) -> str:
         """A hash of all content, to detect that data changed between two commands."""
-        digest = hashlib.sha256(self.pictures.numpy().tobytes())
+        digest = hashlib.sha256()
+        for pixels in all_pixels(self.content):
+            digest.update(pixels)
         digest.update("\0".join([*self.texts, *self.names]).encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
-
-
-def pixel_ids(pictures: UInt8[Tensor, "n c h w"]) -> list[bytes]:
-    """One id per picture; pictures with identical pixels share it.
-
-    >>> len(set(pixel_ids(torch.tensor([[[[1]]], [[[2]]], [[[1]]]], dtype=torch.uint8))))
-    2
-    """
-    return [hashlib.blake2b(picture.tobytes(), digest_size=16).digest() for picture in pictures.cpu().numpy()]
 
 
 def split(pairs: Pairs, held_out: float, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int
     from torch import Tensor
 
-    from tellapart.runs import Gallery
+    from tellapart.runs import Gallery, PictureRows
 
 _MOST, _CHUNK = 4000, 256
 _COLUMN = "membership AUC"
@@ -84,7 +84,7 @@ class ClientData:
 
     def client(self, number: int) -> PictureSet:
         """The pictures of a client."""
-        return self.data.training.rows(self.rows[number])
+        return self.data.training.part(self.rows[number])
 
     def gallery(self, after: Federation) -> Gallery:
         """All pictures with their features."""
@@ -128,19 +128,19 @@ class ClientData:
         bank = after.read_bank()
         assert bank is not None
         random = np.random.default_rng(self.data.options.seed)
-        inside = self.data.training.rows(members[torch.from_numpy(random.permutation(len(members))[:_MOST])])
+        inside = self.data.training.part(members[torch.from_numpy(random.permutation(len(members))[:_MOST])])
         outside = self.data.test
         labelled = self.data.has_labels()
         return membership(
             bank.keys,
-            _keys(after, inside.pictures),
-            _keys(after, outside.pictures),
+            _keys(after, inside.content),
+            _keys(after, outside.content),
             inside.labels if labelled else None,
             outside.labels if labelled else None,
         )
 
 
 @torch.no_grad()
-def _keys(model: Federation, pictures: Tensor) -> Tensor:
+def _keys(model: Federation, pictures: PictureRows) -> Tensor:
     """Projections of pictures as they are, which an attacker has the weights to make."""
     return torch.cat([model.network(chunk) for chunk in pictures.split(_CHUNK)])

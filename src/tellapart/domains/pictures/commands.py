@@ -42,7 +42,7 @@ def commands_for(
 
 def _read(finished: FinishedRun, network: Network, source: Any) -> Embeddings:
     pictures = as_pictures(source, ImageShape.noted(finished.run))
-    return Embeddings(pictures.names, ["picture"] * len(pictures), network.embed(pictures.pictures))
+    return Embeddings(pictures.names, ["picture"] * len(pictures), network.embed(pictures.content))
 
 
 def _find(finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, " d"]:

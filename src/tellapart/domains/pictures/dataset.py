@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from tellapart.domains.pictures.captions import pixel_ids
 from tellapart.domains.pictures.held_out import load_held_out
 from tellapart.domains.pictures.network import make_views
 from tellapart.domains.pictures.options import ImageShape, PictureOptions
 from tellapart.domains.pictures.picture_sets import PictureSet
+from tellapart.domains.pictures.raw_pixels import RawPixels
+from tellapart.domains.pictures.stored import pixel_ids
 from tellapart.errors import require_option
 from tellapart.evaluation import Table, found_by, frozen
 from tellapart.relations import same
@@ -24,15 +25,15 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from tellapart.runs import Run
+    from tellapart.runs import InChunks, Run
 
-    Encode = Callable[[Tensor], Float[Tensor, "n d"]]
+    Encode = Callable[[InChunks], Float[Tensor, "n d"]]
 
 
 class Embeds(Protocol):
     """A network, or what holds one."""
 
-    def embed(self, pictures: Tensor) -> Float[Tensor, "n features"]:
+    def embed(self, pictures: InChunks) -> Float[Tensor, "n features"]:
         """Features of pictures, of length 1."""
 
 
@@ -86,12 +87,12 @@ class Dataset:
         With labels in both parts: how well they can be told from the features, by what the training part's labels
         teach. Without: whether a random view of a picture finds it among all.
         """
-        encoders: dict[str, Encode] = {
-            "raw pixels": pixels,
-            "untrained": before.embed,
-            "trained": after.embed,
-        }
-        return self._labels_told(encoders) if self.has_labels() else self._views_found(encoders)
+        labelled = self.has_labels()
+        n_known = min(len(self.training), _MOST_LABELLED) if labelled else len(self.test)
+        raw = RawPixels.within_bounds(self.test.content.shape, n_known, len(self.test))
+        encoders: dict[str, Encode] = {"raw pixels": raw, "untrained": before.embed, "trained": after.embed}
+        table = self._labels_told(encoders) if labelled else self._views_found(encoders)
+        return replace(table, notes=[*table.notes, *raw.notes()])
 
     def has_labels(self) -> bool:
         """Whether both parts are labelled, and more than one label occurs in each."""
@@ -99,18 +100,18 @@ class Dataset:
 
     def gallery(self, after: Embeds) -> Gallery:
         """All pictures with their features, those for training first."""
-        parts = (self.training, self.test)
-        is_out = torch.arange(sum(map(len, parts))) >= len(self.training)
+        parts, n = (self.training, self.test), len(self.training)
         # Not the first ones: files come sorted by their labels.
         drawn = np.random.default_rng(self.options.seed).permutation(len(self.test))[:MAX_SHOWN]
-        shown = torch.zeros_like(is_out).index_fill(0, len(self.training) + torch.from_numpy(drawn), True)
+        shown = torch.zeros(len(self.test), dtype=torch.bool).index_fill(0, torch.from_numpy(drawn), True)
+        none: list[bytes | None] = [None] * n
         return Gallery(
             names=[name for part in parts for name in part.names],
             texts=None,
-            held_out=is_out,
-            vectors=torch.cat([after.embed(part.pictures) for part in parts]),
+            held_out=torch.arange(n + len(self.test)) >= n,
+            vectors=torch.cat([after.embed(part.content) for part in parts]),
             captions=None,
-            thumbnails=thumbnails(torch.cat([part.pictures for part in parts]), shown),
+            thumbnails=none + thumbnails(self.test.content, shown),
             labels=[name for part in parts for name in part.label_names()] if self.has_labels() else None,
         )
 
@@ -118,24 +119,23 @@ class Dataset:
         assert self.training.labels is not None
         assert self.test.labels is not None
         drawn = np.random.default_rng(self.options.seed).permutation(len(self.training))[:_MOST_LABELLED]
-        labelled = self.training.rows(torch.from_numpy(np.sort(drawn)))
+        labelled = self.training.part(torch.from_numpy(np.sort(drawn)))
         assert labelled.labels is not None
-        models = {name: (encode(labelled.pictures), encode(self.test.pictures)) for name, encode in encoders.items()}
+        models = {name: (encode(labelled.content), encode(self.test.content)) for name, encode in encoders.items()}
         title = f"Labels of {len(self.test)} held-out pictures, told from features that were learned without labels"
         table = frozen(models, labelled.labels, self.test.labels, title)
         known = f"The labels of {len(labelled)} of the {len(self.training)} pictures to train on are shown to each."
         return replace(table, notes=[known, *table.notes])
 
     def _views_found(self, encoders: dict[str, Encode]) -> Table:
-        make, pictures = make_views(self.options, self.shape), self.test.pictures
+        make, pictures = make_views(self.options, self.shape), self.test.content
+        seen: dict[str, list[Tensor]] = {name: [] for name in encoders}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.options.seed)
-            views = torch.cat([make(chunk, 1)[0] for chunk in pictures.split(_CHUNK)])
-        models = {name: (encode(views), encode(pictures)) for name, encode in encoders.items()}
+            for chunk in pictures.split(_CHUNK):
+                views = make(chunk, 1)[0]
+                for name, encode in encoders.items():
+                    seen[name].append(encode(views))
+        models = {name: (torch.cat(seen[name]), encode(pictures)) for name, encode in encoders.items()}
         title = f"Retrieval of {len(pictures)} held-out pictures by a random view of each"
         return found_by(same(pixel_ids(pictures)), models, title)
-
-
-def pixels(pictures: Tensor) -> Float[Tensor, "n d"]:
-    """Pictures as vectors, in [0, 1]."""
-    return (pictures if pictures.is_floating_point() else pictures.float() / 255).flatten(1)

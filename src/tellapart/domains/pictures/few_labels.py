@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tellapart.domains.pictures.dataset import Dataset, pixels
+from tellapart.domains.pictures.dataset import Dataset
+from tellapart.domains.pictures.raw_pixels import RawPixels
 from tellapart.errors import InputError
 from tellapart.evaluation import Table, linear_probe
 from tellapart.training import Batches, TrainerOptions
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tellapart.domains.pictures.options import PictureOptions
     from tellapart.domains.pictures.picture_sets import PictureSet
     from tellapart.objective import Terms
-    from tellapart.runs import Gallery, Run
+    from tellapart.runs import Gallery, InChunks, Run
 
 _CHUNK = 256
 
@@ -30,7 +31,7 @@ _CHUNK = 256
 class Classifies(Protocol):
     """A network that embeds pictures, tells their classes, and compares views of them."""
 
-    def embed(self, pictures: UInt8[Tensor, "n c side side"]) -> Float[Tensor, "n features"]:
+    def embed(self, pictures: InChunks) -> Float[Tensor, "n features"]:
         """Features of pictures."""
 
     def classify(self, pictures: UInt8[Tensor, "n c side side"]) -> Float[Tensor, "n classes"]:
@@ -79,13 +80,13 @@ class FewLabels:
         if source is None:
             assert data.training.labels is not None
             first = {label: row for row, label in reversed(list(enumerate(data.training.labels.tolist())))}
-            classes = data.training.rows(torch.tensor([first[label] for label in sorted(first)])).label_names()
+            classes = data.training.part(torch.tensor([first[label] for label in sorted(first)])).label_names()
             run.note(classes=classes)
         else:
             classes = run.noted_names("classes")
         training, test = (_numbered(part, classes, data.source) for part in (data.training, data.test))
         assert training.labels is not None
-        return cls(data, classes, training.rows(draw(training.labels, per_class, options.seed)), test)
+        return cls(data, classes, training.part(draw(training.labels, per_class, options.seed)), test)
 
     def batches(self, trainer: TrainerOptions) -> Batches:
         """The batches of a training, of all its pictures.
@@ -111,28 +112,29 @@ class FewLabels:
         assert known is not None
         assert truth is not None
         untrained, trained = (self._measure(model) for model in (before, after))
+        raw = RawPixels.within_bounds(self.test.content.shape, len(self.labelled), len(self.test))
         most = known.bincount().argmax()
         guessed = (truth == most).double().mean().item()
         rows: list[list[str | float]] = [
             ["chance", guessed, guessed, math.log(len(self.classes)), self._guessing()],
-            ["raw pixels", "", self._probe(pixels(self.labelled.pictures), pixels(self.test.pictures)), "", ""],
+            ["raw pixels", "", self._probe(raw(self.labelled.content), raw(self.test.content)), "", ""],
             ["untrained", *untrained],
             ["trained", *trained],
         ]
         title = f"Labels of {len(self.test)} held-out pictures, after training with {len(self.labelled)} labels"
         header = ["", "accuracy", "linear probe", "cross-entropy", "NT-Xent"]
-        return Table(title, header, rows, ["", *(".3f" for _ in header[1:])], self._notes())
+        return Table(title, header, rows, ["", *(".3f" for _ in header[1:])], self._notes() + raw.notes())
 
     def _measure(self, model: Classifies) -> list[float]:
         """Accuracy, accuracy of a linear probe, and both losses."""
         truth = self.test.labels
         assert truth is not None
-        logits = torch.cat([model.classify(chunk) for chunk in self.test.pictures.split(_CHUNK)]).double()
+        logits = torch.cat([model.classify(chunk) for chunk in self.test.content.split(_CHUNK)]).double()
         accuracy = (logits.argmax(dim=1) == truth).double().mean().item()
-        probed = self._probe(model.embed(self.labelled.pictures), model.embed(self.test.pictures))
+        probed = self._probe(model.embed(self.labelled.content), model.embed(self.test.content))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.data.options.seed)
-            contrastive = torch.cat([model.compare(part).cross_entropy for part in self._parts()])
+            contrastive = torch.cat([model.compare(self.test.content[part]).cross_entropy for part in self._parts()])
         loss = nn.functional.cross_entropy(logits, truth).item()
         return [accuracy, probed, loss, contrastive.double().mean().item()]
 
@@ -142,9 +144,9 @@ class FewLabels:
         assert truth is not None
         return float((linear_probe(known, labels, held_out).labels == truth).double().mean())
 
-    def _parts(self) -> tuple[UInt8[Tensor, "b c side side"], ...]:
-        """The held-out pictures in even batches, as large as those of the training or a little smaller."""
-        return self.test.pictures.tensor_split(-(-len(self.test) // self.data.options.batch_size))
+    def _parts(self) -> tuple[Int[Tensor, " b"], ...]:
+        """The rows of held-out pictures in even batches, as large as those of the training or a little smaller."""
+        return torch.arange(len(self.test)).tensor_split(-(-len(self.test) // self.data.options.batch_size))
 
     def _guessing(self) -> float:
         """The mean over the views of the parts of log(2n − 1): each of 2n views finds another."""

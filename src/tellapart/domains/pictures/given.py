@@ -12,6 +12,7 @@ from PIL import Image
 from tellapart.domains.given import is_source, items_of, refuse
 from tellapart.domains.pictures import arrays, images
 from tellapart.domains.pictures.picture_sets import PictureSet, load_pictures
+from tellapart.domains.pictures.stored import in_channels
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def as_pictures(given: Any, shape: ImageShape) -> PictureSet:
     if all(is_source(item) for item in items):
         files = [Path(item) for item in items]
         read = images.read_pictures(files, [f"row {row}" for row in range(len(files))], shape.side)
-        return PictureSet(arrays.to_channels(read, shape.channels), None, None, [str(item) for item in items])
+        return PictureSet(in_channels(read, shape.channels), None, None, [str(item) for item in items])
     parts = [_single(item, shape, f"row {row}") for row, item in enumerate(items)]
     return PictureSet(torch.cat([part.pictures for part in parts]), None, None, arrays.row_names(len(parts)))
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tellapart.domains.held_out import divide
-from tellapart.domains.pictures.captions import pixel_ids
 from tellapart.domains.pictures.picture_sets import AS_IT_LIES, Form, PictureSet, load_splits
+from tellapart.domains.pictures.stored import pixel_ids
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def load_held_out(
     training, test = load_splits(source, size, channels, form)
     if test is None:
         rows, held_out = split_pictures(training, share, seed)
-        return training.rows(rows), training.rows(held_out)
+        return training.part(rows), training.part(held_out)
     for part, what in ((training, "train on"), (test, "hold out")):
         if len(part) < 2:
             raise InputError(f"{source}: {len(part)} picture to {what}. At least 2 are needed.")
@@ -56,7 +56,7 @@ def split_pictures(pictures: PictureSet, share: float, seed: int) -> tuple[Int[T
     >>> len(train), len(test)
     (8, 2)
     """
-    _, group = np.unique(np.array(pixel_ids(pictures.pictures)), return_inverse=True)
+    _, group = np.unique(np.array(pixel_ids(pictures.content)), return_inverse=True)
     sizes = np.bincount(group)
     if len(sizes) < 4:
         raise InputError(

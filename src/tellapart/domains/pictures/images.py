@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
-from rich.console import Console
-from rich.progress import Progress
 
 from tellapart import reading
 from tellapart.domains.picture_files import opened
+from tellapart.domains.pictures import store
+from tellapart.domains.pictures.decoding import in_threads, tracked
+from tellapart.domains.pictures.stored import chosen
 from tellapart.errors import InputError, requirement
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
     from torch import Tensor
+
+    from tellapart.runs import PictureRows
 
 _MANY = 500  # from so many pictures on, a progress bar is shown
 
@@ -37,8 +38,8 @@ def read_picture(path: Path | bytes, size: int, place: str = "") -> UInt8[Tensor
         return to_square(image, size)
 
 
-def read_pictures(paths: Sequence[Path | bytes], places: Sequence[str], size: int) -> UInt8[Tensor, "n 3 size size"]:
-    """Read pictures, all of which are needed: `read_whole` that leaves none out.
+def read_pictures(paths: Sequence[Path | bytes], places: Sequence[str], size: int) -> PictureRows:
+    """Read pictures `(n, 3, size, size)`, all of which are needed: `read_whole` that leaves none out.
 
     Raises:
         InputError: broken files; raised after all are read, it names the first and counts the others.
@@ -51,10 +52,11 @@ def read_pictures(paths: Sequence[Path | bytes], places: Sequence[str], size: in
 
 def read_whole(
     paths: Sequence[Path | bytes], places: Sequence[str], size: int, thing: str = "picture"
-) -> tuple[UInt8[Tensor, "k 3 size size"], list[int]]:
-    """Read pictures by `read_picture`, each distinct file once, and tell which rows could be read.
+) -> tuple[PictureRows, list[int]]:
+    """Read pictures by `read_picture`, each distinct file once, and tell which k rows could be read.
 
-    Broken ones are left out by the policy of `tellapart.reading`, which is told of them.
+    Up to `store.IN_MEMORY` bytes come as a tensor `(k, 3, size, size)`, more as rows of a store. Broken ones are left
+    out by the policy of `tellapart.reading`, which is told of them.
 
     Args:
         paths: the files, or the contents of files.
@@ -77,7 +79,7 @@ def read_whole(
         if path in broken:
             reading.leave_out("broken picture", places[row] or str(path), first)
     reading.read(len(kept), thing)
-    return pictures[kept], kept
+    return chosen(pictures, torch.tensor(kept)), kept
 
 
 def _first(paths: Sequence[Path | bytes], places: Sequence[str], broken: dict[Path | bytes, InputError]) -> InputError:
@@ -87,30 +89,35 @@ def _first(paths: Sequence[Path | bytes], places: Sequence[str], broken: dict[Pa
     return InputError(f"{places[row] + ': ' if places[row] else ''}{broken[paths[row]]}{more}")
 
 
-def _decoded(
-    paths: Sequence[Path | bytes], size: int
-) -> tuple[UInt8[Tensor, "n 3 size size"], dict[Path | bytes, InputError]]:
+def _decoded(paths: Sequence[Path | bytes], size: int) -> tuple[PictureRows, dict[Path | bytes, InputError]]:
     """All pictures, with a progress bar if there are many, and the errors of those that are broken."""
     distinct = list(dict.fromkeys(paths))
+    if store.fits_in_memory(len(distinct), size):
+        pictures, broken = _decoded_in_memory(distinct, size)
+    else:
+        pictures, broken = store.stored(distinct, size, read_picture)
+    if len(distinct) == len(paths):
+        return pictures, broken
     row_of = {path: row for row, path in enumerate(distinct)}
+    return chosen(pictures, torch.tensor([row_of[path] for path in paths])), broken
+
+
+def _decoded_in_memory(
+    distinct: Sequence[Path | bytes], size: int
+) -> tuple[PictureRows, dict[Path | bytes, InputError]]:
     pictures = torch.empty(len(distinct), 3, size, size, dtype=torch.uint8)
     broken: dict[Path | bytes, InputError] = {}
 
-    def read(path: Path | bytes) -> None:
+    def read(row: int) -> None:
         try:
-            pictures[row_of[path]] = read_picture(path, size)
+            pictures[row] = read_picture(distinct[row], size)
         except InputError as error:
-            broken[path] = error
+            broken[distinct[row]] = error
 
-    pool = ThreadPoolExecutor(os.cpu_count())  # bounded, because decoding takes memory
-    bar = Progress(console=Console(stderr=True), transient=True, disable=len(distinct) < _MANY)
-    try:
-        with bar:
-            for _ in bar.track(pool.map(read, distinct), total=len(distinct), description="Reading pictures"):
-                pass
-    finally:
-        pool.shutdown(cancel_futures=True)  # on Ctrl-C, stop without reading the rest
-    return pictures if len(distinct) == len(paths) else pictures[[row_of[path] for path in paths]], broken
+    n = len(distinct)
+    for _ in tracked(in_threads(read, range(n)), n, shown=n >= _MANY):
+        pass
+    return pictures, broken
 
 
 def common_side(paths: Sequence[Path | bytes], places: Sequence[str]) -> int:

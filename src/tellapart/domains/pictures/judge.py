@@ -15,10 +15,11 @@ from tellapart.domains.pictures.options import ImageShape, PictureOptions
 from tellapart.objective import nt_xent
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from tellapart.domains.pictures.picture_sets import PictureSet
+    from tellapart.runs import PictureRows
 
 _WIDTH, _DIM, _BATCH, _STEPS, _RATE = 8, 64, 128, 500, 3e-3
 _CHUNK = 1000
@@ -36,12 +37,12 @@ class Judge:
     """Its share of right labels of held-out pictures, if it was taught any."""
 
     @torch.no_grad()
-    def features(self, pictures: UInt8[Tensor, "n c side side"]) -> Float[Tensor, "n d"]:
+    def features(self, pictures: PictureRows) -> Float[Tensor, "n d"]:
         """The encoder's features, of any length."""
         return torch.cat([self.encoder(part) for part in pictures.split(_CHUNK)])
 
     @torch.no_grad()
-    def classes(self, pictures: UInt8[Tensor, "n c side side"]) -> Int[Tensor, " n"]:
+    def classes(self, pictures: PictureRows) -> Int[Tensor, " n"]:
         """The number of each picture's most probable label, in the order of labels."""
         found: Tensor = self.head(self.features(pictures)).argmax(dim=1)
         return found
@@ -66,7 +67,7 @@ def train_judge(training: PictureSet, test: PictureSet, seed: int) -> Judge:
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=_STEPS)
         for _ in range(_STEPS):
             rows = torch.from_numpy(random.integers(len(training), size=_BATCH))
-            pictures = training.pictures[rows]
+            pictures = training.content[rows]
             if numbered is None:
                 loss = nt_xent(*head(encoder(torch.cat(views(pictures, 2)))).chunk(2))
             else:
@@ -78,7 +79,7 @@ def train_judge(training: PictureSet, test: PictureSet, seed: int) -> Judge:
     judge = Judge(encoder.eval(), head, n_classes, None)
     if numbered is None:
         return judge
-    return replace(judge, accuracy=float((judge.classes(test.pictures) == numbered[1]).float().mean()))
+    return replace(judge, accuracy=float((judge.classes(test.content) == numbered[1]).float().mean()))
 
 
 def _numbered(training: PictureSet, test: PictureSet) -> tuple[Int[Tensor, " n"], Int[Tensor, " m"]] | None:

@@ -16,8 +16,7 @@ from tellapart.domains.sniff import numbered_lines, suffix, unreadable
 from tellapart.errors import InputError, existing
 
 if TYPE_CHECKING:
-    from jaxtyping import UInt8
-    from torch import Tensor
+    from tellapart.runs import PictureRows
 
 _COLUMNS = ("image", "text")
 
@@ -26,7 +25,8 @@ _COLUMNS = ("image", "text")
 class Items:
     """Pictures, texts or both, for an encoder to embed; they need not be paired."""
 
-    pictures: UInt8[Tensor, "n 3 size size"] | None
+    pictures: PictureRows | None
+    """Of three channels."""
     names: list[str]
     texts: list[str]
 
@@ -76,7 +76,7 @@ def load_items(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) ->
     """
     if source == "openmoji":
         pairs = load_openmoji(size)
-        return Items(pairs.pictures, pairs.names, pairs.texts)
+        return Items(pairs.content, pairs.names, pairs.texts)
     path = existing(source)
     if suffix(path) == ".txt":
         return Items(None, [], _read_lines(path))

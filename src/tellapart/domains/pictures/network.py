@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
 
     from tellapart.domains.pictures.options import ImageShape, PictureOptions
+    from tellapart.runs import InChunks
 
     Views = Callable[[UInt8[Tensor, "n c side side"], int], tuple[Float[Tensor, "n c side side"], ...]]
 
@@ -66,9 +67,7 @@ class Network(nn.Module):
         return projections
 
     @torch.no_grad()
-    def embed(
-        self, pictures: UInt8[Tensor, "n c side side"] | Float[Tensor, "n c side side"]
-    ) -> Float[Tensor, "n features"]:
+    def embed(self, pictures: InChunks) -> Float[Tensor, "n features"]:
         """The encoder's features of pictures, of length 1, in chunks."""
         return unit(torch.cat([self.encoder(chunk) for chunk in pictures.split(_CHUNK)]).float())
 

@@ -136,7 +136,7 @@ class ImageShape(NamedTuple):
         Raises:
             InputError: they are too small or too large.
         """
-        shape = cls(pictures.pictures.shape[-1], pictures.pictures.shape[1])
+        shape = cls(pictures.content.shape[-1], pictures.content.shape[1])
         require_option("picture_size", _LEAST <= shape.side <= _MOST, f"lie between {_LEAST} and {_MOST}", shape.side)
         return shape
 

@@ -22,10 +22,10 @@ from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, thumbnail
 from tellapart.training import Batches
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Float, Int
     from torch import Tensor, nn
 
-    from tellapart.runs import Run
+    from tellapart.runs import PictureRows, Run
 
 _CHANNELS = 3
 
@@ -33,7 +33,7 @@ _CHANNELS = 3
 class PairEncoder(Protocol):
     """What embeds pictures and texts in one space."""
 
-    def embed_pictures(self, pictures: UInt8[Tensor, "n 3 size size"]) -> Float[Tensor, "n d"]: ...
+    def embed_pictures(self, pictures: PictureRows) -> Float[Tensor, "n d"]: ...
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]: ...
 
 
@@ -74,9 +74,9 @@ class PairDataset:
 
     def measure(self, before: PairEncoder, after: PairEncoder) -> Table:
         """Guessing, the untrained and the trained model, side by side; in both directions."""
-        asked = self.pairs.rows(self.held_out)
+        asked = self.pairs.part(self.held_out)
         embedded = {
-            name: (encoder.embed_pictures(asked.pictures), encoder.embed_texts(asked.texts))
+            name: (encoder.embed_pictures(asked.content), encoder.embed_texts(asked.texts))
             for name, encoder in (("untrained", before), ("trained", after))
         }
         return both_ways(("picture", "text"), asked.matches(), embedded, self.title)
@@ -85,8 +85,8 @@ class PairDataset:
         """All pairs with the embeddings of both sides."""
         pairs = self.pairs
         is_out = torch.zeros(len(pairs), dtype=torch.bool).index_fill(0, self.held_out, True)
-        vectors = after.embed_pictures(pairs.pictures), after.embed_texts(pairs.texts)
-        return Gallery(pairs.names, pairs.texts, is_out, *vectors, thumbnails(pairs.pictures, is_out))
+        vectors = after.embed_pictures(pairs.content), after.embed_texts(pairs.texts)
+        return Gallery(pairs.names, pairs.texts, is_out, *vectors, thumbnails(pairs.content, is_out))
 
 
 def commands_for_pairs(make: Callable[[Any], nn.Module]) -> Commands:
@@ -118,7 +118,7 @@ def as_items(given: Any, size: int, form: Form = AS_IT_LIES) -> Items:
     if items is not None and any(isinstance(item, str) and not _is_picture_file(item) for item in items):
         return Items(None, [], as_texts(items, "text"))
     pictures = as_pictures(given, ImageShape(size, _CHANNELS))
-    return Items(pictures.pictures, pictures.names, [])
+    return Items(pictures.content, pictures.names, [])
 
 
 def _is_picture_file(name: str) -> bool:

@@ -17,6 +17,7 @@ from tellapart.domains.picture_files import find_pictures, is_picture
 from tellapart.domains.pictures import arrays, idx, images
 from tellapart.domains.pictures.arrays import Part
 from tellapart.domains.pictures.openmoji import load_openmoji
+from tellapart.domains.pictures.stored import Stored, all_pixels, chosen, in_channels, joined
 from tellapart.domains.sniff import suffix, unreadable
 from tellapart.errors import InputError, existing, require_option
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from jaxtyping import Int, UInt8
     from torch import Tensor
+
+    from tellapart.runs import PictureRows
 
 _OPENMOJI_SIZE = 32
 
@@ -43,7 +46,8 @@ AS_IT_LIES = Form()
 class PictureSet:
     """Square pictures, grey or in colour, with labels if there are any."""
 
-    pictures: UInt8[Tensor, "n c size size"]
+    content: PictureRows
+    """The pictures, in memory or in a file."""
     labels: Int[Tensor, " n"] | None
     classes: list[str] | None
     """The name of label i; `None` if labels are only numbers, or missing."""
@@ -51,12 +55,24 @@ class PictureSet:
     """The names of the pictures: their files, or their rows."""
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.content)
+
+    @property
+    def pictures(self) -> UInt8[Tensor, "n c size size"]:
+        """The pictures in memory, for what is as small as a batch."""
+        return self.content if isinstance(self.content, torch.Tensor) else self.content[:]
 
     def rows(self, index: Int[Tensor, " k"]) -> PictureSet:
-        """The pictures at these rows, in this order."""
+        """The pictures at these rows, in this order and in memory: a batch."""
+        return self._with(self.content[index], index)
+
+    def part(self, index: Int[Tensor, " k"]) -> PictureSet:
+        """The pictures at these rows, in this order; those in a file stay there."""
+        return self._with(chosen(self.content, index), index)
+
+    def _with(self, content: PictureRows, index: Int[Tensor, " k"]) -> PictureSet:
         labels = None if self.labels is None else self.labels[index]
-        return PictureSet(self.pictures[index], labels, self.classes, [self.names[i] for i in index.tolist()])
+        return PictureSet(content, labels, self.classes, [self.names[i] for i in index.tolist()])
 
     def label_names(self) -> list[str]:
         """The label of each picture, as text; there must be labels."""
@@ -71,8 +87,9 @@ class PictureSet:
 
     def fingerprint(self) -> str:
         """A hash of all content, to detect that data changed between two commands."""
-        digest = hashlib.sha256(str(tuple(self.pictures.shape)).encode())
-        digest.update(self.pictures.cpu().numpy().tobytes())
+        digest = hashlib.sha256(str(tuple(self.content.shape)).encode())
+        for pixels in all_pixels(self.content):
+            digest.update(pixels)
         if self.labels is not None:
             digest.update(self.labels.cpu().numpy().tobytes())
         digest.update("\0".join([*(self.classes or ()), *self.names]).encode("utf-8", "surrogatepass"))
@@ -97,7 +114,7 @@ def load_pictures(
     if test is None:
         return training
     labels = None if training.labels is None or test.labels is None else torch.cat([training.labels, test.labels])
-    pictures = torch.cat([training.pictures, test.pictures])
+    pictures = joined(training.content, test.content)
     return PictureSet(pictures, labels, training.classes, training.names + test.names)
 
 
@@ -133,7 +150,7 @@ def load_splits(
     require_option("size", size is None or 1 <= size <= 4096, "lie between 1 and 4096", size)
     require_option("channels", channels in (None, 1, 3), "be 1 or 3", channels)
     parts = [
-        part._replace(pictures=arrays.to_channels(arrays.to_squares(part.pictures, size), channels))
+        part._replace(pictures=in_channels(_squares(part.pictures, size), channels))
         for part in _parts(source, size, form)
     ]
     shapes = {tuple(part.pictures.shape[1:]) for part in parts}
@@ -142,6 +159,11 @@ def load_splits(
         raise InputError(f"{source}: training and test pictures of {listed}. Give one size and number of channels.")
     training, *test = _numbered(parts, source)
     return training, test[0] if test else None
+
+
+def _squares(pictures: PictureRows, size: int | None) -> PictureRows:
+    """As `arrays.to_squares`; what is in a store is square, and has that size."""
+    return pictures if isinstance(pictures, Stored) else arrays.to_squares(pictures[:], size)
 
 
 def _parts(source: str, size: int | None, form: Form) -> list[Part]:
@@ -184,10 +206,10 @@ def _read_folder(path: Path, size: int | None, form: Form) -> list[Part]:
         for split in held_out[1:]:
             unused = [str(file.relative_to(path)) for file in found.parts[split]]
             reading.pass_over(f"picture for {split}, of which the run makes no use", unused)
-    chosen = [file for part in parts for file in part]
-    places = [""] * len(chosen)
-    pictures, kept = images.read_whole(chosen, places, size or images.common_side(chosen, places))
-    read = [chosen[row] for row in kept]
+    wanted = [file for part in parts for file in part]
+    places = [""] * len(wanted)
+    pictures, kept = images.read_whole(wanted, places, size or images.common_side(wanted, places))
+    read = [wanted[row] for row in kept]
     n_training = sum(row < len(parts[0]) for row in kept)
     bounds = [(0, n_training), (n_training, len(read))][: len(parts)]
     if found.labels is not None:
@@ -196,7 +218,7 @@ def _read_folder(path: Path, size: int | None, form: Form) -> list[Part]:
         reading.note(f"Train on {n_training}, and measure with the {len(read) - n_training} of {held_out[0]}.")
     return [
         Part(
-            pictures[begin:end],
+            chosen(pictures, slice(begin, end)),
             None if found.labels is None else np.array([found.labels[file] for file in read[begin:end]], dtype=np.str_),
             [file.relative_to(path).as_posix() for file in read[begin:end]],
         )

@@ -21,17 +21,18 @@ from tellapart.domains.sound.stamps import Stamps, check_clocks
 from tellapart.errors import InputError
 from tellapart.evaluation import Chart, Table, both_ways
 from tellapart.relations import Relation, same, within
-from tellapart.runs import Gallery, thumbnails
+from tellapart.runs import Gallery, PictureRows, thumbnails
 from tellapart.training import Batches
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int, UInt8
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from tellapart.runs import Run
 
 _LEAST = 4
 _CHARTED = 1000
+_CHUNK = 256
 
 
 class SoundPictureEncoder(Protocol):
@@ -41,7 +42,7 @@ class SoundPictureEncoder(Protocol):
     temperature: Callable[[], Tensor]
 
     def embed_sounds(self, clips: Clips) -> Float[Tensor, "n d"]: ...
-    def embed_pictures(self, pictures: UInt8[Tensor, "n 3 size size"]) -> Float[Tensor, "n d"]: ...
+    def embed_pictures(self, pictures: PictureRows) -> Float[Tensor, "n d"]: ...
 
 
 class Recorders(NamedTuple):
@@ -161,9 +162,9 @@ class Dataset:
         if material.has_labels():
             sounds, pictures = _each_once(material.heard, sounds), _each_once(material.seen, pictures)
         relevant = self._relevant(material.heard.rows(sounds), material.seen.rows(pictures), after.clock)
-        clips, shown = material.clips.rows(torch.from_numpy(sounds)), material.pictures[torch.from_numpy(pictures)]
+        clips, shown = material.clips.rows(torch.from_numpy(sounds)), torch.from_numpy(pictures)
         models = {
-            name: (model.embed_sounds(clips), model.embed_pictures(shown))
+            name: (model.embed_sounds(clips), self._embedded(model, shown))
             for name, model in (("untrained", before), ("trained", after))
         }
         what = f"{len(sounds)} held-out sounds and {len(pictures)} pictures of their time"
@@ -194,11 +195,15 @@ class Dataset:
         heard, seen = self.material.heard.rows(sounds.numpy()), self.material.seen.rows(pictures.numpy())
         vectors = (
             after.embed_sounds(self.material.clips.rows(sounds)),
-            after.embed_pictures(self.material.pictures[pictures]),
+            self._embedded(after, pictures),
         )
         corrected = torch.from_numpy(self._corrected(heard, after.clock))
         similarities = vectors[0] @ vectors[1].T / after.temperature().item()
         return posterior_chart(after.clock, similarities, corrected, torch.from_numpy(seen.times))
+
+    def _embedded(self, model: SoundPictureEncoder, rows: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
+        """Embeddings of some pictures, of which a chunk is in memory at a time."""
+        return torch.cat([model.embed_pictures(self.material.pictures[some]) for some in rows.split(_CHUNK)])
 
     def _held_out(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """The first and the last of the held-out sounds, and of the pictures; not more than a chart needs."""

@@ -19,15 +19,21 @@ from tellapart.domains.sound.stamps import Stamps
 from tellapart.errors import InputError, existing
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, UInt8
-    from torch import Tensor
+    from jaxtyping import Float
+
+    from tellapart.runs import PictureRows
+
+_CHUNK = 256
 
 
 class PictureFiles(NamedTuple):
     """What a system knows of picture files."""
 
-    read: Callable[[Sequence[Path], Sequence[str], int], tuple[UInt8[Tensor, "k 3 size size"], list[int]]]
-    """Called as `read(paths, places, size)`: pictures, and the rows that could be read; places are for messages."""
+    read: Callable[[Sequence[Path], Sequence[str], int], tuple[PictureRows, list[int]]]
+    """Called as `read(paths, places, size)`: pictures of three channels, and the rows that could be read.
+
+    Places are for messages.
+    """
     suffixes: frozenset[str]
     """The ends of their names, with the dot, in small letters."""
 
@@ -39,7 +45,7 @@ class Material:
     clips: Clips
     heard: Stamps
     """A row for each clip."""
-    pictures: UInt8[Tensor, "m 3 size size"]
+    pictures: PictureRows
     seen: Stamps
     """A row for each picture."""
     notes: list[str]
@@ -52,7 +58,8 @@ class Material:
     def fingerprint(self) -> str:
         """A hash of all content, to detect that data changed between two commands."""
         digest = hashlib.sha256(self.clips.frames.numpy().tobytes())
-        digest.update(self.pictures.numpy().tobytes())
+        for chunk in self.pictures.split(_CHUNK):
+            digest.update(chunk.numpy().tobytes())
         for stamps in (self.heard, self.seen):
             digest.update(repr([stamps.names, stamps.times.tolist(), stamps.devices, stamps.labels]).encode())
         return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""Raw pixels as features, which a network has to beat. Of many or large pictures they are averaged first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from tellapart.runs import InChunks
+
+_MOST_NUMBERS = 2**26  # of all features: 256 MiB of them, and 512 MiB more where a probe takes float64
+_MOST_PRODUCTS = 2**40  # of all similarities: a minute or two on one core
+_LEAST_SIDE = 4
+_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class RawPixels:
+    """Pictures as vectors of their pixels in [0, 1], or of means of neighbouring ones."""
+
+    side: int
+    """Of the picture that is left, in pixels."""
+    is_averaged: bool
+
+    @classmethod
+    def within_bounds(cls, shape: torch.Size, n_known: int, n_asked: int) -> RawPixels:
+        """The largest side for which features of both parts stay below 1 GiB, and comparing them takes minutes at most.
+
+        Args:
+            shape: of the pictures `(n, c, side, side)`.
+            n_known: how many are compared with …
+            n_asked: … how many others.
+
+        >>> RawPixels.within_bounds(torch.Size([70_000, 1, 28, 28]), 60_000, 10_000).side
+        28
+        >>> RawPixels.within_bounds(torch.Size([200_000, 3, 224, 224]), 60_000, 40_000).side
+        12
+        """
+        channels, side = shape[1], shape[-1]
+        most = min(_MOST_NUMBERS // (n_known + n_asked), _MOST_PRODUCTS // (n_known * n_asked)) // channels
+        small = min(side, max(_LEAST_SIDE, math.isqrt(most)))
+        return cls(small, small < side)
+
+    def __call__(self, pictures: InChunks) -> Float[Tensor, "n d"]:
+        """The features of pictures."""
+        return torch.cat([self._of(chunk) for chunk in pictures.split(_CHUNK)])
+
+    def notes(self) -> list[str]:
+        """What to say of them below a table."""
+        if not self.is_averaged:
+            return []
+        return [f"Raw pixels: pictures averaged to {self.side} × {self.side}, to bound memory and time."]
+
+    def _of(self, pictures: Tensor) -> Float[Tensor, "k d"]:
+        shades = pictures if pictures.is_floating_point() else pictures.float() / 255
+        return (nn.functional.adaptive_avg_pool2d(shades, self.side) if self.is_averaged else shades).flatten(1)
