@@ -6,7 +6,7 @@ from tellapart.runs.formats import check_suffix
 from tellapart.runs.gallery import MAX_SHOWN, Embeddings, Gallery, Hit, thumbnails
 from tellapart.runs.groups import Groups, group_numbers, table_of_groups
 from tellapart.runs.output import write_embeddings
-from tellapart.runs.parts import Part, Parts, gathered, in_one, in_rows
+from tellapart.runs.parts import Part, Parts, gathered, in_one, in_rows, in_texts, joined
 from tellapart.runs.pictures import Picture, load_pictures, save_pictures
 from tellapart.runs.ranks import forget_stray_rank, is_first_process
 from tellapart.runs.rows import check_rows_ending, write_rows
@@ -35,7 +35,9 @@ __all__ = [
     "group_numbers",
     "in_one",
     "in_rows",
+    "in_texts",
     "is_first_process",
+    "joined",
     "load_pictures",
     "nearest_in",
     "save_pictures",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -143,8 +143,8 @@ def _texts_as_arrays(name: str, texts: list[str]) -> dict[str, np.ndarray]:
 
 def _write_csv(parts: Iterable[Embeddings], path: Path) -> tuple[int, int]:
     n, width = 0, 0
-    with atomic_stream(path) as file, io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
-        rows = csv.writer(text)
+    with atomic_stream(path) as file:
+        rows = csv.writer(codecs.getwriter("utf-8")(file))
         for part in parts:
             if not n:
                 width = part.vectors.shape[1]
@@ -154,8 +154,6 @@ def _write_csv(parts: Iterable[Embeddings], path: Path) -> tuple[int, int]:
             numbers = ([f"{x:.9g}" for x in vector] for vector in part.vectors.float().tolist())
             columns = zip(writable(part.names), part.kinds, numbers, strict=True)
             rows.writerows([name, kind, *vector] for name, kind, vector in columns)
-        text.flush()
-        text.detach()  # the file is closed by what opened it
     return n, width
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,15 @@ from tellapart.errors import InputError
 from tellapart.runs.gallery import Embeddings
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
     from tellapart.runs.finished import FinishedRun
 
 ROWS = 2**8
 """Items of a part, a multiple of what encoders of pictures take at once."""
+TEXTS = 2**12
+"""Texts of a part: enough to have many of similar lengths."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,33 @@ def in_rows(
     for start in range(0, n, size):
         some = slice(start, min(start + size, n))
         yield Part(lambda some=some: embed(some), lambda some=some: content(some), some.stop / n)  # type: ignore[misc]
+
+
+def in_texts(texts: list[str], kind: str, encode: Callable[[list[str]], Float[Tensor, "n d"]]) -> Parts:
+    """The parts of texts, which are called by themselves.
+
+    Args:
+        texts: all of them.
+        kind: what they are, in one word.
+        encode: texts to vectors.
+    """
+
+    def made(rows: slice) -> Embeddings:
+        return Embeddings(texts[rows], [kind] * len(texts[rows]), encode(texts[rows]))
+
+    def content(rows: slice) -> Iterator[bytes]:
+        return (text.encode("utf-8", "replace") for text in texts[rows])
+
+    return in_rows(len(texts), made, content, TEXTS)
+
+
+def joined(*several: tuple[int, Parts]) -> Parts:
+    """The parts of several things, one after another, each given with the number of its items."""
+    total, before = sum(n for n, _ in several), 0
+    for n, parts in several:
+        for part in parts:
+            yield replace(part, behind=None if part.behind is None else (before + n * part.behind) / total)
+        before += n
 
 
 def embedded(part: Part) -> tuple[Embeddings | None, reading.Account]:
