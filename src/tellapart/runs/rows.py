@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tellapart.errors import InputError
@@ -26,7 +26,7 @@ def check_rows_ending(path: Path, endings: tuple[str, ...] = ENDINGS) -> None:
         raise InputError(f"{path}: exists and is not an empty folder. Choose another one.")
 
 
-def write_rows(path: Path, columns: dict[str, Sequence[str | int | float]]) -> None:
+def write_rows(path: Path, columns: Mapping[str, Sequence[str | int | float]]) -> None:
     """Write columns of one length, in one step.
 
     Raises:
