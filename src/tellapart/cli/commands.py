@@ -154,8 +154,8 @@ def _search(trained: api.Trained, given: Namespace) -> None:
             show(as_table_of_hits(query, hits))
         return
     rows = [(query, rank, hit.name, hit.score) for query, hits in found for rank, hit in enumerate(hits, 1)]
-    columns = dict(zip(("query", "rank", "name", "similarity"), zip(*rows, strict=True), strict=True))
-    write_rows(Path(given.output), columns)
+    names = ("query", "rank", "name", "similarity")
+    write_rows(Path(given.output), {name: [row[i] for row in rows] for i, name in enumerate(names)})
     print(shown(f"{given.output}: {counted(len(found), 'query')}, {counted(len(rows), 'hit')}"))
 
 

@@ -53,6 +53,8 @@ def check_suffix(path: Path) -> None:
     if path.suffix not in _WRITERS:
         *others, last = _WRITERS
         raise InputError(f"{path}: the output must end in {', '.join(others)} or {last}.")
+    if path.suffix != ".zarr" and path.is_dir():
+        raise InputError(f"{path}: cannot write, it is a folder. Choose another name.")
     if path.suffix == ".zarr":
         library("zarr", "zarr")
         if path.exists() and (not path.is_dir() or any(path.iterdir())):

@@ -95,7 +95,7 @@ def nearest_of(
     except InputError as error:
         _logger.info("Exact search among %s vectors, which an index makes faster: %s", f"{n:,}", error)
         return Exact(vectors)
-    digest = hashlib.blake2b(memoryview(vectors.contiguous().numpy()), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(vectors.contiguous().numpy().data, digest_size=16).hexdigest()
     found = _kept(faiss, vectors, place, digest)
     if found is None:
         _logger.info("Builds an index of %s vectors, once.", f"{n:,}")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tellapart import reading
 from tellapart.domains.given import as_texts, is_source, items_of
 from tellapart.domains.picture_files import SUFFIXES, find_pictures, is_picture
 from tellapart.domains.pictures.given import as_pictures
@@ -68,9 +69,12 @@ def _ask(finished: FinishedRun, typed: str) -> list[Query]:
     Raises:
         InputError: a word that is also the name of a folder of pictures.
     """
-    if exists(typed) and Path(typed).is_dir() and (len(Path(typed).parts) > 1 or find_pictures(Path(typed))):
+    if exists(typed) and Path(typed).is_dir():
         if "/" in typed or "\\" in typed:
             return picture_queries(Path(typed))
+        with reading.accounted():  # of its own, for nothing is read yet
+            if not find_pictures(Path(typed)):
+                return [Query(typed, typed)]
         what = "there is a folder of pictures of this name"
         raise InputError(f"query: {what}. Write ./{typed} for its pictures, or {typed!r} with a space for the text.")
     return lines_or_one(typed, finished.config.form)
