@@ -135,8 +135,8 @@ class Trained:
         Args:
             query: words or a picture for clip; a sentence for bilingual; words, such as "king - man + woman", for
                 word2vec; the name of a node for graph; a sequence, or a file with one, for genomics; a place of a
-                video, such as "120,80,60", for pixels; a file or the name of a place for microstructure; the name of a pair or
-                an array for attention; otherwise a picture, as a file, of Pillow or as an array.
+                video, such as "120,80,60", for pixels; a file or the name of a place for microstructure; the name of a
+                pair or an array for attention; otherwise a picture, as a file, of Pillow or as an array.
             k: how many, at least 1.
 
         Raises:
