@@ -60,6 +60,7 @@ PUBLIC_MODULES = {
     "domains.held_out",
     "domains.parquet_rows",
     "domains.picture_files",
+    "domains.queries",
     "domains.sniff",
     "domains.tables",
     "federation.deployed",  # need flwr

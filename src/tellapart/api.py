@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,16 @@ from tellapart.errors import InputError, require_option
 from tellapart.evaluation import Table
 from tellapart.planning import Plan, PlanOptions, make_plan
 from tellapart.report import write_report
-from tellapart.runs import FinishedRun, Run, forget_stray_rank, is_first_process
+from tellapart.runs import (
+    FinishedRun,
+    Query,
+    Run,
+    check_suffix,
+    forget_stray_rank,
+    gathered,
+    is_first_process,
+    write_embeddings,
+)
 from tellapart.systems.options import check_names, read_options
 from tellapart.training import TrainerOptions, TrainingOptions, as_plain_options
 
@@ -31,7 +40,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tellapart.diagnostics import TrainingWarning
-    from tellapart.runs import Embeddings, Hit
+    from tellapart.runs import Embeddings, Found, Hit
     from tellapart.systems import Made, Samples
 
 _logger = logging.getLogger("tellapart")
@@ -99,16 +108,35 @@ class Trained:
         Raises:
             InputError: something that the system cannot embed.
         """
-        return self._use("embed", x)  # type: ignore[no-any-return]
+        return self._use("embed", x, then=gathered)  # type: ignore[no-any-return]
+
+    def embed_into(self, path: str | Path, x: Any) -> tuple[int, int] | None:
+        """Embed into a file, with no more in memory than a part at a time; how many vectors, and of which length.
+
+        A call that was stopped goes on where it was, if it is repeated: what is done lies in `PATH.partial` until then.
+        Of processes that `torchrun` starts each embeds a share. The first writes the file, and the others return
+        `None`.
+
+        Args:
+            path: a `.parquet`, `.npz` (put together in memory), `.csv` or `.zarr` (a new folder).
+            x: as for `embed`.
+
+        Raises:
+            InputError: another ending, something that the system cannot embed, or that cannot be written.
+        """
+        systems.ability(self.system, "embed")
+        check_suffix(Path(path))
+        written = partial(write_embeddings, path=Path(path), run=self._run)
+        return self._use("embed", x, then=written)  # type: ignore[no-any-return]
 
     def search(self, query: Any, k: int = 5) -> list[Hit]:
         """The k items of the run that are most like a query, best first.
 
         Args:
-            query: words for clip; a sentence for bilingual; words for word2vec, such as "king - man + woman"; the name
-                of a node for graph; a sequence, or a file with one, for genomics; a place of a video for pixels, such
-                as "120,80,60"; a file or the name of a place for microstructure; the name of a pair or an array for
-                attention; otherwise a picture, as a file, of Pillow or as an array.
+            query: words or a picture for clip; a sentence for bilingual; words, such as "king - man + woman", for
+                word2vec; the name of a node for graph; a sequence, or a file with one, for genomics; a place of a
+                video, such as "120,80,60", for pixels; a file or the name of a place for microstructure; the name of a
+                pair or an array for attention; otherwise a picture, as a file, of Pillow or as an array.
             k: how many, at least 1.
 
         Raises:
@@ -117,10 +145,44 @@ class Trained:
         systems.ability(self.system, "search")
         require_option("query", not isinstance(query, str) or bool(query.strip()), "not be empty", repr(query))
         require_option("k", k >= 1, "be at least 1", k)
-        return self._use("search", str(query) if isinstance(query, Path) else query, k)  # type: ignore[no-any-return]
+        asked = Query("query", str(query) if isinstance(query, Path) else query)
+        return self._use("search", [asked], k)[0].hits  # type: ignore[no-any-return]
+
+    def search_many(self, queries: Any, k: int = 5) -> list[Found]:
+        """The k items of the run that are most like each of many queries: `query`, its name, and `hits`, best first.
+
+        A query that cannot be looked for is left out and counted.
+
+        Args:
+            queries: a list or a column of what `search` takes; or a file or a folder: of texts or names a `.txt`, a
+                line each, or a table with a column `query` or `text`; for systems of pictures a folder of them; for
+                genomics FASTA or FASTQ.
+            k: how many, at least 1.
+
+        Raises:
+            InputError: no such file, more queries that cannot be looked for than others, or k < 1.
+        """
+        function = systems.ability(self.system, "search")
+        require_option("k", k >= 1, "be at least 1", k)
+        ask = systems.load(self.system).ask
+        self._run.check_trained()
+        with reading.accounted(self.config.broken) as account:
+            if isinstance(queries, (str, Path)):
+                require_option("query", bool(str(queries).strip()), "not be empty", repr(str(queries)))
+                assert ask is not None
+                asked = ask(self._finished, str(queries))
+            else:
+                asked = [Query(x if isinstance(x, str) else str(row), x) for row, x in enumerate(queries)]
+            found: list[Found] = function(self._finished, asked, k)
+            if account.counts:
+                account.tell()
+        return found
 
     def cluster(self, x: Any, n: int | None = None) -> Made:
-        """The groups of all that is in a source, such as the places of micrographs: `save` writes them.
+        """The groups of all that is in a source: `table` counts them, and `save` writes them.
+
+        Groups are written as CSV or Parquet; those of genomics also as a folder with a FASTA file a group, and those of
+        micrographs as a picture.
 
         Args:
             x: as for `embed`.
@@ -237,11 +299,15 @@ class Trained:
         target = None if output is None else Path(output)
         return write_report(self._run, target, results="evaluate" in self.abilities, gallery="search" in self.abilities)
 
-    def _use(self, ability: str, *arguments: Any) -> Any:
+    def _use(self, ability: str, *arguments: Any, then: Callable[[Any], Any] | None = None) -> Any:
+        """What an ability gives or, where it gives parts that are made when asked for, what `then` makes of them."""
         function = systems.ability(self.system, ability)
         self._run.check_trained()
         with reading.accounted(self.config.broken) as account:
             found = function(self._finished, *arguments)
+            found = found if then is None else then(found)
+            if found is None:  # it is another process's to tell
+                return None
             if ability != "search" or account.counts:  # that a query was read goes without saying
                 account.tell()
         return found

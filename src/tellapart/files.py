@@ -1,14 +1,16 @@
-"""Write files in one step: to a temporary name, synced, then renamed. Locks between processes."""
+"""Write files and folders in one step: to a temporary name, then renamed. Locks between processes."""
 
 from __future__ import annotations
 
 import errno
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from tellapart.errors import InputError, cannot_write
 
@@ -29,26 +31,49 @@ def atomic_write(path: Path) -> Iterator[io.BytesIO]:
     >>> target.read_bytes()
     b'all or nothing'
     """
-    if path.is_dir():  # checked first, because renaming to "." fails with "busy" instead
-        raise cannot_write(path, IsADirectoryError(errno.EISDIR, "it is a folder"))
+    _check_not_a_folder(path)
     buffer = io.BytesIO()
     yield buffer
+    with atomic_stream(path) as file:
+        file.write(buffer.getbuffer())
+
+
+@contextmanager
+def atomic_stream(path: Path) -> Iterator[BinaryIO]:
+    """As `atomic_write`, for what is too large for the memory: the block writes to the temporary file itself.
+
+    Raises:
+        InputError: the file cannot be written; `path` is unchanged.
+
+    >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> with atomic_stream(target) as file:
+    ...     _ = file.write(b"all or nothing")
+    >>> target.read_bytes()
+    b'all or nothing'
+    """
+    _check_not_a_folder(path)
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(buffer.getbuffer())
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         temporary.replace(path)
     except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
-        raise cannot_write(path, error) from error
+
+
+def _check_not_a_folder(path: Path) -> None:
+    if path.is_dir():  # checked first, because renaming to "." fails with "busy" instead
+        raise cannot_write(path, IsADirectoryError(errno.EISDIR, "it is a folder"))
 
 
 @contextmanager
@@ -89,3 +114,30 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to be filled in the block, which becomes `path` in one step at its end.
+
+    Raises:
+        InputError: `path` holds something, or cannot be written; then nothing is there that was not before.
+
+    >>> target = Path(tempfile.mkdtemp()) / "made"
+    >>> with new_folder(target) as folder:
+    ...     _ = (folder / "note.txt").write_text("all or nothing")
+    >>> [file.name for file in target.iterdir()]
+    ['note.txt']
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path}: exists and is not an empty folder. Choose another one.")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a writer that was killed
+        partial.mkdir(parents=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

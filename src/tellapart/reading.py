@@ -45,6 +45,8 @@ class Account:
     """The errors of broken items since something was last read."""
     said: str = ""
     """What `tell` said last."""
+    is_part: bool = False
+    """Whether it is of a part of a source: what is broken is weighed against what was read when all are entered."""
 
     def told(self) -> str:
         """All of it in one line; "" if nothing was entered.
@@ -106,6 +108,38 @@ def into(account: Account) -> Iterator[Account]:
         _account.reset(token)
 
 
+@contextmanager
+def of_a_part() -> Iterator[Account]:
+    """An account of one part of what the open one is of, to be given to `enter_parts`.
+
+    >>> with accounted() as account:
+    ...     with of_a_part() as part:
+    ...         read(2, "picture")
+    ...     enter_parts([part])
+    >>> account.told()
+    'Read 2 pictures.'
+    """
+    outer = _account.get()
+    with into(Account("stop" if outer is None else outer.broken, is_part=True)) as account:
+        yield account
+
+
+def enter_parts(parts: Iterable[Account]) -> None:
+    """Enter the accounts of all parts of a source into the open one.
+
+    Raises:
+        InputError: more items were broken than read: the first error, which counts the others.
+    """
+    account, n = _account.get(), 0
+    for part in parts:
+        enter(part)
+        n += sum(part.read.values())
+        if account is not None:
+            account.pending += part.pending
+    if account is not None:
+        _weigh(account, n)
+
+
 def enter(other: Account) -> None:
     """Enter all of another account into the open one."""
     account = _account.get()
@@ -117,7 +151,7 @@ def enter(other: Account) -> None:
         account.counts[why] = account.counts.get(why, 0) + n
         account.left_out.setdefault(why, []).extend(other.left_out[why])
     account.notes += [text for text in other.notes if text not in account.notes]
-    account.said = other.said
+    account.said = other.said or account.said
 
 
 def current() -> Account | None:
@@ -136,11 +170,17 @@ def read(n: int, thing: str) -> None:
     account = _account.get()
     if account is None:
         return
+    if not account.is_part:
+        _weigh(account, n)
+    account.read[thing] = account.read.get(thing, 0) + n
+
+
+def _weigh(account: Account, n: int) -> None:
     errors, account.pending = account.pending, []
     if len(errors) > n:
-        more = f" (and {len(errors) - 1} more broken items)" if len(errors) > 1 else ""
+        is_counted = len(errors) == 1 or " more broken " in str(errors[0])
+        more = "" if is_counted else f" (and {len(errors) - 1} more broken items)"
         raise InputError(f"{errors[0]}{more}") from errors[0]
-    account.read[thing] = account.read.get(thing, 0) + n
 
 
 def leave_out(why: str, place: str, error: InputError) -> None:

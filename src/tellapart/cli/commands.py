@@ -17,7 +17,8 @@ from tellapart.cli.show import as_table_of_hits, show, show_lines, shown
 from tellapart.explain import write_explanation
 from tellapart.heads import write_heads
 from tellapart.planning import PlanOptions, as_table
-from tellapart.runs import Run, check_suffix
+from tellapart.reading import counted
+from tellapart.runs import Run, check_rows_ending, write_rows
 from tellapart.training import Interrupted
 
 if TYPE_CHECKING:
@@ -138,20 +139,31 @@ def _evaluate(trained: api.Trained, given: Namespace) -> None:
 
 
 def _embed(trained: api.Trained, given: Namespace) -> None:
-    systems.ability(trained.system, "embed")
-    check_suffix(Path(given.output))
-    embeddings = trained.embed(given.input)
-    embeddings.save(Path(given.output))
-    n, d = embeddings.vectors.shape
-    print(shown(f"{given.output}: {n} embeddings of length {d}"))
+    written = trained.embed_into(given.output, given.input)
+    if written is not None:  # of several processes, this is the first
+        n, d = written
+        print(shown(f"{given.output}: {n} embeddings of length {d}"))
 
 
 def _search(trained: api.Trained, given: Namespace) -> None:
-    show(as_table_of_hits(given.query, trained.search(given.query, given.k)))
+    if given.output is not None:
+        check_rows_ending(Path(given.output))
+    found = trained.search_many(given.query, given.k)
+    if given.output is None:
+        for query, hits in found:
+            show(as_table_of_hits(query, hits))
+        return
+    rows = [(query, rank, hit.name, hit.score) for query, hits in found for rank, hit in enumerate(hits, 1)]
+    names = ("query", "rank", "name", "similarity")
+    write_rows(Path(given.output), {name: [row[i] for row in rows] for i, name in enumerate(names)})
+    print(shown(f"{given.output}: {counted(len(found), 'query')}, {counted(len(rows), 'hit')}"))
 
 
 def _cluster(trained: api.Trained, given: Namespace) -> None:
-    clusters = trained.cluster(given.input, given.n)
+    if given.output is not None:
+        systems.ability(trained.system, "cluster")
+        check_rows_ending(Path(given.output), systems.load(trained.system).grouped_into)
+    clusters = trained.cluster(given.input, given.groups)
     table = clusters.table()
     show(table)
     if given.output is not None:

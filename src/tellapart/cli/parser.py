@@ -51,7 +51,7 @@ def _build(names: tuple[str, ...]) -> ArgumentParser:
         ("evaluate", _evaluate, "Measure a trained run on data it never saw."),
         ("embed", _embed, "Turn pictures, texts, nodes of a graph, sequences or videos into vectors."),
         ("search", _search, "Find what is most like a text, a picture, a node or a sequence."),
-        ("cluster", _cluster, "Group the places of micrographs by what they show."),
+        ("cluster", _cluster, "Group pictures, texts, nodes, sequences or places by their embeddings."),
         ("match", _match, "Find where each pixel of one picture is in another."),
         ("propagate", _propagate, "Carry a mask of a video's first frame to all its frames."),
         ("sample", _sample, "Make new examples, such as answers to a prompt."),
@@ -138,7 +138,7 @@ def _embed() -> ArgumentParser:
     what += " For word2vec: text. For pixels: a video or a picture. For microstructure: TIFF, PNG or a folder."
     what += " For attention: what it takes as --data."
     parser.add_argument("input", type=str, help=what)
-    parser.add_argument("-o", "--output", type=str, required=True, help="The file to write: .npz or .parquet.")
+    parser.add_argument("-o", "--output", type=str, required=True, help="What to write: .parquet, .npz, .csv or .zarr.")
     return parser
 
 
@@ -148,16 +148,23 @@ def _search() -> ArgumentParser:
     )
     what = "What to look for: words; without texts a picture file, the name of a node, or a file with one sequence."
     what += " For pixels: a place, as FRAME,X,Y. For attention: the name of a pair, its row or its picture."
+    what += " Or many: a .txt or a table of texts or names, a folder of pictures, a FASTA file."
     parser.add_argument("query", type=str, help=what)
     parser.add_argument("-k", type=int, default=5, help="How many to show.")
+    what = "The file to write: .csv or .parquet, with query, rank, name and similarity of each hit."
+    parser.add_argument("-o", "--output", type=str | None, default=None, help=what)
     return parser
 
 
 def _cluster() -> ArgumentParser:
-    parser = _with_run("Group all that is in a source by a run's embeddings: the places of micrographs.")
-    parser.add_argument("input", type=str, help="What the run takes for embed: a micrograph, or a folder of them.")
-    parser.add_argument("-n", type=int | None, default=None, help="How many groups; by default they are found.")
-    what = "The file to write: .csv with the group of each place, or .png, the micrograph in the groups' colours."
+    parser = _with_run("Group all that is in a source by a run's embeddings.")
+    parser.add_argument("input", type=str, help="What the run takes for embed.")
+    what = "How many groups, by k-means; by default HDBSCAN finds them."
+    parser.add_argument("-n", "--groups", type=int | None, default=None, help=what)
+    what = (
+        "The file to write: .csv or .parquet with the group of each item. For genomics also a new folder, for a FASTA"
+    )
+    what += " file a group; for microstructure a .png, the micrograph in the groups' colours."
     parser.add_argument("-o", "--output", type=str | None, default=None, help=what)
     return parser
 

@@ -1,10 +1,15 @@
 """The run folder of one training, what it keeps for search and report, and what can be done with a finished run."""
 
-from tellapart.runs.commands import Commands, Measurable
+from tellapart.runs.commands import Commands, Found, Measurable, Query, nearest_in, vectors_of_queries
 from tellapart.runs.finished import FinishedRun, MakeModel
-from tellapart.runs.gallery import MAX_SHOWN, Embeddings, Gallery, Hit, InChunks, PictureRows, check_suffix, thumbnails
+from tellapart.runs.formats import check_suffix
+from tellapart.runs.gallery import MAX_SHOWN, Embeddings, Gallery, Hit, InChunks, PictureRows, thumbnails
+from tellapart.runs.groups import Groups, group_numbers, table_of_groups
+from tellapart.runs.output import write_embeddings
+from tellapart.runs.parts import Part, Parts, gathered, in_one, in_rows, in_texts, joined
 from tellapart.runs.pictures import Picture, load_pictures, save_pictures
 from tellapart.runs.ranks import forget_stray_rank, is_first_process
+from tellapart.runs.rows import check_rows_ending, write_rows
 from tellapart.runs.run import Run
 
 __all__ = [
@@ -12,18 +17,35 @@ __all__ = [
     "Commands",
     "Embeddings",
     "FinishedRun",
+    "Found",
     "Gallery",
+    "Groups",
     "Hit",
     "InChunks",
     "MakeModel",
     "Measurable",
+    "Part",
+    "Parts",
     "Picture",
     "PictureRows",
+    "Query",
     "Run",
+    "check_rows_ending",
     "check_suffix",
     "forget_stray_rank",
+    "gathered",
+    "group_numbers",
+    "in_one",
+    "in_rows",
+    "in_texts",
     "is_first_process",
+    "joined",
     "load_pictures",
+    "nearest_in",
     "save_pictures",
+    "table_of_groups",
     "thumbnails",
+    "vectors_of_queries",
+    "write_embeddings",
+    "write_rows",
 ]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import torch
 
 from tellapart import reading
 from tellapart.errors import InputError
 from tellapart.runs.finished import FinishedRun, MakeModel
-from tellapart.runs.gallery import Embeddings, Gallery, Hit
+from tellapart.runs.gallery import Gallery, Hit
+from tellapart.runs.groups import Groups
+from tellapart.runs.index import Approximate, Exact, nearest_of
+from tellapart.runs.parts import Parts, gathered
 from tellapart.runs.pictures import Picture, save_pictures
 from tellapart.runs.ranks import is_first_process
 from tellapart.runs.run import Run
@@ -31,6 +37,20 @@ class Measurable(Protocol):
         """What search and report look through."""
 
 
+class Query(NamedTuple):
+    """What is looked for, and what it is called."""
+
+    name: str
+    value: Any
+
+
+class Found(NamedTuple):
+    """What a query found, best first."""
+
+    query: str
+    hits: list[Hit]
+
+
 @dataclass(frozen=True)
 class Commands:
     """What can be done with the runs of a system, put together from what its domain knows how to do.
@@ -43,8 +63,10 @@ class Commands:
     """What of a model embeds, in the form in which `load`, `read` and `find` expect it."""
     load: Callable[[Any, Run, str | None], Measurable]
     """Called as `load(config, run, source)`: data of that source or, for `None`, the run's own."""
-    read: Callable[[FinishedRun, Any, Any], Embeddings]
-    """Called as `read(finished, encoder, source)`: all that is in a source, embedded."""
+    read: Callable[[FinishedRun, Any, Any], Parts]
+    """Called as `read(finished, encoder, source)`: all that is in a source, in parts to be embedded."""
+    ask: Callable[[FinishedRun, str], list[Query]]
+    """Called as `ask(finished, typed)`: the queries of a file or folder; what is none is one query itself."""
     find: Callable[[FinishedRun, Gallery, Any], Float[Tensor, " d"]]
     """Called as `find(finished, gallery, query)`: the embedding of a query."""
 
@@ -91,24 +113,61 @@ class Commands:
         reading.enter(account)
         return found
 
-    def embed(self, finished: FinishedRun, source: Any) -> Embeddings:
-        """Unit vectors of all that is in a source, to be compared by their inner product.
+    def embed(self, finished: FinishedRun, source: Any) -> Parts:
+        """The parts of a source, which become unit vectors, to be compared by their inner product.
 
         Raises:
             InputError: there is nothing in `source` that can be embedded, or something broken.
         """
         return self.read(finished, self.encoder(finished.model), source)
 
-    def search(self, finished: FinishedRun, query: Any, k: int) -> list[Hit]:
-        """The k items of the run that are most like the query, with their cosine similarity.
+    def cluster(self, finished: FinishedRun, source: Any, n: int | None) -> Groups:
+        """All that is in a source, in n groups or, for `None`, in as many as HDBSCAN finds.
 
         Raises:
-            InputError: the query cannot be embedded.
+            InputError: as for `embed`, or more groups than items.
+        """
+        return Groups.of(gathered(self.embed(finished, source)), n)
+
+    def search(self, finished: FinishedRun, queries: Iterable[Query], k: int) -> list[Found]:
+        """The k items of the run that are most like each query, with their cosine similarity.
+
+        Raises:
+            InputError: a query that cannot be embedded; of several, more of such queries than of others.
         """
         finished.run.check_trained()
         gallery = Gallery.load(finished.run.gallery)
-        return gallery.best(self.find(finished, gallery, query), k)
+        asked, vectors = vectors_of_queries(queries, partial(self.find, finished, gallery))
+        hits = gallery.search(vectors, k, nearest_in(finished.run, gallery))
+        return [Found(query.name, found) for query, found in zip(asked, hits, strict=True)]
 
     def _encoders(self, finished: FinishedRun) -> tuple[Any, Any]:
         after = self.encoder(finished.model)  # first, for it says if the run is not trained
         return self.encoder(finished.untrained), after
+
+
+def vectors_of_queries(
+    queries: Iterable[Query], find: Callable[[Any], Float[Tensor, " d"]]
+) -> tuple[list[Query], Float[Tensor, "q d"]]:
+    """The queries that `find` can embed, and their vectors. Others are broken items.
+
+    Raises:
+        InputError: more queries are broken than others: the first error.
+    """
+    asked, vectors = [], []
+    for query in queries:
+        try:
+            vectors.append(find(query.value))
+        except InputError as error:
+            reading.leave_out("query that cannot be looked for", query.name, error)
+        else:
+            asked.append(query)
+    if not asked:
+        raise reading.first_broken() or InputError("query: there is none.")
+    reading.read(len(asked), "query")
+    return asked, torch.stack(vectors)
+
+
+def nearest_in(run: Run, gallery: Gallery) -> Exact | Approximate:
+    """What finds the nearest items of a run's gallery."""
+    return nearest_of(gallery.vectors, run.gallery.with_name("gallery.index.npz"), gallery.captions)

@@ -1,4 +1,4 @@
-"""Embeddings on disk: NumPy or Parquet files, and the gallery that search and report read."""
+"""Embeddings with their names, and the gallery that search and report read."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from PIL import Image
 
 from tellapart.errors import InputError
 from tellapart.files import atomic_write
+from tellapart.runs.formats import vector_column, vectors_of, writable, write
+from tellapart.runs.index import Exact, Nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import pyarrow as pa
-    from jaxtyping import Bool, Float, UInt8
+    from jaxtyping import Bool, Float, Int, UInt8
     from torch import Tensor
 
-SUFFIXES = (".npz", ".parquet")
 MAX_SHOWN = 1500
-_ROOM, _CUT = 2**22, 200  # letters that may be wasted, and those of a text that is cut
 _THUMBNAIL = 96  # the longest side, in pixels: of 1,500 photographs, larger ones would be a page of 100 MB
 _KIND, _RANKED, _ASKED = "kind", "ranked", "asked"
 
@@ -43,51 +42,12 @@ class Embeddings:
         return np.array(self.vectors.float().numpy(), dtype=dtype, copy=True if copy is None else copy)
 
     def save(self, path: Path) -> None:
-        """Write `name`, `kind` and `embedding` to a `.npz` or `.parquet` file, in one step.
-
-        An `.npz` gives each text the room of the longest. Where that would be much, longer ones are cut, and
-        `name_text` holds all of them whole, joined by zero bytes, as UTF-8.
+        """Write `name`, `kind` and `embedding` to a `.parquet`, `.npz`, `.csv` or `.zarr`, in one step: see `write`.
 
         Raises:
-            InputError: another suffix, or the file cannot be written.
+            InputError: another ending, or the file cannot be written.
         """
-        check_suffix(path)
-        vectors, names = self.vectors.float().numpy(), writable(self.names)
-        with atomic_write(path) as file:
-            if path.suffix == ".npz":
-                named = _texts_as_arrays("name", names)
-                save: Any = np.savez if len(named) == 1 else np.savez_compressed
-                save(file, **named, kind=np.array(self.kinds), embedding=vectors)
-            else:
-                columns = {"name": names, "kind": self.kinds, "embedding": _vector_column(self.vectors)}
-                _write_parquet(file, columns)
-
-
-def writable(texts: list[str]) -> list[str]:
-    """Texts as UTF-8 can hold them: bytes of file names that are no letters become "?".
-
-    >>> writable(["caf\\udce9.png"])
-    ['caf?.png']
-    """
-    return [text.encode("utf-8", "replace").decode() for text in texts]
-
-
-def _texts_as_arrays(name: str, texts: list[str]) -> dict[str, np.ndarray]:
-    """Texts as an array, cut and once more as bytes if NumPy's equal room for each would take much more."""
-    longest = max(map(len, texts), default=0)
-    if longest * len(texts) <= _ROOM + 4 * sum(map(len, texts)):
-        return {name: np.array(texts)}
-    whole = np.frombuffer("\0".join(texts).encode(), dtype=np.uint8)
-    return {name: np.array([text[:_CUT] for text in texts]), f"{name}_text": whole}
-
-
-def check_suffix(path: Path) -> None:
-    """Raise `InputError` unless the file's name ends in `.npz` or `.parquet`.
-
-    >>> check_suffix(Path("embeddings.npz"))
-    """
-    if path.suffix not in SUFFIXES:
-        raise InputError(f"{path}: the output must end in {' or '.join(SUFFIXES)}.")
+        write([self], path)
 
 
 class Hit(NamedTuple):
@@ -133,8 +93,8 @@ class Gallery:
             "name": writable(self.names),
             "text": None if self.texts is None else writable(self.texts),
             "held_out": self.held_out.tolist(),
-            "embedding": _vector_column(self.vectors),
-            "text_embedding": None if self.captions is None else _vector_column(self.captions),
+            "embedding": vector_column(self.vectors),
+            "text_embedding": None if self.captions is None else vector_column(self.captions),
             "thumbnail": self.thumbnails,
             "label": None if self.labels is None else writable(self.labels),
         }
@@ -158,14 +118,33 @@ class Gallery:
 
     def best(self, query: Float[Tensor, " d"], k: int) -> list[Hit]:
         """The k items with the largest inner products with the query, each name once."""
-        scores = self.vectors @ query
+        return self.search(query[None], k, Exact(self.vectors))[0]
+
+    def search(self, queries: Float[Tensor, "q d"], k: int, nearest: Nearest) -> list[list[Hit]]:
+        """The k items with the largest inner products with each query, each name once.
+
+        Args:
+            queries: a row each.
+            k: how many items.
+            nearest: what finds rows of `vectors`.
+        """
+        found: dict[int, list[Hit]] = {}
+        pending, width, most = list(range(len(queries))), k, len(self.names)
+        while pending:  # several rows may share a name, so that there must be more of them
+            for number, (scores, rows) in zip(pending, nearest(queries[pending], width), strict=True):
+                hits = self._hits(scores, rows)
+                if len(hits) >= k or width >= most:
+                    found[number] = hits[:k]
+            pending, width = [number for number in pending if number not in found], min(2 * width, most)
+        return [found[number] for number in range(len(queries))]
+
+    def _hits(self, scores: Float[Tensor, " k"], rows: Int[Tensor, " k"]) -> list[Hit]:
+        """These rows, the first of each name."""
         hits: dict[str, Hit] = {}
-        for i in scores.argsort(descending=True, stable=True).tolist():
-            if len(hits) == k:
-                break
+        for score, i in zip(scores.tolist(), rows.tolist(), strict=True):
             if self.names[i] not in hits:
                 text, label = (None if column is None else column[i] for column in (self.texts, self.labels))
-                score, held_out = scores[i].item(), bool(self.held_out[i])
+                held_out = bool(self.held_out[i])
                 hits[self.names[i]] = Hit(self.names[i], text, score, held_out, label, self.kind, self.asked)
         return list(hits.values())
 
@@ -181,8 +160,12 @@ class Gallery:
 
         try:
             table = pq.read_table(path)
-            vectors = _vectors(table["embedding"])
-            captions = _vectors(table["text_embedding"]) if "text_embedding" in table.column_names else None
+            vectors, captions = (
+                torch.tensor(vectors_of(table[name])) if name in table.column_names else None
+                for name in ("embedding", "text_embedding")
+            )
+            if vectors is None:
+                raise KeyError("embedding")
             names, held_out = table["name"].to_pylist(), torch.tensor(table["held_out"].to_pylist())
             texts, thumbnails, labels = (
                 table[name].to_pylist() if name in table.column_names else None
@@ -191,7 +174,7 @@ class Gallery:
             told = table.schema.metadata or {}
             kind, ranked = told[_KIND.encode()].decode(), _RANKED.encode() in told
             asked = told.get(_ASKED.encode(), b"text").decode()
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        except (pa.ArrowException, OSError, AttributeError, KeyError, ValueError) as error:
             remedy = "Make it with tellapart train … --resume"
             raise InputError(f"{path}: missing or damaged gallery of embeddings. {remedy}.") from error
         return cls(names, texts, held_out, vectors, captions, thumbnails, labels, kind, ranked, asked)
@@ -228,18 +211,6 @@ def _png(picture: Tensor) -> bytes:
     image.thumbnail((_THUMBNAIL, _THUMBNAIL))  # only ever smaller
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
-
-
-def _vector_column(vectors: Tensor) -> pa.Array:
-    import pyarrow as pa
-
-    flat = pa.array(vectors.float().flatten().numpy())
-    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-
-
-def _vectors(column: pa.ChunkedArray) -> Tensor:
-    whole = column.combine_chunks()
-    return torch.from_numpy(np.stack(whole.to_numpy(zero_copy_only=False)).astype(np.float32))
 
 
 def _write_parquet(file: io.BytesIO, columns: dict[str, object], metadata: dict[str, str] | None = None) -> None:

@@ -14,6 +14,7 @@ results.json        what evaluation found
 corpus              of words: the vocabulary, and the text as ids
 pictures.json       pictures of what was found, for the report
 gallery.parquet     embeddings of all data, for search and report
+gallery.index.npz   of many embeddings: the index that search has made of them
 report.html         the page to look at
 """
 

@@ -43,7 +43,7 @@ def load(name: str) -> System:
         InputError: there is none.
 
     >>> load("clip").abilities()
-    ('evaluate', 'embed', 'search')
+    ('evaluate', 'embed', 'search', 'cluster')
     """
     system: System = _module(name).system
     return system
@@ -72,7 +72,7 @@ def ability(name: str, what: str) -> Callable[..., Any]:
 
     >>> ability("clip", "sample")
     Traceback (most recent call last):
-    tellapart.errors.InputError: clip cannot sample. It can evaluate, embed and search.
+    tellapart.errors.InputError: clip cannot sample. It can evaluate, embed, search and cluster.
     """
     system = load(name)
     function: Callable[..., Any] | None = getattr(system, what)

@@ -100,6 +100,8 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=commands.search,
+    ask=commands.ask,
+    cluster=commands.cluster,
     query="0",
     plan=plan,
 )

@@ -206,5 +206,7 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=commands.search,
+    ask=commands.ask,
+    cluster=commands.cluster,
     query="SOUND.wav",
 )

@@ -149,6 +149,8 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=commands.search,
+    ask=commands.ask,
+    cluster=commands.cluster,
     query='"a sentence"',
     plan=plan,
 )

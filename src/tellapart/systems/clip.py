@@ -145,6 +145,8 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=commands.search,
+    ask=commands.ask,
+    cluster=commands.cluster,
     query='"cat face"',
     plan=plan,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tellapart.evaluation import Table
     from tellapart.planning import Planner
-    from tellapart.runs import Embeddings, FinishedRun, Hit, Run
+    from tellapart.runs import FinishedRun, Found, Parts, Query, Run
     from tellapart.training import TrainerOptions, TrainingOptions
 
 ABILITIES = ("evaluate", "embed", "search", "cluster", "match", "propagate", "sample", "score", "export")
@@ -58,13 +58,19 @@ class System:
     """What a person's own data are, in words, as in "pictures, in a folder"."""
     evaluate: Callable[[FinishedRun, str | None], Table] | None = None
     """Called as `evaluate(finished, data)`: a table of figures, of the run's data or of others."""
-    embed: Callable[[FinishedRun, Any], Embeddings] | None = None
-    """Called as `embed(finished, source)`: vectors of what a person names or has."""
-    search: Callable[[FinishedRun, Any, int], list[Hit]] | None = None
-    """Called as `search(finished, query, k)`: the k items of the run that match a query best."""
+    embed: Callable[[FinishedRun, Any], Parts] | None = None
+    """Called as `embed(finished, source)`: what a person names or has, in parts that become vectors when asked."""
+    search: Callable[[FinishedRun, Iterable[Query], int], list[Found]] | None = None
+    """Called as `search(finished, queries, k)`: the k items of the run that match each query best; queries that cannot
+    be looked for are broken items."""
+    ask: Callable[[FinishedRun, str], list[Query]] | None = None
+    """Called as `ask(finished, typed)`: the queries of a file or folder, or what is typed as the only one; whatever
+    searches has it."""
     cluster: Callable[[FinishedRun, Any, int | None], Made] | None = None
     """Called as `cluster(finished, source, n)`: all that is in a source in n groups or, for `None`, in as many as it
     finds."""
+    grouped_into: tuple[str, ...] = (".csv", ".parquet")
+    """The endings of what `cluster` is saved to; "" is a folder."""
     match: Callable[[FinishedRun, Any, Any], Made] | None = None
     """Called as `match(finished, a, b)`: where each place of one picture is in another."""
     propagate: Callable[[FinishedRun, Any, Any], Made] | None = None

@@ -144,6 +144,9 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=commands.search,
+    ask=commands.ask,
+    cluster=genomes.cluster,
+    grouped_into=genomes.ENDINGS,
     query="READ.fasta",
     plan=plan,
 )

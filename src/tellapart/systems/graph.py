@@ -150,6 +150,8 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=commands.search,
+    ask=commands.ask,
+    cluster=commands.cluster,
     query="NODE",
     plan=plan,
 )

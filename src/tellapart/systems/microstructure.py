@@ -156,7 +156,9 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=commands.search,
+    ask=commands.ask,
     cluster=micrographs.cluster,
+    grouped_into=micrographs.ENDINGS,
     query="PATCH.png",
     plan=plan,
 )

@@ -209,6 +209,8 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=commands.search,
+    ask=commands.ask,
+    cluster=commands.cluster,
     query="PICTURE.png",
     plan=plan,
 )

@@ -57,6 +57,8 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=words.search,
+    ask=commands.ask,
+    cluster=commands.cluster,
     export=words.export,
     query='"king - man + woman"',
 )

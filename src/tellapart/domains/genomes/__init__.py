@@ -1,6 +1,7 @@
 """DNA: FASTA and FASTQ files, simulated reads, encoders, and what a system of genomes is measured on."""
 
-from tellapart.domains.genomes.commands import as_records, commands_for
+from tellapart.domains.genomes.bins import ENDINGS, Bins
+from tellapart.domains.genomes.commands import as_records, cluster, commands_for
 from tellapart.domains.genomes.dataset import Dataset, Loci
 from tellapart.domains.genomes.dilated_conv import DilatedConv
 from tellapart.domains.genomes.fastx import Record, find_files, read_letters, read_records
@@ -19,6 +20,8 @@ from tellapart.domains.genomes.views import (
 )
 
 __all__ = [
+    "ENDINGS",
+    "Bins",
     "Dataset",
     "DilatedConv",
     "GenomeOptions",
@@ -29,6 +32,7 @@ __all__ = [
     "Regions",
     "Simulated",
     "as_records",
+    "cluster",
     "commands_for",
     "find_files",
     "from_either_strand",

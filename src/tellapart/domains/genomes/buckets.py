@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from tellapart.domains.genomes.bases import padded
+from tellapart.runs import Embeddings, Part, Parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-
-    from jaxtyping import Float
 
     from tellapart.domains.genomes.fastx import Record
 
@@ -23,18 +23,25 @@ Encode = Callable[[Tensor], Tensor]
 _AT_ONCE, _BASES = 2**13, 2**16
 
 
-def embed_records(records: Iterable[Record], encode: Encode) -> tuple[list[str], Float[Tensor, "n d"]]:
-    """Names and embeddings of sequences, in their order; a few thousand sequences are in memory at a time."""
-    names: list[str] = []
-    vectors: list[Tensor] = []
+def parts_of_records(records: Iterable[Record], encode: Encode) -> Parts:
+    """The parts of sequences, in their order: a few thousand sequences are in memory at a time."""
     for some in _groups(records):
-        names += [record.name for record in some]
-        made: list[tuple[list[int], Tensor]] = []
-        for rows in of_similar_length([len(record.bases) for record in some], _BASES):
-            made.append((rows, encode(padded([some[row].bases for row in rows]))))
-        order = torch.tensor([row for rows, _ in made for row in rows])
-        vectors.append(torch.cat([part for _, part in made])[order.argsort()])
-    return names, torch.cat(vectors)
+        yield Part(partial(_embedded, some, encode), partial(_content, some))
+
+
+def _embedded(some: list[Record], encode: Encode) -> Embeddings:
+    made: list[tuple[list[int], Tensor]] = []
+    for rows in of_similar_length([len(record.bases) for record in some], _BASES):
+        made.append((rows, encode(padded([some[row].bases for row in rows]))))
+    order = torch.tensor([row for rows, _ in made for row in rows])
+    vectors = torch.cat([part for _, part in made])[order.argsort()]
+    return Embeddings([record.name for record in some], ["read"] * len(some), vectors)
+
+
+def _content(some: list[Record]) -> Iterator[bytes]:
+    for record in some:
+        yield record.name.encode("utf-8", "replace")
+        yield record.bases.tobytes()
 
 
 def of_similar_length(lengths: Sequence[int], most: int) -> Iterator[list[int]]:

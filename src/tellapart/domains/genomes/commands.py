@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tellapart.domains.genomes.buckets import Encode, embed_records
+from tellapart.domains.genomes.bins import Bins
+from tellapart.domains.genomes.buckets import Encode, parts_of_records
 from tellapart.domains.genomes.dataset import Dataset
 from tellapart.domains.genomes.fastx import Record, find_files, read_letters, read_records
 from tellapart.domains.given import as_texts, is_source, items_of, refuse
 from tellapart.errors import InputError, exists
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery
+from tellapart.runs import Commands, FinishedRun, Gallery, Groups, Parts, Query, gathered
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -28,6 +30,7 @@ def commands_for(make: Callable[[Any], nn.Module]) -> Commands:
         encoder=attrgetter("embed"),
         load=Dataset.load,
         read=_read,
+        ask=_ask,
         find=_find,
     )
 
@@ -60,15 +63,34 @@ def as_records(given: Any) -> Iterator[Record]:
         yield Record(str(row), read_letters(letters))
 
 
-def _read(_: FinishedRun, encode: Encode, source: Any) -> Embeddings:
-    names, vectors = embed_records(as_records(source), encode)
-    return Embeddings(names, ["read"] * len(names), vectors)
+def cluster(finished: FinishedRun, source: Any, n: int | None) -> Bins:
+    """Group sequences by their vectors, in n bins or, for `None`, in as many as HDBSCAN finds.
+
+    Raises:
+        InputError: there is nothing in `source` that can be embedded, or more bins than sequences.
+    """
+    groups = Groups.of(gathered(_read(finished, finished.model.embed, source)), n)
+    return Bins(groups, partial(as_records, source))
+
+
+def _read(_: FinishedRun, encode: Encode, source: Any) -> Parts:
+    return parts_of_records(as_records(source), encode)
+
+
+def _ask(_: FinishedRun, typed: str) -> list[Query]:
+    """Each sequence of a file or a folder, or the letters of one."""
+    if not exists(typed):
+        return [Query(typed, typed)]
+    return [Query(record.name, record) for record in as_records(typed)]
 
 
 def _find(finished: FinishedRun, _: Gallery, query: Any) -> Float[Tensor, " d"]:
-    """A sequence is looked for: the only one of a file, or its letters."""
+    """A sequence is looked for: a record, the only one of a file, or its letters."""
     is_letters = isinstance(query, str) and not (exists(query) and Path(query).is_file())
-    asked = [Record("", read_letters(query))] if is_letters else list(as_records(query))
+    if isinstance(query, Record):
+        asked = [query]
+    else:
+        asked = [Record("", read_letters(query))] if is_letters else list(as_records(query))
     if len(asked) != 1:
         raise InputError(f"{query}: holds {len(asked)} sequences. Name a file of a single one.")
     encode: Encode = finished.model.embed

@@ -10,9 +10,10 @@ from tellapart.domains.given import is_source, refuse
 from tellapart.domains.graphs.dataset import Dataset, fitting
 from tellapart.domains.graphs.load import load_graph
 from tellapart.domains.graphs.saved import from_parts
+from tellapart.domains.queries import lines_or_one
 from tellapart.domains.tables import AS_IT_LIES, Form
 from tellapart.errors import InputError
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery
+from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, in_one
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -29,6 +30,7 @@ def commands_for(make: Callable[[Any, int], nn.Module]) -> Commands:
         encoder=attrgetter("network"),
         load=Dataset.load,
         read=_read,
+        ask=lambda _, typed: lines_or_one(typed),
         find=_find,
     )
 
@@ -53,6 +55,7 @@ def as_graph(given: Any, words: int, form: Form = AS_IT_LIES) -> Graph:
     return from_parts(parts, "x")
 
 
+@in_one
 def _read(finished: FinishedRun, network: Network, source: Any) -> Embeddings:
     place = str(source) if is_source(source) else "x"
     graph = fitting(as_graph(source, finished.config.words, finished.config.form), finished.run, place)

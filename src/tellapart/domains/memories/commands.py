@@ -11,8 +11,9 @@ import torch
 from tellapart.domains.memories.dataset import Dataset
 from tellapart.domains.memories.options import Sides
 from tellapart.domains.memories.pairs import LoadPictures, load_pairs
+from tellapart.domains.queries import lines_or_one
 from tellapart.errors import InputError
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery
+from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, in_one
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -29,6 +30,7 @@ def commands_for(make: Callable[[Any, Sides], Memory], load_pictures: LoadPictur
         load_pictures: reads pictures; their left halves ask for their right halves.
     """
 
+    @in_one
     def read(_: FinishedRun, memory: Memory, source: Any) -> Embeddings:
         if not isinstance(source, (str, bytes)) and not hasattr(source, "__fspath__"):
             raise InputError(f"`x` must be a file or a folder, as for --data. Got {type(source).__name__}.")
@@ -42,6 +44,7 @@ def commands_for(make: Callable[[Any, Sides], Memory], load_pictures: LoadPictur
         encoder=lambda model: model,
         load=partial(Dataset.load, load_pictures),
         read=read,
+        ask=lambda _, typed: lines_or_one(typed),
         find=_find,
     )
 

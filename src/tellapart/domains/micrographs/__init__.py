@@ -1,6 +1,6 @@
 """Micrographs: TIFF and other pictures of any size, turned patches, an encoder of textures, made-up microstructures."""
 
-from tellapart.domains.micrographs.clusters import PlaceClusters
+from tellapart.domains.micrographs.clusters import ENDINGS, PlaceClusters
 from tellapart.domains.micrographs.commands import as_micrographs, cluster, commands_for
 from tellapart.domains.micrographs.dataset import Blocks, Dataset
 from tellapart.domains.micrographs.grains import GrainStatistics, boundaries, drawn, grain_statistics
@@ -13,6 +13,7 @@ from tellapart.domains.micrographs.structures import KINDS, Kind, Structure, gen
 from tellapart.domains.micrographs.texture_net import TextureNet
 
 __all__ = [
+    "ENDINGS",
     "KINDS",
     "Blocks",
     "Cutter",

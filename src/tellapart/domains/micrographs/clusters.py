@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import io
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +14,14 @@ from torch import nn
 
 from tellapart.domains.micrographs.patches import Region
 from tellapart.errors import InputError
-from tellapart.evaluation import Table, grouped
 from tellapart.files import atomic_write
+from tellapart.runs import check_rows_ending, group_numbers, table_of_groups, write_rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
     from torch import Tensor
+
+    from tellapart.evaluation import Table
 
 _COLOURS = torch.tensor(
     [
@@ -39,7 +39,8 @@ _COLOURS = torch.tensor(
 )  # of Okabe and Ito, which colour-blind readers can distinguish, with black made grey, and two more
 _LONGEST = 1600  # pixels of a picture's longer side
 _INK = 0.45
-_SUFFIXES = (".csv", ".png")
+ENDINGS = (".csv", ".parquet", ".png")
+"""Of the files that groups are written to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,44 +69,29 @@ class PlaceClusters:
         Raises:
             InputError: more groups than places.
         """
-        if n is not None and n > len(names):
-            raise InputError(f"`n` must be at most {len(names)}, the number of places. Got {n}.")
-        found = grouped(vectors, n_clusters=n)
-        sizes = Counter(x for x in found.tolist() if x >= 0)
-        rank = {group: i for i, (group, _) in enumerate(sizes.most_common())} | {-1: -1}
-        return cls(regions, names, torch.tensor([rank[x] for x in found.tolist()]), region, grids)
+        return cls(regions, names, group_numbers(vectors, n, "place"), region, grids)
 
     def table(self) -> Table:
         """How many places each group has, on how many micrographs, and one of them."""
-        rows: list[list[str | float]] = []
-        for group in sorted(set(self.number.tolist()), key=lambda x: (x < 0, x)):
-            of = (self.number == group).nonzero().flatten().tolist()
-            fields = len({self.regions[self.region[row]].field.name for row in of})
-            name = f"group {group}" if group >= 0 else "in no group"
-            rows.append([name, float(len(of)), len(of) / len(self.names), float(fields), self.names[of[0]]])
-        header = ["", "places", "share", "micrographs", "for example"]
         n = len(self.regions)
         title = f"{len(self.names)} places of {n} micrograph{'s' if n > 1 else ''} in groups"
-        return Table(title, header, rows, ["", ".0f", ".3f", ".0f", ""], [])
+        fields = [self.regions[region].field.name for region in self.region.tolist()]
+        return table_of_groups(self.names, self.number, "place", title, {"micrographs": fields})
 
     def save(self, path: Path) -> None:
-        """Write the group of each place as CSV, or a micrograph in the groups' colours as PNG.
+        """Write the group of each place as CSV or Parquet, or a micrograph in the groups' colours as PNG.
 
         Raises:
             InputError: another suffix, a picture of several micrographs, or the file cannot be written.
         """
-        if path.suffix not in _SUFFIXES:
-            raise InputError(f"{path}: the output must end in {' or '.join(_SUFFIXES)}.")
-        if path.suffix == ".png" and len(self.regions) > 1:
+        check_rows_ending(path, ENDINGS)
+        if path.suffix != ".png":
+            write_rows(path, {"place": self.names, "group": self.number.tolist()})
+            return
+        if len(self.regions) > 1:
             raise InputError(f"{path}: a picture shows one micrograph, not {len(self.regions)}. Name one, or a .csv.")
         with atomic_write(path) as file:
-            if path.suffix == ".png":
-                file.write(self.as_png(0))
-                return
-            text = io.StringIO()
-            rows = zip(self.names, self.number.tolist(), strict=True)
-            csv.writer(text).writerows([("place", "group"), *rows])
-            file.write(text.getvalue().encode())
+            file.write(self.as_png(0))
 
     def as_png(self, which: int, longest: int = _LONGEST) -> bytes:
         """The picture of `coloured` as a PNG file."""

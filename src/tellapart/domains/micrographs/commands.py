@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,10 @@ from tellapart.domains.micrographs.clusters import PlaceClusters
 from tellapart.domains.micrographs.dataset import Dataset, grid_of, names_of, side_by_side
 from tellapart.domains.micrographs.micrographs import Micrograph, load_micrographs, of_arrays
 from tellapart.domains.micrographs.patches import Cutter, Places, Region
+from tellapart.domains.picture_files import find_pictures
+from tellapart.domains.queries import lines_or_one
 from tellapart.errors import InputError, exists
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, Picture
+from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, Parts, Picture, Query, in_rows
 from tellapart.scores import unit
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ def commands_for(make: Callable[[Any], nn.Module]) -> Commands:
         encoder=attrgetter("embed"),
         load=Dataset.load,
         read=_read,
+        ask=_ask,
         find=_find,
         draw=_draw,
     )
@@ -92,13 +95,35 @@ def _regions(fields: list[Micrograph], options: MicrographOptions) -> list[Regio
     ]
 
 
-def _read(finished: FinishedRun, encode: Encode, source: Any) -> Embeddings:
+def _read(finished: FinishedRun, encode: Encode, source: Any) -> Parts:
     """A vector for each patch of all micrographs."""
     options: MicrographOptions = finished.config
     regions = _regions(as_micrographs(source, options), options)
     places = side_by_side(regions, options.patch)
-    names = names_of(Cutter(regions, options), places)
-    return Embeddings(names, ["place"] * len(names), embed_places(regions, places, encode, options))
+    cutter = Cutter(regions, options)
+    names = names_of(cutter, places)
+
+    def made(rows: slice) -> Embeddings:
+        some = places.rows(torch.arange(rows.start, rows.stop))
+        return Embeddings(names[rows], ["place"] * len(names[rows]), embed_places(regions, some, encode, options))
+
+    def content(rows: slice) -> Iterator[bytes]:
+        windows = cutter.windows(places.rows(torch.arange(rows.start, rows.stop)))
+        for name, window in zip(names[rows], windows.numpy(), strict=True):
+            yield name.encode("utf-8", "replace")
+            yield window.tobytes()
+
+    return in_rows(len(names), made, content, _CHUNK)
+
+
+def _ask(_: FinishedRun, typed: str) -> list[Query]:
+    """Each picture of a folder, or each line of a text: a file, or the name of one of the run's places."""
+    if exists(typed) and Path(typed).is_dir():
+        files = find_pictures(Path(typed))
+        if not files:
+            raise InputError(f"{typed}: the folder holds no pictures.")
+        return [Query(str(file.relative_to(typed)), str(file)) for file in files]
+    return lines_or_one(typed)
 
 
 def cluster(finished: FinishedRun, source: Any, n: int | None) -> PlaceClusters:

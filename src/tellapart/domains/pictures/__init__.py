@@ -14,7 +14,8 @@ from tellapart.domains.pictures.judge import Judge, train_judge
 from tellapart.domains.pictures.load import Items, load_items, load_pairs
 from tellapart.domains.pictures.network import Network, make_views
 from tellapart.domains.pictures.options import ImageShape, PairOptions, PictureOptions
-from tellapart.domains.pictures.pair_dataset import PairDataset, commands_for_pairs
+from tellapart.domains.pictures.pair_commands import commands_for_pairs
+from tellapart.domains.pictures.pair_dataset import PairDataset
 from tellapart.domains.pictures.picture_sets import Form, PictureSet, load_pictures, load_splits
 from tellapart.domains.pictures.stored import pixel_ids
 from tellapart.domains.pictures.views import Augment, jitter

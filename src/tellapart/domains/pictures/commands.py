@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tellapart.domains.pictures.dataset import Dataset
 from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.options import ImageShape
+from tellapart.domains.pictures.parts import picture_parts, picture_queries
+from tellapart.domains.queries import lines_or_one
 from tellapart.errors import InputError, exists
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, MakeModel, Measurable, Run
+from tellapart.runs import Commands, FinishedRun, Gallery, MakeModel, Measurable, Parts, Query, Run
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -36,13 +39,20 @@ def commands_for(
         encoder=encoder,
         load=load,
         read=_read,
+        ask=_ask,
         find=_find,
     )
 
 
-def _read(finished: FinishedRun, network: Network, source: Any) -> Embeddings:
-    pictures = as_pictures(source, ImageShape.noted(finished.run))
-    return Embeddings(pictures.names, ["picture"] * len(pictures), network.embed(pictures.content))
+def _read(finished: FinishedRun, network: Network, source: Any) -> Parts:
+    return picture_parts(source, ImageShape.noted(finished.run), network.embed)
+
+
+def _ask(_: FinishedRun, typed: str) -> list[Query]:
+    """Each picture of a folder, or each line of a text: a picture file, or the name of one of the run's own."""
+    if exists(typed) and Path(typed).is_dir():
+        return picture_queries(Path(typed))
+    return lines_or_one(typed)
 
 
 def _find(finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, " d"]:

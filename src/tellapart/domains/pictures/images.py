@@ -73,11 +73,11 @@ def read_whole(
         return pictures, list(range(len(paths)))
     first = _first(paths, places, broken)
     kept = [row for row, path in enumerate(paths) if path not in broken]
-    if not kept:
-        raise first
     for row, path in enumerate(paths):
         if path in broken:
             reading.leave_out("broken picture", places[row] or str(path), first)
+    if not kept:
+        raise first
     reading.read(len(kept), thing)
     return chosen(pictures, torch.tensor(kept)), kept
 

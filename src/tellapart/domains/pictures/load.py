@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 _COLUMNS = ("image", "text")
 
 
+@dataclass(frozen=True)
+class Listed:
+    """Files of pictures, texts or both, for an encoder to embed; they need not be paired."""
+
+    files: list[Path | bytes]
+    """Files, or the contents of files."""
+    places: list[str]
+    """What names each file in messages; may be empty."""
+    names: list[str]
+    texts: list[str]
+
+
 @dataclass(frozen=True, eq=False)
 class Items:
     """Pictures, texts or both, for an encoder to embed; they need not be paired."""
@@ -77,23 +89,36 @@ def load_items(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) ->
     if source == "openmoji":
         pairs = load_openmoji(size)
         return Items(pairs.content, pairs.names, pairs.texts)
+    found = list_items(source, form)
+    if not found.files:
+        return Items(None, [], found.texts)
+    pictures, kept = images.read_whole(found.files, found.places, size)
+    return Items(pictures, [found.names[i] for i in kept], found.texts)
+
+
+def list_items(source: str, form: tables.Form = tables.AS_IT_LIES) -> Listed:
+    """As `load_items` of files and folders, with pictures that are not read yet.
+
+    Raises:
+        InputError: the source holds no picture and no text; the message names the place.
+    """
     path = existing(source)
     if suffix(path) == ".txt":
-        return Items(None, [], _read_lines(path))
+        return Listed([], [], [], _read_lines(path))
     found = tables.find_tables(path) if path.is_dir() else [path] if suffix(path) in tables.SUFFIXES else []
     if found:
-        return _items_of_table(found, size, form)
-    files = [path]
+        return _items_of_table(found, form)
+    files: list[Path | bytes] = [path]
+    names = [path.name]
     if path.is_dir():
-        files = find_pictures(path)
-        if not files:
+        paths = find_pictures(path)
+        if not paths:
             raise InputError(f"{path}: the folder holds no table and no pictures.")
-    names = [str(file.relative_to(path)) if path.is_dir() else file.name for file in files]
-    pictures, kept = images.read_whole(files, [""] * len(files), size)
-    return Items(pictures, [names[i] for i in kept], [])
+        files, names = [*paths], [str(file.relative_to(path)) for file in paths]
+    return Listed(files, [""] * len(files), names, [])
 
 
-def _items_of_table(paths: list[Path], size: int, form: tables.Form) -> Items:
+def _items_of_table(paths: list[Path], form: tables.Form) -> Listed:
     table = tables.read_tables(paths, _COLUMNS, required=(), form=form)
     if not table.columns:
         raise InputError(f"{paths[0]}: neither a column image nor a column text. Rename the header.")
@@ -101,10 +126,9 @@ def _items_of_table(paths: list[Path], size: int, form: tables.Form) -> Items:
     if texts:
         reading.read(len(texts), "text")
     if "image" not in table.columns:
-        return Items(None, [], texts)
+        return Listed([], [], [], texts)
     files, names = table.pictures("image")
-    pictures, kept = images.read_whole(files, table.places, size)
-    return Items(pictures, [names[i] for i in kept], texts)
+    return Listed(files, table.places, names, texts)
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -1,33 +1,25 @@
-"""Pictures with their texts, for training and held out, and what can be done with encoders of both."""
+"""Pictures with their texts, for training and held out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from tellapart.domains.given import as_texts, is_source, items_of
-from tellapart.domains.picture_files import SUFFIXES
 from tellapart.domains.pictures.captions import Pairs, split
-from tellapart.domains.pictures.given import as_pictures
-from tellapart.domains.pictures.load import Items, load_items, load_pairs
-from tellapart.domains.pictures.options import ImageShape, PairOptions
-from tellapart.domains.tables import AS_IT_LIES, Form
-from tellapart.errors import InputError
+from tellapart.domains.pictures.load import load_pairs
+from tellapart.domains.pictures.options import PairOptions
 from tellapart.evaluation import Table, both_ways
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, thumbnails
+from tellapart.runs import Gallery, thumbnails
 from tellapart.training import Batches
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from tellapart.runs import PictureRows, Run
-
-_CHANNELS = 3
 
 
 class PairEncoder(Protocol):
@@ -87,58 +79,3 @@ class PairDataset:
         is_out = torch.zeros(len(pairs), dtype=torch.bool).index_fill(0, self.held_out, True)
         vectors = after.embed_pictures(pairs.content), after.embed_texts(pairs.texts)
         return Gallery(pairs.names, pairs.texts, is_out, *vectors, thumbnails(pairs.content, is_out))
-
-
-def commands_for_pairs(make: Callable[[Any], nn.Module]) -> Commands:
-    """The commands of a system with the model `make(config)`, a `PairEncoder`."""
-    return Commands(
-        make_model=lambda config, _: make(config),
-        encoder=lambda model: model,
-        load=PairDataset.load,
-        read=_read,
-        find=_find,
-    )
-
-
-def as_items(given: Any, size: int, form: Form = AS_IT_LIES) -> Items:
-    """Pictures, texts, or both.
-
-    Args:
-        given: a file or folder, as for `load_items`; pictures, as for `as_pictures`; or a list, a tuple or a column of
-            texts. Texts in a list that all end like names of picture files are such files.
-        size: the pictures' side, in pixels.
-        form: how a table is read.
-
-    Raises:
-        InputError: none of these, or something broken or missing; it names the place.
-    """
-    if is_source(given):
-        return load_items(str(given), size, form)
-    items = items_of(given)
-    if items is not None and any(isinstance(item, str) and not _is_picture_file(item) for item in items):
-        return Items(None, [], as_texts(items, "text"))
-    pictures = as_pictures(given, ImageShape(size, _CHANNELS))
-    return Items(pictures.content, pictures.names, [])
-
-
-def _is_picture_file(name: str) -> bool:
-    return Path(name).suffix.lower() in SUFFIXES
-
-
-def _read(finished: FinishedRun, encoder: PairEncoder, source: Any) -> Embeddings:
-    items = as_items(source, finished.config.picture_size, finished.config.form)
-    parts = [] if items.pictures is None else [encoder.embed_pictures(items.pictures)]
-    parts += [encoder.embed_texts(items.texts)] if items.texts else []
-    kinds = ["picture"] * len(items.names) + ["text"] * len(items.texts)
-    return Embeddings(items.names + items.texts, kinds, torch.cat(parts))
-
-
-def _find(finished: FinishedRun, _: Gallery, query: Any) -> Float[Tensor, " d"]:
-    """Words are looked for as they are; anything else must be a single picture."""
-    encoder: PairEncoder = finished.model
-    if isinstance(query, str):
-        return encoder.embed_texts([query])[0]
-    items = as_items(query, finished.config.picture_size)
-    if items.pictures is None or len(items.names) != 1:
-        raise InputError("query: must be words, or a single picture.")
-    return encoder.embed_pictures(items.pictures)[0]

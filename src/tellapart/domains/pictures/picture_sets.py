@@ -12,7 +12,7 @@ import torch
 
 from tellapart import reading
 from tellapart.domains import tables
-from tellapart.domains.folders import Labels, layout
+from tellapart.domains.folders import Labels, Layout, layout
 from tellapart.domains.picture_files import find_pictures, is_picture
 from tellapart.domains.pictures import arrays, idx, images
 from tellapart.domains.pictures.arrays import Part
@@ -194,7 +194,19 @@ def _read_table(path: Path, size: int | None, form: Form) -> Part:
     return Part(pictures, None if labels is None else np.array([labels[i] for i in kept]), [names[i] for i in kept])
 
 
-def _read_folder(path: Path, size: int | None, form: Form) -> list[Part]:
+def files_of_folder(path: Path, form: Form = AS_IT_LIES) -> list[Path]:
+    """The picture files of a folder in the order of `load_pictures`; none of a folder of idx files.
+
+    Raises:
+        InputError: there are none, or folders are called like splits and may be none.
+    """
+    if any(idx.is_images(file) for file in path.iterdir()):
+        return []
+    return [file for part in _listed(path, form)[1] for file in part]
+
+
+def _listed(path: Path, form: Form) -> tuple[Layout, list[list[Path]], str]:
+    """How a folder is divided, the files for training and to measure with, and what the latter are called."""
     files = find_pictures(path)
     if not files:
         remedy = "Name another one, or a .npy or .npz file itself"
@@ -206,6 +218,11 @@ def _read_folder(path: Path, size: int | None, form: Form) -> list[Part]:
         for split in held_out[1:]:
             unused = [str(file.relative_to(path)) for file in found.parts[split]]
             reading.pass_over(f"picture for {split}, of which the run makes no use", unused)
+    return found, parts, held_out[0] if held_out else ""
+
+
+def _read_folder(path: Path, size: int | None, form: Form) -> list[Part]:
+    found, parts, held_out = _listed(path, form)
     wanted = [file for part in parts for file in part]
     places = [""] * len(wanted)
     pictures, kept = images.read_whole(wanted, places, size or images.common_side(wanted, places))
@@ -215,7 +232,7 @@ def _read_folder(path: Path, size: int | None, form: Form) -> list[Part]:
     if found.labels is not None:
         reading.note(f"Labels are the folders: {reading.listed(sorted(set(found.labels.values())))}.")
     if len(parts) > 1:
-        reading.note(f"Train on {n_training}, and measure with the {len(read) - n_training} of {held_out[0]}.")
+        reading.note(f"Train on {n_training}, and measure with the {len(read) - n_training} of {held_out}.")
     return [
         Part(
             chosen(pictures, slice(begin, end)),

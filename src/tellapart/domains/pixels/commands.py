@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +19,28 @@ from tellapart.domains.pixels.matching import Encode, find, read
 from tellapart.domains.pixels.propagate import Propagated, propagate, read_mask
 from tellapart.domains.pixels.report import report_pictures
 from tellapart.domains.pixels.video import Video
+from tellapart.domains.queries import lines_or_one
 from tellapart.errors import InputError, requirement
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, Hit, Picture
+from tellapart.runs import (
+    Commands,
+    Embeddings,
+    FinishedRun,
+    Found,
+    Gallery,
+    Hit,
+    Parts,
+    Picture,
+    Query,
+    in_rows,
+    joined,
+    vectors_of_queries,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
     from torch import Tensor, nn
 
-_MOST_CELLS = 2**21  # 512 MiB of 64 numbers each
+_FRAMES = 4  # of a part: tens of thousands of cells
 _MOST_FRAMES = 64  # in which a place is looked for
 
 
@@ -37,6 +51,7 @@ def commands_for(make: Callable[[Any], nn.Module]) -> Commands:
         encoder=encoder_of,
         load=Dataset.load,
         read=_read,
+        ask=lambda _, typed: lines_or_one(typed),
         find=_find,
         draw=_draw,
     )
@@ -52,23 +67,31 @@ def encoder_of(model: Any) -> Encode:
     return encode
 
 
-def search(finished: FinishedRun, query: Any, k: int) -> list[Hit]:
-    """The place of the run's videos that a query names, in the k frames in which it is best found, the best first.
+def search(finished: FinishedRun, queries: Iterable[Query], k: int) -> list[Found]:
+    """The place of the run's videos that each query names, in the k frames in which it is best found, the best first.
 
     The frames looked at are spread evenly over the videos.
 
     Args:
         finished: the run.
-        query: "FRAME,X,Y", or "VIDEO:FRAME,X,Y" if there are several: in numbers of the file, and pixels of the frame
-            as it was scaled.
+        queries: each "FRAME,X,Y", or "VIDEO:FRAME,X,Y" if there are several: in numbers of the file, and pixels of the
+            frame as it was scaled.
         k: how many.
 
     Raises:
-        InputError: the query names no place of a frame.
+        InputError: a query that names no place of a frame; of several, more of such queries than of others.
     """
     encode, data = encoder_of(finished.model), Dataset.load(finished.config, finished.run)
-    video, frame, place = _place(str(query), data.whole)
-    asked = _embedded(encode, video, frame, place)
+    asked, vectors = vectors_of_queries(queries, lambda query: _embedded(encode, *_place(str(query), data.whole))[0])
+    return [
+        Found(query.name, _found(query, vector[None], data, encode)[:k])
+        for query, vector in zip(asked, vectors, strict=True)
+    ]
+
+
+def _found(query: Query, asked: Float[Tensor, "1 d"], data: Dataset, encode: Encode) -> list[Hit]:
+    """The place of a query in all frames that are looked at, the best first."""
+    video, frame, _ = _place(str(query.value), data.whole)
     held_out = {id(x): len(seen) for x, seen in zip(data.whole, data.training, strict=True)}
     hits = []
     for other in data.whole:
@@ -79,7 +102,7 @@ def search(finished: FinishedRun, query: Any, k: int) -> list[Hit]:
             found = find(asked, encode(other.frames[number][None])[0])
             name = named(other, number, found.places[0])
             hits.append(Hit(name, None, float(found.cosines[0]), number >= held_out[id(other)], kind="place"))
-    return sorted(hits, key=lambda hit: -hit.score)[:k]
+    return sorted(hits, key=lambda hit: -hit.score)
 
 
 def matched(finished: FinishedRun, a: Any, b: Any) -> Matches:
@@ -137,19 +160,26 @@ def _draw(config: Any, data: Dataset, encode: Encode) -> list[Picture]:
     return report_pictures(data.test, encode, config, config.temperature)
 
 
-def _read(finished: FinishedRun, encode: Encode, source: Any) -> Embeddings:
+def _read(finished: FinishedRun, encode: Encode, source: Any) -> Parts:
     """The cells of all frames, a row each, in the order of frames, rows and columns."""
     videos = as_videos(source, finished.config.height, finished.config.every)
-    names: list[str] = []
-    vectors = []
-    for video in videos:
-        for number, frame in enumerate(video.frames):
-            (cells,) = encode(frame[None])
-            rows, cols = cells.shape[1:]
-            if len(names) + rows * cols > _MOST_CELLS:
-                must = f"have at most {_MOST_CELLS} cells of {STRIDE}×{STRIDE} pixels"
-                raise InputError(requirement("x", f"{must}; embed some of the frames at a time", "more"))
-            places = np.stack(np.meshgrid(np.arange(cols), np.arange(rows)), axis=-1).reshape(-1, 2) * STRIDE
+    return joined(*((len(video.frames), _cells(video, encode)) for video in videos))
+
+
+def _cells(video: Video, encode: Encode) -> Parts:
+    def made(rows: slice) -> Embeddings:
+        names: list[str] = []
+        vectors = []
+        for number in range(rows.start, rows.stop):
+            (cells,) = encode(video.frames[number][None])
+            down, across = cells.shape[1:]
+            places = np.stack(np.meshgrid(np.arange(across), np.arange(down)), axis=-1).reshape(-1, 2) * STRIDE
             names += [named(video, number, place) for place in places]
             vectors.append(cells.flatten(1).T)
-    return Embeddings(names, ["cell"] * len(names), torch.cat(vectors))
+        return Embeddings(names, ["cell"] * len(names), torch.cat(vectors))
+
+    def content(rows: slice) -> Iterator[bytes]:
+        yield f"{video.name} {rows.start} {video.every}".encode("utf-8", "replace")
+        yield video.frames[rows].tobytes()
+
+    return in_rows(len(video.frames), made, content, _FRAMES)

@@ -13,12 +13,13 @@ import torch
 from tellapart import reading
 from tellapart.domains.folders import files_in
 from tellapart.domains.given import as_texts, is_source, items_of, refuse
+from tellapart.domains.queries import lines_or_one
 from tellapart.domains.sound.clips import read_clips
 from tellapart.domains.sound.dataset import Dataset, Recorders, SoundPictureEncoder
 from tellapart.domains.sound.load import PictureFiles
 from tellapart.domains.sound.recordings import SUFFIXES
 from tellapart.errors import InputError, existing, exists
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery
+from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, Query, in_one
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -42,7 +43,9 @@ def commands_for(make: Callable[[Any, Recorders], nn.Module], picture_files: Pic
 
     reader = _Reader(picture_files)
     load = partial(Dataset.load, picture_files)
-    return Commands(make_model, encoder=lambda model: model, load=load, read=reader.read, find=reader.find)
+    return Commands(
+        make_model, encoder=lambda model: model, load=load, read=in_one(reader.read), ask=reader.ask, find=reader.find
+    )
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,12 @@ class _Reader:
             parts.append(encoder.embed_pictures(shown))
         kinds = ["sound"] * len(heard) + ["picture"] * len(seen)
         return Embeddings([name for name, _ in [*heard, *seen]], kinds, torch.cat(parts))
+
+    def ask(self, _: FinishedRun, typed: str) -> list[Query]:
+        """Each file of a folder, or each line of a text: a file, or the name of one of the run's own."""
+        if exists(typed) and Path(typed).is_dir():
+            return [Query(name, path) for name, path in self._files(typed)]
+        return lines_or_one(typed)
 
     def find(self, finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, " d"]:
         """A sound or a picture is looked for; a text that names no file may name one of the run's own."""

@@ -7,11 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tellapart.domains.given import as_texts, is_source, items_of, refuse
+from tellapart.domains.queries import texts_only
 from tellapart.domains.text.dataset import Dataset
 from tellapart.domains.text.encoder import embed
 from tellapart.domains.text.load import load_sentences
 from tellapart.errors import InputError
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, Run
+from tellapart.runs import Commands, FinishedRun, Gallery, Parts, Run, in_texts
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -26,7 +27,7 @@ def commands_for(make: Callable[[Any, str], nn.Module]) -> Commands:
     def make_model(config: Any, run: Run) -> nn.Module:
         return make(config, "" if config.encoder == "bag" else run.read_tokeniser())
 
-    return Commands(make_model, encoder=_encoder, load=Dataset.load, read=_read, find=_find)
+    return Commands(make_model, encoder=_encoder, load=Dataset.load, read=_read, ask=texts_only, find=_find)
 
 
 def as_sentences(given: Any) -> list[str]:
@@ -50,9 +51,8 @@ def _encoder(model: Any) -> Embed:
     return partial(embed, model.encoder)
 
 
-def _read(_: FinishedRun, encode: Embed, source: Any) -> Embeddings:
-    texts = as_sentences(source)
-    return Embeddings(texts, ["sentence"] * len(texts), encode(texts))
+def _read(_: FinishedRun, encode: Embed, source: Any) -> Parts:
+    return in_texts(as_sentences(source), "sentence", encode)
 
 
 def _find(finished: FinishedRun, _: Gallery, query: Any) -> Float[Tensor, " d"]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import torch
 from torch import nn
 
 from tellapart.domains.given import as_texts, is_source, items_of, refuse
+from tellapart.domains.queries import texts_only
 from tellapart.domains.words.dataset import Dataset
 from tellapart.domains.words.formats import write_vectors
 from tellapart.domains.words.network import WordVectors
@@ -17,7 +20,18 @@ from tellapart.domains.words.reading import find_files, read_blocks
 from tellapart.domains.words.taken import VOCABULARY
 from tellapart.domains.words.vocabulary import Vocabulary
 from tellapart.errors import InputError
-from tellapart.runs import Commands, Embeddings, FinishedRun, Gallery, Hit, Run
+from tellapart.runs import (
+    Commands,
+    Embeddings,
+    FinishedRun,
+    Found,
+    Gallery,
+    Query,
+    Run,
+    in_one,
+    nearest_in,
+    vectors_of_queries,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -33,23 +47,26 @@ def make_model(config: WordOptions, run: Run) -> WordVectors:
     return WordVectors(config, Vocabulary.load(run.corpus / VOCABULARY))
 
 
-def search(finished: FinishedRun, query: Any, k: int) -> list[Hit]:
-    """The words with the vectors most like the query's, but for the query's own words.
+def search(finished: FinishedRun, queries: Iterable[Query], k: int) -> list[Found]:
+    """The words with the vectors most like each query's, but for the query's own words.
 
     Args:
         finished: the run.
-        query: a word, or several with signs between them: "king - man + woman". The sum is of unit vectors.
+        queries: each a word, or several with signs between them: "king - man + woman". The sum is of unit vectors.
         k: how many.
 
     Raises:
         InputError: a word that has no vector, or signs without words.
     """
     finished.run.check_trained()
-    found = Gallery.load(finished.run.gallery)
-    asked = terms(finished, query)
-    hits = found.best(_find(finished, found, query), k + len(asked))
-    own = {word for word, _ in asked}
-    return [hit for hit in hits if hit.name not in own][:k]
+    gallery = Gallery.load(finished.run.gallery)
+    asked, vectors = vectors_of_queries(queries, partial(_find, finished, gallery))
+    own = [{word for word, _ in terms(finished, query.value)} for query in asked]
+    hits = gallery.search(vectors, k + max(map(len, own)), nearest_in(finished.run, gallery))
+    return [
+        Found(query.name, [hit for hit in found if hit.name not in words][:k])
+        for query, words, found in zip(asked, own, hits, strict=True)
+    ]
 
 
 def export(finished: FinishedRun, output: Path) -> str:
@@ -92,6 +109,7 @@ def _find(finished: FinishedRun, _: Gallery, query: Any) -> Float[Tensor, " d"]:
     return nn.functional.normalize(torch.tensor(signs) @ units, dim=0)
 
 
+@in_one
 def _read(finished: FinishedRun, model: WordVectors, source: Any) -> Embeddings:
     """Of a list each word; of a text its words, each once, the most frequent first; without those of no vector."""
     if is_source(source):
@@ -115,4 +133,6 @@ def _words_of(config: WordOptions, source: str | Path) -> list[str]:
     return [word for word, _ in counted.most_common()]
 
 
-commands = Commands(make_model, encoder=lambda model: model, load=Dataset.load, read=_read, find=_find, can_move=False)
+commands = Commands(
+    make_model, encoder=lambda model: model, load=Dataset.load, read=_read, ask=texts_only, find=_find, can_move=False
+)

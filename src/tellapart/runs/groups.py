@@ -1,0 +1,103 @@
+"""Embeddings in groups: by k-means or, if their number is to be found, by HDBSCAN."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from tellapart.errors import InputError
+from tellapart.evaluation import Table, grouped
+from tellapart.runs.rows import write_rows
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from torch import Tensor
+
+    from tellapart.runs.gallery import Embeddings
+
+_LONG = 20_000  # vectors from which on HDBSCAN, which compares them all, takes minutes
+_logger = logging.getLogger("tellapart")
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Items in groups, the largest first; -1 is in none."""
+
+    names: list[str]
+    kinds: list[str]
+    number: Int[Tensor, " n"]
+
+    @classmethod
+    def of(cls, embeddings: Embeddings, n: int | None) -> Groups:
+        """Group embeddings by direction, in n groups or, for `None`, in as many as HDBSCAN finds.
+
+        Raises:
+            InputError: more groups than items.
+        """
+        return cls(embeddings.names, embeddings.kinds, group_numbers(embeddings.vectors, n))
+
+    def table(self) -> Table:
+        """How many items each group has, and one of them."""
+        return table_of_groups(self.names, self.number, "item")
+
+    def save(self, path: Path) -> None:
+        """Write name, kind and group of each item, as CSV or Parquet.
+
+        Raises:
+            InputError: another ending, or the file cannot be written.
+        """
+        write_rows(path, {"name": self.names, "kind": self.kinds, "group": self.number.tolist()})
+
+
+def group_numbers(vectors: Float[Tensor, "n d"], n: int | None, thing: str = "item") -> Int[Tensor, " n"]:
+    """The group of each vector, the largest group first; -1 is in none.
+
+    Args:
+        vectors: only their directions matter.
+        n: how many groups, by k-means; `None` for as many as HDBSCAN finds.
+        thing: what a vector is of, in one word, for messages.
+
+    Raises:
+        InputError: more groups than vectors.
+    """
+    if n is not None and n > len(vectors):
+        raise InputError(f"`n` must be at most {len(vectors)}, the number of {thing}s. Got {n}.")
+    if n is None and len(vectors) > _LONG:
+        what = f"HDBSCAN compares {len(vectors):,} {thing}s with each other, which may take long"
+        _logger.info("%s. A number of groups (--groups) is faster.", what)
+    found = grouped(vectors, n_clusters=n).tolist()
+    sizes = Counter(group for group in found if group >= 0)
+    rank = {group: i for i, (group, _) in enumerate(sizes.most_common())} | {-1: -1}
+    return torch.tensor([rank[group] for group in found])
+
+
+def table_of_groups(
+    names: list[str], number: Int[Tensor, " n"], thing: str, title: str = "", more: dict[str, list[str]] | None = None
+) -> Table:
+    """The size of each group, and one of its items.
+
+    Args:
+        names: of the items.
+        number: their groups, of `group_numbers`.
+        thing: what they are, in one word.
+        title: of the table; by default how many items there are.
+        more: further columns, each with something of every item: the table counts how many different ones a group has.
+    """
+    further = more or {}
+    members: dict[int, list[int]] = {}
+    for row, group in enumerate(number.tolist()):
+        members.setdefault(group, []).append(row)
+    rows: list[list[str | float]] = []
+    for group in sorted(members, key=lambda x: (x < 0, x)):
+        of = members[group]
+        counts = [float(len({column[row] for row in of})) for column in further.values()]
+        name = f"group {group}" if group >= 0 else "in no group"
+        rows.append([name, float(len(of)), len(of) / len(names), *counts, names[of[0]]])
+    header = ["", f"{thing}s", "share", *further, "for example"]
+    formats = ["", ".0f", ".3f", *(".0f" for _ in further), ""]
+    return Table(title or f"{len(names):,} {thing}s in groups", header, rows, formats, [])
