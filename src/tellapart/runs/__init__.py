@@ -2,13 +2,14 @@
 
 from tellapart.runs.commands import Commands, Measurable
 from tellapart.runs.finished import FinishedRun, MakeModel
-from tellapart.runs.gallery import MAX_SHOWN, Embeddings, Gallery, Hit, check_suffix, thumbnails
+from tellapart.runs.gallery import MAX_SHOWN, THUMBNAIL, Embeddings, Gallery, Hit, check_suffix, thumbnails
 from tellapart.runs.pictures import Picture, load_pictures, save_pictures
 from tellapart.runs.ranks import forget_stray_rank, is_first_process
 from tellapart.runs.run import Run
 
 __all__ = [
     "MAX_SHOWN",
+    "THUMBNAIL",
     "Commands",
     "Embeddings",
     "FinishedRun",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".npz", ".parquet")
 MAX_SHOWN = 1500
+THUMBNAIL = 64
+"""The longest side of a thumbnail, in pixels."""
 _ROOM, _CUT = 2**22, 200  # letters that may be wasted, and those of a text that is cut
 _KIND, _RANKED, _ASKED = "kind", "ranked", "asked"
 
@@ -195,7 +197,10 @@ class Gallery:
 
 
 def thumbnails(pictures: UInt8[Tensor, "n c size size"], wanted: Bool[Tensor, " n"]) -> list[bytes | None]:
-    """PNG files of the first `MAX_SHOWN` wanted pictures, `None` for all others."""
+    """PNG files of the first `MAX_SHOWN` wanted pictures, `None` for all others.
+
+    Pictures larger than `THUMBNAIL` pixels are reduced to that.
+    """
     chosen = set(wanted.nonzero().flatten()[:MAX_SHOWN].tolist())
     return [_png(picture) if row in chosen else None for row, picture in enumerate(pictures)]
 
@@ -203,7 +208,9 @@ def thumbnails(pictures: UInt8[Tensor, "n c size size"], wanted: Bool[Tensor, " 
 def _png(picture: Tensor) -> bytes:
     buffer = io.BytesIO()
     rows = picture[0] if len(picture) == 1 else picture.permute(1, 2, 0)
-    Image.fromarray(rows.numpy()).save(buffer, "PNG", optimize=True)
+    image = Image.fromarray(rows.numpy())
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 
 
