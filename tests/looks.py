@@ -13,6 +13,7 @@ _OVERLAPS = """() => {
     const element = walker.currentNode.parentElement;
     const text = walker.currentNode.textContent.trim();
     if (!text || element.closest("script, style, .unseen, [hidden], option")) continue;
+    if (!element.getClientRects().length) continue; // inside an SVG, what is not rendered
     if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     const range = document.createRange();
     range.selectNodeContents(walker.currentNode);
