@@ -205,10 +205,11 @@ def _styled(figure: go.Figure) -> go.Figure:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hovermode="x unified",
-        hoverlabel={"bgcolor": CARD, "bordercolor": AXIS, "font": {"color": INK}},
+        hoverlabel={"bgcolor": CARD, "bordercolor": AXIS, "font": {"color": INK}, "namelength": -1},
     )
     figure.update_xaxes(
         showgrid=False, linecolor=AXIS, ticks="outside", tickcolor=AXIS, zeroline=False, title_font_size=13
     )
-    figure.update_yaxes(gridcolor=GRID, zeroline=False)
+    figure.update_xaxes(spikecolor=GREY, spikethickness=1, spikedash="dot")
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, hoverformat=".4~g")
     return figure
