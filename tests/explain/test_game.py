@@ -8,6 +8,7 @@ import torch
 from tellapart import info_nce
 from tellapart.relations import listed
 from tests.explain.test_arithmetic import unit
+from tests.looks import check_looks, contrast, dress, each_look
 
 pytestmark = pytest.mark.xdist_group("explain")
 POINTS = "#points [role=slider]"
@@ -181,6 +182,13 @@ def test_a_screen_reader_hears_where_a_movement_ended_and_not_all_of_it(page):
     heard = page.evaluate("heard")
     assert len(heard) == 1
     assert heard[0] == f"{page.locator('#verdict').inner_text()} Loss {page.locator('#loss').inner_text()} nats."
+
+
+@each_look
+def test_it_is_whole_and_legible(page, width, scheme):
+    dress(page, width, scheme)
+    check_looks(page, width)
+    assert contrast(page, ".note") >= 4.5
 
 
 def test_nothing_sticks_out_of_the_page(page):

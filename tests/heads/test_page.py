@@ -7,6 +7,7 @@ import torch
 import transformers
 
 from tests.heads.conftest import TEXT
+from tests.looks import check_looks, contrast, dress, each_look
 
 pytestmark = pytest.mark.xdist_group("heads")
 
@@ -67,6 +68,13 @@ def test_it_is_worked_by_the_keyboard(page):
     page.keyboard.press("Enter")
     assert "Token 3" in page.locator("#said").inner_text()
     assert page.locator("#tokens button").nth(2).get_attribute("aria-pressed") == "true"
+
+
+@each_look
+def test_it_is_whole_and_legible(page, width, scheme):
+    dress(page, width, scheme)
+    check_looks(page, width)
+    assert contrast(page, ".note") >= 4.5
 
 
 @pytest.mark.parametrize("width", [1280, 400])

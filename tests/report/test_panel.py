@@ -56,6 +56,22 @@ def test_every_reading_has_its_last_value_and_its_curve(reported, width):
     assert page.trouble == []
 
 
+def test_a_reading_that_never_changes_is_a_line_and_no_figure(reported):
+    page, _ = reported(lambda entry: entry | {"temperature": 0.07, "suspects": 0.0})
+    lines = page.locator(".constant div").all_inner_texts()
+    assert any(line.startswith("Suspects\n0.0%") for line in lines)
+    assert any(line.startswith("Temperature τ\n0.07") for line in lines)
+    assert page.locator("#panel-temperature, #panel-suspects").count() == 0
+    assert page.locator("#panel-alignment svg.main-svg").count() >= 1
+    assert page.trouble == []
+
+
+def test_a_number_of_candidates_that_changes_is_drawn(reported):
+    page, _ = reported(lambda entry: entry | {"n_candidates": 8.0 + entry["step"]})
+    assert "candidates, K + 1" in page.locator("#loss-legend").inner_text()
+    assert page.trouble == []
+
+
 def test_warnings_are_listed_above_the_curves_and_counted_at_the_top(reported):
     page, log = reported(lambda entry: entry | {"hardest_share": 0.8, "mi_bound": 1.0, "mi_ceiling": 1.05})
     expected = [f"{warning.found} {warning.remedy}" for warning in training_warnings(log)]

@@ -61,6 +61,7 @@ const TRIES = {
 const state = structuredClone(TRIES.even);
 const NAMES = ["query", "positive", ...spread.map((_, j) => `negative ${j + 1}`)];
 const KINDS = NAMES.map((name) => name.split(" ")[0]);
+const [NAME_WIDTH, NAME_HEIGHT] = [44, 13]; // of the names at the points
 const at = (degrees, radius = 100) => vector(degrees).map((x, axis) => (axis ? -radius : radius) * x);
 
 const text = (value, digits = 3) => {
@@ -157,10 +158,11 @@ function drawCircle({ scores, shares, pull, push, turn, loss }) {
     const [x2, y2] = at(angles[j + 1]);
     set(line, { x1: query[0], y1: query[1], x2, y2, "stroke-width": 12 * (shares[j] ?? 0) });
   });
-  names.forEach((label, i) => {
-    const [x, y] = at(angles[i], 82 - 24 * Math.abs(vector(angles[i])[0])); // inside the circle, clear of the point
-    set(label, { x, y });
-  });
+  // Inside the circle, clear of the point; two names that would meet are moved apart, one up and one down.
+  const places = names.map((_, i) => at(angles[i], 82 - 24 * Math.abs(vector(angles[i])[0])));
+  const [[x0, y0], [x1, y1]] = places;
+  const apart = Math.abs(x0 - x1) < NAME_WIDTH ? Math.max(0, NAME_HEIGHT - Math.abs(y0 - y1)) / 2 : 0;
+  names.forEach((label, i) => set(label, { x: places[i][0], y: places[i][1] + ((i === 0) === (y0 < y1) ? -apart : apart) }));
   const across = vector(angles[0] + 90);
   arc("pull", temperature * dot(pull, across), 113);
   arc("push", -temperature * dot(push, across), 121);
@@ -241,6 +243,17 @@ function axis(values, log) {
   return { low: first * step, high: last * step, ticks, measure: Number };
 }
 
+/** Of ticks in their order, those with labels that do not meet the label before. */
+function roomy(ticks, place) {
+  let free = -Infinity;
+  return ticks.filter((tick) => {
+    const half = 3.6 * brief(tick, 6).length + 3;
+    if (place(tick) - half < free) return false;
+    free = place(tick) + half;
+    return true;
+  });
+}
+
 function drawChart(holder, curve) {
   const width = holder.clientWidth;
   const [right, bottom] = [width - EDGE.right, HEIGHT - EDGE.bottom];
@@ -255,7 +268,7 @@ function drawChart(holder, curve) {
     make("path", { class: "grid", d: `M${EDGE.left} ${toY(tick)}H${right}` }, svg);
     write(brief(tick, 6), { x: EDGE.left - 8, y: toY(tick), "text-anchor": "end", "dominant-baseline": "central" });
   }
-  for (const tick of x.ticks) write(brief(tick, 6), { x: toX(tick), y: bottom + 18, "text-anchor": "middle" });
+  for (const tick of roomy(x.ticks, toX)) write(brief(tick, 6), { x: toX(tick), y: bottom + 18, "text-anchor": "middle" });
   write(curve.x, { class: "axis", x: (EDGE.left + right) / 2, y: HEIGHT - 6, "text-anchor": "middle" });
   const places = curve.lines.flatMap((line, i) => {
     const group = make("g", { class: `${line.kind} colour-${i}` }, svg);

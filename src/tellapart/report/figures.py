@@ -1,4 +1,4 @@
-"""The report's figures, as Plotly figures."""
+"""The report's figures, as Plotly figures. The page writes their legends beside them, and their titles above."""
 
 from __future__ import annotations
 
@@ -10,46 +10,45 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from tellapart.report.colours import AXIS, BLUE, CARD, GREEN, GREY, GRID, INK, MOST, ORANGE, PINK, RED, SKY, palette
+
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int
+    from jaxtyping import Float, Int
 
     from tellapart.evaluation import Chart
 
     Log = list[dict[str, float]]
 
-# The colours of Okabe and Ito, which colour-blind readers can distinguish.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#8a94a0"
-_COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
-_MOST_IN_LEGEND = 30
 _SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up")
-_MAX_POINTS = 1500
-_MAP, _LETTER = np.array([950, 560]), (7, 14)  # pixels of a map, and of a letter on it
+_MAX_POINTS, _SMALL_POINTS = 1500, 300
 
 
 def loss_curve(log: Log) -> go.Figure:
-    """The loss and that of guessing, log(K + 1) with K negatives, above the number of candidates.
+    """The loss and that of guessing, log(K + 1) with K negatives, above the number of candidates if that changes.
 
     Other losses of the log, `loss_…`, are beside it. The losses alone, of a log that does not tell the number of
     candidates.
     """
     steps, loss, size = (_column(log, name) for name in ("step", "loss", "n_candidates"))
     others = sorted({name for entry in log for name in entry if name.startswith("loss_")})
-    lines = [_line(steps, loss, "loss", BLUE)] if any("loss" in entry for entry in log) else []
-    lines += [
+    curves = [_line(steps, loss, "loss", BLUE)] if any("loss" in entry for entry in log) else []
+    curves += [
         _line(*_known(log, name), f"{name.removeprefix('loss_')} loss", colour)
-        for name, colour in zip(others, itertools.cycle(_COLOURS[3:]), strict=False)
+        for name, colour in zip(others, (PINK, GREEN, SKY, RED, *palette(MOST)), strict=False)
     ]
-    if np.isnan(size).all():
-        figure = go.Figure(lines)
-        figure.update_yaxes(title_text="loss")
+    sizes = np.unique(size[~np.isnan(size)])
+    if sizes.size:
+        curves.append(_line(steps, np.log(size), "guessing, log(K + 1)", GREY, dash="dot"))
+    if sizes.size < 2:
+        figure = go.Figure(curves)
+        figure.update_yaxes(rangemode="tozero")
         figure.update_xaxes(title_text="step")
         return _styled(figure)
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.08)
-    figure.add_traces(lines, rows=1, cols=1)
-    figure.add_trace(_line(steps, np.log(size), "guessing, log(K + 1)", GREY, dash="dot"), row=1, col=1)
+    figure.add_traces(curves, rows=1, cols=1)
     figure.add_trace(_line(steps, size, "candidates, K + 1", ORANGE), row=2, col=1)
-    figure.update_yaxes(title_text="loss (nats)", rangemode="tozero", row=1, col=1)
-    figure.update_yaxes(title_text="K + 1", range=[0, 1.25 * np.nanmax(size)], nticks=3, row=2, col=1)
+    figure.update_yaxes(rangemode="tozero", row=1, col=1)
+    figure.update_yaxes(range=[0, 1.25 * sizes.max()], nticks=3, row=2, col=1)
     figure.update_xaxes(title_text="step", row=2, col=1)
     return _styled(figure)
 
@@ -60,7 +59,6 @@ def information_curve(log: Log) -> go.Figure:
     figure = go.Figure(
         [_line(steps, bound, "bound", GREEN), _line(steps, np.log(size), "ceiling, log(K + 1)", GREY, dash="dot")]
     )
-    figure.update_yaxes(title_text="mutual information (nats)")
     figure.update_xaxes(title_text="step")
     return _styled(figure)
 
@@ -69,9 +67,12 @@ def accuracy_curve(log: Log) -> go.Figure:
     """The accuracy of picking the positive, and that of guessing, 1/(K + 1)."""
     steps, accuracy, size = (_column(log, name) for name in ("step", "accuracy", "n_candidates"))
     figure = go.Figure(
-        [_line(steps, accuracy, "in the batch", BLUE), _line(steps, 1 / size, "guessing, 1/(K + 1)", GREY, dash="dot")]
+        [
+            _line(steps, accuracy, "the positive scores best", BLUE),
+            _line(steps, 1 / size, "guessing, 1/(K + 1)", GREY, dash="dot"),
+        ]
     )
-    figure.update_yaxes(title_text="accuracy", range=[0, 1.02], tickformat=".0%")
+    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
     figure.update_xaxes(title_text="step")
     return _styled(figure)
 
@@ -87,31 +88,29 @@ def gradients_curve(log: Log) -> go.Figure:
     figure.add_trace(_line(steps[window - 1 :], mean, "its running mean", ORANGE), row=1, col=1)
     figure.add_trace(_line(*ratio, "ratio of lengths", GREEN), row=2, col=1)
     figure.add_hline(y=0, line={"color": GREY, "width": 1, "dash": "dot"}, row=1, col=1)
-    figure.update_yaxes(title_text="cosine", row=1, col=1)
-    figure.update_yaxes(title_text="ratio", rangemode="tozero", nticks=3, row=2, col=1)
+    figure.update_yaxes(rangemode="tozero", nticks=3, row=2, col=1)
     figure.update_xaxes(title_text="step", row=2, col=1)
     return _styled(figure)
 
 
 def lines(chart: Chart) -> go.Figure:
-    """The lines of a chart."""
-    pairs = zip(chart.lines.items(), itertools.cycle(_COLOURS), strict=False)
+    """The lines of a chart; the page writes what its axes show, which may be long."""
+    pairs = zip(chart.lines.items(), palette(len(chart.lines)), strict=True)
     figure = go.Figure([_line(np.array(chart.x), np.array(y), name, colour) for (name, y), colour in pairs])
-    figure.update_xaxes(title_text=chart.x_title)
-    figure.update_yaxes(title_text=chart.y_title, rangemode="tozero")
-    return _styled(figure)
+    figure.update_yaxes(rangemode="tozero")
+    return _styled(figure).update_layout(margin={"b": 26})
 
 
 def small_curve(log: Log, name: str, limit: str | None, share: bool) -> go.Figure:
     """One reading of the panel over its steps, and its upper limit, if it has one."""
-    steps, values = _known(log, name)
+    steps, values = _known(log, name, _SMALL_POINTS)
     mode = "lines+markers" if len(steps) < 40 else "lines"
     figure = go.Figure([_line(steps, values, name, BLUE).update(mode=mode, marker={"size": 4})])
     if limit is not None:
-        figure.add_trace(_line(*_known(log, limit), "at most", GREY, dash="dot"))
+        figure.add_trace(_line(*_known(log, limit, _SMALL_POINTS), "at most", GREY, dash="dot"))
     figure.update_xaxes(nticks=3)
     figure.update_yaxes(nticks=4, tickformat=".0%" if share else None, rangemode="tozero")
-    return _styled(figure).update_layout(showlegend=False, margin={"l": 44, "r": 8, "t": 6, "b": 24}, font={"size": 11})
+    return _styled(figure).update_layout(margin={"l": 44, "r": 8, "t": 6, "b": 24}, font={"size": 11})
 
 
 def score_histogram(positive: Float[np.ndarray, " p"], negative: Float[np.ndarray, " q"], what: str) -> go.Figure:
@@ -126,7 +125,7 @@ def score_histogram(positive: Float[np.ndarray, " p"], negative: Float[np.ndarra
     figure.update_layout(barmode="overlay", bargap=0)
     low = min(positive.min(initial=1.0), negative.min(initial=1.0))
     figure.update_xaxes(title_text=f"cosine of {what}", range=[low - 0.05, 1.0])
-    figure.update_yaxes(title_text="density", showticklabels=False)
+    figure.update_yaxes(showticklabels=False, showgrid=False, ticks="")
     return _styled(figure)
 
 
@@ -143,91 +142,74 @@ def rank_map(places: Float[np.ndarray, "n 2"], ranks: Int[np.ndarray, " n"]) -> 
 def label_map(places: Float[np.ndarray, "n 2"], labels: list[str] | None, what: str) -> go.Figure:
     """A map of the items, coloured by their labels, the most frequent first; in one colour without labels.
 
-    Of very many labels there is no legend: pointing at an item tells its own.
+    Each label has a colour of its own, as far as colours can be told apart; the rest are other labels.
     """
     if labels is None:
-        return _map(places, [(what, np.full(len(places), True), BLUE, "circle")]).update_layout(showlegend=False)
+        return _map(places, [(what, np.full(len(places), True), BLUE, "circle")])
     labels = [label or "no label" for label in labels]
     names = [name for name, _ in Counter(labels).most_common()]
-    styles = [(colour, symbol) for symbol in _SYMBOLS for colour in _COLOURS]
-    shown, rest = (names, []) if len(names) <= len(styles) else (names[: len(styles) - 1], names[len(styles) - 1 :])
+    shown, rest = (names, []) if len(names) <= MOST else (names[: MOST - 1], names[MOST - 1 :])
     of = np.array(labels)
-    groups = [(name, of == name, *style) for name, style in zip(shown, styles, strict=False)]
+    styles = zip(shown, palette(len(shown)), itertools.cycle(_SYMBOLS), strict=False)
+    groups = [(name, of == name, colour, symbol) for name, colour, symbol in styles]
     if rest:
         groups.append((f"{len(rest)} other labels", np.isin(of, rest), GREY, "x-thin"))
-    return _map(places, groups).update_layout(showlegend=len(names) <= _MOST_IN_LEGEND)
+    return _map(places, groups)
 
 
-def word_map(places: Float[np.ndarray, "n 2"], words: list[str]) -> go.Figure:
-    """A map of words: the first, and all that do not cover one of those before, are written; the others are marks."""
-    written = _apart(places, words)
-    figure = go.Figure()
-    for mode, chosen in (("markers", ~written), ("text", written)):
-        rows = np.flatnonzero(chosen).tolist()
-        x, y = places[rows].T
-        text = [words[row] for row in rows] if mode == "text" else None
-        marker, font = {"color": BLUE, "size": 3, "opacity": 0.35}, {"size": _LETTER[1] - 3, "color": "#24303c"}
-        figure.add_trace(
-            go.Scatter(x=x, y=y, mode=mode, text=text, textfont=font, marker=marker, customdata=rows, hoverinfo="none")
-        )
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
-    return _styled(figure).update_layout(hovermode="closest", showlegend=False)
-
-
-def _apart(places: Float[np.ndarray, "n 2"], words: list[str]) -> Bool[np.ndarray, " n"]:
-    """Which words can be written on a map without covering one that stands before them in the list."""
-    low, high = places.min(axis=0), places.max(axis=0)
-    at = (places - low) / np.maximum(high - low, 1e-9) * _MAP
-    width = np.array([_LETTER[0] * (len(word) + 1) for word in words])
-    kept: list[int] = []
-    for i in range(len(words)):
-        far = np.abs(at[kept] - at[i])
-        if not ((far[:, 0] < (width[kept] + width[i]) / 2) & (far[:, 1] < _LETTER[1])).any():
-            kept.append(i)
-    return np.isin(np.arange(len(words)), kept)
+def word_map(places: Float[np.ndarray, "n 2"]) -> go.Figure:
+    """A map of words as marks; the page writes the words that have room where it is shown."""
+    figure = _map(places, [("words", np.full(len(places), True), BLUE, "circle")])
+    font = {"size": 11, "color": INK}
+    return figure.update_traces(mode="markers+text", text="", textfont=font, marker={"size": 3, "line": {"width": 0}})
 
 
 def _map(places: Float[np.ndarray, "n 2"], groups: list[tuple[str, Any, str, str]]) -> go.Figure:
     figure = go.Figure()
     for name, chosen, colour, symbol in groups:
-        marker: dict[str, Any] = {"color": colour, "symbol": symbol, "size": 8, "line": {"color": colour, "width": 1.5}}
-        x, y = places[chosen].T
-        rows = np.flatnonzero(chosen)
+        marker: dict[str, Any] = {"color": colour, "symbol": symbol, "size": 7, "line": {"color": colour, "width": 1.5}}
+        x, y = places[chosen].round(3).T.tolist()
+        rows = np.flatnonzero(chosen).tolist()
         figure.add_trace(
-            go.Scatter(x=x, y=y, mode="markers", name=name, marker=marker, customdata=rows.tolist(), hoverinfo="none")
+            go.Scatter(x=x, y=y, mode="markers", name=name, marker=marker, customdata=rows, hoverinfo="none")
         )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
-    return _styled(figure).update_layout(hovermode="closest")
+    return _styled(figure).update_layout(hovermode="closest", margin={"l": 12, "r": 12, "t": 8, "b": 8})
 
 
-def _column(log: Log, name: str) -> np.ndarray:
+def _column(log: Log, name: str, most: int = _MAX_POINTS) -> np.ndarray:
     """One value of the log over the steps, thinned for a screen; NaN where it is missing."""
-    every = -(-len(log) // _MAX_POINTS)
+    every = -(-len(log) // most)
     return np.array([entry.get(name, np.nan) for entry in log[::every]], dtype=float)
 
 
-def _known(log: Log, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _known(log: Log, name: str, most: int = _MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:
     """The steps that have a value, and the values."""
     known = [entry for entry in log if name in entry]
-    return _column(known, "step"), _column(known, name)
+    return _column(known, "step", most), _column(known, name, most)
 
 
 def _line(x: np.ndarray, y: np.ndarray, name: str, colour: str, dash: str = "solid") -> go.Scatter:
+    # In single precision, since a page holds all the bytes.
+    x, y = x.astype(np.float32), y.astype(np.float32)
     return go.Scatter(x=x, y=y, name=name, mode="lines", line={"color": colour, "width": 2, "dash": dash})
 
 
 def _styled(figure: go.Figure) -> go.Figure:
     figure.update_layout(
         template="none",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": "#24303c"},
-        margin={"l": 58, "r": 12, "t": 8, "b": 48},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
+        margin={"l": 46, "r": 12, "t": 8, "b": 44},
+        showlegend=False,
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         hovermode="x unified",
+        hoverlabel={"bgcolor": CARD, "bordercolor": AXIS, "font": {"color": INK}, "namelength": -1},
     )
-    figure.update_xaxes(showgrid=False, linecolor="#c9d1d9", ticks="outside", tickcolor="#c9d1d9", zeroline=False)
-    figure.update_yaxes(gridcolor="#edf0f3", zeroline=False)
+    figure.update_xaxes(
+        showgrid=False, linecolor=AXIS, ticks="outside", tickcolor=AXIS, zeroline=False, title_font_size=13
+    )
+    figure.update_xaxes(spikecolor=GREY, spikethickness=1, spikedash="dot")
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, hoverformat=".4~g")
     return figure

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import io
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from tellapart.diagnostics import training_warnings
+from tellapart.errors import InputError
 from tellapart.evaluation import Table
 from tellapart.pages import write_page
 from tellapart.report import figures
+from tellapart.report.colours import ON_DARK
+from tellapart.report.found import found
+from tellapart.report.images import as_source, sheet
 from tellapart.report.panel import gauges
 from tellapart.report.shown import Shown
+from tellapart.report.verdict import plural, verdict
 from tellapart.runs import Gallery, load_pictures
 
 if TYPE_CHECKING:
@@ -23,7 +33,7 @@ if TYPE_CHECKING:
 
     from tellapart.runs import Run
 
-_N_QUERIES, _N_FOUND = 9, 5
+_SHEET_BYTES, _PICTURES_BYTES = 400_000, 200_000  # so that a page has 3 MB at most
 
 
 def write_report(run: Run, output: Path | None, *, results: bool = True, gallery: bool = True) -> Path:
@@ -41,6 +51,8 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
     run.check_trained()
     log, table = run.log(), Table.from_dict(run.results()) if results else None
     shown = Shown.of(Gallery.load(run.gallery)) if gallery else None
+    thumbnails = None if shown is None or shown.thumbnails is None else sheet(shown.thumbnails, _SHEET_BYTES)
+    pictures, shared = _pictures(run)
     target = output or run.report
     write_page(
         target,
@@ -49,6 +61,7 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
         name=run.folder.resolve().name,
         options=_flat(run.options()),
         table=table,
+        verdict="" if table is None else verdict(table, "item" if shown is None else shown.kind),
         last=log[-1],
         logged={name for entry in log for name in entry},
         times=_times(log),
@@ -58,18 +71,47 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
         log=log,
         told=run.told(),
         shown=shown,
-        pictures=load_pictures(run.pictures),
+        plural=plural,
+        pictures=pictures,
+        shared_caption=shared,
+        sheet=thumbnails,
         figures=_figures(log) | _charts(table) | ({} if shown is None else _figures_of_gallery(shown)),
-        hover=[] if shown is None else _hover(shown),
-        found=[] if shown is None else _found(shown),
-        plotly=get_plotlyjs(),
+        on_dark=ON_DARK,
+        gallery=None if shown is None else found(shown) | {"columns": thumbnails and thumbnails.columns},
+        plotly=_packed_plotly(),
     )
     return target
 
 
+@cache
+def _packed_plotly() -> str:
+    """Plotly's source, which the page unpacks: its Python package has none for some kinds of figures alone."""
+    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+
+
+def _pictures(run: Run) -> tuple[list[dict[str, str]], str]:
+    """The pictures that a run keeps for its report, and what all their captions say after a name."""
+    kept = load_pictures(run.pictures)
+    try:
+        images = [Image.open(io.BytesIO(picture.png)).convert("RGB") for picture in kept]
+    except OSError as error:
+        raise InputError(f"{run.pictures}: damaged. Delete it to have a report without its pictures.") from error
+    sources = [as_source(image, _PICTURES_BYTES // len(kept)) for image in images]
+    captions = [picture.caption for picture in kept]
+    names, said = zip(*(caption.split(", ", 1) for caption in captions), strict=True) if _repeat(captions) else ((), ())
+    shown = names or captions
+    made = [{"caption": caption, "source": source} for caption, source in zip(shown, sources, strict=True)]
+    return made, said[0][:1].upper() + said[0][1:] if said else ""
+
+
+def _repeat(captions: list[str]) -> bool:
+    """Whether captions say the same after a name and a comma."""
+    return len(captions) > 1 and len({caption.partition(", ")[2] for caption in captions} | {""}) == 2
+
+
 def _figures(log: figures.Log) -> dict[str, Any]:
     """Figures of what the log has."""
-    made = {f"panel-{gauge.name}": gauge.curve(log) for gauge in gauges(log)}
+    made = {f"panel-{gauge.name}": gauge.curve(log) for gauge in gauges(log) if not gauge.is_constant(log)}
     logged = {name for entry in log for name in entry}
     for name, is_known, draw in (
         ("loss", any(name.startswith("loss") for name in logged), figures.loss_curve),
@@ -98,7 +140,7 @@ def _figures_of_gallery(shown: Shown) -> dict[str, Any]:
     negatives = shown.candidates & ~shown.positives
     what = f"{shown.kind} and {shown.asked}" if shown.by_text else f"two {shown.kind}s"
     if shown.ranked:
-        drawn = figures.word_map(places, shown.captions)
+        drawn = figures.word_map(places)
     elif shown.by_text:
         drawn = figures.rank_map(places, shown.ranks())
     else:
@@ -109,14 +151,6 @@ def _figures_of_gallery(shown: Shown) -> dict[str, Any]:
 
 def _as_json(made: dict[str, Any]) -> dict[str, Any]:
     return {name: json.loads(figure.to_json()) for name, figure in made.items()}
-
-
-def _hover(shown: Shown) -> list[dict[str, str | None]]:
-    return [{"text": text, "image": image} for text, image in zip(shown.captions, _images(shown), strict=True)]
-
-
-def _images(shown: Shown) -> list[str] | list[None]:
-    return [None] * len(shown.captions) if shown.thumbnails is None else shown.thumbnails
 
 
 def _times(log: figures.Log) -> dict[str, Any]:
@@ -138,28 +172,7 @@ def _flat_map(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
     from sklearn.manifold import TSNE
 
     tsne = TSNE(init="pca", perplexity=min(30, (n - 1) / 3), metric="cosine", random_state=0)
-    return np.asarray(tsne.fit_transform(vectors), dtype=float)
-
-
-def _found(shown: Shown) -> list[dict[str, Any]]:
-    """The results of a few random queries, best first."""
-    n, images = len(shown.captions), _images(shown)
-    cosines = np.where(shown.candidates, shown.cosines, -np.inf)
-    chosen = np.sort(np.random.default_rng(0).permutation(n)[:_N_QUERIES])
-    result = []
-    for query in chosen:
-        order = np.argsort(-cosines[:, query], kind="stable")[: min(_N_FOUND, shown.candidates[:, query].sum())]
-        hits = [
-            {
-                "image": images[row],
-                "text": shown.captions[row],
-                "score": f"{shown.cosines[row, query]:.2f}",
-                "right": bool(shown.positives[row, query]),
-            }
-            for row in order
-        ]
-        result.append({"text": shown.queries[query], "image": images[query], "hits": hits})
-    return result
+    return np.asarray(tsne.fit_transform(vectors), dtype=np.float32)
 
 
 def _flat(options: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     Log = list[dict[str, float]]
 
 
+_ROUNDING = 1e-6
+
+
 @dataclass(frozen=True)
 class Gauge:
     """How a reading of the log is shown."""
@@ -28,6 +31,11 @@ class Gauge:
         """The last value, as text."""
         value = next(entry[self.name] for entry in reversed(log) if self.name in entry)
         return format(value, self.format).replace("-", "−")
+
+    def is_constant(self, log: Log) -> bool:
+        """Whether it kept one value, up to rounding, so that a curve would show nothing."""
+        values = [entry[self.name] for entry in log if self.name in entry]
+        return max(values) - min(values) <= _ROUNDING * max(map(abs, values))
 
     def curve(self, log: Log) -> go.Figure:
         """The curve of all values."""

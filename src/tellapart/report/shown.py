@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import base64
+import re
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from tellapart.domains.held_out import text_id
 from tellapart.relations import everyone, paired, same
+from tellapart.report.verdict import plural
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -35,7 +37,8 @@ class Shown:
     """Captions of the items: the texts of pictures, if there are any, or else names and labels."""
     queries: list[str]
     """Captions of the queries."""
-    thumbnails: list[str] | None
+    thumbnails: list[bytes] | None
+    """PNG files."""
     vectors: Float[np.ndarray, "n d"]
     cosines: Float[np.ndarray, "n n"]
     """The cosine of item i and query j."""
@@ -75,10 +78,10 @@ class Shown:
         held_out = bool(gallery.held_out[rows].all())
         return cls(
             kind=gallery.kind,
-            which=f"{'held-out ' if held_out else ''}{gallery.kind}s",
+            which=f"{'held-out ' if held_out else ''}{plural(gallery.kind)}",
             captions=captions,
             queries=texts or captions,
-            thumbnails=None if pngs is None else [_as_source(png) for png in pngs if png is not None],
+            thumbnails=None if pngs is None else [png for png in pngs if png is not None],
             vectors=vectors.numpy(),
             cosines=(vectors @ queries.T).numpy(),
             positives=_matrix(positives, vectors),
@@ -96,14 +99,24 @@ class Shown:
         return ranks
 
 
-def _as_source(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
-
-
 def _captions(names: list[str], labels: list[str] | None) -> list[str]:
     if labels is None:
         return names
-    return [f"{label} · {name}" if label else name for label, name in zip(labels, names, strict=True)]
+    return [_caption(name, label) for name, label in zip(names, labels, strict=True)]
+
+
+def _caption(name: str, label: str) -> str:
+    """A label and a name, without saying the label twice.
+
+    >>> _caption("train/frog/7.png", "frog"), _caption("brick.png@8,8", "brick.png"), _caption("read 3", "")
+    ('frog · train/7.png', 'brick.png@8,8', 'read 3')
+    """
+    if not label or (not label.isdigit() and re.match(rf"{re.escape(label)}\b", name)):
+        return name
+    path = PurePosixPath(name)
+    if label in path.parent.parts:
+        name = "/".join((*(part for part in path.parent.parts if part != label), path.name))
+    return f"{label} · {name}"
 
 
 def _matrix(relation: Relation, rows: Tensor) -> Bool[np.ndarray, "n n"]:

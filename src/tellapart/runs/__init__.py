@@ -3,7 +3,7 @@
 from tellapart.runs.commands import Commands, Found, Measurable, Query, nearest_in, vectors_of_queries
 from tellapart.runs.finished import FinishedRun, MakeModel
 from tellapart.runs.formats import check_suffix
-from tellapart.runs.gallery import MAX_SHOWN, Embeddings, Gallery, Hit, InChunks, PictureRows, thumbnails
+from tellapart.runs.gallery import MAX_SHOWN, THUMBNAIL, Embeddings, Gallery, Hit, InChunks, PictureRows, thumbnails
 from tellapart.runs.groups import Groups, group_numbers, table_of_groups
 from tellapart.runs.output import write_embeddings
 from tellapart.runs.parts import Part, Parts, gathered, in_one, in_rows, in_texts, joined
@@ -14,6 +14,7 @@ from tellapart.runs.run import Run
 
 __all__ = [
     "MAX_SHOWN",
+    "THUMBNAIL",
     "Commands",
     "Embeddings",
     "FinishedRun",

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_SHOWN = 1500
-_THUMBNAIL = 96  # the longest side, in pixels: of 1,500 photographs, larger ones would be a page of 100 MB
+THUMBNAIL = 64
+"""The longest side of a thumbnail, in pixels."""
 _KIND, _RANKED, _ASKED = "kind", "ranked", "asked"
 
 
@@ -197,7 +198,7 @@ class PictureRows(Protocol):
 
 
 def thumbnails(pictures: PictureRows, wanted: Bool[Tensor, " n"]) -> list[bytes | None]:
-    """PNG files of the first `MAX_SHOWN` wanted pictures, `None` for all others."""
+    """PNG files of the first `MAX_SHOWN` wanted pictures, at most `THUMBNAIL` pixels wide and high; `None` for others."""
     shown: list[bytes | None] = [None] * len(pictures)
     for row in wanted.nonzero().flatten()[:MAX_SHOWN].tolist():
         shown[row] = _png(pictures[row])
@@ -208,7 +209,7 @@ def _png(picture: Tensor) -> bytes:
     buffer = io.BytesIO()
     rows = picture[0] if len(picture) == 1 else picture.permute(1, 2, 0)
     image = Image.fromarray(rows.numpy())
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))  # only ever smaller
+    image.thumbnail((THUMBNAIL, THUMBNAIL))  # only ever smaller
     image.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
 

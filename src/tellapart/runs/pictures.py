@@ -17,10 +17,6 @@ class Picture(NamedTuple):
     caption: str
     png: bytes
 
-    def as_source(self) -> str:
-        """The picture as a page refers to it."""
-        return "data:image/png;base64," + base64.b64encode(self.png).decode()
-
 
 def save_pictures(path: Path, pictures: list[Picture]) -> None:
     """Write pictures to a JSON file.

@@ -14,16 +14,16 @@ from tellapart.version import __version__
 def write_page(target: Path, folder: str, **values: Any) -> None:
     """Fill the template `page.html` in a folder of this package, and write it in one step.
 
-    In the template `{{ "page.js" | source | safe }}` is the text of another file in its folder. All other values are
-    escaped. A missing value is an error.
+    In the template `{{ "page.js" | source | safe }}` is the text of another file in its folder, or of this one, which
+    has the style that all pages share. All other values are escaped. A missing value is an error.
 
     Raises:
         InputError: the page cannot be written.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tellapart", folder), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["source"] = lambda name: environment.loader.get_source(environment, name)[0]  # type: ignore[union-attr]
+    loader = jinja2.ChoiceLoader([jinja2.PackageLoader("tellapart", name) for name in (folder, "pages")])
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": True}
+    environment.filters["source"] = lambda name: loader.get_source(environment, name)[0]
     html = environment.get_template("page.html").render(version=__version__, **values)
     with atomic_write(target) as file:
         file.write(html.encode("utf-8", "replace"))
