@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tellapart import reading, systems
+from tellapart import _html, reading, systems
 from tellapart.diagnostics import training_warnings
 from tellapart.errors import InputError, require_option
 from tellapart.evaluation import Table
 from tellapart.planning import Plan, PlanOptions, make_plan
 from tellapart.report import write_report
-from tellapart.runs import FinishedRun, Run, forget_stray_rank, is_first_process
+from tellapart.runs import FinishedRun, Run, forget_stray_rank, is_first_process, open_run, summary
 from tellapart.systems.options import check_names, read_options
 from tellapart.training import TrainerOptions, TrainingOptions, as_plain_options
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tellapart.diagnostics import TrainingWarning
-    from tellapart.runs import Embeddings, Hit
+    from tellapart.runs import Embeddings, Hit, TensorEncoder
     from tellapart.systems import Made, Samples
 
 _logger = logging.getLogger("tellapart")
@@ -51,7 +51,12 @@ class Trained:
         """The name of the system that was trained."""
 
     def __repr__(self) -> str:
-        return f"Trained({str(self.folder)!r}, {self.system}: {', '.join(self.abilities)})"
+        head = f"Trained({str(self.folder)!r}, {self.system}: {', '.join(self.abilities)})"
+        return "\n    ".join([head, *(f"{name}: {value}" for name, value in summary(self._run).items())])
+
+    def _repr_html_(self) -> str:
+        told = {"system": self.system, "abilities": ", ".join(self.abilities)} | summary(self._run)
+        return _html.facts(str(self.folder), told)
 
     @property
     def abilities(self) -> tuple[str, ...]:
@@ -191,17 +196,39 @@ class Trained:
         """
         return self._use("score", str(data))  # type: ignore[no-any-return]
 
-    def export(self, path: str | Path) -> str:
+    def export(self, path: str | Path, format: str | None = None) -> str:  # noqa: A002 - what people expect
         """Write what was learned in a form that other programs read, and say in words what it is.
 
         Args:
-            path: what to write: for dpo a new folder, which `from_pretrained` of transformers reads; for word2vec a
-                `.bin`, a `.txt` or a `.vec`, or one of these with `.gz`.
+            path: what to write: a new folder, in one step; for "word2vec" a `.bin`, a `.txt` or a `.vec`, or one of
+                these with `.gz`.
+            format: what other systems than dpo and word2vec have:
+                - "hub": safetensors, config.json and a model card, which `load` reads;
+                - "torch": a program for `torch.export.load`;
+                - "onnx": a program for onnxruntime, to which its vectors are compared;
+                - "sentence-transformers": a folder for `SentenceTransformer`, of a system that embeds texts.
+                By default the first that the system has: for dpo "transformers", for word2vec "word2vec", else "hub".
 
         Raises:
-            InputError: the system does not export, `path` is of another kind, or it cannot be written.
+            InputError: the system does not export or has no such format, `path` is of another kind, an extra is
+                missing, or it cannot be written.
         """
-        return self._use("export", Path(path))  # type: ignore[no-any-return]
+        formats = systems.ability(self.system, "export")
+        chosen = next(iter(formats)) if format is None else format
+        must = f"be one of those of {self.system}: {', '.join(formats)}"
+        require_option("format", chosen in formats, must, repr(format))
+        return self._call(formats[chosen], Path(path))  # type: ignore[no-any-return]
+
+    def encoders(self) -> dict[str, TensorEncoder]:
+        """What embeds, as functions of tensors, by the kind of items: "picture", "text", "sentence" or "read".
+
+        Raises:
+            InputError: the system has none, training is not complete, or the weights are damaged.
+        """
+        make = systems.load(self.system).encoders
+        require_option("run", make is not None, "be of a system with encoders of tensors", self.system)
+        assert make is not None
+        return make(self._finished)
 
     @property
     def results(self) -> Table:
@@ -238,11 +265,13 @@ class Trained:
         return write_report(self._run, target, results="evaluate" in self.abilities, gallery="search" in self.abilities)
 
     def _use(self, ability: str, *arguments: Any) -> Any:
-        function = systems.ability(self.system, ability)
+        return self._call(systems.ability(self.system, ability), *arguments, told=ability != "search")
+
+    def _call(self, function: Callable[..., Any], *arguments: Any, told: bool = True) -> Any:
         self._run.check_trained()
         with reading.accounted(self.config.broken) as account:
             found = function(self._finished, *arguments)
-            if ability != "search" or account.counts:  # that a query was read goes without saying
+            if told or account.counts:  # that a query was read goes without saying
                 account.tell()
         return found
 
@@ -296,12 +325,12 @@ def train(
 
 
 def load(folder: str | Path) -> Trained:
-    """A run that was trained before, by `train` or by the command line.
+    """A run that was trained before, by `train` or by the command line; or what `export` wrote of one as "hub".
 
     Raises:
-        InputError: there is no such folder, or it is no run.
+        InputError: there is no such folder, or it is neither.
     """
-    return Trained(Run.open(Path(folder)))
+    return Trained(open_run(Path(folder)))
 
 
 def plan(options: PlanOptions, system: str | None = None) -> Plan:

@@ -1,16 +1,17 @@
-"""Write files in one step: to a temporary name, synced, then renamed."""
+"""Write files and folders in one step: to a temporary name, then renamed."""
 
 from __future__ import annotations
 
 import errno
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tellapart.errors import cannot_write
+from tellapart.errors import InputError, cannot_write
 
 
 @contextmanager
@@ -56,3 +57,30 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to be filled in the block, which becomes `path` in one step at its end.
+
+    Raises:
+        InputError: `path` holds something, or cannot be written; then nothing is there that was not before.
+
+    >>> target = Path(tempfile.mkdtemp()) / "made"
+    >>> with new_folder(target) as folder:
+    ...     _ = (folder / "note.txt").write_text("all or nothing")
+    >>> [file.name for file in target.iterdir()]
+    ['note.txt']
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path}: exists and is not an empty folder. Choose another one.")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # of a writer that was killed
+        partial.mkdir(parents=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tellapart import reading
 from tellapart.errors import InputError
 from tellapart.files import atomic_write
 
@@ -25,7 +26,7 @@ _ROOM, _CUT = 2**22, 200  # letters that may be wasted, and those of a text that
 _KIND, _RANKED, _ASKED = "kind", "ranked", "asked"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Embeddings:
     """Named vectors, each with the kind of item it embeds ("picture", "text", "read", "node")."""
 
@@ -35,6 +36,14 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __repr__(self) -> str:
+        of = (
+            reading.counted(len(self), self.kinds[0])
+            if len(set(self.kinds)) == 1
+            else reading.counted(len(self), "item")
+        )
+        return f"Embeddings({of}, {self.vectors.shape[1]} dimensions)"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.vectors.float().numpy(), dtype=dtype, copy=True if copy is None else copy)
@@ -76,6 +85,21 @@ def _texts_as_arrays(name: str, texts: list[str]) -> dict[str, np.ndarray]:
         return {name: np.array(texts)}
     whole = np.frombuffer("\0".join(texts).encode(), dtype=np.uint8)
     return {name: np.array([text[:_CUT] for text in texts]), f"{name}_text": whole}
+
+
+def width_of(path: Path) -> int:
+    """The length of a gallery's vectors, without reading them.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_schema(path).field("embedding").type.list_size)
+    except (pa.ArrowException, OSError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}: missing or damaged. Train again into a new folder.") from error
 
 
 def check_suffix(path: Path) -> None:

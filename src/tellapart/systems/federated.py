@@ -185,5 +185,6 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=commands.search,
+    encoders=pictures.network_encoders,
     query="PICTURE.png",
 )

@@ -209,6 +209,7 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=commands.search,
+    encoders=pictures.network_encoders,
     query="PICTURE.png",
     plan=plan,
 )

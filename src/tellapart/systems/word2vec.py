@@ -57,6 +57,6 @@ system = System(
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=words.search,
-    export=words.export,
+    own_formats={"word2vec": words.export},
     query='"king - man + woman"',
 )

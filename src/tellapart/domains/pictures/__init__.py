@@ -16,6 +16,7 @@ from tellapart.domains.pictures.network import Network, make_views
 from tellapart.domains.pictures.options import ImageShape, PairOptions, PictureOptions
 from tellapart.domains.pictures.pair_dataset import PairDataset, commands_for_pairs
 from tellapart.domains.pictures.picture_sets import Form, PictureSet, load_pictures, load_splits
+from tellapart.domains.pictures.tensors import network_encoders, picture_encoder
 from tellapart.domains.pictures.views import Augment, jitter
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
     "load_pictures",
     "load_splits",
     "make_views",
+    "network_encoders",
+    "picture_encoder",
     "pixel_ids",
     "read_pictures",
     "read_whole",
