@@ -30,7 +30,8 @@ def write_torch(finished: FinishedRun, encoders: dict[str, TensorEncoder], folde
     """
     with new_folder(folder) as partial:
         for kind, encoder in encoders.items():
-            torch.export.save(_traced(kind, encoder), partial / f"{kind}.pt2")
+            with _quiet():
+                torch.export.save(_traced(kind, encoder), partial / f"{kind}.pt2")
         _tell_inputs(finished, encoders, partial, ".pt2")
     return _said(encoders, ".pt2")
 

@@ -136,6 +136,8 @@ def _load(folder: Path) -> tuple[Any, bool]:
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     config.transformers_weights = None  # a configuration must not name another file, which might be a pickle
+    if of_timm := getattr(config, "model_args", None):  # transformers asks timm for no classes itself
+        config.model_args = {name: value for name, value in of_timm.items() if name != "num_classes"}
     with _quiet():
         model, found = AutoModel.from_pretrained(
             folder,
