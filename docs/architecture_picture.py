@@ -19,7 +19,7 @@ SOURCE = ROOT / "src" / "tellapart"
 TARGET = Path(__file__).parent / "images" / "architecture.svg"
 # From the top; a part is a file or a folder of `tellapart`, or of its `domains`.
 BANDS = {
-    "What users call": ("cli", "api", "flower_apps", "systems", "planning"),
+    "What users call": ("cli", "sklearn", "api", "flower_apps", "systems", "export", "planning"),
     "One folder a domain": (
         "domains/pictures",
         "domains/text",
@@ -43,7 +43,7 @@ BANDS = {
     "What all of it uses": ("relations", "scores", "temperature", "errors", "files", "pretrained", "reading"),
 }
 CORE = ("The loss", "The engine, private to the loss", "What all of it uses")
-LEFT_OUT = {"__init__", "__main__", "_room", "_traced", "version", "domains"}
+LEFT_OUT = {"__init__", "__main__", "_html", "_room", "_traced", "sentence_module", "version", "domains"}
 WIDTH, MARGIN, GAP, BOX_HEIGHT, TITLE, PER_ROW = 1160, 20, 12, 98, 26, 6
 
 

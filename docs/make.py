@@ -53,6 +53,8 @@ MODULES = [
     "tellapart.systems.audiovisual",
     "tellapart.systems.microstructure",
     "tellapart.systems.attention",
+    "tellapart.export",
+    "tellapart.sklearn",
 ]
 REPORT = HERE.parent / "runs" / "demo" / "report.html"
 

@@ -11,12 +11,13 @@ import tellapart
 
 SOURCE = Path(tellapart.__file__).parent
 
-# From the ground up. `files` writes files, `reading` accounts for what is read, `pages` fills templates, `pretrained`
-# reads models of transformers.
+# From the ground up. `_html` makes tables for notebooks, `files` writes files, `reading` accounts for what is read,
+# `pages` fills templates, `pretrained` reads models of transformers.
 FLOORS = {
     "_traced": 0,  # below the errors, which ask it whether values can be read
     "version": 0,
     "_room": 0,
+    "_html": 0,
     "errors": 1,
     "files": 2,
     "pretrained": 2,
@@ -44,9 +45,12 @@ FLOORS = {
     "domains": 11,
     "report": 12,
     "planning": 12,
+    "export": 12,
     "systems": 13,
     "api": 14,
     "flower_apps": 14,
+    "sentence_module": 15,
+    "sklearn": 15,
     "cli": 15,
     "__main__": 16,
     "__init__": 17,  # the package's face, which a program imports and nothing in here
@@ -76,6 +80,7 @@ OF_PEERS = {"pytorch_metric_learning", "tqdm"}
 CORE = {
     "_traced",
     "errors",
+    "_html",
     "_room",
     "relations",
     "scores",

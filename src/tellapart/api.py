@@ -16,7 +16,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tellapart import reading, systems
+from tellapart import _html, reading, systems
 from tellapart.diagnostics import training_warnings
 from tellapart.errors import InputError, require_option
 from tellapart.evaluation import Table
@@ -30,6 +30,8 @@ from tellapart.runs import (
     forget_stray_rank,
     gathered,
     is_first_process,
+    open_run,
+    summary,
     write_embeddings,
 )
 from tellapart.systems.options import check_names, read_options
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tellapart.diagnostics import TrainingWarning
-    from tellapart.runs import Embeddings, Found, Hit
+    from tellapart.runs import Embeddings, Found, Hit, TensorEncoder
     from tellapart.systems import Made, Samples
 
 _logger = logging.getLogger("tellapart")
@@ -60,7 +62,12 @@ class Trained:
         """The name of the system that was trained."""
 
     def __repr__(self) -> str:
-        return f"Trained({str(self.folder)!r}, {self.system}: {', '.join(self.abilities)})"
+        head = f"Trained({str(self.folder)!r}, {self.system}: {', '.join(self.abilities)})"
+        return "\n    ".join([head, *(f"{name}: {value}" for name, value in summary(self._run).items())])
+
+    def _repr_html_(self) -> str:
+        told = {"system": self.system, "abilities": ", ".join(self.abilities)} | summary(self._run)
+        return _html.facts(str(self.folder), told)
 
     @property
     def abilities(self) -> tuple[str, ...]:
@@ -253,17 +260,39 @@ class Trained:
         """
         return self._use("score", str(data))  # type: ignore[no-any-return]
 
-    def export(self, path: str | Path) -> str:
+    def export(self, path: str | Path, format: str | None = None) -> str:  # noqa: A002 - what people expect
         """Write what was learned in a form that other programs read, and say in words what it is.
 
         Args:
-            path: what to write: for dpo a new folder, which `from_pretrained` of transformers reads; for word2vec a
-                `.bin`, a `.txt` or a `.vec`, or one of these with `.gz`.
+            path: what to write: a new folder, in one step; for "word2vec" a `.bin`, a `.txt` or a `.vec`, or one of
+                these with `.gz`.
+            format: what other systems than dpo and word2vec have:
+                - "hub": safetensors, config.json and a model card, which `load` reads;
+                - "torch": a program for `torch.export.load`;
+                - "onnx": a program for onnxruntime, to which its vectors are compared;
+                - "sentence-transformers": a folder for `SentenceTransformer`, of a system that embeds texts.
+                By default the first that the system has: for dpo "transformers", for word2vec "word2vec", else "hub".
 
         Raises:
-            InputError: the system does not export, `path` is of another kind, or it cannot be written.
+            InputError: the system does not export or has no such format, `path` is of another kind, an extra is
+                missing, or it cannot be written.
         """
-        return self._use("export", Path(path))  # type: ignore[no-any-return]
+        formats = systems.ability(self.system, "export")
+        chosen = next(iter(formats)) if format is None else format
+        must = f"be one of those of {self.system}: {', '.join(formats)}"
+        require_option("format", chosen in formats, must, repr(format))
+        return self._call(formats[chosen], Path(path))  # type: ignore[no-any-return]
+
+    def encoders(self) -> dict[str, TensorEncoder]:
+        """What embeds, as functions of tensors, by the kind of items: "picture", "text", "sentence" or "read".
+
+        Raises:
+            InputError: the system has none, training is not complete, or the weights are damaged.
+        """
+        make = systems.load(self.system).encoders
+        require_option("run", make is not None, "be of a system with encoders of tensors", self.system)
+        assert make is not None
+        return make(self._finished)
 
     @property
     def results(self) -> Table:
@@ -301,14 +330,22 @@ class Trained:
 
     def _use(self, ability: str, *arguments: Any, then: Callable[[Any], Any] | None = None) -> Any:
         """What an ability gives or, where it gives parts that are made when asked for, what `then` makes of them."""
-        function = systems.ability(self.system, ability)
+        return self._call(systems.ability(self.system, ability), *arguments, told=ability != "search", then=then)
+
+    def _call(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        told: bool = True,
+        then: Callable[[Any], Any] | None = None,
+    ) -> Any:
         self._run.check_trained()
         with reading.accounted(self.config.broken) as account:
             found = function(self._finished, *arguments)
             found = found if then is None else then(found)
             if found is None:  # it is another process's to tell
                 return None
-            if ability != "search" or account.counts:  # that a query was read goes without saying
+            if told or account.counts:  # that a query was read goes without saying
                 account.tell()
         return found
 
@@ -362,12 +399,12 @@ def train(
 
 
 def load(folder: str | Path) -> Trained:
-    """A run that was trained before, by `train` or by the command line.
+    """A run that was trained before, by `train` or by the command line; or what `export` wrote of one as "hub".
 
     Raises:
-        InputError: there is no such folder, or it is no run.
+        InputError: there is no such folder, or it is neither.
     """
-    return Trained(Run.open(Path(folder)))
+    return Trained(open_run(Path(folder)))
 
 
 def plan(options: PlanOptions, system: str | None = None) -> Plan:

@@ -1,4 +1,4 @@
-"""Models of `transformers` in local folders: read with their tokeniser. Nothing is downloaded or unpickled."""
+"""Models of `transformers` in local folders, and towers made of them. Nothing is downloaded or unpickled."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from tellapart.errors import InputError
 
@@ -46,6 +47,46 @@ def load_pretrained(folder: Path, kind: str, what: str, extra: str, **options: A
     if missing := sorted(name for name in found["missing_keys"] if "pooler" not in name):
         raise InputError(f"{folder}: {len(missing)} weights of the model are missing, such as {missing[0]}.")
     return model, tokenizer
+
+
+class Tower(nn.Module):
+    """A pretrained encoder with a linear layer behind it. A locked encoder stays as it is, in eval mode.
+
+    Args:
+        encoder: its attribute `dim` is the length of its features.
+        dim: the length of the embeddings.
+        locked: whether training leaves the encoder alone.
+
+    Source: Zhai et al. 2022 (LiT), §3.
+
+    >>> encoder = nn.Linear(3, 4)
+    >>> encoder.dim = 4
+    >>> tower = Tower(encoder, 2, locked=True).train()
+    >>> encoder.training, [name for name, weight in tower.named_parameters() if weight.requires_grad]
+    (False, ['head.weight', 'head.bias'])
+    """
+
+    def __init__(self, encoder: nn.Module, dim: int, *, locked: bool) -> None:
+        super().__init__()
+        self.encoder, self.locked = encoder, locked
+        self.head = nn.Linear(int(encoder.dim), dim)  # type: ignore[arg-type]
+        if locked:
+            encoder.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Tower:
+        """As for every module, but for a locked encoder."""
+        super().train(mode)
+        if self.locked:
+            self.encoder.eval()
+        return self
+
+    def forward(self, items: Any) -> Tensor:
+        """Items as the encoder takes them, to embeddings."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.locked):
+            features = self.encoder(items)
+        embeddings: Tensor = self.head(features)
+        return embeddings
 
 
 def library(name: str, extra: str) -> Any:

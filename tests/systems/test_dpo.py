@@ -183,9 +183,9 @@ def test_answers_rewards_and_models_come_from_the_command_line_as_from_python(ca
     assert (tmp_path / "x.txt").read_text().splitlines() == [" ".join(text.split()) for text in texts]
     for words in (("sample", tuned), ("sample", tuned, "x", "-n", 0)):
         assert fails(capsys, *words).startswith(("`prompt` must be a text to answer", "`n` must be at least 1"))
-    code, out, _ = say(capsys, "export", tuned, "-o", tmp_path / "model")
+    code, out, _ = say(capsys, "export", tuned, tmp_path / "model")
     assert (code, out) == (0, f"{tmp_path / 'model'}: a model and its tokeniser, as transformers reads them\n")
-    assert "exists and is not an empty folder" in fails(capsys, "export", tuned, "-o", tmp_path / "model")
+    assert "exists and is not an empty folder" in fails(capsys, "export", tuned, tmp_path / "model")
     again = Policy(tmp_path / "model", 32)
     assert again.draw([again.tokens.prompt("a dog")], seed=3) == run.model.draw(
         [run.model.tokens.prompt("a dog")], seed=3

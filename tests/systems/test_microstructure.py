@@ -304,7 +304,7 @@ def test_mistakes_of_cluster_are_named(capsys, run, trained, tmp_path):
         ((run, data / "fine" / "0.tif", "-o", tmp_path / "x.npz"), "must end in .csv or .png"),
         ((run, data / "fine" / "0.tif", "-n", "99"), "`n` must be at most 36, the number of places. Got 99."),
         ((run, data / "fine" / "0.tif", "-n", "0"), "`n` must be at least 1. Got 0."),
-        ((trained, "x"), "clip cannot cluster. It can evaluate, embed and search."),
+        ((trained, "x"), "clip cannot cluster. It can evaluate, embed, search and export."),
     ]:
         assert message in fails(capsys, "cluster", *words)
     assert not list(tmp_path.iterdir())

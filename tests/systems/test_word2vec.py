@@ -92,7 +92,7 @@ def test_unseen_words_have_vectors_by_their_subwords(run_of):
 
 @pytest.mark.parametrize("name", ["v.bin", "v.txt", "v.vec.gz"])
 def test_what_is_exported_can_be_taken_again_as_it_is(capsys, run, tmp_path, name):
-    code, out, _ = say(capsys, "export", run, "-o", tmp_path / name)
+    code, out, _ = say(capsys, "export", run, tmp_path / name)
     assert (code, out) == (0, f"{tmp_path / name}: 24 words\n")
     words, vectors = read_vectors(tmp_path / name)
     model = tellapart.load(run).model
@@ -116,7 +116,7 @@ def test_vectors_of_another_length_or_a_broken_file_are_refused(capsys, tmp_path
 
 
 def test_export_refuses_another_format(capsys, run, tmp_path):
-    assert "must end in .bin, .txt or .vec" in fails(capsys, "export", run, "-o", tmp_path / "v.csv")
+    assert "must end in .bin, .txt or .vec" in fails(capsys, "export", run, tmp_path / "v.csv")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw
 
 COLOURS = ("red", "green", "blue", "orange", "purple", "black")
 SHAPES = ("circle", "square", "bar", "dot")
+CAPTIONS = [f"{colour} {shape}" for colour in COLOURS for shape in SHAPES]
+"""Of the pictures of `write_pairs`."""
 # Small and quick options of the CLIP system for these pictures.
 OPTIONS = {
     "picture_size": 16,

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from tellapart import _html
 from tellapart._engine.precision import full_precision
+from tellapart._traced import is_traced
 from tellapart.errors import check_choice, check_loss, requirement, values_are_checked
 
 if TYPE_CHECKING:
@@ -141,8 +143,24 @@ class Terms:
     given: Given | None = None
 
     def __repr__(self) -> str:
-        sides = "" if self.reverse is None else f", reverse={self.reverse!r}"
-        return f"Terms(cross_entropy={self.cross_entropy!r}{sides})"
+        return f"Terms({', '.join(f'{name}={value}' for name, value in self._told().items())})"
+
+    def _repr_html_(self) -> str:
+        return _html.facts("Terms of the loss", self._told())
+
+    def _told(self) -> dict[str, str]:
+        """Sizes and main figures. In a group of processes only own sizes: the figures are shares."""
+        own = self.cross_entropy.detach()
+        told = {"queries": str(len(own))} if own.ndim else {}
+        if self.reverse is not None and own.ndim:
+            told["keys"] = str(len(self.reverse.cross_entropy))
+        if not is_traced(own) and self.n_processes == 1:
+            with torch.no_grad():
+                told["candidates"], told["positives"] = _span(self.n_candidates), _span(self.n_positives)
+                told["loss"] = f"{self._reduced('mean').item():.4g}"
+                if self.facts.details is not None:
+                    told["accuracy"] = f"{self.accuracy().item():.3g}"
+        return told | {"dtype": str(own.dtype).removeprefix("torch."), "device": str(own.device)}
 
     @property
     def cross_entropy(self) -> Float[Tensor, " n"]:
@@ -260,3 +278,9 @@ class Terms:
             n = 1 if side is None else side.n_with_positive
             if (not isinstance(n, Tensor) or values_are_checked(n)) and not int(n):
                 raise no_positive_anywhere(own, other)
+
+
+def _span(counts: Int[Tensor, " n"]) -> str:
+    """One count if all are the same, else the least and the largest."""
+    least, most = int(counts.min()), int(counts.max())
+    return str(least) if least == most else f"{least} to {most}"

@@ -201,7 +201,7 @@ def _score(trained: api.Trained, given: Namespace) -> None:
 
 
 def _export(trained: api.Trained, given: Namespace) -> None:
-    print(shown(f"{given.output}: {trained.export(given.output)}"))
+    print(shown(f"{given.output}: {trained.export(given.output, given.format)}"))
 
 
 _USES = {

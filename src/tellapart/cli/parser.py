@@ -209,10 +209,10 @@ def _score() -> ArgumentParser:
 
 def _export() -> ArgumentParser:
     parser = _with_run("Write what a run learned in a form that other programs read.")
-    what = (
-        "What to write: for dpo, a new folder of transformers; for word2vec a .bin, a .txt or a .vec, or one of these"
-    )
-    parser.add_argument("-o", "--output", type=str, required=True, help=f"{what} with .gz.")
+    what = "What to write: a new folder; in the format word2vec a .bin, a .txt or a .vec, or one of these with .gz."
+    parser.add_argument("output", type=str, help=what)
+    what = "hub, torch, onnx or sentence-transformers; of dpo transformers, of word2vec word2vec or hub. By default hub"
+    parser.add_argument("--format", type=str | None, default=None, help=f"{what}, or the system's own.")
     return parser
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tellapart import _html
 from tellapart.errors import InputError
 
 
@@ -51,6 +52,24 @@ class Table:
             return cls(**data | {"charts": charts})
         except TypeError as error:
             raise InputError("results.json: damaged. Make it anew with tellapart evaluate.") from error
+
+    def _repr_html_(self) -> str:
+        return _html.grid(self.title, self.header, self.cells(), self.notes)
+
+    def figures(self, of: str = "trained") -> list[tuple[str, str, float]]:
+        """The first figure of a model wherever the table measures it: the group of rows, the column, the value.
+
+        >>> rows = [["a → b", "chance", 0.1], ["", "trained", 0.5], ["b → a", "chance", 0.1], ["", "trained", 0.7]]
+        >>> Table("", ["", "", "R@1"], rows, ["", "", ".3f"], []).figures()
+        [('a → b', 'R@1', 0.5), ('b → a', 'R@1', 0.7)]
+        """
+        found, group = [], ""
+        for row in self.rows:
+            group = str(row[0] or group) if row[0] != of else ""
+            numbers = [(name, cell) for name, cell in zip(self.header, row, strict=True) if not isinstance(cell, str)]
+            if of in row[:2] and numbers:
+                found.append((group, *numbers[0]))
+        return found
 
     def cells(self) -> list[list[str]]:
         """The rows as text.

@@ -105,6 +105,9 @@ class _Alike(Relation):
         self.queries, self.keys, self.of_query, self.of_key = queries, keys, of_query, of_key
         self.symmetric = queries is keys and not of_query.ndim and not of_key.ndim
 
+    def __repr__(self) -> str:
+        return f"alike({len(self.queries)} × {len(self.keys)} vectors)"
+
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         left, right = self.queries.to(rows.device)[rows], self.keys.to(cols.device)[cols]
         level = _levels(self.of_query, rows) + _levels(self.of_key, cols)

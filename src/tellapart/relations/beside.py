@@ -31,6 +31,9 @@ class _Beside(Relation):
         self.left, self.m, self.right = left, m, right
         self.listed = left.listed and right.listed
 
+    def __repr__(self) -> str:
+        return f"beside({self.left!r}, {self.m}, {self.right!r})"
+
     def lowered(self) -> Lowered:
         return NotLowered("a relation beside another is read tile by tile")
 

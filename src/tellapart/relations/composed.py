@@ -24,6 +24,9 @@ class Intersection(Relation):
         self.symmetric = left.symmetric and right.symmetric
         self.by_place = left.by_place or right.by_place
 
+    def __repr__(self) -> str:
+        return f"({self.left!r} & {self.right!r})"
+
     def lowered(self) -> Lowered:
         return Both(self.left.lowered(), self.right.lowered())
 
@@ -100,6 +103,9 @@ class Union(Relation):
         self.symmetric = left.symmetric and right.symmetric
         self.by_place = left.by_place and right.by_place
 
+    def __repr__(self) -> str:
+        return f"({self.left!r} | {self.right!r})"
+
     def lowered(self) -> Lowered:
         return Either(self.left.lowered(), self.right.lowered())
 
@@ -135,6 +141,9 @@ class Complement(Relation):
 
     def __init__(self, inner: Relation) -> None:
         self.inner, self.symmetric = inner, inner.symmetric
+
+    def __repr__(self) -> str:
+        return f"~{self.inner!r}"
 
     def lowered(self) -> Lowered:
         return Not(self.inner.lowered())
@@ -178,6 +187,9 @@ def but_not(left: Relation, right: Relation) -> Relation:
 class Transposed(Relation):
     """The same pairs seen from the keys."""
 
+    def __repr__(self) -> str:
+        return f"{self.inner!r}.transposed()"
+
     def lowered(self) -> Lowered:
         return NotLowered("a transposed list or matrix is read from the other side")
 
@@ -208,6 +220,9 @@ class Nothing(Relation):
     """No pair."""
 
     symmetric = listed = True
+
+    def __repr__(self) -> str:
+        return "~everyone()"
 
     def lowered(self) -> Lowered:
         return PairList(torch.zeros(0, dtype=torch.long), 1, None)

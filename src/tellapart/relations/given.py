@@ -80,6 +80,9 @@ class _Edges(Relation):
         self.place, where = (rows * self.stride + cols).unique(return_inverse=True)
         self.weights = None if weights is None else weights.new_zeros(len(self.place)).index_add(0, where, weights)
 
+    def __repr__(self) -> str:
+        return f"edges({len(self.place)} {'pairs' if self.weights is None else 'weighted pairs'})"
+
     def lowered(self) -> Lowered:
         return PairList(self.place, self.stride, self.weights)
 
@@ -99,6 +102,10 @@ class _Dense(Relation):
 
     def __init__(self, matrix: Tensor) -> None:
         self.matrix = matrix
+
+    def __repr__(self) -> str:
+        n, m = self.matrix.shape
+        return f"dense({n} × {m} {'booleans' if self.matrix.dtype == torch.bool else 'weights'})"
 
     def lowered(self) -> Lowered:
         return NotLowered("a given matrix is read from memory, tile by tile")

@@ -118,6 +118,9 @@ def check_range(parameter: str, side: str, index: Tensor, size: int) -> None:
 class _Paired(Relation):
     symmetric = listed = diagonal = by_place = True
 
+    def __repr__(self) -> str:
+        return "paired()"
+
     def lowered(self) -> Lowered:
         return Diagonal()
 
@@ -142,6 +145,9 @@ class _Paired(Relation):
 class _Everyone(Relation):
     symmetric = True
 
+    def __repr__(self) -> str:
+        return "everyone()"
+
     def lowered(self) -> Lowered:
         return Everything()
 
@@ -164,6 +170,9 @@ class _Listed(Relation):
     def __init__(self, index: Tensor) -> None:
         self.index = index
 
+    def __repr__(self) -> str:
+        return f"listed({len(self.index)} queries)"
+
     def lowered(self) -> Lowered:
         return IndexEqual(self.index)
 
@@ -180,6 +189,9 @@ class _OtherViews(Relation):
 
     def __init__(self, n_examples: int) -> None:
         self.n_examples = n_examples
+
+    def __repr__(self) -> str:
+        return f"other_views({self.n_examples})"
 
     def lowered(self) -> Lowered:
         return Diagonal(self.n_examples, with_main=False)
@@ -208,6 +220,9 @@ class _Same(Relation):
         """Ids that are numbers or, with `names`, numbers of them."""
         self.query_ids, self.key_ids, self.names = query_ids, key_ids, names
         self.symmetric = query_ids is key_ids
+
+    def __repr__(self) -> str:
+        return f"same({len(self.query_ids)} × {len(self.key_ids)} ids)"
 
     def lowered(self) -> Lowered:
         return IdsEqual(self.query_ids, self.key_ids)

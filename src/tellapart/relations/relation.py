@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tellapart import _html
 from tellapart.errors import requirement
 from tellapart.relations.lowered import Both, Either, Lowered, Not, NotLowered
 from tellapart.relations.pairs import Pairs
@@ -136,6 +137,17 @@ class Relation(ABC):
     def __invert__(self) -> Relation:
         """The pairs that are not related."""
         return composed.Complement(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def _repr_html_(self) -> str:
+        told = {
+            "entries": "booleans" if is_boolean(self) else "weights",
+            "symmetric": "yes" if self.symmetric else "not for certain",
+            "goes by": "the position of rows" if self.by_place else "ids or values",
+        }
+        return _html.facts(repr(self), told)
 
     def _tiles(self, n: int, m: int, device: torch.device | None) -> Iterator[tuple[slice, slice, Tensor]]:
         for r in range(0, n, _TILE):

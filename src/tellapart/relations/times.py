@@ -128,6 +128,9 @@ class _Clocks(NamedTuple):
     queries: Tensor
     keys: Tensor
 
+    def __str__(self) -> str:
+        return f"{len(self.queries)} × {len(self.keys)} {'times' if self.queries.ndim == 1 else 'points'}"
+
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         check_size(parameter, "queries", len(self.queries), n_queries)
         check_size(parameter, "keys", len(self.keys), n_keys)
@@ -143,6 +146,9 @@ class _Within(Relation):
     def __init__(self, clocks: _Clocks, radius: float) -> None:
         self.clocks, self.radius = clocks, radius
         self.symmetric = clocks.queries is clocks.keys
+
+    def __repr__(self) -> str:
+        return f"within({self.clocks}, radius={self.radius:g})"
 
     def lowered(self) -> Lowered:
         return WithinRadius(*self.clocks, self.radius)
@@ -188,6 +194,9 @@ class _Gaussian(Relation):
         self.clocks, self.sigma = clocks, sigma
         self.symmetric = clocks.queries is clocks.keys
 
+    def __repr__(self) -> str:
+        return f"gaussian({self.clocks}, sigma={self.sigma:g})"
+
     def lowered(self) -> Lowered:
         return GaussianWeight(*self.clocks, self.sigma)
 
@@ -204,6 +213,9 @@ class _Gaussian(Relation):
 class _Before(Relation):
     def __init__(self, clocks: _Clocks) -> None:
         self.clocks = clocks
+
+    def __repr__(self) -> str:
+        return f"before({self.clocks})"
 
     def lowered(self) -> Lowered:
         return EarlierKey(*self.clocks)

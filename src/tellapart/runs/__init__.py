@@ -1,9 +1,20 @@
 """The run folder of one training, what it keeps for search and report, and what can be done with a finished run."""
 
 from tellapart.runs.commands import Commands, Found, Measurable, Query, nearest_in, vectors_of_queries
+from tellapart.runs.exported import FOLDERS, LIBRARY, OPTIONS, ExportedRun, open_run
 from tellapart.runs.finished import FinishedRun, MakeModel
 from tellapart.runs.formats import check_suffix
-from tellapart.runs.gallery import MAX_SHOWN, THUMBNAIL, Embeddings, Gallery, Hit, InChunks, PictureRows, thumbnails
+from tellapart.runs.gallery import (
+    MAX_SHOWN,
+    THUMBNAIL,
+    Embeddings,
+    Gallery,
+    Hit,
+    InChunks,
+    PictureRows,
+    thumbnails,
+    width_of,
+)
 from tellapart.runs.groups import Groups, group_numbers, table_of_groups
 from tellapart.runs.output import write_embeddings
 from tellapart.runs.parts import Part, Parts, gathered, in_one, in_rows, in_texts, joined
@@ -11,12 +22,18 @@ from tellapart.runs.pictures import Picture, load_pictures, save_pictures
 from tellapart.runs.ranks import forget_stray_rank, is_first_process
 from tellapart.runs.rows import check_rows_ending, write_rows
 from tellapart.runs.run import Run
+from tellapart.runs.summary import summary
+from tellapart.runs.tensor_encoder import Pooled, TensorEncoder, Unit
 
 __all__ = [
+    "FOLDERS",
+    "LIBRARY",
     "MAX_SHOWN",
+    "OPTIONS",
     "THUMBNAIL",
     "Commands",
     "Embeddings",
+    "ExportedRun",
     "FinishedRun",
     "Found",
     "Gallery",
@@ -29,8 +46,11 @@ __all__ = [
     "Parts",
     "Picture",
     "PictureRows",
+    "Pooled",
     "Query",
     "Run",
+    "TensorEncoder",
+    "Unit",
     "check_rows_ending",
     "check_suffix",
     "forget_stray_rank",
@@ -43,10 +63,13 @@ __all__ = [
     "joined",
     "load_pictures",
     "nearest_in",
+    "open_run",
     "save_pictures",
+    "summary",
     "table_of_groups",
     "thumbnails",
     "vectors_of_queries",
+    "width_of",
     "write_embeddings",
     "write_rows",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from tellapart import reading
 from tellapart.errors import InputError
 from tellapart.files import atomic_write
 from tellapart.runs.formats import vector_column, vectors_of, writable, write
@@ -28,7 +29,7 @@ THUMBNAIL = 64
 _KIND, _RANKED, _ASKED = "kind", "ranked", "asked"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Embeddings:
     """Named vectors, each with the kind of item it embeds ("picture", "text", "read", "node")."""
 
@@ -38,6 +39,14 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __repr__(self) -> str:
+        of = (
+            reading.counted(len(self), self.kinds[0])
+            if len(set(self.kinds)) == 1
+            else reading.counted(len(self), "item")
+        )
+        return f"Embeddings({of}, {self.vectors.shape[1]} dimensions)"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.vectors.float().numpy(), dtype=dtype, copy=True if copy is None else copy)
@@ -49,6 +58,21 @@ class Embeddings:
             InputError: another ending, or the file cannot be written.
         """
         write([self], path)
+
+
+def width_of(path: Path) -> int:
+    """The length of a gallery's vectors, without reading them.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_schema(path).field("embedding").type.list_size)
+    except (pa.ArrowException, OSError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}: missing or damaged. Train again into a new folder.") from error
 
 
 class Hit(NamedTuple):
@@ -198,7 +222,7 @@ class PictureRows(Protocol):
 
 
 def thumbnails(pictures: PictureRows, wanted: Bool[Tensor, " n"]) -> list[bytes | None]:
-    """PNG files of the first `MAX_SHOWN` wanted pictures, at most `THUMBNAIL` pixels wide and high; `None` for others."""
+    """PNG files of the first `MAX_SHOWN` wanted pictures, `None` for others; no side is longer than `THUMBNAIL`."""
     shown: list[bytes | None] = [None] * len(pictures)
     for row in wanted.nonzero().flatten()[:MAX_SHOWN].tolist():
         shown[row] = _png(pictures[row])

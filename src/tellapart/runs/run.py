@@ -168,6 +168,10 @@ class Run:
         known = self._read_json(self._info_file).get("reading")
         return str(known.get("told", "")) if isinstance(known, dict) else ""
 
+    def facts(self) -> dict[str, Any]:
+        """System, fingerprints and what was noted of the data, without what was read of them."""
+        return {name: value for name, value in self._read_json(self._info_file).items() if name != "reading"}
+
     def note(self, **facts: int | list[str]) -> None:
         """Keep what the data turned out to be, so that the run can be used without them; the first process does."""
         if not is_first_process():

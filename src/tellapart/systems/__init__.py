@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -43,7 +42,7 @@ def load(name: str) -> System:
         InputError: there is none.
 
     >>> load("clip").abilities()
-    ('evaluate', 'embed', 'search', 'cluster')
+    ('evaluate', 'embed', 'search', 'cluster', 'export')
     """
     system: System = _module(name).system
     return system
@@ -64,18 +63,18 @@ def describe(name: str) -> str:
     return told.partition("\n")[0]
 
 
-def ability(name: str, what: str) -> Callable[..., Any]:
-    """A function of the system of that name.
+def ability(name: str, what: str) -> Any:
+    """A function of the system of that name; of "export" one for each format, by its name.
 
     Raises:
         InputError: it has no such ability.
 
     >>> ability("clip", "sample")
     Traceback (most recent call last):
-    tellapart.errors.InputError: clip cannot sample. It can evaluate, embed, search and cluster.
+    tellapart.errors.InputError: clip cannot sample. It can evaluate, embed, search, cluster and export.
     """
     system = load(name)
-    function: Callable[..., Any] | None = getattr(system, what)
+    function = getattr(system, what)
     if function is None:
         *others, last = system.abilities() or ("train",)
         raise InputError(f"{name} cannot {what}. It can {', '.join(others)}{' and ' * bool(others)}{last}.")

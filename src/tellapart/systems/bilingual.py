@@ -35,7 +35,7 @@ from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.planning import PlannedLoss
 from tellapart.relations import Relation, same
-from tellapart.runs import Run
+from tellapart.runs import FinishedRun, Run, TensorEncoder
 from tellapart.systems.contract import System
 from tellapart.temperature import LearnedTemperature
 from tellapart.training import AuxiliaryLoss, Batches, TermsStep, TrainerOptions, begin, fit
@@ -141,6 +141,13 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
 
 
 commands = text.commands_for(Bilingual)
+
+
+def encoders(finished: FinishedRun) -> dict[str, TensorEncoder]:
+    """What embeds sentences of either language."""
+    return {"sentence": text.text_encoder(finished.model.encoder)}
+
+
 system = System(
     Config,
     train,
@@ -151,6 +158,7 @@ system = System(
     search=commands.search,
     ask=commands.ask,
     cluster=commands.cluster,
+    encoders=encoders,
     query='"a sentence"',
     plan=plan,
 )

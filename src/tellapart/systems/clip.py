@@ -9,7 +9,9 @@ picture; L_texts the same with the roles exchanged.
 
 Departs from the paper (Radford et al. 2021, https://arxiv.org/abs/2103.00020, §2 and figure 3):
  1. Pairs with the same text or the same picture are each other's positives, not negatives.
- 2. The encoders are small and trained from nothing: a residual network and a bag of hashed n-grams.
+ 2. The encoders are small and trained from nothing, a residual network and a bag of hashed n-grams; or they are models
+    of `transformers` or `timm` from a folder, of which one may be locked (LiT, Zhai et al. 2022,
+    https://arxiv.org/abs/2111.07991, §3), with a linear layer behind each.
  3. Batches are split evenly, so that no small last batch has fewer negatives.
  4. The temperature is bounded where its gradient is taken, not clipped after the step.
 """
@@ -17,24 +19,25 @@ Departs from the paper (Radford et al. 2021, https://arxiv.org/abs/2103.00020, �
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from tellapart.distributed import world
 from tellapart.domains import pictures
-from tellapart.domains.pictures import ConvNet, PairDataset, PairOptions, Pairs, jitter
-from tellapart.domains.text import NgramBag
+from tellapart.domains.pictures import Backbone, ConvNet, ImageShape, PairDataset, PairOptions, Pairs, jitter
+from tellapart.domains.text import NgramBag, PretrainedText, text_encoder
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.planning import PlannedLoss
+from tellapart.pretrained import Tower
 from tellapart.relations import Relation, same
-from tellapart.runs import PictureRows, Run
+from tellapart.runs import FinishedRun, PictureRows, Run, TensorEncoder
 from tellapart.scores import unit
 from tellapart.systems.contract import System
 from tellapart.temperature import LearnedTemperature
-from tellapart.training import TermsStep, TrainerOptions, begin, fit, timed
+from tellapart.training import TermsStep, TrainerOptions, begin, fit, name_from_root, timed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +45,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch.distributed import ProcessGroup
 
-_CHUNK = 256
+_CHUNK, _CHANNELS = 256, 3
+_CONVNET, _BAG = "convnet", "bag"
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,12 @@ class Config(PairOptions):
     """Length of these vectors."""
     text_dropout: float = 0.5
     """Share of a text's words and n-grams that are left out at each step."""
+    picture_encoder: str = _CONVNET
+    """"convnet", or a local folder with an image model of transformers or timm, such as a ViT."""
+    text_encoder: str = _BAG
+    """"bag", or a local folder with a text model of transformers and its tokeniser, such as a BERT."""
+    locked: Literal["none", "picture", "text", "both"] = "none"
+    """Which of two such models training leaves as it is, but for a linear layer behind it; others are tuned."""
     picture_jitter: float = 0.15
     """How far pictures are moved, turned (radians), scaled and faded at random, as a share; 0 for not at all."""
 
@@ -76,6 +86,16 @@ class Config(PairOptions):
         require_option("temperature", self.temperature >= 0.01, "be at least 0.01", self.temperature)
         require_option("picture_jitter", 0 <= self.picture_jitter < 1, "lie between 0 and 1", self.picture_jitter)
         require_option("text_dropout", 0 <= self.text_dropout < 1, "lie between 0 and 1", self.text_dropout)
+        for side, ours in (("picture", _CONVNET), ("text", _BAG)):
+            if getattr(self, f"{side}_encoder") != ours:
+                name_from_root(self, f"{side}_encoder")
+                continue
+            must = f"leave the {ours} to be trained: it begins at random"
+            require_option("locked", not self.locks(side), must, self.locked)
+
+    def locks(self, side: str) -> bool:
+        """Whether the encoder of pictures or texts stays as it is."""
+        return self.locked in (side, "both")
 
 
 class CLIP(nn.Module):
@@ -85,8 +105,8 @@ class CLIP(nn.Module):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.picture_encoder = ConvNet(config.dim, config.picture_width)
-            self.text_encoder = NgramBag(config.dim, config.text_buckets, config.text_width, config.text_dropout)
+            self.picture_encoder = _picture_encoder(config)
+            self.text_encoder = _text_encoder(config)
         self.picture_jitter = config.picture_jitter
         self.temperature = LearnedTemperature(config.temperature, minimum=0.01)
 
@@ -100,6 +120,18 @@ class CLIP(nn.Module):
         """Unit embeddings of texts, in chunks."""
         chunks = [texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK)]
         return unit(torch.cat([self.text_encoder(chunk) for chunk in chunks]).float())
+
+
+def _picture_encoder(config: Config) -> nn.Module:
+    if config.picture_encoder == _CONVNET:
+        return ConvNet(config.dim, config.picture_width)
+    return Tower(Backbone(config.picture_encoder, _CHANNELS), config.dim, locked=config.locks("picture"))
+
+
+def _text_encoder(config: Config) -> nn.Module:
+    if config.text_encoder == _BAG:
+        return NgramBag(config.dim, config.text_buckets, config.text_width, config.text_dropout)
+    return Tower(PretrainedText(config.text_encoder), config.dim, locked=config.locks("text"))
 
 
 def compare(
@@ -137,6 +169,16 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
 
 
 commands = pictures.commands_for_pairs(CLIP)
+
+
+def encoders(finished: FinishedRun) -> dict[str, TensorEncoder]:
+    """What embeds pictures, and what embeds texts."""
+    model, shape = finished.model, ImageShape(finished.config.picture_size, _CHANNELS)
+    tower = model.text_encoder
+    texts = (tower.encoder, tower.head) if isinstance(tower, Tower) else (tower, None)
+    return {"picture": pictures.picture_encoder(model.picture_encoder, shape), "text": text_encoder(*texts)}
+
+
 system = System(
     Config,
     train,
@@ -147,6 +189,7 @@ system = System(
     search=commands.search,
     ask=commands.ask,
     cluster=commands.cluster,
+    encoders=encoders,
     query='"cat face"',
     plan=plan,
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from tellapart.export import Encoders, Export, formats
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,12 +83,22 @@ class System:
     """Whether its samples are answers to a prompt, a text that must be given."""
     score: Callable[[FinishedRun, str], Table] | None = None
     """Called as `score(finished, data)`: a table of the scores that the trained model gives to what is in a file."""
-    export: Callable[[FinishedRun, Path], str] | None = None
-    """Called as `export(finished, path)`: writes what was learned for other programs, and says in words what it is."""
+    encoders: Encoders | None = None
+    """Called as `encoders(finished)`: what embeds, as functions of tensors, by the kind of items in one word."""
+    own_formats: Mapping[str, Export] | None = None
+    """By the name of a format of the system's own, what writes a run in it for other programs; the usual one first."""
     query: str = ""
     """What can be searched for, as it is typed."""
     plan: Planner | None = None
     """Called as `plan(batch, queue)`: the sizes of a step's loss, and the loss of random embeddings."""
+
+    @property
+    def export(self) -> dict[str, Export] | None:
+        """By its name, what writes each format: its own, and for whatever embeds those of `tellapart.export`."""
+        found = dict(self.own_formats or {})
+        if self.embed is not None:
+            found |= formats(self.encoders)
+        return found or None
 
     def abilities(self) -> tuple[str, ...]:
         """Which of `ABILITIES` it has, in their order."""

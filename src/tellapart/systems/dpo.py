@@ -148,6 +148,6 @@ system = System(
     evaluate=commands.evaluate,
     sample=commands.sample,
     score=commands.score,
-    export=commands.export,
+    own_formats={"transformers": commands.export},
     prompted=True,
 )

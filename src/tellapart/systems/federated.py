@@ -187,5 +187,6 @@ system = System(
     search=commands.search,
     ask=commands.ask,
     cluster=commands.cluster,
+    encoders=pictures.network_encoders,
     query="PICTURE.png",
 )

@@ -32,7 +32,7 @@ from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.planning import PlannedLoss
 from tellapart.relations import Relation, paired, same, within
-from tellapart.runs import Run
+from tellapart.runs import FinishedRun, Run, TensorEncoder
 from tellapart.scores import unit
 from tellapart.systems.contract import System
 from tellapart.training import TermsStep, TrainerOptions, begin, fit, timed
@@ -136,6 +136,13 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
 
 
 commands = genomes.commands_for(Genomics)
+
+
+def encoders(finished: FinishedRun) -> dict[str, TensorEncoder]:
+    """What embeds reads."""
+    return {"read": genomes.read_encoder(finished.model)}
+
+
 system = System(
     Config,
     train,
@@ -147,6 +154,7 @@ system = System(
     ask=commands.ask,
     cluster=genomes.cluster,
     grouped_into=genomes.ENDINGS,
+    encoders=encoders,
     query="READ.fasta",
     plan=plan,
 )

@@ -211,6 +211,7 @@ system = System(
     search=commands.search,
     ask=commands.ask,
     cluster=commands.cluster,
+    encoders=pictures.network_encoders,
     query="PICTURE.png",
     plan=plan,
 )

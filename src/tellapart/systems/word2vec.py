@@ -59,6 +59,6 @@ system = System(
     search=words.search,
     ask=commands.ask,
     cluster=commands.cluster,
-    export=words.export,
+    own_formats={"word2vec": words.export},
     query='"king - man + woman"',
 )

@@ -60,7 +60,10 @@ def train(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: R
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            callbacks=[Keeper(run, count, batches.seed, options.checkpoint_every), StepBar(batches, count)],
+            callbacks=[
+                Keeper(run, count, batches.seed, options.checkpoint_every),
+                *([StepBar(batches, count)] if options.progress else []),
+            ],
             plugins=[AtomicCheckpoints()],
             default_root_dir=run.folder,
         )

@@ -74,6 +74,9 @@ class TrainerOptions:
     checkpoint_every: int = 50
     """Steps between two checkpoints: at most so many are done again after a kill."""
 
+    progress: bool = True
+    """Whether to tell on stderr how far training is."""
+
     def __post_init__(self) -> None:
         for name in ("devices", "checkpoint_every"):
             value = getattr(self, name)

@@ -9,6 +9,7 @@ from tellapart.domains.genomes.kmers import kmer_profile
 from tellapart.domains.genomes.options import GenomeOptions
 from tellapart.domains.genomes.reads import Reads, read_twice
 from tellapart.domains.genomes.sequences import Regions, load_sequences, split_regions
+from tellapart.domains.genomes.tensors import read_encoder
 from tellapart.domains.genomes.views import (
     Places,
     Simulated,
@@ -40,6 +41,7 @@ __all__ = [
     "load_sequences",
     "neighbours",
     "piece_length",
+    "read_encoder",
     "read_letters",
     "read_records",
     "read_twice",

@@ -88,7 +88,7 @@ def reverse_complement(reads: UInt8[Tensor, "n length"]) -> UInt8[Tensor, "n len
     """
     places = lengths(reads)[:, None] - 1 - torch.arange(reads.shape[1], device=reads.device)
     turned = reads.gather(1, places.clamp(min=0)).where(places >= 0, 0)
-    return _COMPLEMENT.to(reads.device)[turned.int()]
+    return _COMPLEMENT.to(reads.device).index_select(0, turned.int().flatten()).view_as(turned)
 
 
 def padded(reads: list[UInt8[np.ndarray, " length"]]) -> UInt8[Tensor, "n longest"]:

@@ -60,8 +60,10 @@ class DilatedConv(nn.Module):
         """The mean over each read, in pieces, each with the bases on both sides that its places depend on."""
         dtype = self.first.weight.dtype
         precise = torch.promote_types(dtype, torch.float32)
-        total = torch.zeros(len(reads), self.dim, dtype=precise, device=reads.device)
-        for start in range(0, reads.shape[1], _PIECE):
+        total = torch.zeros(reads.shape[0], self.dim, dtype=precise, device=reads.device)
+        # A graph has one piece, for it cannot count them: its reads are at most as long.
+        starts = [0] if torch.compiler.is_exporting() else range(0, reads.shape[1], _PIECE)
+        for start in starts:
             first = max(0, start - self.halo)
             places = self._places(reads[:, first : start + _PIECE + self.halo])
             inner = places[..., (start - first) // _STRIDE :][..., : _PIECE // _STRIDE]
@@ -69,12 +71,16 @@ class DilatedConv(nn.Module):
         return (total * _STRIDE / lengths(reads)[:, None]).to(dtype)
 
     def _places(self, reads: UInt8[Tensor, "n length"]) -> Float[Tensor, "n width 1 places"]:
-        reads = nn.functional.pad(reads, (0, -reads.shape[1] % _STRIDE))
+        # A graph knows no remainder: it pads for the worst, and the mean drops what is not whole.
+        missing = _STRIDE - 1 if torch.compiler.is_exporting() else -reads.shape[1] % _STRIDE
+        reads = nn.functional.pad(reads, (0, missing))
         bases = shares(reads).to(self.first.weight.dtype).permute(0, 2, 1)[:, :, None]
         is_base = (reads != 0)[:, None, None]
-        mask = None if is_base.all() else is_base  # Masking takes a third of the time, and is seldom needed.
+        # Masking takes a third of the time, and is seldom needed; a graph cannot tell.
+        mask = None if not torch.compiler.is_exporting() and is_base.all() else is_base
         places = nn.functional.avg_pool2d(_positive(self.first(bases), mask), (1, _STRIDE))
-        mask = None if mask is None else mask[..., ::_STRIDE]
+        # Padding is at the end alone, so that a place has a base if its first one is.
+        mask = None if mask is None else nn.functional.avg_pool2d(mask.float(), (1, _STRIDE)) > 0
         for layer in self.rest:
             places = places + _positive(layer(places), mask)
         if places.requires_grad:  # A sum's gradient has the other layout, which makes the backward pass half as fast.

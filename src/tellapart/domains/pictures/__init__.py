@@ -18,6 +18,7 @@ from tellapart.domains.pictures.pair_commands import commands_for_pairs
 from tellapart.domains.pictures.pair_dataset import PairDataset
 from tellapart.domains.pictures.picture_sets import Form, PictureSet, load_pictures, load_splits
 from tellapart.domains.pictures.stored import pixel_ids
+from tellapart.domains.pictures.tensors import network_encoders, picture_encoder
 from tellapart.domains.pictures.views import Augment, jitter
 
 __all__ = [
@@ -49,6 +50,8 @@ __all__ = [
     "load_pictures",
     "load_splits",
     "make_views",
+    "network_encoders",
+    "picture_encoder",
     "pixel_ids",
     "read_pictures",
     "read_whole",

@@ -1,4 +1,4 @@
-"""Image backbones of `transformers` as encoders, from a configuration or a folder; nothing is downloaded."""
+"""Image backbones of `transformers` and `timm` as encoders, from a configuration or a folder; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Backbone(nn.Module):
     it, they are the mean over all places of the last layer.
 
     Args:
-        model: a model type such as "vit" or "resnet", or a configuration, for random weights; or a folder written by
-            `save_pretrained`, with its weights as safetensors.
+        model: a model type such as "vit" or "resnet", or a configuration, for random weights; or a folder with its
+            weights as safetensors, as `save_pretrained` or timm's `save_for_hf` write it (the latter needs timm).
         channels: the pictures' channels, 1 or 3.
         options: options of a model type's configuration, as a mapping or as JSON.
 
@@ -59,7 +59,7 @@ class Backbone(nn.Module):
         self.channels, self.model_channels = channels, int(getattr(built.model.config, "num_channels", channels))
         if self.model_channels not in (channels, 3):
             raise InputError(f"{name}: takes pictures of {self.model_channels} channels. Convert yours.")
-        self.side = _side(getattr(built.model.config, "image_size", None), name)
+        self.side = _side(built.model.config, name)
         self.register_buffer("mean", torch.tensor(built.mean).reshape(1, -1, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(built.deviation).reshape(1, -1, 1, 1), persistent=False)
         with _failing_as(f"{name}: cannot make features of a picture"):
@@ -118,7 +118,7 @@ def _build(model: str | Path | PretrainedConfig, channels: int, options: dict[st
         remedy = "Name a model type of transformers, such as vit or resnet, or a folder with a model"
         raise InputError(f"{model}: neither a model type nor a folder. {remedy}.")
     network, has_pooler = _load(folder)
-    return _Built(network, has_pooler, *_normalisation(folder / "preprocessor_config.json"))
+    return _Built(network, has_pooler, *_normalisation(folder / "preprocessor_config.json", network.config))
 
 
 def _config(kind: Any, channels: int, options: dict[str, object]) -> Any:
@@ -136,6 +136,8 @@ def _load(folder: Path) -> tuple[Any, bool]:
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     config.transformers_weights = None  # a configuration must not name another file, which might be a pickle
+    if of_timm := getattr(config, "model_args", None):  # transformers asks timm for no classes itself
+        config.model_args = {name: value for name, value in of_timm.items() if name != "num_classes"}
     with _quiet():
         model, found = AutoModel.from_pretrained(
             folder,
@@ -157,10 +159,11 @@ def _load(folder: Path) -> tuple[Any, bool]:
     return model, not poolers
 
 
-def _normalisation(file: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of a preprocessor's configuration, for pictures in [0, 1]."""
+def _normalisation(file: Path, config: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of a preprocessor's configuration or, for a model of timm, of its own, in [0, 1]."""
     if not file.is_file():
-        return (0.5,), (0.5,)
+        of_timm = getattr(config, "pretrained_cfg", None) or {}
+        return tuple(of_timm.get("mean", (0.5,))), tuple(of_timm.get("std", (0.5,)))
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
         mean, deviation = (_numbers(settings.get(f"image_{name}", 0.5)) for name in ("mean", "std"))
@@ -190,8 +193,12 @@ def _parsed(options: Mapping[str, object] | str | None) -> dict[str, object]:
     return parsed
 
 
-def _side(image_size: object, name: str) -> int | None:
+def _side(config: Any, name: str) -> int | None:
     """The side of the squares that a model takes, or `None` for any."""
+    image_size: object = getattr(config, "image_size", None)
+    of_timm = getattr(config, "pretrained_cfg", None) or {}
+    if of_timm.get("fixed_input_size"):
+        image_size = of_timm["input_size"][1:]
     sides = {image_size} if image_size is None or isinstance(image_size, int) else set(image_size)  # type: ignore[call-overload]
     if len(sides) != 1:
         raise InputError(f"{name}: takes pictures of {image_size}. Only squares are supported.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tellapart.errors import InputError, cannot_write
+from tellapart.files import new_folder
 from tellapart.pretrained import library, load_pretrained, quiet
 
 if TYPE_CHECKING:
@@ -48,21 +48,13 @@ def save_causal(model: Any, tokenizer: Any, folder: Path, like: Path | None = No
     Raises:
         InputError: the folder holds something, or cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists and is not an empty folder. Choose another one.")
-    partial = folder.with_name(f".{folder.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)  # of a writer that was killed
-        partial.mkdir(parents=True)
+    with new_folder(folder) as partial:
         with quiet():
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
         (partial / _DRAWING).unlink(missing_ok=True)
         if like is not None and (like / _DRAWING).is_file():
             shutil.copy(like / _DRAWING, partial / _DRAWING)
-        partial.replace(folder)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
 
 
 def folder_fingerprint(folder: Path) -> str:

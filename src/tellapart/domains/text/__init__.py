@@ -8,7 +8,9 @@ from tellapart.domains.text.load import load_sentences, load_translations
 from tellapart.domains.text.ngram_bag import NgramBag, hashed
 from tellapart.domains.text.options import SentenceOptions
 from tellapart.domains.text.pools import found_first, in_pools
+from tellapart.domains.text.pretrained_text import PretrainedText
 from tellapart.domains.text.ragged import Ragged
+from tellapart.domains.text.tensors import text_encoder
 from tellapart.domains.text.tfidf import character_tfidf
 from tellapart.domains.text.transformer import Transformer
 from tellapart.domains.text.translations import Translations, fingerprint_of
@@ -19,6 +21,7 @@ __all__ = [
     "Batch",
     "Dataset",
     "NgramBag",
+    "PretrainedText",
     "Ragged",
     "Reading",
     "SentenceOptions",
@@ -35,4 +38,5 @@ __all__ = [
     "load_sentences",
     "load_translations",
     "make_encoder",
+    "text_encoder",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Int, Shaped
+    from jaxtyping import Bool, Float, Int, Shaped
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,3 +56,12 @@ class Ragged:
     def to(self, device: torch.device) -> Ragged:
         """The same sequences on `device`."""
         return Ragged(tuple(column.to(device) for column in self.columns), self.lengths.to(device))
+
+
+def mean_over(states: Float[Tensor, "n longest d"], real: Shaped[Tensor, "n longest"]) -> Float[Tensor, "n d"]:
+    """The mean of the states that the mask has, of each row.
+
+    >>> mean_over(torch.tensor([[[1.0], [3.0], [9.0]]]), torch.tensor([[True, True, False]])).tolist()
+    [[2.0]]
+    """
+    return (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)

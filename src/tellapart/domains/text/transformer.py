@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from tellapart.domains.text.ragged import Ragged
+from tellapart.domains.text.ragged import Ragged, mean_over
 from tellapart.domains.text.spelling import Spelling
 from tellapart.domains.text.wordpieces import WordPieces
 from tellapart.errors import InputError
@@ -83,8 +83,7 @@ class Transformer(nn.Module):
         states = self._last_layer(vectors, real)
         if self.context is not None:
             states = vectors + self.context * states / math.sqrt(self.dim)
-        mean: Tensor = (states * real[..., None]).sum(dim=1) / real.sum(dim=1, keepdim=True)
-        return mean
+        return mean_over(states, real)
 
     def guess(self, sentences: Ragged) -> Float[Tensor, ""]:
         """The mean cross-entropy, in nats, of predicting a random 15 % of the tokens.
@@ -108,7 +107,7 @@ class Transformer(nn.Module):
         swapped = chosen & (fate < _SWAPPED)
         shown = torch.where(swapped, torch.randint_like(tokens, len(self.pieces)), shown)
         states = self._last_layer(self._of_tokens(shown), real)
-        vocabulary = self._of_pieces(torch.arange(len(self.pieces), device=tokens.device))
+        vocabulary = self.of_pieces(torch.arange(len(self.pieces), device=tokens.device))
         logits = nn.functional.linear(self.transform(states[chosen]), vocabulary, self.bias[: len(vocabulary)])
         return nn.functional.cross_entropy(logits.float(), tokens[chosen])
 
@@ -120,9 +119,9 @@ class Transformer(nn.Module):
     def _of_tokens(self, tokens: Int[Tensor, "n longest"]) -> Float[Tensor, "n longest dim"]:
         """The vectors of sentences' tokens; each different token's is computed once."""
         different, places = tokens.unique(return_inverse=True)
-        return nn.functional.embedding(places, self._of_pieces(different))
+        return nn.functional.embedding(places, self.of_pieces(different))
 
-    def _of_pieces(self, numbers: Int[Tensor, " k"]) -> Float[Tensor, "k dim"]:
+    def of_pieces(self, numbers: Int[Tensor, " k"]) -> Float[Tensor, "k dim"]:
         """The vectors of pieces, by number: a learned vector plus, in a new BERT, that of the spelling."""
         learned: Tensor = self.bert.embeddings.word_embeddings.weight[numbers]
         return learned if self.spelling is None else (learned + self.spelling(numbers)) / math.sqrt(2)

@@ -37,6 +37,7 @@ class WordPieces:
             self._tokenizer: Any = Tokenizer.from_str(definition)
         except Exception as error:  # the library raises nothing more precise
             raise InputError(f"tokenizer.json: no tokeniser, {error}. Make it anew.") from error
+        self.longest = longest
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(longest)
         found: dict[str, int | None] = {name: self._tokenizer.token_to_id(name) for name in _SPECIAL}
@@ -59,6 +60,13 @@ class WordPieces:
             tokens.extend(found)
             lengths.append(len(found))
         return Ragged((torch.from_numpy(np.array(tokens)),), torch.from_numpy(np.array(lengths)))
+
+    def as_fast_tokenizer(self) -> Any:
+        """The same as a tokeniser of `transformers`."""
+        from transformers import PreTrainedTokenizerFast
+
+        special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+        return PreTrainedTokenizerFast(tokenizer_object=self._tokenizer, model_max_length=self.longest, **special)
 
     def strings(self) -> list[str]:
         """All pieces, by their numbers."""

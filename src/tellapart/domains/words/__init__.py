@@ -8,6 +8,7 @@ from tellapart.domains.words.gather import gather
 from tellapart.domains.words.network import WordVectors
 from tellapart.domains.words.options import WordOptions
 from tellapart.domains.words.phrases import Phrases
+from tellapart.domains.words.texts import mean_vectors, true_word_first
 from tellapart.domains.words.tokens import Tokens
 from tellapart.domains.words.training import KernelStep, Text, check_trainer
 from tellapart.domains.words.vocabulary import Vocabulary
@@ -28,7 +29,9 @@ __all__ = [
     "export",
     "gather",
     "make_model",
+    "mean_vectors",
     "read_vectors",
     "search",
+    "true_word_first",
     "write_vectors",
 ]
