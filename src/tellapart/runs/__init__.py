@@ -6,6 +6,7 @@ from tellapart.runs.gallery import MAX_SHOWN, Embeddings, Gallery, Hit, check_su
 from tellapart.runs.pictures import Picture, load_pictures, save_pictures
 from tellapart.runs.ranks import forget_stray_rank, is_first_process
 from tellapart.runs.run import Run
+from tellapart.runs.weights import load_weights, read_weights, write_weights
 
 __all__ = [
     "MAX_SHOWN",
@@ -22,6 +23,9 @@ __all__ = [
     "forget_stray_rank",
     "is_first_process",
     "load_pictures",
+    "load_weights",
+    "read_weights",
     "save_pictures",
     "thumbnails",
+    "write_weights",
 ]
