@@ -20,7 +20,7 @@ from tellapart.training.keeper import Keeper
 from tests.command_line import fails, read_log, say
 from tests.killed import Killed, finish, interrupted_before, killed_before, start, train_here, wait_for_step
 from tests.tiny.pictures import OPTIONS as TINY
-from tests.tiny.pictures import arguments, write_pairs
+from tests.tiny.pictures import arguments, draw, write_pairs
 from tests.training.test_resume import assert_same_end, without_times
 
 EPOCHS, MORE, EVERY = 4, 7, 4
@@ -129,6 +129,17 @@ def test_a_run_that_is_trained_on_killed_and_resumed_ends_in_the_same_weights(fi
     assert Run(finished).facts() == Run(trained_on).facts()
 
 
+def test_a_run_that_is_trained_on_can_be_planned_anew_before_its_first_checkpoint(
+    finished, finished_once, tmp_path, steps
+):
+    whole = shutil.copytree(finished_once, tmp_path / "whole")
+    train_here(whole, "clip", ["--epochs", str(MORE + 1)])
+    with killed_before(EPOCHS * steps + 2), pytest.raises(Killed):
+        tellapart.train("clip", run=finished, resume=True, epochs=MORE)
+    train_here(finished, "clip", ["--epochs", str(MORE + 1)])
+    assert_same_end(finished, whole)
+
+
 def test_what_a_finished_run_keeps_beside_its_weights_is_not_needed(finished, trained_on):
     (finished / "checkpoint.ckpt").unlink()
     tellapart.train("clip", run=finished, resume=True, epochs=MORE)
@@ -227,6 +238,18 @@ def test_fewer_epochs_than_are_done_and_other_options_are_refused(capsys, finish
     code, out, _ = say(capsys, "train", "clip", "--run", finished, "--resume")
     assert code == 0
     assert f"{finished} is trained already, for 4 epochs; delete it to train anew, or give more --epochs." in out
+
+
+def test_a_finished_run_of_data_that_changed_is_not_trained_on_and_is_as_it_was(capsys, tmp_path):
+    data, run = write_pairs(tmp_path / "pictures"), tmp_path / "run"
+    train_here(run, "clip", arguments(data=data, epochs=2))
+    draw("red", "dot").save(data / "blue-dot.png")
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    message = fails(capsys, "train", "clip", "--run", run, "--resume", "--epochs", 3)
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    command = message.partition("or train a new run from its weights: tellapart ")[2]
+    assert main([*shlex.split(command), "--epochs", "1"]) == 0
+    assert Run(tmp_path / "run-2").options()["init"] == str(run)
 
 
 def test_an_unfinished_run_can_be_ended_sooner(unfinished, steps):

@@ -15,7 +15,7 @@ from tellapart.federation.model import Federation
 from tellapart.federation.rounds import one_round, say
 from tellapart.files import atomic_write
 from tellapart.runs import Run
-from tellapart.training import STATE, STEPS_DONE, count_steps, load_start
+from tellapart.training import STATE, STEPS_DONE, carry_out, count_steps, load_start
 
 
 def server_app(prepare: Callable[[Context], tuple[Federation, Run, float]]) -> ServerApp:
@@ -42,6 +42,7 @@ def serve(grid: Grid, model: Federation, run: Run, timeout: float) -> None:
     Raises:
         InputError: as `one_round`; weights or checkpoint are damaged or of another model, or the disk is full.
     """
+    carry_out(run)
     count_steps(run, model.agreed.rounds)
     load_start(run, model)
     done = _restore(model, run)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ class RunFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.plan: Callable[[], None] | None = None
+        """What is to be written before it is trained on, if it is to be: until then a finished run is as it was."""
         self.config_file = folder / "config.yaml"
         self.log_file = folder / "log.jsonl"
         self.checkpoint = folder / "checkpoint.ckpt"

@@ -145,7 +145,7 @@ class Run(RunFolder):
             return
         info, account = self.facts(), reading.current()
         if info.get(what, fingerprint) != fingerprint:
-            with_weights = can_begin and (self.is_trained() or self.checkpoint.is_file())
+            with_weights = can_begin and (self.weights.is_file() or self.checkpoint.is_file())
             remedy = f"Restore it, or train a new run{' from its weights' * with_weights}: {self.anew(with_weights)}"
             raise InputError(f"{self.folder}: the {what} changed since the run began. {remedy}")
         if account is not None:
@@ -168,8 +168,8 @@ class Run(RunFolder):
         return str(known.get("told", "")) if isinstance(known, dict) else ""
 
     def is_trained(self) -> bool:
-        """Whether training is complete."""
-        return self.weights.is_file()
+        """Whether training is complete, and no more is planned."""
+        return self.weights.is_file() and self.plan is None
 
     def save_weights(self, model: nn.Module) -> None:
         """Write the trained weights, which makes the run complete."""

@@ -9,7 +9,7 @@ from tellapart.training.fit import begin, fit
 from tellapart.training.optimizer import usual_optimizer
 from tellapart.training.options import Interrupted, TrainerOptions, TrainingOptions, as_plain_options, name_from_root
 from tellapart.training.saved import STATE, STEPS_DONE
-from tellapart.training.schedule import count_steps
+from tellapart.training.schedule import carry_out, count_steps
 from tellapart.training.seeds import seed_step
 from tellapart.training.starting import load_start
 from tellapart.training.step import AuxiliaryLoss, Loop, Step, TermsStep
@@ -32,6 +32,7 @@ __all__ = [
     "TwoLossStep",
     "as_plain_options",
     "begin",
+    "carry_out",
     "coefficients",
     "combine",
     "count_steps",

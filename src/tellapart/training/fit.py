@@ -9,7 +9,7 @@ from tellapart.errors import InputError
 from tellapart.runs import Run, is_first_process
 from tellapart.training.batches import Batches
 from tellapart.training.options import TrainerOptions, TrainingOptions, as_plain_options
-from tellapart.training.schedule import add_epochs, await_options, settled
+from tellapart.training.schedule import carry_out, plan_epochs, settled
 from tellapart.training.starting import keep_source, load_start, open_source
 from tellapart.training.step import Step
 
@@ -35,7 +35,8 @@ def begin(run: Run, system: str, config: TrainingOptions, trainer: TrainerOption
     """
     options = as_plain_options(config, trainer)
     if not is_first_process():
-        await_options(run, options)
+        if run.has_begun() and run.options().get("epochs") != options["epochs"]:
+            plan_epochs(run, options, final)
         return
     if not run.has_begun():
         run.check_free()
@@ -55,7 +56,7 @@ def begin(run: Run, system: str, config: TrainingOptions, trainer: TrainerOption
     if others:
         raise InputError(f"{run.folder}: cannot resume with other options ({'; '.join(others)}). Use another --run.")
     if changed:
-        add_epochs(run, options, final)
+        plan_epochs(run, options, final)
 
 
 def fit(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: Run, options: TrainerOptions) -> None:
@@ -79,6 +80,7 @@ def fit(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: Run
         return
     from tellapart.training.loop import train  # Lightning takes seconds to import
 
+    carry_out(run)
     load_start(run, step.model)
     train(step, batches, collate, run, options)
     if is_first_process():

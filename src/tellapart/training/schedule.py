@@ -18,14 +18,15 @@ import logging
 import time
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from tellapart.errors import InputError, require_option
-from tellapart.runs import Run, write_weights
+from tellapart.runs import Run, is_first_process, write_weights
 from tellapart.training.saved import steps_done, weights_of
 
 _logger = logging.getLogger("tellapart")
-_PATIENCE = 60.0  # seconds
+_PATIENCE = 600.0  # seconds
 _STEPS, _HISTORY = "steps", "schedules"  # in run.json
 
 
@@ -92,8 +93,10 @@ def settled(run: Run) -> list[Schedule]:
     return history
 
 
-def add_epochs(run: Run, options: dict[str, Any], final: str) -> None:
+def plan_epochs(run: Run, options: dict[str, Any], final: str) -> None:
     """Plan a run for another number of epochs than it was begun with: that of its new options.
+
+    Nothing of it is written before `carry_out`: data that changed are refused first, and then the run is as it was.
 
     Args:
         run: one that has begun.
@@ -103,6 +106,9 @@ def add_epochs(run: Run, options: dict[str, Any], final: str) -> None:
     Raises:
         InputError: the epochs are not more than are done, or the run cannot be trained on.
     """
+    if not is_first_process():
+        run.plan = partial(_await, run, options)
+        return
     history, epochs = settled(run), int(options["epochs"])
     now, is_finished = history[-1], _is_finished(run)
     if is_finished and final:
@@ -111,27 +117,38 @@ def add_epochs(run: Run, options: dict[str, Any], final: str) -> None:
     epochs_done = done / Fraction(run.noted(_STEPS), now.epochs) if done else Fraction(0)
     must = f"be more than {_told(epochs_done)}, the epochs that {run.folder} is trained for already"
     require_option("epochs", epochs > epochs_done, must, epochs)
-    _keep(run, [*history, Schedule(epochs, done, done if is_finished else now.begin)])
-    if is_finished:
-        run.open_again()
-    run.write_options(run.system, options)
     if is_finished:
         what = f"trained for {now.epochs} epochs, and trained on from its weights to {epochs}, with a new optimizer"
         then = f"the step size rises and falls again over the {epochs - now.epochs} added epochs"
     else:
         what = f"{_told(epochs_done)} of {now.epochs} epochs are done, and {epochs} are planned now"
         then = f"the step size goes on by a schedule over all of {'the added ones' if now.begin else 'them'}"
-    _logger.info("%s: %s; %s.", run.folder, what, then)
+    schedule = Schedule(epochs, done, done if is_finished else now.begin)
+    run.plan = partial(_write, run, [*history, schedule], options, f"{run.folder}: {what}; {then}.")
 
 
-def await_options(run: Run, options: dict[str, Any]) -> None:
-    """In other processes than the first: wait until that has planned the run for the epochs of these options.
+def carry_out(run: Run) -> None:
+    """Write what `plan_epochs` planned, if it did, and tell it; in other processes than the first, wait for that.
 
     Raises:
-        InputError: it does not within a minute.
+        InputError: a file cannot be written, or the first process does not write within ten minutes.
     """
+    if run.plan is not None:
+        run.plan()
+        run.plan = None
+
+
+def _write(run: Run, history: list[Schedule], options: dict[str, Any], told: str) -> None:
+    _keep(run, history)
+    if history[-1].begin > history[-2].begin:
+        run.open_again()
+    run.write_options(run.system, options)
+    _logger.info(told)
+
+
+def _await(run: Run, options: dict[str, Any]) -> None:
     end = time.monotonic() + _PATIENCE
-    while run.has_begun() and run.options().get("epochs") != options["epochs"]:
+    while run.options().get("epochs") != options["epochs"]:
         if time.monotonic() > end:
             raise InputError(f"{run.folder}: the first process did not plan it for {options['epochs']} epochs.")
         time.sleep(0.05)
