@@ -89,5 +89,5 @@ if __name__ == "__main__":
         Commands._measure = lambda _, finished, data: data.measure(finished.untrained, finished.model, False)  # type: ignore[method-assign]
     if game == "pacgan":
         Commands.make_model = make_packed  # type: ignore[method-assign, assignment]
-    api.write_report = lambda run, *_, **__: run.report
+    api.trained.write_report = lambda run, *_, **__: run.report
     sys.exit(cli(words))

@@ -35,5 +35,5 @@ def gallery(self: FewLabels, after: object) -> Gallery:
 
 if __name__ == "__main__":
     FewLabels.measure, FewLabels.gallery = measure, gallery  # type: ignore[method-assign, assignment]
-    api.write_report = lambda run, *_, **__: run.report
+    api.trained.write_report = lambda run, *_, **__: run.report
     sys.exit(cli(sys.argv[1:]))

@@ -310,8 +310,10 @@ def test_a_run_is_not_begun_twice_and_is_resumed_with_its_own_options(pictures):
     before = (pictures.folder / "weights.safetensors").stat().st_mtime_ns
     with pytest.raises(InputError, match="holds a run already"):
         tellapart.train("simclr", **options)
-    with pytest.raises(InputError, match=r"cannot resume with other options \(epochs was 6, now 7\)"):
-        tellapart.train("simclr", **options | {"epochs": 7}, resume=True)
+    with pytest.raises(InputError, match=r"cannot resume with other options \(seed was 0, now 7\)"):
+        tellapart.train("simclr", **options | {"seed": 7}, resume=True)
+    with pytest.raises(InputError, match=r"`epochs` must be more than 6, the epochs that .* is trained for already"):
+        tellapart.train("simclr", **options | {"epochs": 5}, resume=True)
     with pytest.raises(InputError, match="a run of simclr, not of moco"):
         tellapart.train("moco", run=pictures.folder, resume=True)
     with pytest.raises(InputError, match=r"trainer was .*'devices': 1.*, now .*'devices': 2"):

@@ -27,7 +27,7 @@ from tellapart.errors import require_option
 from tellapart.federation.deployed import server_app
 from tellapart.federation.flower import client_app
 from tellapart.runs import Run
-from tellapart.systems.federated import Config, make_model, work_for
+from tellapart.systems.federated import FINAL, Config, make_model, work_for
 from tellapart.systems.options import read_options
 from tellapart.training import TrainerOptions, begin
 
@@ -45,7 +45,7 @@ def _prepare(context: Context) -> tuple[Federation, Run, float]:
     config, shape = _agreed(context)
     run = Run(Path(str(context.run_config.get("run", ""))))
     require_option("run", run.folder.is_absolute(), "be a folder named from the root", repr(str(run.folder)))
-    begin(run, _SYSTEM, config, TrainerOptions())
+    begin(run, _SYSTEM, config, TrainerOptions(), final=FINAL)
     shape.note(run)
     return make_model(config, shape), run, float(context.run_config.get("timeout", _HOUR))
 

@@ -181,7 +181,7 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, trained, tmp_path):
             trained,
             "--resume",
             "--epochs=3",
-        ): "cannot resume with other options (epochs was 12, now 3)",
+        ): "`epochs` must be more than 12, the epochs that",
     }
     for words, message in expected.items():
         assert message in fails(capsys, *words), words

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -124,6 +125,28 @@ def test_the_seed_decides_the_first_weights(name, run_of):
     assert all(torch.equal(one[key], again[key]) for key in one)
     alike = all(torch.equal(one[key], other[key]) for key in one)
     assert alike == SYSTEMS[name].begins_with_given_weights
+
+
+@each
+def test_trained_on_killed_and_resumed_it_ends_as_one_that_was_not(name, run_of, tmp_path):
+    """Before the first checkpoint of the added epochs: what is done again begins with the finished run's weights."""
+    system, ends = name.partition(",")[0], {}
+    if system == "federated":
+        pytest.skip("its finished runs are final: tests/training/test_train_on.py")
+    for end in ("whole", "killed"):
+        ends[end] = shutil.copytree(run_of(name), tmp_path / end)
+    more, before = tellapart.load(ends["whole"]).config.epochs + 2, len(read_log(ends["whole"]))
+    with SYSTEMS[name].small():
+        tellapart.train(system, run=ends["whole"], resume=True, epochs=more)
+        added = len(read_log(ends["whole"])) - before
+        with killed_before(before + added // 2 + 1), pytest.raises(Killed):
+            tellapart.train(system, run=ends["killed"], resume=True, epochs=more)
+        tellapart.train(system, run=ends["killed"], resume=True)
+    assert added > 0
+    assert without_times(ends["killed"]) == without_times(ends["whole"])
+    for file in ("weights.safetensors", "results.json", "gallery.parquet"):
+        if (ends["whole"] / file).exists():
+            assert (ends["killed"] / file).read_bytes() == (ends["whole"] / file).read_bytes(), file
 
 
 @each

@@ -36,6 +36,7 @@ def run(arguments: list[str]) -> None:
     if not arguments:
         grammar.print_help()
         return
+    arguments = parser.with_kept_options(arguments)
     parser.check_config_files(arguments)
     options = grammar.parse_args(arguments)
     given = options[options.command]
@@ -99,14 +100,16 @@ def _train(name: str, given: Namespace) -> None:
     options.pop("config", None)
     folder = Path(options.pop("run", f"runs/{name}"))
     resume = options.pop("resume", False)
-    was_trained = Run(folder).is_trained()
+    before = _epochs_of(folder)
     try:
         trained = api.train(name, run=folder, resume=resume, **options)
     except Interrupted as error:
         error.again = Run(folder).again()
         raise
-    if was_trained:
-        print(shown(f"{folder} is trained already; delete it to train anew."))
+    if trained.config.epochs == before:
+        print(
+            shown(f"{folder} is trained already, for {before} epochs; delete it to train anew, or give more --epochs.")
+        )
     system = systems.load(name)
     if system.evaluate is not None:
         show(trained.results)
@@ -116,6 +119,11 @@ def _train(name: str, given: Namespace) -> None:
     sample = f', or sample: {typed("sample", folder)} "the beginning"' if system.prompted else ""
     print(shown(f"Open {folder / 'report.html'} in a browser{search}{sample}"))
     print(f"Your own {system.own_data}: {program()} train {name} --data DATA --run runs/mine")
+
+
+def _epochs_of(folder: Path) -> int:
+    """How many epochs a run is trained for; 0 if it is not trained to its end."""
+    return api.load(folder).config.epochs if Run(folder).is_trained() else 0
 
 
 def _attention(given: Namespace) -> None:

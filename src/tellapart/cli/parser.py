@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,6 +13,7 @@ from jsonargparse import ArgumentParser
 from tellapart import systems
 from tellapart.errors import InputError
 from tellapart.planning import PlanOptions
+from tellapart.runs import Run
 from tellapart.systems.options import add_options, check_names
 from tellapart.version import __version__
 
@@ -66,6 +68,21 @@ def _build(names: tuple[str, ...]) -> ArgumentParser:
     return parser
 
 
+def with_kept_options(arguments: list[str]) -> list[str]:
+    """The same command; one that resumes a run begins with that run's options, which need not be given again."""
+    if arguments[:1] != ["train"] or "--resume" not in arguments or arguments[1] not in systems.NAMES:
+        return arguments
+    name, places = arguments[1], [f"runs/{arguments[1]}"]
+    for word, following in pairwise([*arguments, ""]):
+        if word == "--run" or word.startswith("--run="):
+            places.append(following if word == "--run" else word.removeprefix("--run="))
+    run = Run(Path(places[-1]))
+    if not run.has_begun() or run.system != name:  # of another system: this is said when it is trained
+        return arguments
+    run.options()  # or what is wrong with them
+    return ["train", name, "--config", str(run.config_file), *arguments[2:]]
+
+
 def check_config_files(arguments: list[str]) -> None:
     """Raise `InputError` if a --config file of `train` is missing, no YAML, or holds an option that there is not."""
     if arguments[:1] != ["train"] or len(arguments) < 2 or arguments[1] not in systems.NAMES:
@@ -103,7 +120,7 @@ def _add_systems(train: ArgumentParser, names: tuple[str, ...]) -> None:
         options.add_argument(
             "--resume",
             action="store_true",
-            help="Continue the run where it was interrupted; begin it if there is none.",
+            help="Continue the run where it was interrupted, or train on to more --epochs; begin it if there is none.",
         )
         add_options(options, name)
         subcommands.add_subcommand(name, options, help=options.description)

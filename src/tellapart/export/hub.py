@@ -15,6 +15,7 @@ from tellapart.training import TrainerOptions, TrainingOptions, as_plain_options
 from tellapart.version import __version__
 
 _KEPT = ("results.json", "tokenizer.json", "corpus/vocabulary.parquet")
+_PLACES = ("reading", "init")  # of files on the machine that trained it
 
 
 def write_hub(finished: FinishedRun, folder: Path) -> str:
@@ -40,7 +41,8 @@ def fill(finished: FinishedRun, folder: Path, *, how_to_use: str = "") -> None:
     options, models = _without_places(finished.config)
     for name, place in models.items():
         shutil.copytree(place, folder / name)
-    config = {LIBRARY: "tellapart", "model_type": "tellapart", **run.facts(), "version": __version__}
+    facts = {name: value for name, value in run.facts().items() if name not in _PLACES}
+    config = {LIBRARY: "tellapart", "model_type": "tellapart", **facts, "version": __version__}
     config |= {OPTIONS: options, FOLDERS: {name: name for name in models}}
     (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(model_card(finished, options, how_to_use), encoding="utf-8")

@@ -15,8 +15,7 @@ from tellapart.federation.model import Federation
 from tellapart.federation.rounds import one_round, say
 from tellapart.files import atomic_write
 from tellapart.runs import Run
-
-_DONE, _STATE = "rounds_done", "state"
+from tellapart.training import STATE, STEPS_DONE, carry_out, count_steps, load_start
 
 
 def server_app(prepare: Callable[[Context], tuple[Federation, Run, float]]) -> ServerApp:
@@ -41,8 +40,11 @@ def serve(grid: Grid, model: Federation, run: Run, timeout: float) -> None:
     """All rounds that are not done yet; then the weights are saved, which makes the run complete.
 
     Raises:
-        InputError: as `one_round`; the checkpoint is damaged or of another model, or the disk is full.
+        InputError: as `one_round`; weights or checkpoint are damaged or of another model, or the disk is full.
     """
+    carry_out(run)
+    count_steps(run, model.agreed.rounds)
+    load_start(run, model)
     done = _restore(model, run)
     run.rewind_log(done)
     for number in range(done + 1, model.agreed.rounds + 1):
@@ -50,7 +52,7 @@ def serve(grid: Grid, model: Federation, run: Run, timeout: float) -> None:
         found = one_round(grid, model, number, say, timeout)
         _note(run, found | {"step": number, "seconds": time.monotonic() - started})
         with atomic_write(run.checkpoint) as file:
-            torch.save({_STATE: model.state_dict(), _DONE: number}, file)
+            torch.save({STATE: model.state_dict(), STEPS_DONE: number}, file)
         told = ", ".join(f"{name} {value:.6g}" for name, value in found.items())
         say(f"round {number} of {model.agreed.rounds}: {told}")
     run.save_weights(model)
@@ -62,8 +64,8 @@ def _restore(model: Federation, run: Run) -> int:
         return 0
     try:
         kept = torch.load(run.checkpoint, weights_only=True)
-        model.load_state_dict(kept[_STATE])
-        return int(kept[_DONE])
+        model.load_state_dict(kept[STATE])
+        return int(kept[STEPS_DONE])
     except Exception as error:  # a damaged file fails in as many ways as there are bytes
         what = "damaged or of another model. Delete it to train this run from its start"
         raise InputError(f"{run.checkpoint}: {what}.") from error

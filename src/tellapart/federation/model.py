@@ -29,6 +29,8 @@ class Federation(nn.Module):
         agreed: what is done in which round.
     """
 
+    of_its_data = ("bank", "statistics")
+
     def __init__(self, network: nn.Module, dim: int, agreed: Agreed) -> None:
         super().__init__()
         self.network = network

@@ -24,6 +24,7 @@ from tellapart.runs.rows import check_rows_ending, write_rows
 from tellapart.runs.run import Run
 from tellapart.runs.summary import summary
 from tellapart.runs.tensor_encoder import Pooled, TensorEncoder, Unit
+from tellapart.runs.weights import load_weights, read_weights, write_weights
 
 __all__ = [
     "FOLDERS",
@@ -62,8 +63,10 @@ __all__ = [
     "is_first_process",
     "joined",
     "load_pictures",
+    "load_weights",
     "nearest_in",
     "open_run",
+    "read_weights",
     "save_pictures",
     "summary",
     "table_of_groups",
@@ -72,4 +75,5 @@ __all__ = [
     "width_of",
     "write_embeddings",
     "write_rows",
+    "write_weights",
 ]

@@ -1,6 +1,7 @@
 """The run folder: everything about one training, readable without this program and safe from a kill.
 
-run.json            system, version, fingerprint of the data, what shape they are of, and what was read of them
+run.json            system, version, fingerprint of the data, what shape they are of, what was read of them, and by
+                    which schedules the run is trained
 left_out.tsv        what was left out of the data, and why, if anything was
 config.yaml         the resolved options; `tellapart train SYSTEM --config` takes it as it is
 log.jsonl           one line per step
@@ -9,6 +10,7 @@ tokenizer.json      of a transformer: how sentences become tokens
 pretraining/        of a model that learns in two stages: log, checkpoint and weights of the first
 reference/          the model that the second stage begins with, as transformers writes it
 reference.safetensors  what that model says of the training data
+start.safetensors   the weights that training begins with: of another run, or of this one before it is trained on
 weights.safetensors the trained weights, once training is complete
 results.json        what evaluation found
 corpus              of words: the vocabulary, and the text as ids
@@ -24,8 +26,7 @@ import json
 import logging
 import shlex
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,34 +35,17 @@ from torch import nn
 
 from tellapart import reading
 from tellapart.errors import InputError
-from tellapart.files import atomic_write, locked
+from tellapart.files import atomic_write
+from tellapart.runs.folder import RunFolder
 from tellapart.runs.ranks import is_first_process
+from tellapart.runs.weights import load_weights, write_weights
 from tellapart.version import __version__
 
 _logger = logging.getLogger("tellapart")
 
 
-class Run:
+class Run(RunFolder):
     """A folder that holds one training."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.config_file = folder / "config.yaml"
-        self.log_file = folder / "log.jsonl"
-        self.checkpoint = folder / "checkpoint.ckpt"
-        self.weights = folder / "weights.safetensors"
-        self.tokeniser = folder / "tokenizer.json"
-        self.pretraining = folder / "pretraining"
-        self.reference = folder / "reference"
-        self.reference_scores = folder / "reference.safetensors"
-        self.corpus = folder / "corpus"
-        self.results_file = folder / "results.json"
-        self.gallery = folder / "gallery.parquet"
-        self.pictures = folder / "pictures.json"
-        self.report = folder / "report.html"
-        self.left_out = folder / "left_out.tsv"
-        self._info_file = folder / "run.json"
-        self._lock_file = folder / "lock"
 
     def check_free(self) -> None:
         """Raise `InputError` unless a run may begin here: in a new, an empty or an unbegun run's folder.
@@ -73,6 +57,7 @@ class Run:
             raise InputError(f"{self.folder}: holds a run already. {again}, or choose another --run.")
         ours = {self.config_file, self.tokeniser, self.pretraining, self.reference_scores, self._info_file}
         ours |= {self.left_out, self.corpus, self.corpus.with_suffix(".partial"), self._lock_file, *self._unfinished()}
+        ours |= {self.start, self.reference} if self.exists() else set()
         if self.folder.exists() and (not self.folder.is_dir() or set(self.folder.iterdir()) - ours):
             raise InputError(f"{self.folder}: exists and is not an empty folder. Choose another --run.")
 
@@ -82,16 +67,24 @@ class Run:
         Raises:
             InputError: a file cannot be written.
         """
-        self.tokeniser.unlink(missing_ok=True)
-        self.reference_scores.unlink(missing_ok=True)
-        self.left_out.unlink(missing_ok=True)
-        shutil.rmtree(self.corpus, ignore_errors=True)
+        for file in (self.start, self.tokeniser, self.reference_scores, self.left_out):
+            file.unlink(missing_ok=True)
+        for folder in (self.corpus, self.reference):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.write_options(system, options)
+        self._write_json(self._info_file, {"system": system, "version": __version__})
+
+    def write_options(self, system: str, options: dict[str, Any]) -> None:
+        """Write the resolved options.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
         again = f"tellapart train {system} --config THIS_FILE --run FOLDER"
         content = f"# tellapart {__version__}; to run it again: {again}\n"
         content += yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
         with atomic_write(self.config_file) as file:
             file.write(content.encode())
-        self._write_json(self._info_file, {"system": system, "version": __version__})
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -120,7 +113,7 @@ class Run:
     @property
     def system(self) -> str:
         """The name of the system that is trained here."""
-        return str(self._read_json(self._info_file).get("system"))
+        return str(self.facts().get("system"))
 
     def options(self) -> dict[str, Any]:
         """The resolved options; those of the trainer are under "trainer".
@@ -136,19 +129,26 @@ class Run:
             raise InputError(f"{self.config_file}: damaged, so the run cannot be used.")
         return options
 
-    def check_data(self, fingerprint: str, what: str = "data") -> None:
+    def check_data(self, fingerprint: str, what: str = "data", can_begin: bool = True) -> None:
         """Note the data's fingerprint at first sight, under what they are; later, refuse data that changed since.
 
         Of processes that train together the first alone does: others may be here before it has made the folder.
+
+        Args:
+            fingerprint: of the data.
+            what: the name of the data.
+            can_begin: whether another run can begin with the weights of this one.
 
         Raises:
             InputError: the data is not what the run was started with.
         """
         if not is_first_process():
             return
-        info, account = self._read_json(self._info_file), reading.current()
+        info, account = self.facts(), reading.current()
         if info.get(what, fingerprint) != fingerprint:
-            raise InputError(f"{self.folder}: the {what} changed since the run began. Restore it, or start a new run.")
+            with_weights = can_begin and (self.weights.is_file() or self.checkpoint.is_file())
+            remedy = f"Restore it, or train a new run{' from its weights' * with_weights}: {self.anew(with_weights)}"
+            raise InputError(f"{self.folder}: the {what} changed since the run began. {remedy}")
         if account is not None:
             account.tell()
         if what not in info:
@@ -165,53 +165,16 @@ class Run:
 
     def told(self) -> str:
         """What was read of the run's data and what was left out, in one line; "" if the run does not say."""
-        known = self._read_json(self._info_file).get("reading")
+        known = self.facts().get("reading")
         return str(known.get("told", "")) if isinstance(known, dict) else ""
 
-    def facts(self) -> dict[str, Any]:
-        """System, fingerprints and what was noted of the data, without what was read of them."""
-        return {name: value for name, value in self._read_json(self._info_file).items() if name != "reading"}
-
-    def note(self, **facts: int | list[str]) -> None:
-        """Keep what the data turned out to be, so that the run can be used without them; the first process does."""
-        if not is_first_process():
-            return
-        info = self._read_json(self._info_file)
-        if info != info | facts:
-            self._write_json(self._info_file, info | facts)
-
-    def noted(self, fact: str) -> int:
-        """What was kept under that name.
-
-        Raises:
-            InputError: nothing, or no number.
-        """
-        value = self._read_json(self._info_file).get(fact)
-        if type(value) is not int:
-            raise InputError(f"{self._info_file}: damaged, it holds no {fact}. Train again into a new folder.")
-        return value
-
-    def noted_names(self, fact: str) -> list[str]:
-        """The names that were kept under that name.
-
-        Raises:
-            InputError: nothing, or no list of texts.
-        """
-        value = self._read_json(self._info_file).get(fact)
-        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-            raise InputError(f"{self._info_file}: damaged, it holds no {fact}. Train again into a new folder.")
-        return value
-
     def is_trained(self) -> bool:
-        """Whether training is complete."""
-        return self.weights.is_file()
+        """Whether training is complete, and no more is planned."""
+        return self.weights.is_file() and self.plan is None
 
     def save_weights(self, model: nn.Module) -> None:
         """Write the trained weights, which makes the run complete."""
-        from safetensors.torch import save
-
-        with atomic_write(self.weights) as file:
-            file.write(save({name: value.contiguous() for name, value in model.state_dict().items()}))
+        write_weights(self.weights, model.state_dict())
 
     def load_weights(self, model: nn.Module) -> None:
         """Read the trained weights into `model`.
@@ -219,33 +182,15 @@ class Run:
         Raises:
             InputError: training is not complete, or the file is damaged or of another model.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
         self.check_trained()
-        try:
-            model.load_state_dict(load(self.weights.read_bytes()))
-        except (SafetensorError, RuntimeError, OSError) as error:
-            raise InputError(f"{self.weights}: damaged or of another model. Train again.") from error
+        load_weights(self.weights, model)
         model.eval()
 
-    def save_tokeniser(self, definition: str) -> None:
-        """Keep how sentences become tokens; the first process does."""
-        if not is_first_process():
-            return
-        with atomic_write(self.tokeniser) as file:
-            file.write(definition.encode())
-
-    def read_tokeniser(self) -> str:
-        """How sentences become tokens.
-
-        Raises:
-            InputError: the file is missing or damaged.
-        """
-        try:
-            return self.tokeniser.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{self.tokeniser}: missing or damaged. Train again into a new folder.") from error
+    def open_again(self) -> None:
+        """Make the trained weights those that training begins with; what was made of them is removed."""
+        for file in (self.checkpoint, self.results_file, self.gallery, self.pictures, self.report):
+            file.unlink(missing_ok=True)
+        self.weights.replace(self.start)
 
     def check_trained(self) -> None:
         """Raise `InputError` unless training is complete."""
@@ -256,6 +201,14 @@ class Run:
         """The command that continues the run, to be typed in any folder."""
         config, run = (str(path.resolve()) for path in (self.config_file, self.folder))
         return shlex.join(["tellapart", "train", self.system, "--config", config, "--run", run, "--resume"])
+
+    def anew(self, with_weights: bool) -> str:
+        """The command that trains a new run with the same options, perhaps from this run's weights."""
+        config, run = (str(path.resolve()) for path in (self.config_file, self.folder))
+        names = (f"{run}-{number}" for number in count(2))
+        free = next(name for name in names if not Path(name).exists())
+        init = ["--init", run] if with_weights else []
+        return shlex.join(["tellapart", "train", self.system, "--config", config, *init, "--run", free])
 
     def log(self) -> list[dict[str, float]]:
         """The log, one entry per step; a line torn by a kill is left out.
@@ -298,35 +251,3 @@ class Run:
             self.save_results(results)
         except InputError as error:
             _logger.warning("%s What was measured is not saved.", str(error).partition(" Make room")[0])
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other processes from training into this folder; the system frees it even after a kill.
-
-        Raises:
-            InputError: another process trains here.
-        """
-
-        def refuse() -> None:
-            raise InputError(f"{self.folder}: another process is training here. Wait for it or stop it.")
-
-        with locked(self._lock_file, refuse):
-            for leftover in self._unfinished():  # of a writer that was killed
-                leftover.unlink(missing_ok=True)
-            yield
-
-    def _unfinished(self) -> list[Path]:
-        return list(self.folder.glob(".*.tmp"))
-
-    def _read_json(self, path: Path) -> dict[str, Any]:
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: missing or damaged. Make it anew with tellapart train … --resume.") from error
-        if not isinstance(content, dict):
-            raise InputError(f"{path}: damaged. Train again into a new folder.")
-        return content
-
-    def _write_json(self, path: Path, content: dict[str, Any]) -> None:
-        with atomic_write(path) as file:
-            file.write((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "replace"))

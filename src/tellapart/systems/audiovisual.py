@@ -106,6 +106,8 @@ class Config(SoundOptions):
 class AudioVisual(nn.Module):
     """Two encoders into one space, the temperature at which they are compared, and the clocks."""
 
+    of_its_data = ("clock",)
+
     def __init__(self, config: Config, recorders: Recorders) -> None:
         super().__init__()
         self.config = config

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 _PRECISIONS = ("32-true", "bf16-mixed")
+FINAL = "its clients go by one schedule over all rounds. Begin another run with --init"
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
     must = f"be one of {', '.join(_PRECISIONS)}: the server averages weights of 32 bits"
     require_option("trainer.precision", trainer.precision in _PRECISIONS, must, trainer.precision)
-    begin(run, "federated", config, trainer)
+    begin(run, "federated", config, trainer, final=FINAL)
     data = load(config, run)
     shape, n = data.data.shape, len(data.data.training)
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,9 @@ class Config(PictureOptions):
 
 class MoCo(nn.Module):
     """The network that is trained, its slow copy, and the queue of keys that the copy made."""
+
+    of_its_data = ("queue",)
+    copies: ClassVar = {"slow": "network"}
 
     def __init__(self, config: Config, shape: ImageShape) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ class Config(WordOptions):
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
     on_processor = check_trainer(trainer)
-    begin(run, "word2vec", config, trainer)
+    begin(run, "word2vec", config, trainer, final=words.final(config))
     data = Dataset.load(config, run)
     if isinstance(data, Dataset) and not run.is_trained():
         batches = Batches(len(data.corpus.ids), config.batch_size, config.epochs, config.seed, in_order=True)

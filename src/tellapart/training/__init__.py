@@ -8,13 +8,18 @@ from tellapart.training.combine import RULES, Rule, coefficients, combine
 from tellapart.training.fit import begin, fit
 from tellapart.training.optimizer import usual_optimizer
 from tellapart.training.options import Interrupted, TrainerOptions, TrainingOptions, as_plain_options, name_from_root
+from tellapart.training.saved import STATE, STEPS_DONE
+from tellapart.training.schedule import carry_out, count_steps
 from tellapart.training.seeds import seed_step
+from tellapart.training.starting import load_start
 from tellapart.training.step import AuxiliaryLoss, Loop, Step, TermsStep
 from tellapart.training.stopwatch import spent, timed
 from tellapart.training.two_losses import TwoLossStep
 
 __all__ = [
     "RULES",
+    "STATE",
+    "STEPS_DONE",
     "AuxiliaryLoss",
     "Batches",
     "Interrupted",
@@ -27,9 +32,12 @@ __all__ = [
     "TwoLossStep",
     "as_plain_options",
     "begin",
+    "carry_out",
     "coefficients",
     "combine",
+    "count_steps",
     "fit",
+    "load_start",
     "name_from_root",
     "seed_step",
     "spent",

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
-from tellapart.errors import InputError
 from tellapart.files import atomic_write
+from tellapart.training.saved import read_checkpoint
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -30,8 +30,4 @@ class AtomicCheckpoints(TorchCheckpointIO):
         Raises:
             InputError: it is damaged, or holds more than tensors and plain data.
         """
-        try:
-            state: dict[str, Any] = torch.load(path, map_location=map_location or "cpu", weights_only=True)
-        except Exception as error:  # a damaged file fails in as many ways as there are bytes
-            raise InputError(f"{path}: damaged checkpoint. Delete it to train this run from its start.") from error
-        return state
+        return read_checkpoint(Path(path), map_location)

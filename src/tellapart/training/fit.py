@@ -9,45 +9,61 @@ from tellapart.errors import InputError
 from tellapart.runs import Run, is_first_process
 from tellapart.training.batches import Batches
 from tellapart.training.options import TrainerOptions, TrainingOptions, as_plain_options
+from tellapart.training.schedule import carry_out, plan_epochs, settled
+from tellapart.training.starting import keep_source, load_start, open_source
 from tellapart.training.step import Step
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def begin(run: Run, system: str, config: TrainingOptions, trainer: TrainerOptions) -> None:
+def begin(run: Run, system: str, config: TrainingOptions, trainer: TrainerOptions, final: str = "") -> None:
     """Write what a run is to be, unless it has begun; then hold the options to those that it began with.
 
-    Of several processes the first does.
+    Another number of epochs is planned anew (`tellapart.training.schedule`). Of several processes the first does.
 
     Args:
         run: where to train.
         system: the name of the system.
         config: its options.
         trainer: those of the trainer.
+        final: why a finished run of this system cannot be trained on; "" if it can.
 
     Raises:
-        InputError: the folder holds something else, or the run began with another system or other options.
+        InputError: the folder holds something else; the run began with another system or other options; there are fewer
+            epochs than are done; or the run to begin with has no weights, or damaged ones.
     """
-    if not is_first_process():
-        return
     options = as_plain_options(config, trainer)
+    if not is_first_process():
+        if run.has_begun() and run.options().get("epochs") != options["epochs"]:
+            plan_epochs(run, options, final)
+        return
     if not run.has_begun():
         run.check_free()
+        source = open_source(config)
         run.begin(system, options)
+        if source is not None:
+            keep_source(run, config, *source)
         return
     if run.system != system:
         raise InputError(f"{run.folder}: a run of {run.system}, not of {system}.")
-    before = run.options().items()
-    changed = [f"{name} was {value}, now {options.get(name)}" for name, value in before if options.get(name) != value]
+    settled(run)
+    before = run.options()
+    changed = {
+        name: f"{name} was {was}, now {options.get(name)}" for name, was in before.items() if options.get(name) != was
+    }
+    others = [change for name, change in changed.items() if name != "epochs"]
+    if others:
+        raise InputError(f"{run.folder}: cannot resume with other options ({'; '.join(others)}). Use another --run.")
     if changed:
-        raise InputError(f"{run.folder}: cannot resume with other options ({'; '.join(changed)}). Use another --run.")
+        plan_epochs(run, options, final)
 
 
 def fit(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: Run, options: TrainerOptions) -> None:
     """Train `step.model` in place, from the run's checkpoint if it has one, and save its weights in the run.
 
-    A run that is trained already stays as it is.
+    Without a checkpoint it begins with the weights that the run was given to begin with, or with those that it has. A
+    run that is trained already stays as it is.
 
     Args:
         step: what is done with each batch.
@@ -64,6 +80,8 @@ def fit(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: Run
         return
     from tellapart.training.loop import train  # Lightning takes seconds to import
 
+    carry_out(run)
+    load_start(run, step.model)
     train(step, batches, collate, run, options)
     if is_first_process():
         run.save_weights(step.model)

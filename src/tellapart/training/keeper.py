@@ -9,7 +9,6 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -17,15 +16,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from tellapart.errors import InputError, cannot_write
 from tellapart.runs import Run, is_first_process
 from tellapart.training.options import Interrupted
+from tellapart.training.schedule import Count
 from tellapart.training.seeds import seed_step
 from tellapart.training.stopwatch import spent
-
-
-@dataclass
-class Count:
-    """How many steps are done."""
-
-    done: int = 0
 
 
 class Keeper(Callback):
@@ -56,7 +49,7 @@ class Keeper(Callback):
     ) -> None:
         self.count.done += 1
         step = self.count.done
-        n_steps = int(trainer.num_training_batches)
+        n_steps = self.count.of
         entry: dict[str, float] = outputs["log"]
         for name, value in entry.items():
             if name.startswith("loss") and not math.isfinite(value):

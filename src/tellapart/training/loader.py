@@ -19,17 +19,19 @@ class Opaque:
 
 
 class Steps:
-    """The batches of one device, as a loader that Lightning can resume (by its `state_dict` protocol)."""
+    """The batches of one device from the step `begin`, as a loader that Lightning can resume (by its `state_dict`)."""
 
-    def __init__(self, batches: Batches, collate: Callable[[Tensor], Any], device: int, n_devices: int) -> None:
+    def __init__(
+        self, batches: Batches, collate: Callable[[Tensor], Any], device: int, n_devices: int, begin: int = 0
+    ) -> None:
         self.batches, self.collate, self.device, self.n_devices = batches, collate, device, n_devices
-        self.done = 0
+        self.begin = self.done = begin
 
     def __len__(self) -> int:
-        return self.batches.n_steps(self.n_devices)
+        return self.batches.n_steps(self.n_devices) - self.begin
 
     def __iter__(self) -> Iterator[Opaque]:
-        for step in range(self.done, len(self)):
+        for step in range(self.done, self.begin + len(self)):
             self.done = step + 1
             with timed("data"):
                 batch = self.collate(self.batches.rows(step, self.device, self.n_devices))

@@ -25,14 +25,17 @@ from tellapart.errors import InputError, NotFiniteError, require_option, require
 from tellapart.runs import Run
 from tellapart.training.batches import Batches
 from tellapart.training.checkpoints import AtomicCheckpoints
-from tellapart.training.keeper import Count, Keeper, diverged
+from tellapart.training.keeper import Keeper, diverged
 from tellapart.training.loader import Opaque, Steps
 from tellapart.training.options import TrainerOptions
 from tellapart.training.panel import gradient_norm, is_due
 from tellapart.training.progress import StepBar
+from tellapart.training.saved import STATE, STEPS_DONE, steps_in
+from tellapart.training.schedule import Count, count_steps
 from tellapart.training.step import Step
 from tellapart.training.stopwatch import timed
 
+_SCHEDULE = "schedule"  # in a checkpoint
 _OF_ANOTHER = "checkpoint.ckpt: of another model. Delete it to train this run from its start."
 
 
@@ -42,19 +45,19 @@ def train(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: R
     if batches.n_rows < 2 * options.devices:
         must = f"leave each device 2 of the {batches.n_rows} rows to train on"
         raise InputError(requirement("trainer.devices", must, options.devices))
-    n_optimizers = len(step.optimizers(batches.n_steps(options.devices)))
+    count = count_steps(run, batches.n_steps(options.devices))
+    n_optimizers = len(step.optimizers(count.n_steps))
     must = "be 1: devices share gradients, and this system has no optimizer that takes them"
     require_option("trainer.devices", options.devices == 1 or n_optimizers > 0, must, options.devices)
     # Of several optimizers each may have weights that the others' losses do not reach.
     strategy = "ddp_find_unused_parameters_true" if options.devices > 1 and n_optimizers > 1 else "auto"
-    count = Count()
     try:
         trainer = Trainer(
             accelerator=options.accelerator,
             devices=options.devices,
             strategy=strategy,
             precision=options.precision,
-            max_epochs=1,  # for Lightning the whole run is one epoch of `n_steps` batches
+            max_epochs=1,  # for Lightning the whole schedule is one epoch of batches
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -71,6 +74,7 @@ def train(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: R
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
     resume_from = run.checkpoint if run.checkpoint.is_file() else None
     trainer.fit(_Learner(step, batches, collate, count), ckpt_path=resume_from, weights_only=True)
+    assert count.done == count.of, "Lightning left out steps"
 
 
 class _Learner(LightningModule):
@@ -91,7 +95,10 @@ class _Learner(LightningModule):
 
     @property
     def n_steps(self) -> int:
-        return int(self.trainer.num_training_batches)
+        return self.count.of
+
+    def progress(self, step: int) -> float:
+        return self.count.progress(step)
 
     @property
     def is_due(self) -> bool:
@@ -176,25 +183,43 @@ class _Learner(LightningModule):
         return [None if gradient is None else next(parts).view_as(gradient) for gradient in own]
 
     def train_dataloader(self) -> Steps:
-        return Steps(self.batches, self.collate, self.trainer.global_rank, self.trainer.world_size)
+        rank, n_devices = self.trainer.global_rank, self.trainer.world_size
+        return Steps(self.batches, self.collate, rank, n_devices, self.count.begin)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["steps_done"] = self.count.done
+        checkpoint[STEPS_DONE], checkpoint[_SCHEDULE] = self.count.done, [self.count.begin, self.count.of]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        kept, own = checkpoint["state_dict"], self.state_dict()
+        self.trainer.precision_plugin.convert_module(self)  # or 64 bits would be read into 32, and only then widened
+        kept, own = checkpoint[STATE], self.state_dict()
         shapes = ({name: value.shape for name, value in state.items()} for state in (kept, own))
-        n_optimizers = len(self.do.optimizers(self.batches.n_steps(self.trainer.world_size)))
-        if next(shapes) != next(shapes) or len(checkpoint["optimizer_states"]) != n_optimizers:
+        made = self.do.optimizers(self.count.n_steps)
+        if next(shapes) != next(shapes) or len(checkpoint["optimizer_states"]) != len(made):
             raise InputError(_OF_ANOTHER)
-        if "steps_done" not in checkpoint:
-            raise InputError("checkpoint.ckpt: of another version. Delete it to train this run from its start.")
-        self.count.done = checkpoint["steps_done"]
+        self.count.done = steps_in(checkpoint, "checkpoint.ckpt")
+        if checkpoint.get(_SCHEDULE) != [self.count.begin, self.count.of]:
+            _plan_anew(checkpoint, made)
 
     def configure_optimizers(self) -> Any:
-        made = self.do.optimizers(self.batches.n_steps(self.trainer.world_size))
+        made = self.do.optimizers(self.count.n_steps)
         self.schedules = [schedule for _, schedule in made]
         return [optimizer for optimizer, _ in made], [schedule for schedule in self.schedules if schedule is not None]
+
+
+def _plan_anew(checkpoint: dict[str, Any], made: Sequence[tuple[Optimizer, LRScheduler | None]]) -> None:
+    """Change the step sizes of a checkpoint to those of schedules of another length, made anew, at the same step."""
+    old, new = iter(checkpoint["lr_schedulers"]), []
+    for kept, (optimizer, schedule) in zip(checkpoint["optimizer_states"], made, strict=True):
+        if schedule is None:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the schedule steps without its optimizer
+            for _ in range(next(old)["last_epoch"]):
+                schedule.step()
+        for was, now in zip(kept["param_groups"], optimizer.param_groups, strict=True):
+            was["lr"] = now["lr"]
+        new.append(schedule.state_dict())
+    checkpoint["lr_schedulers"] = new
 
 
 def _weights(optimizer: Optimizer | LightningOptimizer) -> list[Tensor]:

@@ -34,6 +34,8 @@ class TrainingOptions:
     """Pull of the weights towards zero."""
     broken: reading.Broken = "skip"
     """What is done with an item of the data that is broken: it is left out and counted, or ends the command."""
+    init: str = ""
+    """The folder of another run, to begin with its weights where names and shapes agree."""
 
     seed_bits: ClassVar[int] = 63
     """Of the largest seed."""
@@ -47,7 +49,7 @@ class TrainingOptions:
         require_option("batch_size", self.batch_size >= 2, must, self.batch_size)
         require_option("learning_rate", self.learning_rate > 0, "be positive", self.learning_rate)
         require_option("weight_decay", self.weight_decay >= 0, "be at least 0", self.weight_decay)
-        name_from_root(self, "data")
+        name_from_root(self, "data", "init")
 
 
 def name_from_root(options: object, *names: str) -> None:

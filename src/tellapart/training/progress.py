@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tellapart.training.batches import Batches
-from tellapart.training.keeper import Count
+from tellapart.training.schedule import Count
 
 _SHOWN: tuple[tuple[str, Callable[[float], str]], ...] = (
     ("loss", lambda loss: f"loss {loss:.3f}"),
@@ -39,7 +39,7 @@ class StepBar(Callback):
             TimeRemainingColumn(elapsed_when_finished=True),
         )
         self.progress = Progress(*columns, console=Console(stderr=True))
-        self.task = self.progress.add_task("", total=int(trainer.num_training_batches), completed=self.count.done)
+        self.task = self.progress.add_task("", total=self.count.of, completed=self.count.done)
         self.progress.start()
 
     def on_train_batch_end(

@@ -34,6 +34,12 @@ class Loop(Protocol):
     def n_steps(self) -> int:
         """How many there are."""
 
+    def progress(self, step: int) -> float:
+        """The share of the schedule that is done after a step: 1 after the last.
+
+        It is `step / n_steps`, but for a finished run that is trained on: its added steps have a schedule of their own.
+        """
+
     @property
     def is_due(self) -> bool:
         """Whether the log wants what costs more to know: at the first, each 50th and the last step."""
@@ -81,7 +87,7 @@ class Step(Protocol):
         """What is trained and saved, all players and running averages included."""
 
     def optimizers(self, n_steps: int) -> Sequence[tuple[Optimizer, LRScheduler | None]]:
-        """The optimizers and their schedules for a training of `n_steps`, perhaps none; `model` is on its device."""
+        """The optimizers and their schedules, of `n_steps` steps, perhaps none; `model` is on its device."""
 
     def __call__(self, batch: Any, loop: Loop) -> Mapping[str, Tensor | float]:
         """Do the step, and return what the log is to say of it: scalars, of which processes log the mean.
@@ -112,7 +118,7 @@ class TermsStep:
         prepare: called as `prepare(model, batch)`, without gradient, on the device and with the step's random numbers;
             what it returns is the batch that all others get.
         after_step: called as `after_step(model, batch, progress)`, without gradient, when the optimizer has made its
-            step; `progress` is the share of all steps that are done, in (0, 1]. It must do the same in every process.
+            step; `progress` is the share of the schedule that is done, in (0, 1]. It must do the same in every process.
         observe: called as `observe(model, batch, terms)`, without gradient, after the optimizer's step, which the terms
             do not know of; what it returns is logged. It must do the same in every process.
         auxiliary: a second loss.
@@ -153,7 +159,7 @@ class TermsStep:
         loop.minimise(loss)
         if self.after_step is not None:
             with torch.no_grad(), loop.unmixed():
-                self.after_step(self.model, batch, loop.step / loop.n_steps)
+                self.after_step(self.model, batch, loop.progress(loop.step))
         if self.observe is not None:
             with torch.no_grad(), loop.unmixed():
                 found |= self.observe(self.model, batch, terms)

@@ -62,7 +62,7 @@ class TwoLossStep:
         """Follow both gradients, or the one of this step; losses, panel and conflict are logged."""
         with torch.no_grad():
             batch = self.prepare(self.model, batch)
-        is_early = loop.step <= self.infonce_first * loop.n_steps
+        is_early = loop.progress(loop.step) <= self.infonce_first
         has_main = not is_early
         has_terms = self.weight > 0 and (is_early or self.infonce_first == 0)
         found: dict[str, Tensor | float] = {}

@@ -26,6 +26,8 @@ class Players(nn.Module):
         n_seen: how many examples of the course are kept each time.
     """
 
+    of_its_data = ("seen", "seen_at")
+
     seen: Float[Tensor, "times n ..."]
     seen_at: Int[Tensor, " times"]
     latents: Float[Tensor, "n latent"]

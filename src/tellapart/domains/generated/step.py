@@ -45,7 +45,7 @@ class PlayerStep:
         critic_loss: of the critic.
         generator_loss: of the generator.
         penalty: called as `penalty(progress)`: γ, the weight of half the squared gradients; `progress` is the share
-            of all steps that are done.
+            of the schedule that is done.
         readings: called as `readings(n, loss)`, with the critic's loss over n real examples: what is logged of it.
         watch: called as `watch(model)` where the log wants what costs more: what is logged of generated examples.
         options: step size, weight decay, and how slowly the generator's average follows.
@@ -66,7 +66,7 @@ class PlayerStep:
 
     def __call__(self, batch: Float[Tensor, "n ..."], loop: Loop) -> Mapping[str, Tensor | float]:
         """Both players' moves; losses and readings are logged."""
-        players, gamma = self.model, self.penalty(loop.step / loop.n_steps)
+        players, gamma = self.model, self.penalty(loop.progress(loop.step))
         batch = batch.to(players.latents.dtype)
         with torch.no_grad():
             generated = players.generate(len(batch))

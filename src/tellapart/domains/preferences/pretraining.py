@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ def pretrain(options: PreferenceOptions, run: Run, trainer: TrainerOptions, data
         Interrupted: Ctrl-C or SIGTERM came; the state is saved.
     """
     if options.model or (run.reference / "config.json").is_file():
+        if not options.model and options.init:
+            _check_sizes(options, run.reference)
         return
     require_option("trainer.devices", trainer.devices == 1, "be 1 while a new model is made", trainer.devices)
     lines = load_lines(options.pretrain) if options.pretrain else _written(data.training)
@@ -79,6 +82,14 @@ def pretrain(options: PreferenceOptions, run: Run, trainer: TrainerOptions, data
     fit(step, batches, rows, before, trainer)
     before.load_weights(step.model)
     save_causal(step.model.model, tokenizer, run.reference)
+
+
+def _check_sizes(options: PreferenceOptions, reference: Path) -> None:
+    """Raise `InputError` unless a reference that comes from another run has the sizes of the options."""
+    sizes = json.loads((reference / "config.json").read_text(encoding="utf-8"))
+    for name, kept in (("width", sizes["hidden_size"]), ("layers", sizes["num_hidden_layers"])):
+        value = getattr(options, name)
+        require_option(name, value == kept, f"be {kept}, as of the model that --init brings along", value)
 
 
 class Writer(nn.Module):

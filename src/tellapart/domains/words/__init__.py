@@ -8,6 +8,7 @@ from tellapart.domains.words.gather import gather
 from tellapart.domains.words.network import WordVectors
 from tellapart.domains.words.options import WordOptions
 from tellapart.domains.words.phrases import Phrases
+from tellapart.domains.words.taken import final
 from tellapart.domains.words.texts import mean_vectors, true_word_first
 from tellapart.domains.words.tokens import Tokens
 from tellapart.domains.words.training import KernelStep, Text, check_trainer
@@ -27,6 +28,7 @@ __all__ = [
     "check_trainer",
     "commands",
     "export",
+    "final",
     "gather",
     "make_model",
     "mean_vectors",

@@ -51,7 +51,7 @@ class Dataset:
             )
         for note in corpus.found.notes():
             reading.note(note)
-        run.check_data(corpus.fingerprint)
+        run.check_data(corpus.fingerprint, can_begin=False)
         held_out = HeldOut(options.held_out, options.seed)
         held_out.alone(corpus)  # before training begins
         return cls(corpus, held_out)

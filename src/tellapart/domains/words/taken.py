@@ -34,6 +34,11 @@ def are_vectors(source: str) -> bool:
     return Path(source.removesuffix(".gz")).suffix in (".bin", ".vec")
 
 
+def final(options: WordOptions) -> str:
+    """Why a finished run cannot be trained on; "" if it can."""
+    return "its vectors are taken from a file as they are" if are_vectors(options.data) else ""
+
+
 @dataclass(frozen=True, eq=False)
 class Taken:
     """The vectors of a file, in its order."""

@@ -74,7 +74,7 @@ class KernelStep:
         options = self.model.options
         epoch = (loop.step - 1) // self.batches.steps_per_epoch(1)
         seed = np.random.SeedSequence([options.seed, epoch]).generate_state(1, np.uint64)[0]
-        rates = [options.learning_rate * max(1 - done / loop.n_steps, _LOWEST) for done in (loop.step - 1, loop.step)]
+        rates = [options.learning_rate * max(1 - loop.progress(done), _LOWEST) for done in (loop.step - 1, loop.step)]
         started = time.perf_counter()
         with timed("kernel"):
             found = self.kernel.train(batch.ids, batch.place, int(seed), (rates[0], rates[1]))

@@ -1,17 +1,8 @@
-"""Training and using systems from Python: `tellapart.train` and `tellapart.load`.
-
-    run = tellapart.train("simclr", data="pictures", run="runs/mine", epochs=30)
-    run = tellapart.load("runs/mine")
-    run.embed("more pictures").vectors, run.search("cat.png"), run.results, run.log, run.report()
-
-The command line is a thin layer over this module.
-"""
+"""A run that was trained, and what can be done with it from Python."""
 
 from __future__ import annotations
 
-import logging
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,22 +11,19 @@ from tellapart import _html, reading, systems
 from tellapart.diagnostics import training_warnings
 from tellapart.errors import InputError, require_option
 from tellapart.evaluation import Table
-from tellapart.planning import Plan, PlanOptions, make_plan
 from tellapart.report import write_report
 from tellapart.runs import (
     FinishedRun,
     Query,
     Run,
     check_suffix,
-    forget_stray_rank,
     gathered,
-    is_first_process,
     open_run,
     summary,
     write_embeddings,
 )
 from tellapart.systems.options import check_names, read_options
-from tellapart.training import TrainerOptions, TrainingOptions, as_plain_options
+from tellapart.training import TrainerOptions, TrainingOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +32,6 @@ if TYPE_CHECKING:
     from tellapart.diagnostics import TrainingWarning
     from tellapart.runs import Embeddings, Found, Hit, TensorEncoder
     from tellapart.systems import Made, Samples
-
-_logger = logging.getLogger("tellapart")
 
 
 class Trained:
@@ -81,7 +67,7 @@ class Trained:
         Raises:
             InputError: the file that holds them is damaged, or of another version.
         """
-        return _saved_options(self._run)[0]
+        return saved_options(self._run)[0]
 
     @cached_property
     def _finished(self) -> FinishedRun:
@@ -350,54 +336,6 @@ class Trained:
         return found
 
 
-def train(
-    system: str,
-    *,
-    run: str | Path | None = None,
-    trainer: Mapping[str, Any] | None = None,
-    resume: bool = False,
-    **options: Any,
-) -> Trained:
-    """Train a system into a run folder, evaluate it, write its report, and return it for use.
-
-    Of several devices each is a process that runs the whole program up to here; all but the first end here.
-
-    Args:
-        system: its name, as `tellapart systems` lists them.
-        run: the folder to train into; by default `runs/` and the system's name.
-        trainer: options of the trainer, such as `{"devices": 2, "precision": "bf16-mixed"}`.
-        resume: continue the run where it was interrupted, with its options; begin it if there is none.
-        options: the system's options, such as data and epochs, as `tellapart train SYSTEM --help` lists them.
-
-    Raises:
-        InputError: a mistake in options, data or folder, or a training that diverged.
-        Interrupted: Ctrl-C or SIGTERM came (of `tellapart.training`); the state is saved, and `resume` continues.
-    """
-    if stray := forget_stray_rank():
-        _logger.warning("%s is left over in the environment, and ignored.", stray)
-    module = systems.load(system)
-    place = Run(Path(run or f"runs/{system}"))
-    given = options if trainer is None else {**options, "trainer": trainer}
-    check_names(system, given)
-    resumed = resume and place.has_begun()
-    if resumed or (place.exists() and not is_first_process()):
-        config, how = _resumed_options(place, system, given)
-    else:
-        config, how = read_options(system, given)
-    if not is_first_process():
-        with reading.accounted(config.broken):
-            module.train(config, place, how)
-        sys.exit()
-    if not resumed:
-        place.check_free()
-    with place.lock():
-        with reading.accounted(config.broken):
-            module.train(config, place, how)
-        trained = Trained(place)
-        trained.report()
-    return trained
-
-
 def load(folder: str | Path) -> Trained:
     """A run that was trained before, by `train` or by the command line; or what `export` wrote of one as "hub".
 
@@ -407,21 +345,7 @@ def load(folder: str | Path) -> Trained:
     return Trained(open_run(Path(folder)))
 
 
-def plan(options: PlanOptions, system: str | None = None) -> Plan:
-    """What a batch means before training with it, from measurements on this machine that take about five seconds.
-
-    Args:
-        options: the batch, and what else is known.
-        system: its name; by default moco if there is a queue, else clip.
-
-    Raises:
-        InputError: a mistake in the options, or a system that cannot be planned.
-    """
-    name = system or ("moco" if options.queue else "clip")
-    return make_plan(name, systems.ability(name, "plan"), options)
-
-
-def _saved_options(run: Run) -> tuple[TrainingOptions, TrainerOptions]:
+def saved_options(run: Run) -> tuple[TrainingOptions, TrainerOptions]:
     """The run's options, held to the same grammar as those of a new one."""
     saved, name = run.options(), run.system
     try:
@@ -430,12 +354,3 @@ def _saved_options(run: Run) -> tuple[TrainingOptions, TrainerOptions]:
         what = str(error).partition(" is no option")[0].strip("`")
         raise InputError(f"{run.config_file}: {what} is no option of this version's {name}. Train again.") from error
     return read_options(name, saved)
-
-
-def _resumed_options(run: Run, system: str, given: Mapping[str, Any]) -> tuple[TrainingOptions, TrainerOptions]:
-    """The saved options of a run that is to be continued, with those given now, which must not contradict them."""
-    if run.system != system:
-        raise InputError(f"{run.folder}: a run of {run.system}, not of {system}.")
-    saved = as_plain_options(*_saved_options(run))
-    trainer = {"trainer": {**saved["trainer"], **given.get("trainer", {})}}
-    return read_options(system, {**saved, **given, **trainer})
