@@ -1,6 +1,7 @@
 """The command line for translations: train, evaluate, embed, search, report, and resuming after a kill."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -84,11 +85,11 @@ def test_the_report_calls_what_is_found_by_its_own_words(run):
     held_out = read_results(run)["title"]
     assert "32 held-out pairs" in held_out
     assert "picture" not in page.split("<main>")[1].split("</main>")[0]
-    queries = page.split('<div class="queries">')[1].split("</section>")[0]
+    gallery = json.loads(re.search(r'id="gallery">(.*?)</script>', page).group(1))
     sources, targets, _ = zip(*translations(), strict=True)
-    assert any(f"<figcaption>{source}</figcaption>" in queries for source in sources)
-    assert any(f"<b>{target}</b>" in queries for target in targets)
-    assert not any(f"<b>{source}</b>" in queries for source in sources)
+    assert set(gallery["queries"]) <= set(sources)
+    assert set(gallery["captions"]) <= set(targets)
+    assert gallery["columns"] is None
 
 
 def test_files_of_unequal_length_are_one_line_and_no_run_has_begun(capsys, tmp_path):

@@ -1,7 +1,9 @@
 """Microstructure's own decisions: which patches are positives, exact quarter turns, and what the commands do."""
 
+import base64
 import csv
 import io
+import re
 
 import numpy as np
 import pytest
@@ -315,6 +317,10 @@ def test_the_report_shows_a_held_out_micrograph_of_each_label_in_colours(run, da
     held_out = {region.field.name: region.field.label for region in dataset.test}
     assert [held_out[picture.caption.partition(", each")[0]] for picture in shown] == ["fine", "lamellar", "porous"]
     page = (run / "report.html").read_text()
-    for picture in shown:
-        assert picture.as_source() in page
-        assert np.asarray(Image.open(io.BytesIO(picture.png))).shape == (96, 96, 3)
+    drawn = re.findall(r'<img src="data:image/webp;base64,(.*?)" alt=""><figcaption>(.*?)</figcaption>', page)
+    assert [caption for _, caption in drawn] == [picture.caption.partition(", each")[0] for picture in shown]
+    assert page.count("ach place in the colour of its group") == 1  # not below each of them
+    for picture, (source, _) in zip(shown, drawn, strict=True):
+        kept, seen = (np.asarray(Image.open(io.BytesIO(data))) for data in (picture.png, base64.b64decode(source)))
+        assert seen.shape == (96, 96, 3)
+        assert (seen == kept).all()

@@ -39,7 +39,7 @@ def test_a_sentence_is_embedded_on_its_own_however_it_is_padded(definition):
 def test_a_sentence_is_the_mean_of_its_pieces_and_of_a_share_of_what_the_last_layer_says(definition):
     model = transformer(definition).eval()
     tokens = model.read(["a cat and a dog"])
-    vectors = model._of_pieces(tokens.columns[0].long())
+    vectors = model.of_pieces(tokens.columns[0].long())
     said = model.bert(inputs_embeds=vectors[None]).last_hidden_state[0]
     wanted = (vectors + 0.3 * said / 8).mean(dim=0)
     torch.testing.assert_close(model(tokens)[0], wanted, rtol=1e-4, atol=1e-5)
@@ -68,7 +68,7 @@ def test_only_chosen_tokens_are_hidden_and_only_these_are_asked_for(definition, 
     with pytest.raises(StopIteration):
         model.guess(sentences)
     tokens = sentences.padded(model.pieces.pad)[0].long()
-    vectors = model._of_pieces(torch.arange(len(model.pieces)))
+    vectors = model.of_pieces(torch.arange(len(model.pieces)))
     shown = torch.cdist(seen["inputs_embeds"].flatten(0, 1), vectors).argmin(dim=1).view_as(tokens)
     hidden = (shown == model.pieces.mask).float().mean().item()
     swapped = ((shown != tokens) & (shown != model.pieces.mask)).float().mean().item()
