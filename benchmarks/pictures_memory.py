@@ -35,7 +35,8 @@ from pages import publish
 from trainings import as_words, row
 
 SIDE, QUALITY, LEAST = 224, 85, 256
-OPTIONS = {"picture_size": SIDE, "batch_size": 64, "width": 4, "hidden": 128, "dim": 64, "epochs": 1}
+OPTIONS = {"picture_size": SIDE, "batch_size": 64, "width": 4, "hidden": 128, "dim": 64}
+LEAST_PICTURES = 1800  # fewer stay in memory
 PAUSE = 0.2
 MIB = 2**20
 
@@ -87,13 +88,13 @@ def read(path: Path) -> str:
 
 
 def photographs() -> list[Path]:
-    """Those that are large enough to be cut, of different names."""
-    found = {}
-    for path in sorted(fetch.fetch("opencv-doc").rglob("*.jpg")):
+    """Those that are large enough to be cut."""
+    found = []
+    for path in sorted((fetch.fetch("opencv-doc") / "examples" / "data").glob("*.jpg")):
         with Image.open(path) as image:
             if min(image.size) >= LEAST:
-                found.setdefault(path.name, path)
-    return list(found.values())
+                found.append(path)
+    return found
 
 
 @lru_cache(maxsize=8)
@@ -141,13 +142,19 @@ class Command:
     words: list[str]
     folder: Path
 
-    def start(self) -> None:
+    def __enter__(self) -> Command:
         """Start it, as a shell does."""
         log = (self.folder / "said.txt").open("a", encoding="utf-8")
         environment = os.environ | {"XDG_CACHE_HOME": str(self.folder / "cache")}
         with log:
             self.process = subprocess.Popen(self.words, env=environment, stdout=log, stderr=log)
         self.started = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave no process behind, whatever happened."""
+        if self.process.poll() is None:
+            self.process.kill()
 
     def watch(self, until: Callable[[], bool]) -> tuple[Peaks, float]:
         """Look at its memory until something has come, or it has ended; also the seconds since its start."""
@@ -182,20 +189,18 @@ def watched(folder: Path, n: int, steps: int, goes_on: bool) -> list[str]:
     """The cells of that line."""
     run, cache = folder / "run", folder / "cache"
     start = [sys.executable, "-m", "tellapart", "train", "simclr", "--data", str(folder / "data"), "--run", str(run)]
-    command = Command([*start, *as_words(OPTIONS)], folder)
-    command.start()
-    _, before = command.watch(lambda: any(cache.rglob("pictures.npy")))
-    filling, after = command.watch(lambda: bool(stored(cache)))
-    disk = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
-    training, _ = command.watch(lambda: len(steps_of(run)) >= steps)
-    command.stop()
+    start += as_words(OPTIONS | {"epochs": 1 if goes_on else 1000})
+    with Command(start, folder) as command:
+        _, before = command.watch(lambda: any(cache.rglob("pictures.npy")))
+        filling, after = command.watch(lambda: bool(stored(cache)))
+        disk = sum(file.stat().st_size for file in cache.rglob("*") if file.is_file())
+        training, _ = command.watch(lambda: len(steps_of(run)) >= steps)
+        command.stop()
     done = len(steps_of(run))
-    command = Command([*start, *as_words(OPTIONS), "--resume"], folder)
-    command.start()
-    _, resumed = command.watch(lambda: len(steps_of(run)) > done)
-    ends = (run / "report.html").is_file if goes_on else lambda: len(steps_of(run)) >= done + steps
-    rest, _ = command.watch(ends)
-    command.stop()
+    with Command([*start, "--resume"], folder) as command:
+        _, resumed = command.watch(lambda: len(steps_of(run)) > done)
+        rest, _ = command.watch(lambda: not goes_on and len(steps_of(run)) >= done + steps)
+        command.stop()
     seconds = statistics.median(step["seconds"] for step in steps_of(run))
     data = statistics.median(step["seconds_data"] for step in steps_of(run))
     late = Peaks(*(max(pair) for pair in zip(vars(training).values(), vars(rest).values(), strict=True)))
@@ -237,6 +242,10 @@ if __name__ == "__main__":
     parser.add_argument("--whole", action="store_true", help="go on to the end of an epoch, evaluation and gallery")
     parser.add_argument("--runs", type=Path, default=Path("runs/pictures_memory"), help="where all of it is kept")
     given = parser.parse_args()
+    if min(given.pictures) < LEAST_PICTURES:
+        parser.error(
+            f"--pictures must be at least {LEAST_PICTURES}, for fewer stay in memory. Got {min(given.pictures)}."
+        )
     made = [measure(given.runs.resolve() / str(n), n, given.steps, given.whole) for n in given.pictures]
     mark = "pictures_memory" if max(given.pictures) >= 200_000 else "pictures_memory_few"
     publish(mark, table(made, given.steps, given.whole))

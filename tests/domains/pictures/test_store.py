@@ -2,60 +2,22 @@
 
 import io
 import os
-import signal
 import subprocess
 import sys
 import textwrap
 import threading
-import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data._utils import worker
 
-from tellapart import InputError, reading
+from tellapart import InputError
 from tellapart.domains.pictures import images, load_held_out, load_pairs, load_pictures, pixel_ids, store
-from tellapart.domains.pictures.images import read_picture, read_whole
+from tellapart.domains.pictures.images import read_picture
 from tellapart.domains.pictures.stored import Stored, chosen, in_channels, joined
-from tests.forked import warm
-from tests.tiny.pictures import draw, patterns, write_pairs
-
-SIZE = 16
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """All picture files go to a store, which lies here."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(store, "IN_MEMORY", 0)
-    return tmp_path / "cache" / "tellapart" / "pictures"
-
-
-@pytest.fixture
-def files(tmp_path):
-    """More pictures than a process takes at a time, of several formats, shapes and modes; one of them is broken."""
-    folder = tmp_path / "files"
-    folder.mkdir()
-    for number, made in enumerate(patterns(70, seed=3)[0]):
-        image = Image.fromarray(made).resize((20, 10 + number % 20))
-        image.save(folder / f"{number:02}.{'jpg' if number % 2 else 'png'}")
-    draw("red", "bar").convert("RGBA").save(folder / "70.webp", lossless=True)
-    (folder / "71.png").write_bytes(b"no picture")
-    return sorted(folder.iterdir())
-
-
-def read(paths, size=SIZE):
-    """What `read_whole` makes of pictures, and the line that is said of them."""
-    with reading.accounted() as account:
-        pictures, kept = read_whole(paths, [""] * len(paths), size)
-    return pictures, kept, account
-
-
-def stores(cache):
-    return [folder for folder in cache.iterdir() if folder.is_dir()]
+from tests.tiny.pictures import write_pairs
+from tests.tiny.stored import SIZE, read, stores
 
 
 def forbid(*_):
@@ -175,86 +137,6 @@ def test_a_picture_that_could_not_be_read_for_a_while_is_read_later(files):
     assert torch.equal(found[4], read_picture(files[4], SIZE))
 
 
-def fill_slowly(files, cache, started):
-    """In another process: a filling that comes to its middle, and stays there for a while."""
-
-    def slow(path, size):
-        if path == files[40]:
-            started.touch()
-            time.sleep(1)
-        return read_picture(path, size)
-
-    worker.MP_STATUS_CHECK_INTERVAL = 0.1  # how soon its processes see that it is gone
-    os.environ["XDG_CACHE_HOME"] = str(cache.parent.parent)
-    store.stored(files, SIZE, slow)
-
-
-def fill(files, cache, done):
-    os.environ["XDG_CACHE_HOME"] = str(cache.parent.parent)
-    found, _ = store.stored(files, SIZE, read_picture)
-    np.save(done, found[:].numpy())
-
-
-def wait_for(path, process):
-    while not path.exists():
-        assert process.exitcode is None
-        time.sleep(0.01)
-
-
-def test_a_filling_that_is_killed_leaves_nothing_that_is_taken_for_whole(files, cache, tmp_path):
-    process = warm().Process(target=fill_slowly, args=(files[:-1], cache, tmp_path / "started"))
-    process.start()
-    wait_for(tmp_path / "started", process)
-    (partial,) = stores(cache)
-    assert partial.name.startswith(".")
-    process.kill()
-    process.join()
-    found, _, _ = read(files[:-1])
-    assert torch.equal(found[:], torch.stack([read_picture(file, SIZE) for file in files[:-1]]))
-    (folder,) = stores(cache)
-    assert not folder.name.startswith(".")
-
-
-def test_two_processes_fill_one_store_and_both_have_it(files, cache, tmp_path):
-    processes = [warm().Process(target=fill, args=(files, cache, tmp_path / f"{i}.npy")) for i in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-    with_broken, _ = store.stored(files, SIZE, read_picture)
-    assert all(np.array_equal(np.load(tmp_path / f"{i}.npy"), with_broken[:].numpy()) for i in range(2))
-    assert len(stores(cache)) == 1
-
-
-def test_a_full_disk_is_said_before_the_work_and_in_its_midst(files, cache, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
-        message = r"pictures: 72 pictures of 1000 × 1000 take 0\.2 GB on the disk, and 0\.0 GB are free\. Make room"
-        with pytest.raises(InputError, match=message):
-            read(files, 1000)
-    assert stores(cache) == []
-    code = textwrap.dedent(
-        f"""
-        import resource, signal, sys
-        from pathlib import Path
-        from tellapart import InputError
-        from tellapart.domains.pictures import read_whole, store
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
-        store.IN_MEMORY = 0
-        files = sorted(Path({str(files[0].parent)!r}).iterdir())
-        try:
-            read_whole(files, [""] * len(files), {SIZE})
-        except InputError as error:
-            print(error)
-        """
-    )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "cannot write, the file would exceed the size limit. Make room" in said
-    assert stores(cache) == []
-
-
 @pytest.mark.usefixtures("cache")
 def test_a_folder_a_table_and_their_parts_stay_in_the_file(files, tmp_path, monkeypatch):
     files[-1].unlink()
@@ -314,13 +196,3 @@ def test_memory_grows_by_much_less_than_the_pictures(files, tmp_path):
     whole, grown = map(float, said.split()[-2:])
     assert whole > 200
     assert grown < whole / 2  # four batches are 24 MiB
-
-
-def test_ctrl_c_stops_the_filling_and_leaves_nothing(files, cache, tmp_path):
-    process = warm().Process(target=fill_slowly, args=(files[:-1], cache, tmp_path / "started"))
-    process.start()
-    wait_for(tmp_path / "started", process)
-    os.kill(process.pid, signal.SIGINT)
-    process.join(30)
-    assert process.exitcode is not None
-    assert stores(cache) == []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tellapart.runs import InChunks
 
 _MOST_NUMBERS = 2**26  # of all features: 256 MiB of them, and 512 MiB more where a probe takes float64
-_MOST_PRODUCTS = 2**40  # of all similarities: a minute or two on one core
+_MOST_PRODUCTS = 2**40  # of entries, to compare all with all
 _LEAST_SIDE = 4
 _CHUNK = 256
 
@@ -31,7 +31,7 @@ class RawPixels:
 
     @classmethod
     def within_bounds(cls, shape: torch.Size, n_known: int, n_asked: int) -> RawPixels:
-        """The largest side for which features of both parts stay below 1 GiB, and comparing them takes minutes at most.
+        """The largest side for which features stay below 1 GiB, and cosines of all pairs take at most 2⁴⁰ products.
 
         Args:
             shape: of the pictures `(n, c, side, side)`.
