@@ -1,6 +1,6 @@
 """Search among many vectors: the exact one and that by an index, for seconds and for what the index finds.
 
-    python benchmarks/search.py [--seeds 3]         writes results/search.md
+    python benchmarks/search.py [--seeds 3] [--sizes 110000]        writes results/search.md
 
 Vectors are made: 128 numbers each, of 1000 clusters or of none. The index is that of `tellapart search`, which measures
 itself with 256 of the vectors. Here 1000 further queries, drawn like the vectors, tell whether that was right.
@@ -21,7 +21,7 @@ from pages import publish
 from tellapart.runs.index import Approximate, Exact, nearest_of
 from tellapart.scores import unit
 
-SIZES, WIDTH, CLUSTERS, QUERIES, K = (110_000, 400_000), 128, 1000, 1000, 10
+WIDTH, CLUSTERS, QUERIES, K = 128, 1000, 1000, 10
 
 
 def made(n: int, spread: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -62,12 +62,14 @@ def measured(n: int, spread: float, seed: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--sizes", type=int, nargs="+", default=[110_000])
+    options = parser.parse_args()
+    seeds = options.seeds
     what = f"{QUERIES} queries, vectors of {WIDTH} numbers, {torch.get_num_threads()} threads"
     header = "vectors | of | recall, as it says | recall, found | cells looked into | exact, ms a query | index, ms"
     header += " | built, s"
     lines = [f"{seeds} seeds, means, and of recalls least to most; {what}", "", f"| {header} |", f"|{8 * '---|'}"]
-    for n in SIZES:
+    for n in options.sizes:
         for spread, of in ((0.5, f"{CLUSTERS} clusters"), (float("inf"), "no clusters")):
             rows = [measured(n, spread, seed) for seed in range(seeds)]
             cells = [f"{n:,}", of]
