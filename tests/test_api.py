@@ -53,7 +53,7 @@ def test_a_run_is_loaded_with_its_options_results_log_and_model(pictures):
     assert (loaded.system, loaded.folder) == ("simclr", pictures.folder)
     assert loaded.config == pictures.config
     assert loaded.config.epochs == 6
-    assert loaded.abilities == ("evaluate", "embed", "search", "export")
+    assert loaded.abilities == ("evaluate", "embed", "search", "cluster", "export")
     assert isinstance(loaded.results, Table)
     assert loaded.results.as_dict() == json.loads((pictures.folder / "results.json").read_text())
     assert isinstance(loaded.model, torch.nn.Module)

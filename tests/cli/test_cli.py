@@ -159,7 +159,7 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, trained, tmp_path):
         ("search", tmp_path / "nowhere", "red"): "there is no such run folder",
         ("evaluate", data): "not a run folder, it has no run.json",
         ("evaluate", trained, "--data", tmp_path / "nowhere"): "there is no such file or folder",
-        ("embed", trained, data, "-o", "out.txt"): "out.txt: the output must end in .npz or .parquet",
+        ("embed", trained, data, "-o", "out.txt"): "out.txt: the output must end in .parquet, .npz, .csv or .zarr",
         ("embed", trained, tmp_path / "nowhere", "-o", "out.npz"): "there is no such file or folder",
         ("report", trained, "--output", trained / "run.json" / "x.html"): "cannot write, a part of its path is a file",
         (*train, "--epochs=0"): "`epochs` must lie between 1 and 1000000. Got 0.",

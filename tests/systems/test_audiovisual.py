@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import tellapart
+from tellapart import InputError
 from tellapart.domains.sound import Moments, Recorders
 from tellapart.systems.audiovisual import AudioVisual, Config, belonging, compare, observe, terms
 from tellapart.variants import mil_nce
@@ -129,7 +130,10 @@ def test_mistakes_are_one_line_and_leave_what_was_there(capsys, run_of, tmp_path
     assert "not named as a sound or a picture" in fails(
         capsys, "embed", run, data / "sounds.csv", "-o", tmp_path / "x.npz"
     )
-    assert "must be a single sound or picture. Got 12" in fails(capsys, "search", run, data)
+    with pytest.raises(InputError, match=r"must be a single sound or picture\. Got 12"):
+        tellapart.load(run).search(data)
+    assert say(capsys, "search", run, data, "-k", 1, "-o", tmp_path / "hits.csv")[0] == 0  # a query a file
+    assert len((tmp_path / "hits.csv").read_text().splitlines()) == 1 + 12
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "holds neither sounds.csv nor media.csv nor a folder sounds" in fails(

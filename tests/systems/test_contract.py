@@ -50,7 +50,7 @@ def test_systems_lists_what_each_can_do(capsys):
     assert code == 0
     lines = out.splitlines()
     assert lines[0].startswith("clip ")
-    assert lines[1].strip() == "train, evaluate, embed, search, export"
+    assert lines[1].strip() == "train, evaluate, embed, search, cluster, export"
     assert lines[-2].startswith("toy ")
     assert lines[-1].strip() == "train, sample"
 
@@ -58,8 +58,8 @@ def test_systems_lists_what_each_can_do(capsys):
 @pytest.mark.usefixtures("with_toy")
 def test_an_ability_that_a_system_lacks_is_one_line_that_names_those_it_has(capsys, trained):
     code, _, err = say(capsys, "sample", trained, "-o", "x.txt")
-    assert (code, err) == (2, "tellapart: clip cannot sample. It can evaluate, embed, search and export.\n")
-    with pytest.raises(InputError, match=r"clip cannot sample\. It can evaluate, embed, search and export"):
+    assert (code, err) == (2, "tellapart: clip cannot sample. It can evaluate, embed, search, cluster and export.\n")
+    with pytest.raises(InputError, match=r"clip cannot sample\. It can evaluate, embed, search, cluster and export"):
         tellapart.load(trained).sample(3)
 
 

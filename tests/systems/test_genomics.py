@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+import tellapart
+from tellapart import InputError
 from tellapart.domains.genomes import Dataset, Loci, Reads, kmer_profile, measure, read_letters
 from tellapart.domains.genomes.bases import decode, reverse_complement
 from tellapart.runs import Gallery, Run
@@ -302,8 +304,9 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, tmp_path, sequenced):
         words = genome_arguments(**{"data": data} | options)
         assert message in fails(capsys, "train", "genomics", "--run", tmp_path / "run", *words)
     (tmp_path / "two.fa").write_text(">a\nACGT\n>b\nACGT\n")
+    with pytest.raises(InputError, match=r"holds 2 sequences\. Name a file of a single one"):
+        tellapart.load(sequenced).search(tmp_path / "two.fa")
     for query, message in [
-        (tmp_path / "two.fa", "holds 2 sequences. Name a file of a single one"),
         ("red fruit", "“red fruit”: neither a file nor a sequence"),
         (tmp_path / "protein.fa", "is no base"),
     ]:

@@ -299,14 +299,13 @@ def test_groups_are_found_if_their_number_is_not_given(run):
     assert [row[1] for row in named] == sorted((row[1] for row in named), reverse=True)
 
 
-def test_mistakes_of_cluster_are_named(capsys, run, trained, tmp_path):
+def test_mistakes_of_cluster_are_named(capsys, run, tmp_path):
     data = run.parent / "data"
     for words, message in [
         ((run, data, "-o", tmp_path / "x.png"), "a picture shows one micrograph, not 12. Name one, or a .csv."),
-        ((run, data / "fine" / "0.tif", "-o", tmp_path / "x.npz"), "must end in .csv or .png"),
+        ((run, data / "fine" / "0.tif", "-o", tmp_path / "x.npz"), "must end in .csv, .parquet or .png"),
         ((run, data / "fine" / "0.tif", "-n", "99"), "`n` must be at most 36, the number of places. Got 99."),
         ((run, data / "fine" / "0.tif", "-n", "0"), "`n` must be at least 1. Got 0."),
-        ((trained, "x"), "clip cannot cluster. It can evaluate, embed, search and export."),
     ]:
         assert message in fails(capsys, "cluster", *words)
     assert not list(tmp_path.iterdir())

@@ -110,7 +110,7 @@ def _built(faiss: Any, vectors: Tensor, asked: Tensor) -> Approximate:
     n, width = vectors.shape
     cells = round(4 * n**0.5)
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cells, faiss.METRIC_INNER_PRODUCT)
-    index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, 64
+    index.cp.niter, index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 10, 1, 39
     values = vectors.contiguous().numpy()
     index.train(values)
     index.add(values)
