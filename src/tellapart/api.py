@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from tellapart.diagnostics import training_warnings
 from tellapart.errors import InputError, require_option
 from tellapart.evaluation import Table
 from tellapart.planning import Plan, PlanOptions, make_plan
+from tellapart.progress import stage
 from tellapart.report import write_report
 from tellapart.runs import FinishedRun, Run, forget_stray_rank, is_first_process
 from tellapart.systems.options import check_names, read_options
@@ -235,13 +237,16 @@ class Trained:
             InputError: training is not complete, or the page cannot be written.
         """
         target = None if output is None else Path(output)
-        return write_report(self._run, target, results="evaluate" in self.abilities, gallery="search" in self.abilities)
+        has_results, has_gallery = "evaluate" in self.abilities, "search" in self.abilities
+        with stage("writing the report"):
+            return write_report(self._run, target, results=has_results, gallery=has_gallery)
 
     def _use(self, ability: str, *arguments: Any) -> Any:
         function = systems.ability(self.system, ability)
         self._run.check_trained()
         with reading.accounted(self.config.broken) as account:
-            found = function(self._finished, *arguments)
+            with nullcontext() if ability == "search" else stage(ability):
+                found = function(self._finished, *arguments)
             if ability != "search" or account.counts:  # that a query was read goes without saying
                 account.tell()
         return found
