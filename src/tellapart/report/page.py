@@ -17,6 +17,7 @@ from tellapart.report import figures
 from tellapart.report.panel import gauges
 from tellapart.report.shown import Shown
 from tellapart.runs import Gallery, load_pictures
+from tellapart.training import best_of, flat_options
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -47,9 +48,10 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
         "report",
         run=run,
         name=run.folder.resolve().name,
-        options=_flat(run.options()),
+        options=flat_options(options := run.options()),
         table=table,
         last=log[-1],
+        best=best_of(log) if (options.get("trainer") or {}).get("validate_every") else None,
         logged={name for entry in log for name in entry},
         times=_times(log),
         warnings=training_warnings(log),
@@ -160,8 +162,3 @@ def _found(shown: Shown) -> list[dict[str, Any]]:
         ]
         result.append({"text": shown.queries[query], "image": images[query], "hits": hits})
     return result
-
-
-def _flat(options: dict[str, Any]) -> dict[str, Any]:
-    trainer = {f"trainer.{name}": value for name, value in (options.get("trainer") or {}).items()}
-    return {name: value for name, value in options.items() if name != "trainer"} | trainer

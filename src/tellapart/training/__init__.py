@@ -6,8 +6,16 @@ The loop itself, which needs Lightning, is imported by `fit` when it is called.
 from tellapart.training.batches import Batches
 from tellapart.training.combine import RULES, Rule, coefficients, combine
 from tellapart.training.fit import begin, fit
+from tellapart.training.held_out import HeldOut, best_of
 from tellapart.training.optimizer import usual_optimizer
-from tellapart.training.options import Interrupted, TrainerOptions, TrainingOptions, as_plain_options, name_from_root
+from tellapart.training.options import (
+    Interrupted,
+    TrainerOptions,
+    TrainingOptions,
+    as_plain_options,
+    flat_options,
+    name_from_root,
+)
 from tellapart.training.seeds import seed_step
 from tellapart.training.step import AuxiliaryLoss, Loop, Step, TermsStep
 from tellapart.training.stopwatch import spent, timed
@@ -17,6 +25,7 @@ __all__ = [
     "RULES",
     "AuxiliaryLoss",
     "Batches",
+    "HeldOut",
     "Interrupted",
     "Loop",
     "Rule",
@@ -27,9 +36,11 @@ __all__ = [
     "TwoLossStep",
     "as_plain_options",
     "begin",
+    "best_of",
     "coefficients",
     "combine",
     "fit",
+    "flat_options",
     "name_from_root",
     "seed_step",
     "spent",

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,7 +96,7 @@ def check_trainer(trainer: TrainerOptions) -> TrainerOptions:
     require_option("trainer.accelerator", trainer.accelerator in ("auto", "cpu"), must, trainer.accelerator)
     must = "be 32-true: the kernel computes in float32"
     require_option("trainer.precision", trainer.precision == "32-true", must, trainer.precision)
-    return TrainerOptions("cpu", 1, "32-true", trainer.checkpoint_every)
+    return replace(trainer, accelerator="cpu")
 
 
 @contextmanager
