@@ -39,7 +39,7 @@ def test_it_measures_its_loss_on_held_out_rows_and_trains_as_without(name, run_o
     ]
     assert log[-1] == without_times(run_of(name))[-1]
     report = (tmp_path / "run" / "report.html").read_text()
-    assert "The best held-out loss is" in report
+    assert "Best held-out accuracy " in report
     assert '"held out, K + 1 = ' in report
 
 

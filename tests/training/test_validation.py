@@ -20,7 +20,7 @@ from tests.training.toys import ByHand, InTurn, train
 
 N_STEPS = 15
 # So large a step size that the loss on held-out rows rises before the end.
-TOO_FAST = {"rate": 1.0, "epochs": 8}
+TOO_FAST = {"rate": 1.0, "epochs": 8, "best_by": "loss"}
 
 
 def trained_part(log):
@@ -73,7 +73,7 @@ def test_the_best_weights_are_kept_and_have_the_best_loss_by_the_formula(tmp_pat
     caplog.set_level(logging.INFO)
     learn(tmp_path / "run", validate_every=1, **TOO_FAST)
     log = without_times(tmp_path / "run")
-    best = best_of(log)
+    best = best_of(log, "loss")
     assert best["loss"] == min(entry["held_out_loss"] for entry in log)
     assert best["step"] < len(log)
     assert best["n_candidates"] == BATCH
@@ -192,13 +192,25 @@ def test_each_row_is_measured_up_to_a_bound_in_batches_of_one_size_without_repea
     assert all(torch.equal(a, b) for a, b in zip(batches, again, strict=True))
 
 
-def test_a_loss_among_fewer_candidates_or_of_nan_is_never_better():
-    best = {"loss": 2.0, "n_candidates": 10.0}
-    assert not is_better({"loss": 0.1, "n_candidates": 5.0}, best)
-    assert not is_better({"loss": math.nan, "n_candidates": 10.0}, best)
-    assert not is_better({"loss": math.nan}, None)
-    assert is_better({"loss": 1.9, "n_candidates": 10.0}, best)
-    assert not is_better(best, best)
+@pytest.mark.parametrize("by", ["accuracy", "loss"])
+def test_a_measure_among_fewer_candidates_or_of_nan_is_never_better(by):
+    best = {"loss": 2.0, "accuracy": 0.5, "n_candidates": 10.0}
+    assert not is_better(best | {"loss": 0.1, "accuracy": 1.0, "n_candidates": 5.0}, best, by)
+    assert is_better(best | {"loss": 9.0, "accuracy": 0.0, "n_candidates": 11.0}, best, by)
+    assert not is_better(best | {"loss": math.nan, "accuracy": 1.0}, best, by)
+    assert not is_better({"loss": math.nan}, None, by)
+    assert is_better(best | {"loss": 1.9}, best, by)  # of the same accuracy
+    assert not is_better(best, best, by)
+
+
+def test_by_accuracy_the_weights_that_find_most_are_kept_though_others_have_less_loss(tmp_path):
+    learn(tmp_path / "run", validate_every=1, **TOO_FAST | {"best_by": "accuracy"})
+    log = without_times(tmp_path / "run")
+    highest = max(entry["held_out_accuracy"] for entry in log)
+    kept = min((e for e in log if e["held_out_accuracy"] == highest), key=lambda entry: entry["held_out_loss"])
+    loss, accuracy = by_formula(load_file(tmp_path / "run" / "weights.safetensors"))
+    assert (accuracy, loss) == pytest.approx((kept["held_out_accuracy"], kept["held_out_loss"]), rel=1e-5)
+    assert loss > min(entry["held_out_loss"] for entry in log)
 
 
 def test_a_checkpoint_is_written_when_the_last_is_long_ago(tmp_path):

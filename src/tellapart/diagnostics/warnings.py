@@ -122,7 +122,7 @@ def _memory(ends: dict[str, float]) -> TrainingWarning | None:
     n = ends.get("held_out_n_candidates", np.nan)
     among = f" among {n:.0f} candidates" if n == n else ""
     found = f"Training finds the positive of {seen:.0%} of its queries, but of {unseen:.0%} of held-out ones{among}."
-    remedy = "The training data are learned by heart: use more of them, stronger views or fewer epochs; "
+    remedy = "The training data are partly learned by heart: more data or stronger views help; "
     return TrainingWarning("memory", found, remedy + "--trainer.validate_every 50 keeps the best weights.")
 
 

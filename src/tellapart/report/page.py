@@ -17,7 +17,7 @@ from tellapart.report import figures
 from tellapart.report.panel import gauges
 from tellapart.report.shown import Shown
 from tellapart.runs import Gallery, load_pictures
-from tellapart.training import best_of, flat_options
+from tellapart.training import best_of, flat_options, told
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -51,7 +51,7 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
         options=flat_options(options := run.options()),
         table=table,
         last=log[-1],
-        best=best_of(log) if (options.get("trainer") or {}).get("validate_every") else None,
+        best=_best(log, options.get("trainer") or {}),
         logged={name for entry in log for name in entry},
         times=_times(log),
         warnings=training_warnings(log),
@@ -67,6 +67,12 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
         plotly=get_plotlyjs(),
     )
     return target
+
+
+def _best(log: figures.Log, trainer: dict[str, Any]) -> str:
+    """Which weights were kept, in words; "" if they are the last."""
+    best = best_of(log, by := trainer.get("best_by", "accuracy")) if trainer.get("validate_every") else None
+    return "" if best is None else told(best, by)
 
 
 def _figures(log: figures.Log) -> dict[str, Any]:

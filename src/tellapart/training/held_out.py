@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Int
     from torch import Tensor
 
+BestBy = Literal["accuracy", "loss"]
 PREFIX = "held_out_"
 """What the log calls a measure on held-out rows begins with it."""
 _MOST_ROWS = 2048
@@ -53,32 +54,47 @@ class HeldOut:
         return [order[start : start + size] for start in starts]
 
 
-def is_better(found: Mapping[str, float], best: Mapping[str, float] | None) -> bool:
-    """Whether a measure is better than the best: less loss among as many candidates, or any loss among more of them.
+def is_better(found: Mapping[str, float], best: Mapping[str, float] | None, by: BestBy) -> bool:
+    """Whether a measure is better than the best so far.
 
-    Among few candidates, as of a queue that is still short, a loss is low whatever the weights.
+    Among as many candidates, by a higher accuracy and, if that is the same or unknown, by less loss; or by the loss
+    alone. A measure among more candidates is better than any among fewer: among few, as of a queue that is still
+    short, loss and accuracy are good whatever the weights.
 
-    >>> among_ten, among_five = {"loss": 2.0, "n_candidates": 10.0}, {"loss": 1.0, "n_candidates": 5.0}
-    >>> is_better(among_ten, among_five), is_better(among_five, among_ten)
+    >>> surer, righter = {"loss": 2.0, "accuracy": 0.3}, {"loss": 2.5, "accuracy": 0.4}
+    >>> is_better(righter, surer, "accuracy"), is_better(righter, surer, "loss")
     (True, False)
     """
     if not math.isfinite(found["loss"]):
         return False
-    if best is None:
-        return True
-    n, n_before = (measure.get("n_candidates", 0.0) for measure in (found, best))
-    return n > n_before or (n == n_before and found["loss"] < best["loss"])
+    return best is None or _quality(found, by) > _quality(best, by)
 
 
-def best_of(log: Iterable[Mapping[str, float]]) -> dict[str, float] | None:
+def _quality(measure: Mapping[str, float], by: BestBy) -> tuple[float, float, float]:
+    accuracy = measure.get("accuracy", 0.0) if by == "accuracy" else 0.0
+    return measure.get("n_candidates", 0.0), accuracy, -measure["loss"]
+
+
+def best_of(log: Iterable[Mapping[str, float]], by: BestBy) -> dict[str, float] | None:
     """The best measure of a log on held-out rows: its `step`, `loss` and what else was measured; `None` without any.
 
-    >>> best_of([{"step": 1, "held_out_loss": 2.0}, {"step": 2}, {"step": 3, "held_out_loss": 2.5}])
+    >>> best_of([{"step": 1, "held_out_loss": 2.0}, {"step": 2}, {"step": 3, "held_out_loss": 2.5}], "loss")
     {'loss': 2.0, 'step': 1}
     """
     best: dict[str, float] | None = None
     for entry in log:
         found = {name.removeprefix(PREFIX): value for name, value in entry.items() if name.startswith(PREFIX)}
-        if "loss" in found and is_better(found, best):
+        if "loss" in found and is_better(found, best, by):
             best = found | {"step": entry["step"]}
     return best
+
+
+def told(best: Mapping[str, float], by: BestBy) -> str:
+    """The best measure in words.
+
+    >>> told({"loss": 1.234, "accuracy": 0.5, "step": 40}, "accuracy")
+    'Best held-out accuracy 50.0%, loss 1.234, at step 40; its weights are kept.'
+    """
+    loss = f"loss {best['loss']:.3f}"
+    both = f"accuracy {best['accuracy']:.1%}, {loss}," if by == "accuracy" and "accuracy" in best else loss
+    return f"Best held-out {both} at step {best['step']:.0f}; its weights are kept."

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from tellapart import reading
 from tellapart.errors import exists, require_option
+from tellapart.training.held_out import BestBy
 from tellapart.training.optimizer import WARM_UP, Shape
 
 
@@ -81,6 +82,9 @@ class TrainerOptions:
     validate_every: int = 0
     """Steps between two measures of the loss on held-out rows. The best weights are then kept. 0 measures at the end
     alone, and keeps the last weights."""
+    best_by: BestBy = "accuracy"
+    """What makes weights the best: the share of held-out queries with their positive on top, then the loss; or the
+    loss alone, which rises while accuracy still does if a model is too sure of itself."""
     patience: int = 0
     """Training stops after so many measures on held-out rows that are no better than the best; 0 for never."""
     schedule: Shape = "cosine"

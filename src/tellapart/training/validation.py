@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from tellapart.runs import is_first_process
-from tellapart.training.held_out import PREFIX, HeldOut, is_better
+from tellapart.training.held_out import PREFIX, HeldOut, is_better, told
 from tellapart.training.seeds import seed_step
 from tellapart.training.stopwatch import timed
 
@@ -81,7 +81,7 @@ class Validation(Callback):
         return learner.mean_over_processes(mean)  # type: ignore[no-any-return]
 
     def _compare(self, found: dict[str, float], step: int, model: nn.Module) -> None:
-        if not is_better(found, self.best):
+        if not is_better(found, self.best, self.options.best_by):
             self.n_worse += 1
             return
         self.best, self.n_worse = found | {"step": step}, 0
@@ -94,8 +94,7 @@ class Validation(Callback):
         model.load_state_dict(self.weights)
         if is_first_process():
             stopped = f"Stopped after step {self.count.done}: {self.n_worse} measures on held-out rows were no better. "
-            what = f"Best held-out loss {self.best['loss']:.3f} at step {self.best['step']}; its weights are kept."
-            _logger.info("%s%s", stopped if self.is_over else "", what)
+            _logger.info("%s%s", stopped if self.is_over else "", told(self.best, self.options.best_by))
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
