@@ -12,7 +12,7 @@ import tellapart
 SOURCE = Path(tellapart.__file__).parent
 
 # From the ground up. `_html` makes tables for notebooks, `files` writes files, `reading` accounts for what is read,
-# `pages` fills templates, `pretrained` reads models of transformers.
+# `pages` fills templates, `pretrained` reads models of transformers, `progress` shows how far a long task is.
 FLOORS = {
     "_traced": 0,  # below the errors, which ask it whether values can be read
     "version": 0,
@@ -21,6 +21,7 @@ FLOORS = {
     "errors": 1,
     "files": 2,
     "pretrained": 2,
+    "progress": 2,
     "reading": 2,
     "relations": 2,
     "scores": 2,

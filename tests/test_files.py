@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tellapart import InputError
-from tellapart.files import atomic_write
+from tellapart.files import atomic_stream, atomic_write
 
 
 def write(path, content):
@@ -54,7 +54,7 @@ def test_a_disk_that_is_full_leaves_the_old_file_and_no_litter(tmp_path):
         import resource, signal
         from pathlib import Path
         from tellapart import InputError
-        from tellapart.files import atomic_write
+        from tellapart.files import atomic_stream, atomic_write
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:
@@ -83,3 +83,31 @@ def test_a_folder_is_not_a_file_and_that_is_said_before_the_work(tmp_path, monke
     with pytest.raises(InputError, match="cannot write, it is a folder"), atomic_write(Path(folder)):
         pytest.fail("the work was begun")
     assert list(tmp_path.rglob("*")) == [tmp_path / "folder"]
+
+
+def test_what_is_streamed_is_on_the_disk_before_the_end_and_takes_the_files_place_at_the_end(tmp_path):
+    path = tmp_path / "file"
+    write(path, b"old")
+    with atomic_stream(path) as file:
+        for _ in range(100):
+            file.write(bytes(10_000))
+        (unfinished,) = set(tmp_path.iterdir()) - {path}
+        assert unfinished.stat().st_size >= 900_000  # but for what a buffer holds
+        assert path.read_bytes() == b"old"
+    assert path.stat().st_size == 1_000_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_while_streaming_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    write(path, b"old")
+
+    def fail():
+        with atomic_stream(path) as file:
+            file.write(b"half")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]

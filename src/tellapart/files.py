@@ -16,40 +16,20 @@ from tellapart.errors import InputError, cannot_write
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[io.BytesIO]:
-    """Collect bytes in memory, and write them to `path` in one step at the end of the block.
+def atomic_stream(path: Path) -> Iterator[BinaryIO]:
+    """Write to the disk at once what the block writes, under a temporary name; the file takes its place at the end.
 
-    Whatever happens, `path` holds either its old content or all of the new. The bytes go to a temporary file
-    beside it, which is synced to the disk and then renamed.
+    Whatever happens, `path` holds either its old content or all of the new. The temporary file is beside it; it is
+    synced to the disk and then renamed. The block does nothing but write.
 
     Raises:
         InputError: the file cannot be written (a full disk, a missing permission); `path` is unchanged.
 
-    >>> target = Path(tempfile.mkdtemp()) / "note.txt"
-    >>> with atomic_write(target) as file:
-    ...     _ = file.write(b"all or nothing")
-    >>> target.read_bytes()
-    b'all or nothing'
-    """
-    _check_not_a_folder(path)
-    buffer = io.BytesIO()
-    yield buffer
-    with atomic_stream(path) as file:
-        file.write(buffer.getbuffer())
-
-
-@contextmanager
-def atomic_stream(path: Path) -> Iterator[BinaryIO]:
-    """As `atomic_write`, for what is too large for the memory: the block writes to the temporary file itself.
-
-    Raises:
-        InputError: the file cannot be written; `path` is unchanged.
-
-    >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> target = Path(tempfile.mkdtemp()) / "numbers"
     >>> with atomic_stream(target) as file:
-    ...     _ = file.write(b"all or nothing")
+    ...     written = [file.write(b"12"), file.write(b"34")]
     >>> target.read_bytes()
-    b'all or nothing'
+    b'1234'
     """
     _check_not_a_folder(path)
     temporary = None
@@ -63,12 +43,33 @@ def atomic_stream(path: Path) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
         temporary.replace(path)
+        temporary = None
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[io.BytesIO]:
+    """Collect bytes in memory, and write them to `path` in one step at the end of the block, as `atomic_stream` does.
+
+    Raises:
+        InputError: the file cannot be written; `path` is unchanged.
+
+    >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> with atomic_write(target) as file:
+    ...     _ = file.write(b"all or nothing")
+    >>> target.read_bytes()
+    b'all or nothing'
+    """
+    _check_not_a_folder(path)
+    buffer = io.BytesIO()
+    yield buffer
+    with atomic_stream(path) as file:
+        file.write(buffer.getbuffer())
 
 
 def _check_not_a_folder(path: Path) -> None:

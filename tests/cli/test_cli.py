@@ -48,7 +48,6 @@ def test_every_option_of_every_command_has_help(capsys):
 
 def test_train_writes_the_resolved_config_a_log_weights_results_and_a_report(trained):
     assert {path.name for path in trained.iterdir()} == {
-        "checkpoint.ckpt",
         "config.yaml",
         "gallery.parquet",
         "lock",

@@ -30,6 +30,7 @@ CASES = {
     "temperature": (lambda x: {"temperature_at_bound": x}, 0.5, "above"),
     "domination": (lambda x: {"hardest_share": x}, 0.5, "above"),
     "false negatives": (lambda x: {"suspects": x}, 0.1, "above"),
+    "memory": (lambda x: {"accuracy": 0.2 + x, "held_out_accuracy": 0.2}, 0.3, "above"),
     "divergence": (lambda x: {"kl": x}, 25.0, "above"),
     "length": (lambda x: {"length_ratio": x}, 0.75, "below"),
     "length, longer": (lambda x: {"length_ratio": x}, 1.5, "above"),
@@ -105,11 +106,14 @@ def test_what_is_read_now_and_then_is_taken_from_its_last_reading():
 def test_every_warning_is_one_plain_line_with_its_numbers_and_a_remedy():
     of_embeddings = {"effective_rank": 1.25, "mi_bound": 4.84, "temperature_at_bound": 1.0, "hardest_share": 0.75}
     of_answers = {"kl": 30.0, "length_ratio": 0.5, "chosen_change": -12.0}
-    worst = log_of(4, **of_embeddings, suspects=0.12, **of_answers)
+    by_heart = {"suspects": 0.12, "accuracy": 0.87, "held_out_accuracy": 0.07}
+    worst = log_of(4, **of_embeddings, **by_heart, **of_answers)
     found = training_warnings(worst)
     assert [warning.name for warning in found] == [name for name in CASES if "," not in name]
     for warning, number in zip(
-        found, ("1.2 of 128", "4.84", "0.07", "75%", "12%", "30 nats", "50%", "12.0 nats"), strict=True
+        found,
+        ("1.2 of 128", "4.84", "0.07", "75%", "12%", "87% of its queries, but of 7%", "30 nats", "50%", "12.0 nats"),
+        strict=True,
     ):
         assert number in warning.found
         assert warning.remedy.endswith(".")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from tellapart.report.colours import ON_DARK, palette
-from tellapart.report.figures import label_map
+from tellapart.report.figures import accuracy_curve, label_map, loss_curve
 from tellapart.report.images import as_source, sheet
 from tellapart.report.page import _figures
 from tellapart.runs import THUMBNAIL, thumbnails
@@ -96,3 +96,17 @@ def test_a_bound_that_few_steps_have_is_not_drawn(known, drawn):
     for entry in log[:known]:
         entry |= {"mi_bound": 0.5, "mi_ceiling": 2.0}
     assert ("information" in _figures(log)) is drawn
+
+
+@pytest.mark.parametrize(("draw", "name"), [(loss_curve, "loss"), (accuracy_curve, "accuracy")])
+def test_what_was_measured_on_held_out_rows_is_a_line_beside_that_of_training(draw, name):
+    log = [{"step": step, "loss": 1.0, "accuracy": 0.5, "n_candidates": 8.0} for step in range(1, 21)]
+    before = [trace.name for trace in draw(log).data]
+    for entry in log[9::10]:
+        entry |= {f"held_out_{name}": entry["step"] / 100, "held_out_n_candidates": 6.0}
+    after = {trace.name: trace for trace in draw(log).data}
+    assert set(after) - set(before) == {"held out, K + 1 = 6"}
+    line = after["held out, K + 1 = 6"]
+    assert (list(line.x), list(line.y)) == ([10, 20], [0.1, 0.2])
+    colours = [trace.line.color for trace in after.values()]
+    assert len(set(colours)) == len(colours)

@@ -62,7 +62,7 @@ def test_an_option_out_of_range_is_refused_by_name(name, option, value):
 @each
 def test_its_run_holds_what_every_run_of_such_a_system_holds(name, run_of):
     run, system = run_of(name), of(name)
-    expected = {"checkpoint.ckpt", "config.yaml", "log.jsonl", "report.html", "run.json", "weights.safetensors"}
+    expected = {"config.yaml", "log.jsonl", "report.html", "run.json", "weights.safetensors"}
     expected |= {"results.json"} if system.evaluate else set()
     expected |= {"gallery.parquet"} if system.search else set()
     expected |= set(SYSTEMS[name].keeps)

@@ -26,6 +26,16 @@ def test_blocks_of_one_part_add_up_until_they_are_asked_for():
     assert spent() == {}
 
 
+def test_what_a_block_alone_takes_is_counted_to_no_part_inside():
+    with timed("views"):
+        time.sleep(0.002)
+    with timed("validation", alone=True), timed("views"), timed("panel"):
+        time.sleep(0.05)
+    seconds = spent()
+    assert set(seconds) == {"views", "validation"}
+    assert seconds["validation"] >= 0.05 > seconds["views"]
+
+
 def test_a_block_that_fails_is_counted_and_fails():
     with pytest.raises(KeyError), timed("views"):
         raise KeyError

@@ -84,14 +84,14 @@ class ByHand:
         return {"distance": distance.amin(dim=1).mean(), "share": loop.step / loop.n_steps}
 
 
-def train(step, folder, before=lambda _: None, epochs=5, batch_size=8, devices=1, checkpoint_every=4):
+def train(step, folder, before=lambda _: None, epochs=5, batch_size=8, devices=1, checkpoint_every=4, **trainer):
     """Train from the folder's checkpoint, if there is one; `before` is called with the loop before each step."""
     run = Run(Path(folder))
     if not run.exists():
         run.begin("toy", {})
     taught = _Watched(step, before)
     batches = Batches(32, batch_size, epochs, seed=3)
-    options = TrainerOptions("cpu", devices, checkpoint_every=checkpoint_every)
+    options = TrainerOptions("cpu", devices, checkpoint_every=checkpoint_every, **trainer)
     fit(taught, batches, lambda rows: Rows(ROWS[rows]), run, options)
     return run
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from tellapart import _html, reading, systems
 from tellapart.diagnostics import training_warnings
 from tellapart.errors import InputError, require_option
 from tellapart.evaluation import Table
+from tellapart.progress import stage
 from tellapart.report import write_report
 from tellapart.runs import (
     FinishedRun,
@@ -267,7 +269,7 @@ class Trained:
         chosen = next(iter(formats)) if format is None else format
         must = f"be one of those of {self.system}: {', '.join(formats)}"
         require_option("format", chosen in formats, must, repr(format))
-        return self._call(formats[chosen], Path(path))  # type: ignore[no-any-return]
+        return self._call("export", formats[chosen], Path(path))  # type: ignore[no-any-return]
 
     def encoders(self) -> dict[str, TensorEncoder]:
         """What embeds, as functions of tensors, by the kind of items: "picture", "text", "sentence" or "read".
@@ -312,26 +314,26 @@ class Trained:
             InputError: training is not complete, or the page cannot be written.
         """
         target = None if output is None else Path(output)
-        return write_report(self._run, target, results="evaluate" in self.abilities, gallery="search" in self.abilities)
+        has_results, has_gallery = "evaluate" in self.abilities, "search" in self.abilities
+        with stage("writing the report"):
+            return write_report(self._run, target, results=has_results, gallery=has_gallery)
 
     def _use(self, ability: str, *arguments: Any, then: Callable[[Any], Any] | None = None) -> Any:
         """What an ability gives or, where it gives parts that are made when asked for, what `then` makes of them."""
-        return self._call(systems.ability(self.system, ability), *arguments, told=ability != "search", then=then)
+        shown = "" if ability == "search" else ability  # that a query is read goes without saying
+        return self._call(shown, systems.ability(self.system, ability), *arguments, then=then)
 
     def _call(
-        self,
-        function: Callable[..., Any],
-        *arguments: Any,
-        told: bool = True,
-        then: Callable[[Any], Any] | None = None,
+        self, shown: str, function: Callable[..., Any], *arguments: Any, then: Callable[[Any], Any] | None = None
     ) -> Any:
         self._run.check_trained()
         with reading.accounted(self.config.broken) as account:
-            found = function(self._finished, *arguments)
-            found = found if then is None else then(found)
+            with stage(shown) if shown else nullcontext():
+                found = function(self._finished, *arguments)
+                found = found if then is None else then(found)
             if found is None:  # it is another process's to tell
                 return None
-            if told or account.counts:  # that a query was read goes without saying
+            if shown or account.counts:
                 account.tell()
         return found
 

@@ -9,6 +9,7 @@
 | false negatives | `suspects` > 10 %, with 4 negatives or more | positives may be pushed apart |
 | divergence | `kl` > 25 nats | a language model's answers are hardly its reference's any more |
 | length | `length_ratio` < 0.75 or > 1.5 | its answers became short, or long, instead of better |
+| memory | `accuracy` of training − that on held-out rows > 30 % | what was learned does not carry over |
 | fallen | `chosen_change` < −10 nats | the chosen answers fall, too: others rise, which no preference names |
 """
 
@@ -28,6 +29,7 @@ SUSPECT_SHARE = 0.1
 DIVERGED_NATS = 25.0
 SHORTER, LONGER = 0.75, 1.5
 FALLEN_NATS = 10.0
+LEARNED_BY_HEART = 0.3
 FEWEST_NEGATIVES = 4  # with two negatives, one always has half of the push
 _TAIL = 0.1
 
@@ -48,7 +50,17 @@ def training_warnings(log: Log) -> list[TrainingWarning]:
     saturation
     """
     ends = {name: _end(log, name) for name in {name for entry in log for name in entry}}
-    checks = (_collapse, _saturation, _temperature, _domination, _false_negatives, _divergence, _length, _fallen)
+    checks = (
+        _collapse,
+        _saturation,
+        _temperature,
+        _domination,
+        _false_negatives,
+        _memory,
+        _divergence,
+        _length,
+        _fallen,
+    )
     return [found for check in checks if (found := check(ends)) is not None]
 
 
@@ -101,6 +113,17 @@ def _false_negatives(ends: dict[str, float]) -> TrainingWarning | None:
     found = f"{share:.0%} of the queries have a negative that looks like a positive: perhaps a false negative."
     remedy = "Give items that belong together one id (diagnostics.false_negatives lists them), or use negatives.alike."
     return TrainingWarning("false negatives", found, remedy)
+
+
+def _memory(ends: dict[str, float]) -> TrainingWarning | None:
+    seen, unseen = ends.get("accuracy", np.nan), ends.get("held_out_accuracy", np.nan)
+    if not seen - unseen > LEARNED_BY_HEART:
+        return None
+    n = ends.get("held_out_n_candidates", np.nan)
+    among = f" among {n:.0f} candidates" if n == n else ""
+    found = f"Training finds the positive of {seen:.0%} of its queries, but of {unseen:.0%} of held-out ones{among}."
+    remedy = "The training data are partly learned by heart: more data or stronger views help; "
+    return TrainingWarning("memory", found, remedy + "--trainer.validate_every 50 keeps the best weights.")
 
 
 def _divergence(ends: dict[str, float]) -> TrainingWarning | None:

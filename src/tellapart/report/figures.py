@@ -32,9 +32,10 @@ def loss_curve(log: Log) -> go.Figure:
     steps, loss, size = (_column(log, name) for name in ("step", "loss", "n_candidates"))
     others = sorted({name for entry in log for name in entry if name.startswith("loss_")})
     curves = [_line(steps, loss, "loss", BLUE)] if any("loss" in entry for entry in log) else []
+    curves += _held_out(log, "loss")
     curves += [
         _line(*_known(log, name), f"{name.removeprefix('loss_')} loss", colour)
-        for name, colour in zip(others, (PINK, GREEN, SKY, RED, *palette(MOST)), strict=False)
+        for name, colour in zip(others, (PINK, SKY, RED, *palette(MOST)), strict=False)
     ]
     sizes = np.unique(size[~np.isnan(size)])
     if sizes.size:
@@ -66,12 +67,9 @@ def information_curve(log: Log) -> go.Figure:
 def accuracy_curve(log: Log) -> go.Figure:
     """The accuracy of picking the positive, and that of guessing, 1/(K + 1)."""
     steps, accuracy, size = (_column(log, name) for name in ("step", "accuracy", "n_candidates"))
-    figure = go.Figure(
-        [
-            _line(steps, accuracy, "the positive scores best", BLUE),
-            _line(steps, 1 / size, "guessing, 1/(K + 1)", GREY, dash="dot"),
-        ]
-    )
+    picked = _line(steps, accuracy, "the positive scores best", BLUE)
+    guessing = _line(steps, 1 / size, "guessing, 1/(K + 1)", GREY, dash="dot")
+    figure = go.Figure([picked, *_held_out(log, "accuracy"), guessing])
     figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
     figure.update_xaxes(title_text="step")
     return _styled(figure)
@@ -180,7 +178,7 @@ def _map(places: Float[np.ndarray, "n 2"], groups: list[tuple[str, Any, str, str
 
 def _column(log: Log, name: str, most: int = _MAX_POINTS) -> np.ndarray:
     """One value of the log over the steps, thinned for a screen; NaN where it is missing."""
-    every = -(-len(log) // most)
+    every = max(1, -(-len(log) // most))
     return np.array([entry.get(name, np.nan) for entry in log[::every]], dtype=float)
 
 
@@ -188,6 +186,16 @@ def _known(log: Log, name: str, most: int = _MAX_POINTS) -> tuple[np.ndarray, np
     """The steps that have a value, and the values."""
     known = [entry for entry in log if name in entry]
     return _column(known, "step", most), _column(known, name, most)
+
+
+def _held_out(log: Log, name: str) -> list[go.Scatter]:
+    """What was measured on held-out rows, a mark a measure, and among how many candidates; nothing without any."""
+    steps, values = _known(log, f"held_out_{name}")
+    if not len(steps):
+        return []
+    _, sizes = _known(log, "held_out_n_candidates")
+    among = f", K + 1 = {sizes[-1]:.0f}" if len(sizes) else ""
+    return [_line(steps, values, f"held out{among}", GREEN).update(mode="lines+markers", marker={"size": 6})]
 
 
 def _line(x: np.ndarray, y: np.ndarray, name: str, colour: str, dash: str = "solid") -> go.Scatter:

@@ -27,6 +27,7 @@ from tellapart.report.panel import gauges
 from tellapart.report.shown import Shown
 from tellapart.report.verdict import plural, verdict
 from tellapart.runs import Gallery, load_pictures
+from tellapart.training import best_of, flat_options, told
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -59,10 +60,11 @@ def write_report(run: Run, output: Path | None, *, results: bool = True, gallery
         "report",
         run=run,
         name=run.folder.resolve().name,
-        options=_flat(run.options()),
+        options=flat_options(options := run.options()),
         table=table,
         verdict="" if table is None else verdict(table, "item" if shown is None else shown.kind),
         last=log[-1],
+        best=_best(log, options.get("trainer") or {}),
         logged={name for entry in log for name in entry},
         times=_times(log),
         warnings=training_warnings(log),
@@ -107,6 +109,12 @@ def _pictures(run: Run) -> tuple[list[dict[str, str]], str]:
 def _repeat(captions: list[str]) -> bool:
     """Whether captions say the same after a name and a comma."""
     return len(captions) > 1 and len({caption.partition(", ")[2] for caption in captions} | {""}) == 2
+
+
+def _best(log: figures.Log, trainer: dict[str, Any]) -> str:
+    """Which weights were kept, in words; "" if they are the last."""
+    best = best_of(log, by := trainer.get("best_by", "accuracy")) if trainer.get("validate_every") else None
+    return "" if best is None else told(best, by)
 
 
 def _figures(log: figures.Log) -> dict[str, Any]:
@@ -173,8 +181,3 @@ def _flat_map(vectors: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n 2"]:
 
     tsne = TSNE(init="pca", perplexity=min(30, (n - 1) / 3), metric="cosine", random_state=0)
     return np.asarray(tsne.fit_transform(vectors), dtype=np.float32)
-
-
-def _flat(options: dict[str, Any]) -> dict[str, Any]:
-    trainer = {f"trainer.{name}": value for name, value in (options.get("trainer") or {}).items()}
-    return {name: value for name, value in options.items() if name != "trainer"} | trainer

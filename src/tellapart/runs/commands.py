@@ -11,6 +11,7 @@ import torch
 
 from tellapart import reading
 from tellapart.errors import InputError
+from tellapart.progress import stage
 from tellapart.runs.finished import FinishedRun, MakeModel
 from tellapart.runs.gallery import Gallery, Hit
 from tellapart.runs.groups import Groups
@@ -81,10 +82,13 @@ class Commands:
             return
         finished = FinishedRun(run, config, self.make_model)
         before, after = self._encoders(finished)
-        data.gallery(after).save(run.gallery)
+        with stage("embedding all data"):
+            data.gallery(after).save(run.gallery)
         if self.draw is not None:
-            save_pictures(run.pictures, self.draw(config, data, after))
-        run.save_results(data.measure(before, after).as_dict())
+            with stage("drawing pictures"):
+                save_pictures(run.pictures, self.draw(config, data, after))
+        with stage("measuring"):
+            run.save_results(data.measure(before, after).as_dict())
 
     def evaluate(self, finished: FinishedRun, data: str | None) -> Table:
         """Measure on the run's held-out data, and keep the result with it; or on other data.

@@ -18,7 +18,7 @@ from tellapart.runs.formats import vector_column, vectors_of, writable, write
 from tellapart.runs.index import Exact, Nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from jaxtyping import Bool, Float, Int, UInt8
     from torch import Tensor
@@ -208,7 +208,7 @@ class Gallery:
 class InChunks(Protocol):
     """Pictures that are taken a chunk at a time."""
 
-    def split(self, size: int, /) -> Iterable[Tensor]: ...
+    def split(self, size: int, /) -> Sequence[Tensor]: ...
 
 
 class PictureRows(Protocol):
@@ -218,7 +218,7 @@ class PictureRows(Protocol):
     def shape(self) -> torch.Size: ...
     def __len__(self) -> int: ...
     def __getitem__(self, index: Any, /) -> UInt8[Tensor, "*k c size size"]: ...
-    def split(self, size: int, /) -> Iterable[UInt8[Tensor, "k c size size"]]: ...
+    def split(self, size: int, /) -> Sequence[UInt8[Tensor, "k c size size"]]: ...
 
 
 def thumbnails(pictures: PictureRows, wanted: Bool[Tensor, " n"]) -> list[bytes | None]:

@@ -5,7 +5,7 @@ run.json            system, version, fingerprint of the data, what shape they ar
 left_out.tsv        what was left out of the data, and why, if anything was
 config.yaml         the resolved options; `tellapart train SYSTEM --config` takes it as it is
 log.jsonl           one line per step
-checkpoint.ckpt     weights, optimizer and progress, to resume from
+checkpoint.ckpt     weights, optimizer and progress, to resume from; removed when training is complete
 tokenizer.json      of a transformer: how sentences become tokens
 pretraining/        of a model that learns in two stages: log, checkpoint and weights of the first
 reference/          the model that the second stage begins with, as transformers writes it

@@ -87,7 +87,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     begin(run, "attention", config, trainer)
     data = memories.Dataset.load(pictures.load_splits, config, run)
     step = TermsStep(make_memory(config, data.sides()), terms, config)
-    fit(step, data.batches(), data.rows, run, trainer)
+    fit(step, data.batches(), data.rows, run, trainer, step.held_out(len(data.held_out), data.unseen))
     commands.finish(config, run, data)
 
 

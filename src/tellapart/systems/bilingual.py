@@ -136,7 +136,8 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
             reading = Reading(model.encoder.read(data.to_read(unaligned=True)), config.reading)
             auxiliary = AuxiliaryLoss("masked", config.masked_weight, masked)
             step = TermsStep(model, terms, config, lambda _, batch: reading.beside(batch), auxiliary=auxiliary)
-        fit(step, batches, pairs.rows, run, trainer)
+        unseen = Batch.of(model.encoder, data.held_out)
+        fit(step, batches, pairs.rows, run, trainer, step.held_out(len(data.held_out), unseen.rows))
     commands.finish(config, run, data)
 
 

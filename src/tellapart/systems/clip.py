@@ -32,6 +32,7 @@ from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.planning import PlannedLoss
 from tellapart.pretrained import Tower
+from tellapart.progress import each
 from tellapart.relations import Relation, same
 from tellapart.runs import FinishedRun, PictureRows, Run, TensorEncoder
 from tellapart.scores import unit
@@ -113,13 +114,13 @@ class CLIP(nn.Module):
     @torch.no_grad()
     def embed_pictures(self, pictures: PictureRows) -> Float[Tensor, "n d"]:
         """Unit embeddings of pictures, in chunks."""
-        return unit(torch.cat([self.picture_encoder(chunk) for chunk in pictures.split(_CHUNK)]).float())
+        return unit(torch.cat([self.picture_encoder(chunk) for chunk in each(pictures.split(_CHUNK))]).float())
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Unit embeddings of texts, in chunks."""
         chunks = [texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK)]
-        return unit(torch.cat([self.text_encoder(chunk) for chunk in chunks]).float())
+        return unit(torch.cat([self.text_encoder(chunk) for chunk in each(chunks)]).float())
 
 
 def _picture_encoder(config: Config) -> nn.Module:
@@ -164,7 +165,8 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
     begin(run, "clip", config, trainer)
     data = PairDataset.load(config, run)
-    fit(TermsStep(CLIP(config), terms, config), data.batches(), data.training, run, trainer)
+    step = TermsStep(CLIP(config), terms, config)
+    fit(step, data.batches(), data.training, run, trainer, step.held_out(len(data.held_out), data.unseen))
     commands.finish(config, run, data)
 
 

@@ -31,6 +31,7 @@ from tellapart.domains.genomes import Dataset, DilatedConv, GenomeOptions, Loci,
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.planning import PlannedLoss
+from tellapart.progress import each
 from tellapart.relations import Relation, paired, same, within
 from tellapart.runs import FinishedRun, Run, TensorEncoder
 from tellapart.scores import unit
@@ -90,7 +91,7 @@ class Genomics(nn.Module):
     def embed(self, reads: UInt8[Tensor, "n length"]) -> Float[Tensor, "n dim"]:
         """Unit embeddings, in chunks."""
         chunk = max(1, _POSITIONS // reads.shape[1])
-        return unit(torch.cat([self(part) for part in reads.split(chunk)]).float())
+        return unit(torch.cat([self(part) for part in each(reads.split(chunk))]).float())
 
 
 def prepare(model: Genomics, loci: Loci) -> Reads:
@@ -131,7 +132,8 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     begin(run, "genomics", config, trainer)
     data = Dataset.load(config, run)
     step = TermsStep(Genomics(config), terms, config, prepare=prepare)
-    fit(step, data.batches(trainer), data.loci, run, trainer)
+    unseen = data.unseen()
+    fit(step, data.batches(trainer), data.loci, run, trainer, step.held_out(unseen.n_loci(), unseen.loci))
     commands.finish(config, run, data)
 
 

@@ -34,6 +34,7 @@ from tellapart.domains.micrographs import Blocks, Dataset, MicrographOptions, Pa
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.planning import PlannedLoss
+from tellapart.progress import each
 from tellapart.relations import Relation, paired, same
 from tellapart.runs import Run
 from tellapart.scores import unit
@@ -102,7 +103,7 @@ class Microstructure(nn.Module):
         def mean(chunk: Tensor) -> Tensor:
             return torch.stack([unit(self(chunk.rot90(turn, (1, 2))).float()) for turn in turns]).mean(dim=0)
 
-        return unit(torch.cat([mean(chunk) for chunk in patches.split(_CHUNK)]))
+        return unit(torch.cat([mean(chunk) for chunk in each(patches.split(_CHUNK))]))
 
 
 def prepare(model: Microstructure, blocks: Blocks) -> Patches:
@@ -143,7 +144,8 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     begin(run, "microstructure", config, trainer)
     data = Dataset.load(config, run)
     step = TermsStep(Microstructure(config), terms, config, prepare=prepare)
-    fit(step, data.batches(trainer), data.blocks, run, trainer)
+    unseen = data.unseen()
+    fit(step, data.batches(trainer), data.blocks, run, trainer, step.held_out(unseen.n_rows(), unseen.blocks))
     commands.finish(config, run, data)
 
 

@@ -6,8 +6,16 @@ The loop itself, which needs Lightning, is imported by `fit` when it is called.
 from tellapart.training.batches import Batches
 from tellapart.training.combine import RULES, Rule, coefficients, combine
 from tellapart.training.fit import begin, fit
+from tellapart.training.held_out import HeldOut, best_of, told
 from tellapart.training.optimizer import usual_optimizer
-from tellapart.training.options import Interrupted, TrainerOptions, TrainingOptions, as_plain_options, name_from_root
+from tellapart.training.options import (
+    Interrupted,
+    TrainerOptions,
+    TrainingOptions,
+    as_plain_options,
+    flat_options,
+    name_from_root,
+)
 from tellapart.training.saved import STATE, STEPS_DONE
 from tellapart.training.schedule import carry_out, count_steps
 from tellapart.training.seeds import seed_step
@@ -22,6 +30,7 @@ __all__ = [
     "STEPS_DONE",
     "AuxiliaryLoss",
     "Batches",
+    "HeldOut",
     "Interrupted",
     "Loop",
     "Rule",
@@ -32,15 +41,18 @@ __all__ = [
     "TwoLossStep",
     "as_plain_options",
     "begin",
+    "best_of",
     "carry_out",
     "coefficients",
     "combine",
     "count_steps",
     "fit",
+    "flat_options",
     "load_start",
     "name_from_root",
     "seed_step",
     "spent",
     "timed",
+    "told",
     "usual_optimizer",
 ]

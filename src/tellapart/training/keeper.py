@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from tellapart.errors import InputError, cannot_write
 from tellapart.runs import Run, is_first_process
-from tellapart.training.options import Interrupted
+from tellapart.training.options import Interrupted, TrainerOptions
 from tellapart.training.schedule import Count
 from tellapart.training.seeds import seed_step
 from tellapart.training.stopwatch import spent
@@ -24,8 +24,9 @@ from tellapart.training.stopwatch import spent
 class Keeper(Callback):
     """Counts and seeds steps, writes the log and the checkpoints, and ends the run between two steps if asked to."""
 
-    def __init__(self, run: Run, count: Count, seed: int, checkpoint_every: int) -> None:
-        self.run, self.count, self.seed, self.checkpoint_every = run, count, seed, checkpoint_every
+    def __init__(self, run: Run, count: Count, seed: int, options: TrainerOptions) -> None:
+        self.run, self.count, self.seed, self.options = run, count, seed, options
+        self.saved = time.monotonic()
         self.stop_signal = 0
         self.previous: dict[int, Any] = {}
         self.log_file: io.TextIOWrapper | None = None
@@ -39,6 +40,7 @@ class Keeper(Callback):
             self.run.rewind_log(self.count.done)
             self.log_file = self.run.log_file.open("a", encoding="utf-8")
         spent()  # whatever was timed before
+        self.saved = time.monotonic()
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         seed_step(self.seed, self.count.done, trainer.global_rank)
@@ -54,11 +56,16 @@ class Keeper(Callback):
         for name, value in entry.items():
             if name.startswith("loss") and not math.isfinite(value):
                 raise diverged(step, f"the {name} became {value}.")
-        self._write(entry | {"step": step, **self._state(trainer)})
-        stop = trainer.strategy.reduce_boolean_decision(bool(self.stop_signal), all=False)
-        if stop or step % self.checkpoint_every == 0 or step == n_steps:
+        entry |= {"step": step, **self._state(trainer)}
+        self._write(entry)
+        is_last = step == n_steps or trainer.should_stop
+        is_late = time.monotonic() - self.saved > 60 * self.options.checkpoint_minutes
+        is_asked = self._any(trainer, is_late or bool(self.stop_signal))
+        stop = is_asked and self._any(trainer, bool(self.stop_signal))
+        if is_asked or is_last or step % self.options.checkpoint_every == 0:
             trainer.save_checkpoint(self.run.checkpoint)
-        if stop and step < n_steps:
+            self.saved = time.monotonic()
+        if stop and not is_last:
             what = f"stopped after step {step} of {n_steps}, all of it saved"
             raise Interrupted(self.stop_signal or signal.SIGTERM, what)
 
@@ -73,6 +80,11 @@ class Keeper(Callback):
             signal.signal(number, handler)
         if self.log_file is not None:
             self.log_file.close()
+
+    @staticmethod
+    def _any(trainer: Trainer, decision: bool) -> bool:
+        """Whether any process says so; all learn of it."""
+        return bool(trainer.strategy.reduce_boolean_decision(decision, all=False))
 
     def _ask_to_stop(self, number: int, frame: Any) -> None:
         if self.stop_signal:  # asked twice: do not wait for the step

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim import Optimizer
@@ -25,8 +25,11 @@ from tellapart.errors import InputError, NotFiniteError, require_option, require
 from tellapart.runs import Run
 from tellapart.training.batches import Batches
 from tellapart.training.checkpoints import AtomicCheckpoints
+from tellapart.training.held_out import HeldOut
 from tellapart.training.keeper import Keeper, diverged
 from tellapart.training.loader import Opaque, Steps
+from tellapart.training.loggers import Logging
+from tellapart.training.optimizer import clip, scheduled
 from tellapart.training.options import TrainerOptions
 from tellapart.training.panel import gradient_norm, is_due
 from tellapart.training.progress import StepBar
@@ -34,12 +37,20 @@ from tellapart.training.saved import STATE, STEPS_DONE, steps_in
 from tellapart.training.schedule import Count, count_steps
 from tellapart.training.step import Step
 from tellapart.training.stopwatch import timed
+from tellapart.training.validation import Validation
 
 _SCHEDULE = "schedule"  # in a checkpoint
 _OF_ANOTHER = "checkpoint.ckpt: of another model. Delete it to train this run from its start."
 
 
-def train(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: Run, options: TrainerOptions) -> None:
+def train(
+    step: Step,
+    batches: Batches,
+    collate: Callable[[Tensor], Any],
+    run: Run,
+    options: TrainerOptions,
+    held_out: HeldOut | None = None,
+) -> None:
     """Train `step.model` in place: `tellapart.training.fit`, but for the saving of its weights."""
     _quieten()
     if batches.n_rows < 2 * options.devices:
@@ -47,10 +58,13 @@ def train(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: R
         raise InputError(requirement("trainer.devices", must, options.devices))
     count = count_steps(run, batches.n_steps(options.devices))
     n_optimizers = len(step.optimizers(count.n_steps))
-    must = "be 1: devices share gradients, and this system has no optimizer that takes them"
-    require_option("trainer.devices", options.devices == 1 or n_optimizers > 0, must, options.devices)
+    _check_options(options, n_optimizers, held_out)
     # Of several optimizers each may have weights that the others' losses do not reach.
     strategy = "ddp_find_unused_parameters_true" if options.devices > 1 and n_optimizers > 1 else "auto"
+    validation = Validation(held_out, batches, options, count)
+    callbacks: list[Callback] = [validation, Keeper(run, count, batches.seed, options)]
+    callbacks += [Logging(options.logger, run, count)] if options.logger != "none" else []
+    callbacks += [StepBar(batches, count)] if options.progress else []
     try:
         trainer = Trainer(
             accelerator=options.accelerator,
@@ -63,29 +77,49 @@ def train(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: R
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            callbacks=[
-                Keeper(run, count, batches.seed, options.checkpoint_every),
-                *([StepBar(batches, count)] if options.progress else []),
-            ],
+            callbacks=callbacks,
             plugins=[AtomicCheckpoints()],
             default_root_dir=run.folder,
         )
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
     resume_from = run.checkpoint if run.checkpoint.is_file() else None
-    trainer.fit(_Learner(step, batches, collate, count), ckpt_path=resume_from, weights_only=True)
-    assert count.done == count.of, "Lightning left out steps"
+    trainer.fit(_Learner(step, batches, collate, count, options), ckpt_path=resume_from, weights_only=True)
+    assert count.done == count.of or trainer.should_stop, "Lightning left out steps"
+    validation.take_best(step.model)
+
+
+def _check_options(options: TrainerOptions, n_optimizers: int, held_out: HeldOut | None) -> None:
+    """Raise `InputError` if a system that takes no gradients, or holds no rows out, is asked to."""
+    must = "be 1: devices share gradients, and this system has no optimizer that takes them"
+    require_option("trainer.devices", options.devices == 1 or n_optimizers > 0, must, options.devices)
+    usual = TrainerOptions()
+    for name in ("schedule", "warm_up", "clip_gradient"):
+        value, default = getattr(options, name), getattr(usual, name)
+        must = f"be {default}: this system has no optimizer for which it could differ"
+        require_option(f"trainer.{name}", value == default or n_optimizers > 0, must, value)
+    must = "be 0: this system does not compute its loss on held-out rows"
+    require_option(
+        "trainer.validate_every", options.validate_every == 0 or held_out is not None, must, options.validate_every
+    )
 
 
 class _Learner(LightningModule):
     """What Lightning trains, and the `Loop` that a step sees: optimizers are stepped when the step asks for it."""
 
-    def __init__(self, step: Step, batches: Batches, collate: Callable[[Tensor], Any], count: Count) -> None:
+    def __init__(
+        self,
+        step: Step,
+        batches: Batches,
+        collate: Callable[[Tensor], Any],
+        count: Count,
+        options: TrainerOptions,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model = step.model
         self.do, self.batches, self.collate = step, batches, collate
-        self.count = count
+        self.count, self.options = count, options
         self.schedules: list[LRScheduler | None] = []
         self.norms: list[float] = []
 
@@ -111,7 +145,7 @@ class _Learner(LightningModule):
         except NotFiniteError as error:
             raise diverged(self.step, str(error)) from error
         with timed("panel"), self.unmixed():
-            log = self._mean_over_processes(found)
+            log = self.mean_over_processes(found)
         if self.norms:
             log["gradient_norm"] = math.hypot(*self.norms)
         return {"log": log}
@@ -155,15 +189,21 @@ class _Learner(LightningModule):
                 torch.set_default_dtype(before)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        most, weights = self.options.clip_gradient, _weights(optimizer)
+        if not (self.is_due or most):
+            return
+        with timed("panel"):
+            length = gradient_norm(weights)
         if self.is_due:
-            with timed("panel"):
-                self.norms.append(gradient_norm(_weights(optimizer)))
+            self.norms.append(length)
+        if most:
+            clip(weights, most, length)
 
     def _optimizers(self) -> Sequence[LightningOptimizer]:
         found = self.optimizers()
         return found if isinstance(found, list) else [found]
 
-    def _mean_over_processes(self, values: dict[str, Tensor | float]) -> dict[str, float]:
+    def mean_over_processes(self, values: dict[str, Tensor | float]) -> dict[str, float]:
         """The mean of what processes say: of loss and accuracy, of which each says its share, that of all rows."""
         if not values:
             return {}
@@ -193,7 +233,7 @@ class _Learner(LightningModule):
         self.trainer.precision_plugin.convert_module(self)  # or 64 bits would be read into 32, and only then widened
         kept, own = checkpoint[STATE], self.state_dict()
         shapes = ({name: value.shape for name, value in state.items()} for state in (kept, own))
-        made = self.do.optimizers(self.count.n_steps)
+        made = self._made_anew()
         if next(shapes) != next(shapes) or len(checkpoint["optimizer_states"]) != len(made):
             raise InputError(_OF_ANOTHER)
         self.count.done = steps_in(checkpoint, "checkpoint.ckpt")
@@ -201,9 +241,18 @@ class _Learner(LightningModule):
             _plan_anew(checkpoint, made)
 
     def configure_optimizers(self) -> Any:
-        made = self.do.optimizers(self.count.n_steps)
+        made = self._made_anew()
         self.schedules = [schedule for _, schedule in made]
         return [optimizer for optimizer, _ in made], [schedule for schedule in self.schedules if schedule is not None]
+
+    def _made_anew(self) -> Sequence[tuple[Optimizer, LRScheduler | None]]:
+        """New optimizers with their schedules: the system's own, unless the trainer's options say otherwise."""
+        n_steps, options, usual = self.count.n_steps, self.options, TrainerOptions()
+        made = self.do.optimizers(n_steps)
+        shape, warm_up = options.schedule, options.warm_up
+        if (shape, warm_up) == (usual.schedule, usual.warm_up):
+            return made
+        return [(optimizer, scheduled(optimizer, n_steps, shape, warm_up)) for optimizer, _ in made]
 
 
 def _plan_anew(checkpoint: dict[str, Any], made: Sequence[tuple[Optimizer, LRScheduler | None]]) -> None:

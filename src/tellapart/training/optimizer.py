@@ -1,20 +1,23 @@
-"""The usual optimizer: AdamW with a warm-up and half a cosine; of sparse gradients it moves only their rows."""
+"""The usual optimizer, AdamW with a schedule of its step size; of sparse gradients it moves only their rows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 if TYPE_CHECKING:
     from tellapart.training.options import TrainingOptions
 
-_WARM_UP = 0.05
+Shape = Literal["cosine", "linear", "constant"]
+WARM_UP = 0.05
+"""The usual share of the steps in which the step size rises."""
 
 
 def usual_optimizer(
@@ -34,13 +37,42 @@ def usual_optimizer(
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     optimizer = LazyAdamW([g for g in groups if g["params"]], lr=options.learning_rate, betas=betas)
-    return optimizer, LambdaLR(optimizer, partial(_warm_up_then_cosine, n_steps=n_steps, begin=begin))
+    return optimizer, LambdaLR(optimizer, partial(rate, n_steps=n_steps, begin=begin))
 
 
-def _warm_up_then_cosine(step: int, n_steps: int, begin: int = 0) -> float:
+def scheduled(optimizer: Optimizer, n_steps: int, shape: Shape, warm_up: float) -> LambdaLR:
+    """A schedule for an optimizer of any kind, in the place of the one that it may have."""
+    return LambdaLR(optimizer, partial(rate, n_steps=n_steps, shape=shape, warm_up=warm_up))
+
+
+def rate(step: int, n_steps: int, shape: Shape = "cosine", warm_up: float = WARM_UP, begin: int = 0) -> float:
+    """The share of the peak of the step size at a step, counted from 0.
+
+    It rises linearly over the share `warm_up` of the steps. It is multiplied by a `shape` that falls from 1 to 0 over
+    all steps, along half a cosine or linearly, or stays constant. Of the steps, `begin` are done already.
+
+    >>> [round(rate(step, 100, "linear", warm_up=0.1), 2) for step in (0, 9, 50, 99)]
+    [0.1, 0.91, 0.5, 0.01]
+    """
     step += begin
-    warm_up = min(1.0, (step + 1) / max(1.0, _WARM_UP * n_steps))
-    return warm_up * (1 + math.cos(math.pi * step / n_steps)) / 2
+    rise = min(1.0, (step + 1) / max(1.0, warm_up * n_steps))
+    if shape == "cosine":
+        return rise * (1 + math.cos(math.pi * step / n_steps)) / 2
+    return rise * (1 - step / n_steps) if shape == "linear" else rise
+
+
+def clip(weights: Sequence[Tensor], most: float, length: float) -> None:
+    """Shorten a gradient of this length to at most `most`, in place; its direction stays.
+
+    >>> weight = nn.Parameter(torch.zeros(2))
+    >>> weight.grad = torch.tensor([3.0, 4.0])
+    >>> clip([weight], most=1.0, length=5.0)
+    >>> weight.grad
+    tensor([0.6000, 0.8000])
+    """
+    for weight in weights if length > most else ():
+        if weight.grad is not None:
+            weight.grad.mul_(most / length)
 
 
 class LazyAdamW(torch.optim.AdamW):

@@ -113,7 +113,7 @@ def plan_epochs(run: Run, options: dict[str, Any], final: str) -> None:
     now, is_finished = history[-1], _is_finished(run)
     if is_finished and final:
         raise InputError(f"{run.folder}: finished, and cannot be trained on: {final}.")
-    done = run.noted(_STEPS) if is_finished else max(now.begin, steps_done(run))
+    done = _steps_trained(run) if is_finished else max(now.begin, steps_done(run))
     epochs_done = done / Fraction(run.noted(_STEPS), now.epochs) if done else Fraction(0)
     must = f"be more than {_told(epochs_done)}, the epochs that {run.folder} is trained for already"
     require_option("epochs", epochs > epochs_done, must, epochs)
@@ -159,6 +159,12 @@ def _is_finished(run: Run) -> bool:
     if not run.is_trained() and run.checkpoint.is_file() and steps_done(run) == run.facts().get(_STEPS):
         write_weights(run.weights, weights_of(run)[0])
     return run.is_trained()
+
+
+def _steps_trained(run: Run) -> int:
+    """The steps of a finished run: fewer than were planned if patience ended it."""
+    log = list(run.log())
+    return int(log[-1]["step"]) if log else run.noted(_STEPS)
 
 
 def _keep(run: Run, history: list[Schedule]) -> None:

@@ -16,8 +16,10 @@ _spent: dict[str, float] = defaultdict(float)
 
 
 @contextmanager
-def timed(part: str) -> Iterator[None]:
+def timed(part: str, *, alone: bool = False) -> Iterator[None]:
     """Count the seconds of the block to `part` of the running step; an accelerator's work is waited for.
+
+    With `alone` they count to no other part, whatever parts the block says it is in.
 
     >>> _ = spent()  # what was counted before
     >>> with timed("views"):
@@ -26,11 +28,14 @@ def timed(part: str) -> Iterator[None]:
     (['views'], {})
     """
     _finish_queued_work()
-    started = time.perf_counter()
+    started, before = time.perf_counter(), dict(_spent)
     try:
         yield
     finally:
         _finish_queued_work()
+        if alone:
+            _spent.clear()
+            _spent.update(before)
         _spent[part] += time.perf_counter() - started
 
 

@@ -12,6 +12,7 @@ from tellapart.domains.generated.mixture import MIXTURES
 from tellapart.domains.generated.pictures import make_picture_players, picture_samples
 from tellapart.domains.generated.players import Players
 from tellapart.domains.generated.points import make_point_players, point_samples
+from tellapart.progress import stage
 from tellapart.runs import FinishedRun, Picture, Run, is_first_process, save_pictures
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Commands:
             return
         finished = FinishedRun(run, config, self.make_model)
         save_pictures(run.pictures, data.pictures(finished.model))
-        run.save_results(self._measure(finished, data).as_dict())
+        with stage("measuring"):
+            run.save_results(self._measure(finished, data).as_dict())
 
     def evaluate(self, finished: FinishedRun, source: str | None) -> Table:
         """Measure on the run's held-out data, and keep the result with it; or on other data.

@@ -79,7 +79,7 @@ class Dataset:
         Raises:
             InputError: a batch would be larger than all there is to train on.
         """
-        n, per_device = int(self._n_parts().sum()), self.options.batch_size
+        n, per_device = self.n_loci(), self.options.batch_size
         must = f"be at most the {n} places to take reads from, divided by the devices"
         require_option("batch_size", per_device * trainer.devices <= n, must, per_device)
         pieces = piece_length(self.training.lengths(), self.options.read_length)
@@ -94,6 +94,14 @@ class Dataset:
         chosen = self.training.rows(region)
         part = rows - (end - n_parts)[region]
         return Loci(chosen.bases, chosen.start, chosen.stop, chosen.sequence, part, n_parts[region])
+
+    def n_loci(self) -> int:
+        """How many there are in the regions to train on."""
+        return int(self._n_parts().sum())
+
+    def unseen(self) -> Dataset:
+        """The same with the held-out regions in the place of those to train on, to measure the objective there."""
+        return replace(self, training=self.test)
 
     def _n_parts(self) -> Int[Tensor, " regions"]:
         return (self.training.lengths() // self.options.read_length).clamp(min=1)

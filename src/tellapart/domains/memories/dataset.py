@@ -77,7 +77,13 @@ class Dataset:
 
     def rows(self, index: Int[Tensor, " n"]) -> Batch:
         """Some of the pairs to train on, by their row among these."""
-        rows = self.training[index]
+        return self._batch(self.training[index])
+
+    def unseen(self, index: Int[Tensor, " n"]) -> Batch:
+        """Some of the pairs held out, by their row among these."""
+        return self._batch(self.held_out[index])
+
+    def _batch(self, rows: Int[Tensor, " n"]) -> Batch:
         return Batch(self.pairs.queries[rows], self.pairs.keys[rows], self.pairs.key_ids[rows])
 
     def measure(self, before: Memory, after: Memory) -> Table:

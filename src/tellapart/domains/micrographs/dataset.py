@@ -84,10 +84,18 @@ class Dataset:
         Raises:
             InputError: a batch would be larger than all there is to train on.
         """
-        n, per_device = int(self.n_blocks.prod(dim=1).sum()), self.options.batch_size
+        n, per_device = self.n_rows(), self.options.batch_size
         must = f"be at most the {n} patches that stand side by side in the data, divided by the devices"
         require_option("batch_size", per_device * trainer.devices <= n, must, per_device)
         return Batches(n, per_device, self.options.epochs, self.options.seed)
+
+    def n_rows(self) -> int:
+        """How many blocks there are in the regions to train on."""
+        return int(self.n_blocks.prod(dim=1).sum())
+
+    def unseen(self) -> Dataset:
+        """The same with the held-out regions in the place of those to train on, to measure the objective there."""
+        return replace(self, training=self.test)
 
     def blocks(self, rows: Int[Tensor, " n"]) -> Blocks:
         """The blocks at these rows."""

@@ -13,6 +13,7 @@ from tellapart.domains.pictures.convnet import ConvNet
 from tellapart.domains.pictures.views import Augment
 from tellapart.errors import InputError
 from tellapart.gradient_cache import chunked
+from tellapart.progress import each
 from tellapart.scores import unit
 from tellapart.training import timed
 
@@ -69,7 +70,7 @@ class Network(nn.Module):
     @torch.no_grad()
     def embed(self, pictures: InChunks) -> Float[Tensor, "n features"]:
         """The encoder's features of pictures, of length 1, in chunks."""
-        return unit(torch.cat([self.encoder(chunk) for chunk in pictures.split(_CHUNK)]).float())
+        return unit(torch.cat([self.encoder(chunk) for chunk in each(pictures.split(_CHUNK))]).float())
 
 
 def make_views(options: PictureOptions, shape: ImageShape) -> Views:

@@ -64,6 +64,10 @@ class PairDataset:
         """Some of the pairs to train on, by their row among these."""
         return self.pairs.rows(self.rows[index])
 
+    def unseen(self, index: Int[Tensor, " n"]) -> Pairs:
+        """Some of the pairs held out, by their row among these."""
+        return self.pairs.rows(self.held_out[index])
+
     def measure(self, before: PairEncoder, after: PairEncoder) -> Table:
         """Guessing, the untrained and the trained model, side by side; in both directions."""
         asked = self.pairs.part(self.held_out)

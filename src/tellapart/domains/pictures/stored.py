@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,9 +67,9 @@ class Stored:
         read = to_channels(self._read(np.atleast_1d(rows)), self.channels)
         return read if np.ndim(rows) else read[0]
 
-    def split(self, size: int) -> Iterator[UInt8[Tensor, "k c size size"]]:
+    def split(self, size: int) -> Sequence[UInt8[Tensor, "k c size size"]]:
         """All pictures in chunks, each of which is read when it is its turn."""
-        return (self[start : start + size] for start in range(0, len(self), size))
+        return _Chunks(self, size)
 
     def ids(self) -> list[bytes] | None:
         """The hash of each picture; `None` of converted ones, of which none are known."""
@@ -93,6 +93,19 @@ class Stored:
 
     def _place(self, row: int) -> int:
         return self.offset + int(row) * int(np.prod(self.row_shape))
+
+
+@dataclass(frozen=True, eq=False)
+class _Chunks(Sequence["Tensor"]):
+    pictures: Stored
+    size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.pictures) // self.size)
+
+    def __getitem__(self, number: Any) -> Any:
+        start = range(0, len(self.pictures), self.size)[number]
+        return self.pictures[start : start + self.size]
 
 
 def chosen(pictures: PictureRows, index: Int[Tensor, " k"] | slice) -> PictureRows:

@@ -14,6 +14,7 @@ from tellapart.domains.preferences.policy import Policy
 from tellapart.domains.preferences.pretraining import reference_of
 from tellapart.domains.preferences.read import load_preferences
 from tellapart.files import atomic_write
+from tellapart.progress import stage
 from tellapart.runs import FinishedRun, Run, is_first_process
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ class Commands:
 
     def finish(self, config: PreferenceOptions, run: Run, data: Dataset) -> None:
         """Measure a run that was just trained; of several processes the first does."""
-        if is_first_process():
+        if not is_first_process():
+            return
+        with stage("measuring"):
             run.save_results(self._measure(FinishedRun(run, config, self.make_model), data).as_dict())
 
     def evaluate(self, finished: FinishedRun, source: str | None) -> Table:

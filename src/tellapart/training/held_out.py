@@ -1,0 +1,100 @@
+"""What a training measures on rows that it never sees, and which of several measures is the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+    from torch import Tensor
+
+BestBy = Literal["accuracy", "loss"]
+PREFIX = "held_out_"
+"""What the log calls a measure on held-out rows begins with it."""
+_MOST_ROWS = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Held-out rows, and how a step measures its objective on them.
+
+    Args:
+        n_rows: how many there are.
+        collate: rows to a batch, as of training.
+        measure: called with a batch, without gradient and with the model in evaluation; returns scalars, `loss` among
+            them, of which processes log the mean.
+    """
+
+    n_rows: int
+    collate: Callable[[Tensor], Any]
+    measure: Callable[[Any], Mapping[str, Tensor]]
+
+    def batches(self, size: int, seed: int) -> list[Int[Tensor, " b"]]:
+        """Rows to measure, the same at every measure, in batches of one size: a loss depends on its negatives.
+
+        A random part of them, about 2,048, if there are more. The last batch may repeat rows of the one before it.
+
+        Args:
+            size: rows of a batch of the training, of all devices; with fewer held-out rows, a batch has all of them.
+            seed: decides which rows.
+
+        >>> [len(rows) for rows in HeldOut(10, list, dict).batches(4, seed=0)]
+        [4, 4, 4]
+        """
+        order = torch.from_numpy(np.random.default_rng(seed).permutation(self.n_rows))
+        size = min(size, self.n_rows)
+        n_batches = -(-min(self.n_rows, max(_MOST_ROWS, size)) // size)
+        starts = [min(i * size, self.n_rows - size) for i in range(n_batches)]
+        return [order[start : start + size] for start in starts]
+
+
+def is_better(found: Mapping[str, float], best: Mapping[str, float] | None, by: BestBy) -> bool:
+    """Whether a measure is better than the best so far.
+
+    Among as many candidates, by a higher accuracy and, if that is the same or unknown, by less loss; or by the loss
+    alone. A measure among more candidates is better than any among fewer: among few, as of a queue that is still
+    short, loss and accuracy are good whatever the weights.
+
+    >>> surer, righter = {"loss": 2.0, "accuracy": 0.3}, {"loss": 2.5, "accuracy": 0.4}
+    >>> is_better(righter, surer, "accuracy"), is_better(righter, surer, "loss")
+    (True, False)
+    """
+    if not math.isfinite(found["loss"]):
+        return False
+    return best is None or _quality(found, by) > _quality(best, by)
+
+
+def _quality(measure: Mapping[str, float], by: BestBy) -> tuple[float, float, float]:
+    accuracy = measure.get("accuracy", 0.0) if by == "accuracy" else 0.0
+    return measure.get("n_candidates", 0.0), accuracy, -measure["loss"]
+
+
+def best_of(log: Iterable[Mapping[str, float]], by: BestBy) -> dict[str, float] | None:
+    """The best measure of a log on held-out rows: its `step`, `loss` and what else was measured; `None` without any.
+
+    >>> best_of([{"step": 1, "held_out_loss": 2.0}, {"step": 2}, {"step": 3, "held_out_loss": 2.5}], "loss")
+    {'loss': 2.0, 'step': 1}
+    """
+    best: dict[str, float] | None = None
+    for entry in log:
+        found = {name.removeprefix(PREFIX): value for name, value in entry.items() if name.startswith(PREFIX)}
+        if "loss" in found and is_better(found, best, by):
+            best = found | {"step": entry["step"]}
+    return best
+
+
+def told(best: Mapping[str, float], by: BestBy) -> str:
+    """The best measure in words.
+
+    >>> told({"loss": 1.234, "accuracy": 0.5, "step": 40}, "accuracy")
+    'Best held-out accuracy 50.0%, loss 1.234, at step 40; its weights are kept.'
+    """
+    loss = f"loss {best['loss']:.3f}"
+    both = f"accuracy {best['accuracy']:.1%}, {loss}," if by == "accuracy" and "accuracy" in best else loss
+    return f"Best held-out {both} at step {best['step']:.0f}; its weights are kept."
