@@ -49,7 +49,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/loss.py --short
 
 site: $(VENV)/.test
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "site/index.html"
 
 figures: $(VENV)/.test demo

@@ -7,12 +7,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from docs.building import links, notebooks, reference
+from docs.building.habits import Habits, fenced_doctests, separated
 from markdown import Markdown
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
-
-from docs.building import links, notebooks, reference
-from docs.building.habits import Habits, fenced_doctests, separated
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -67,7 +66,9 @@ def test_a_source_file_is_shown_as_it_is_and_a_folder_by_what_its_files_say():
 
 
 def test_lists_and_doctests_are_rendered_as_they_are_meant():
-    html = Markdown(extensions=[Habits(), "pymdownx.superfences"]).convert("Either\n- one\n- two\n\n>>> 1 + 1\n2\n\nend")
+    html = Markdown(extensions=[Habits(), "pymdownx.superfences"]).convert(
+        "Either\n- one\n- two\n\n>>> 1 + 1\n2\n\nend"
+    )
     assert "<li>one</li>" in html
     assert "blockquote" not in html
     assert html.rstrip().endswith("<p>end</p>")

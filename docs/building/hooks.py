@@ -9,7 +9,6 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
@@ -48,7 +47,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
     """Follow the links of a page, and leave out the marks around its tables."""
     source = page.file.abs_src_path
     return _MARK.sub("", markdown if source is None else links.followed(markdown, Path(source)))

@@ -1,7 +1,7 @@
 """Notebooks are kept without outputs. A test runs them; so does the build of the site, which shows what they print.
 
-nbclient runs them and the few lines here write what came out as Markdown: nbconvert would bring templates and a theme of
-its own, which the site does not need.
+nbclient runs them, and the few lines here write what came out as Markdown: nbconvert would bring templates and a theme
+of its own, which the site does not need.
 """
 
 from __future__ import annotations
@@ -32,9 +32,14 @@ def run(path: Path, folder: Path) -> nbformat.NotebookNode:
         CellExecutionError: a cell raised (of nbclient); the message has its traceback.
     """
     notebook = nbformat.read(path, as_version=4)
-    resources = {"metadata": {"path": str(folder)}}
-    errors_only = ["--IPKernelApp.log_level=40"]  # and no warning that the port of this machine is not encrypted
-    NotebookClient(notebook, timeout=_SECONDS, resources=resources, extra_arguments=errors_only).execute()
+    client = NotebookClient(
+        notebook,
+        timeout=_SECONDS,
+        resources={"metadata": {"path": str(folder)}},
+        coalesce_streams=True,  # else what is printed at several times is in several parts
+        extra_arguments=["--IPKernelApp.log_level=40"],  # errors; not that a port of this machine is unencrypted
+    )
+    client.execute()
     return notebook
 
 

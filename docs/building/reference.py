@@ -23,13 +23,9 @@ GROUPS = {
     "Instruments": ["tellapart.diagnostics", "tellapart.evaluation", "tellapart.theory", "tellapart.planning"],
     "Runs": ["tellapart.api", "tellapart.runs", "tellapart.training", "tellapart.systems.contract"],
     "Systems": sorted(
-        f"tellapart.systems.{path.stem}"
-        for path in (_SOURCE / "systems").glob("*.py")
-        if path.stem not in _NO_SYSTEMS
+        f"tellapart.systems.{path.stem}" for path in (_SOURCE / "systems").glob("*.py") if path.stem not in _NO_SYSTEMS
     ),
-    "Domains": sorted(
-        f"tellapart.domains.{path.parent.name}" for path in (_SOURCE / "domains").glob("*/__init__.py")
-    ),
+    "Domains": sorted(f"tellapart.domains.{path.parent.name}" for path in (_SOURCE / "domains").glob("*/__init__.py")),
 }
 
 
