@@ -41,7 +41,11 @@ def page(module: str) -> str:
 
 def navigation() -> list[dict[str, list[dict[str, str]]]]:
     """The groups and their pages, as mkdocs.yml would have them."""
-    return [
-        {group: [{module.removeprefix("tellapart."): address(module)} for module in modules]}
-        for group, modules in GROUPS.items()
-    ]
+    return [{group: [{_label(module): address(module)} for module in modules]} for group, modules in GROUPS.items()]
+
+
+def _label(module: str) -> str:
+    """What the navigation calls a module: without the names that its group has in common."""
+    for prefix in ("tellapart.systems.", "tellapart.domains.", "tellapart."):
+        module = module.removeprefix(prefix)
+    return module
