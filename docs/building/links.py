@@ -57,8 +57,8 @@ def outside(pages: Iterable[Path]) -> Iterator[Path]:
 
 
 def shown(path: Path) -> str:
-    """The page of a source file, or of a folder: its files, each with the first line of its docstring."""
-    title = f"# `{path.relative_to(ROOT).as_posix()}`\n\n"
+    """The page of a source file, or of a folder: its files, each with the first line of its docstring. Not searched."""
+    title = f"---\nsearch: {{exclude: true}}\n---\n\n# `{path.relative_to(ROOT).as_posix()}`\n\n"
     if path.is_dir():
         rows = [f"| `{file.name}` | {_summary(file)} |" for file in sorted(path.glob("*.py")) if _summary(file)]
         return title + "\n".join(["| file | |", "|---|---|", *rows]) + "\n"
