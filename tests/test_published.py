@@ -116,7 +116,7 @@ def test_the_wheel_has_the_package_with_its_pages_and_types_and_nothing_else(pub
     wanted = {f"tellapart/{path.relative_to(source)}" for path in source.rglob("*") if path.suffix in (".py", ".html")}
     assert wanted | {"tellapart/py.typed"} <= names
     assert {name.partition("/")[0] for name in names} == {"tellapart", f"tellapart-{__version__}.dist-info"}
-    needed = re.findall(r"^Requires-Dist: ([\w-]+)[^;]*$", about, re.MULTILINE)
+    needed = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", about, re.MULTILINE)
     assert set(needed) == {"torch", "numpy", "jaxtyping"}  # the last for the types alone
 
 

@@ -55,6 +55,7 @@ def test_links_to_files_outside_of_the_pages_lead_to_pages_of_the_site():
     assert links.followed("[x](../theory.md#a-b)", task) == "[x](../theory.md#a-b)"
     assert links.followed("[x](../../CHANGELOG.md)", task) == "[x](../changelog.md)"
     assert links.followed("![x](../benchmarks/results/loss.png)", theory) == "![x](source/benchmarks/results/loss.png)"
+    assert links.followed("[x](../notebooks/log.ipynb)", task) == "[x](../notebooks/log.md)"
     assert links.followed("[x](docs/data.md)", ROOT / "CONTRIBUTING.md") == "[x](data.md)"
     assert links.followed("[x](no/such.md) [y](https://a.org)", theory) == "[x](no/such.md) [y](https://a.org)"
     assert ROOT / "src" / "tellapart" / "objective.py" in set(links.outside([theory]))

@@ -24,7 +24,8 @@ def address(path: Path) -> str:
     if path in PAGES:
         return PAGES[path]
     if path.is_relative_to(DOCS):
-        return path.relative_to(DOCS).as_posix()
+        inside = path.relative_to(DOCS)
+        return (inside.with_suffix(".md") if path.suffix == ".ipynb" else inside).as_posix()
     inside = path.relative_to(ROOT).as_posix()
     return f"source/{inside}" if path.suffix in _PICTURES else f"source/{inside}.md"
 
