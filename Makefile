@@ -9,7 +9,7 @@ LOSS_TESTS := $(addprefix tests/,diagnostics negatives _engine relations theory 
 	test_objective.py test_peer_failures.py test_scores.py test_temperature.py)
 PORTABLE = HYPOTHESIS_PROFILE=few $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadgroup $(LOSS_TESTS)
 
-.PHONY: demo test test-portable lint peers bench docs clean
+.PHONY: demo test test-portable lint peers bench site figures dist clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,7 +19,9 @@ help:
 	@echo "make lint   lint and types only"
 	@echo "make peers  compare tellapart.compat with the libraries it stands in for"
 	@echo "make bench  what importing costs beyond torch, and the loss against the plain formulas"
-	@echo "make docs   the API pages and the README's pictures, from runs/demo"
+	@echo "make site   the documentation with search, in site/index.html; links are checked"
+	@echo "make figures   the figures of the documentation, and the picture of runs/demo's report"
+	@echo "make dist   what is published, in dist/, checked as PyPI does"
 	@echo "make clean  remove .venv and all caches, but no run"
 
 demo: $(VENV)/.demo
@@ -46,11 +48,20 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/loss.py --short
 
-docs: $(VENV)/.test demo
-	$(BIN)/python docs/make.py
+site: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+figures: $(VENV)/.test demo
+	$(BIN)/python docs/figures.py
+
+dist: $(VENV)/.dist
+	rm -rf build dist
+	$(BIN)/uv build --quiet
+	$(BIN)/twine check --strict dist/*
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis docs/api
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -66,6 +77,10 @@ $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing tellapart and what its tests need into $(VENV) (the first time only) …"
 	$(INSTALL) '.[test]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.dist: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) '.[publish]'
+	@touch $@
 
 $(VENV)/.peers: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing tellapart, its tests and the libraries to compare it with into $(VENV) (the first time only) …"

@@ -1,7 +1,6 @@
 """The README and the pages of docs/ do what they say: code runs, commands parse, figures are a benchmark's."""
 
 import ast
-import importlib
 import re
 import shlex
 from pathlib import Path
@@ -17,11 +16,15 @@ from tests.tiny.pictures import draw, write_pairs
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]}
+PAGES = {path: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md"))]}
 CODE = {path: re.findall(r"```python\n(.*?)```", text, re.DOTALL) for path, text in PAGES.items()}
-OF_README = CODE[ROOT / "README.md"]
-TRAINING = [code for code in OF_README if "tellapart.train(" in code]
-OF_LOSS = [code for code in OF_README if code not in TRAINING]
+TRAINING = [code for code in CODE[ROOT / "README.md"] if "tellapart.train(" in code]
+OF_LOSS = [
+    pytest.param(code, id=f"{path.stem}: {code.splitlines()[3]}")
+    for path, blocks in CODE.items()
+    for code in blocks
+    if code.startswith("import torch\n")
+]
 CALLS = [
     pytest.param(node, id=f"{path.name}: {ast.unparse(node)}")
     for path, blocks in CODE.items()
@@ -42,15 +45,16 @@ TABLES = [
 
 
 def test_there_is_code_and_there_are_commands():
-    assert (len(OF_LOSS), len(TRAINING)) == (3, 1)
+    assert len(OF_LOSS) >= 8
+    assert len(TRAINING) == 1
     assert len(CALLS) >= 5
     assert len(COMMANDS) >= 6
 
 
 @pytest.mark.parametrize("code", OF_LOSS)
-def test_its_code_runs(code, capsys):
+def test_code_that_begins_with_torch_is_a_program_that_prints_something(code, capsys):
     exec(compile(code, "README.md", "exec"), {})
-    assert capsys.readouterr().out.count("tensor(") >= 1
+    assert capsys.readouterr().out.strip()
 
 
 @pytest.mark.parametrize("code", TRAINING)
@@ -78,7 +82,7 @@ def test_trainings_from_python_have_options_of_their_system(call):
     assert str(config.data) == given["data"]
 
 
-@pytest.mark.parametrize("path", [path for path in CODE if path.parent.name == "docs"], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in CODE if path.name != "README.md"], ids=lambda path: path.stem)
 def test_code_of_the_pages_calls_what_a_run_has(path):
     calls = {
         node.attr
@@ -87,13 +91,6 @@ def test_code_of_the_pages_calls_what_a_run_has(path):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "run"
     }
     assert all(hasattr(api.Trained, name) for name in calls)
-
-
-def test_every_module_whose_page_is_made_exists():
-    found = re.findall(r'"(tellapart[\w.]*)"', (ROOT / "docs" / "make.py").read_text(encoding="utf-8"))
-    assert len(found) > 20
-    for name in found:
-        assert importlib.import_module(name).__doc__, name
 
 
 @pytest.mark.parametrize("words", COMMANDS)

@@ -95,7 +95,9 @@ def gradient_cosine(
     Negative cosines alone do not show that two losses are at odds: see docs/harmony.md.
 
     Args:
-        first, second, parameters: as for `gradient_products`.
+        first: a loss; its gradient is a.
+        second: another loss; its gradient is b.
+        parameters: their gradients are compared.
 
     Raises:
         ValueError: as `gradient_products`.
