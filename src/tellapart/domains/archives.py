@@ -103,7 +103,7 @@ def _texts(files: dict[str, bytes]) -> dict[str, Any]:
 
 
 def _pictures(files: dict[str, bytes], place: str, needs_one: bool) -> dict[str, bytes]:
-    """A sample's pictures by their endings, and the one that is `image`: with a plain ending, as jpg, if others are not.
+    """A sample's pictures by their endings, and the one that is `image`: the one with a plain ending, as jpg.
 
     Raises:
         InputError: there are several, and one is needed.

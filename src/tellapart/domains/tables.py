@@ -1,4 +1,4 @@
-"""Read CSV, TSV, JSONL and Parquet tables and tar shards of texts, numbers and pictures; errors name the file and line."""
+"""Read tables and shards of texts, numbers and pictures: CSV, TSV, JSONL, Parquet, tar. Errors name file and line."""
 
 from __future__ import annotations
 
