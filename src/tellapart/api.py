@@ -81,7 +81,7 @@ class Trained:
         model: nn.Module = self._finished.model
         return model
 
-    def embed(self, x: Any) -> Embeddings:
+    def embed(self, x: Any, broken: reading.Broken | None = None) -> Embeddings:
         """Unit vectors, with a name for each; `np.asarray` makes them an array.
 
         Args:
@@ -95,11 +95,12 @@ class Trained:
                 - words: a list or column of them;
                 - videos: uint8 arrays, `(h, w, 3)` or `(n, h, w, 3)`; each cell of a frame has a vector;
                 - a graph: a `Data` of torch_geometric, or a dict of its tensors.
+            broken: what is done with broken items, "skip" or "stop"; by default what the run's training did.
 
         Raises:
             InputError: something that the system cannot embed.
         """
-        return self._use("embed", x)  # type: ignore[no-any-return]
+        return self._use("embed", x, broken=broken)  # type: ignore[no-any-return]
 
     def search(self, query: Any, k: int = 5) -> list[Hit]:
         """The k items of the run that are most like a query, best first.
@@ -157,13 +158,17 @@ class Trained:
         """
         return self._use("propagate", video, mask)  # type: ignore[no-any-return]
 
-    def evaluate(self, data: str | Path | None = None) -> Table:
+    def evaluate(self, data: str | Path | None = None, broken: reading.Broken | None = None) -> Table:
         """Measure on the run's held-out data, and keep the result in the run; or on other data.
+
+        Args:
+            data: other data; by default the run's own.
+            broken: what is done with broken items, "skip" or "stop"; by default what the run's training did.
 
         Raises:
             InputError: the data are missing, broken or changed.
         """
-        return self._use("evaluate", None if data is None else str(data))  # type: ignore[no-any-return]
+        return self._use("evaluate", None if data is None else str(data), broken=broken)  # type: ignore[no-any-return]
 
     def sample(self, n: int = 16, seed: int = 0, prompt: str | None = None) -> Samples:
         """New examples of a system that generates.
@@ -237,10 +242,11 @@ class Trained:
         target = None if output is None else Path(output)
         return write_report(self._run, target, results="evaluate" in self.abilities, gallery="search" in self.abilities)
 
-    def _use(self, ability: str, *arguments: Any) -> Any:
+    def _use(self, ability: str, *arguments: Any, broken: reading.Broken | None = None) -> Any:
         function = systems.ability(self.system, ability)
+        require_option("broken", broken in (None, "skip", "stop"), "be skip or stop", broken)
         self._run.check_trained()
-        with reading.accounted(self.config.broken) as account:
+        with reading.accounted(broken or self.config.broken) as account:
             found = function(self._finished, *arguments)
             if ability != "search" or account.counts:  # that a query was read goes without saying
                 account.tell()

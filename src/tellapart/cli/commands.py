@@ -134,13 +134,13 @@ def _report(trained: api.Trained, given: Namespace) -> None:
 
 
 def _evaluate(trained: api.Trained, given: Namespace) -> None:
-    show(trained.evaluate(given.data))
+    show(trained.evaluate(given.data, given.broken))
 
 
 def _embed(trained: api.Trained, given: Namespace) -> None:
     systems.ability(trained.system, "embed")
     check_suffix(Path(given.output))
-    embeddings = trained.embed(given.input)
+    embeddings = trained.embed(given.input, given.broken)
     embeddings.save(Path(given.output))
     n, d = embeddings.vectors.shape
     print(shown(f"{given.output}: {n} embeddings of length {d}"))

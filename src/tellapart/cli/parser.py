@@ -128,6 +128,7 @@ def _with_run(description: str) -> ArgumentParser:
 def _evaluate() -> ArgumentParser:
     parser = _with_run("Measure a trained run on what it never saw of its data, or on other data.")
     _optional(parser, "--data", "Other data to measure on; by default the run's held-out data.")
+    _add_broken(parser)
     return parser
 
 
@@ -139,7 +140,13 @@ def _embed() -> ArgumentParser:
     what += " For attention: what it takes as --data."
     parser.add_argument("input", type=str, help=what)
     parser.add_argument("-o", "--output", type=str, required=True, help="The file to write: .npz or .parquet.")
+    _add_broken(parser)
     return parser
+
+
+def _add_broken(parser: ArgumentParser) -> None:
+    what = "What is done with a broken item: it is left out and counted, or ends the command. By default as in training."
+    parser.add_argument("--broken", choices=["skip", "stop"], default=None, help=what)
 
 
 def _search() -> ArgumentParser:

@@ -205,7 +205,10 @@ def rows_of(
 
 
 def _separator(path: Path, required: tuple[str, ...], form: Form) -> str:
-    """What separates cells: what was said; what the name tells; or the only one that gives the required columns."""
+    """What separates cells: what was said; what the name tells; or the only one that fits.
+
+    One fits if it gives the required columns or, where none does, as many cells in all of the first rows.
+    """
     if form.separator:
         return form.separator.replace("\\t", "\t")
     usual = delimited.separator_of(path)
@@ -217,6 +220,8 @@ def _separator(path: Path, required: tuple[str, ...], form: Form) -> str:
         for separator in delimited.SEPARATORS
         if separator != usual and len(names := delimited.header_of(path, separator)) > 1 and needed <= set(names)
     ]
+    others = [separator for separator in delimited.SEPARATORS if separator != usual]
+    fitting = fitting or [separator for separator in others if delimited.width_of(path, separator) > 1]
     if len(fitting) == 1 and needed:
         reading.note(f"Cells of {path.name} are separated by {fitting[0]!r}.")
         return fitting[0]

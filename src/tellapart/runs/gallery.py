@@ -13,6 +13,7 @@ from PIL import Image
 
 from tellapart.errors import InputError
 from tellapart.files import atomic_write
+from tellapart.runs.run import Run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -189,8 +190,8 @@ class Gallery:
             kind, ranked = told[_KIND.encode()].decode(), _RANKED.encode() in told
             asked = told.get(_ASKED.encode(), b"text").decode()
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            remedy = "Make it with tellapart train … --resume"
-            raise InputError(f"{path}: missing or damaged gallery of embeddings. {remedy}.") from error
+            remedy = f"Make it anew with: {Run(path.parent).again()}"
+            raise InputError(f"{path}: missing or damaged gallery of embeddings. {remedy}") from error
         return cls(names, texts, held_out, vectors, captions, thumbnails, labels, kind, ranked, asked)
 
 

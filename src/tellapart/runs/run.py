@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -103,7 +104,8 @@ class Run:
         if not folder.is_dir():
             raise InputError(f"{folder}: there is no such run folder.")
         if not run.exists():
-            raise InputError(f"{folder}: not a run folder, it has no run.json. Make one with tellapart train.")
+            what = "not a run folder, it has no run.json. `tellapart systems` lists what can be trained into one"
+            raise InputError(f"{folder}: {what}.")
         return run
 
     def exists(self) -> bool:
@@ -327,10 +329,25 @@ class Run:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: missing or damaged. Make it anew with tellapart train … --resume.") from error
+            raise InputError(f"{path}: missing or damaged. {self._remake(path)}") from error
         if not isinstance(content, dict):
-            raise InputError(f"{path}: damaged. Train again into a new folder.")
+            raise InputError(f"{path}: damaged. {self._remake(path)}")
         return content
+
+    def _remake(self, path: Path) -> str:
+        """The command that makes a damaged file of the run anew: of run.json, one that trains again elsewhere."""
+        if path != self._info_file:
+            return f"Make it anew with: {self.again()}"
+        try:
+            first = self.config_file.read_text(encoding="utf-8").partition("\n")[0]
+        except (OSError, UnicodeDecodeError):
+            first = ""
+        system = re.search(r"tellapart train (\w+) ", first)
+        if system is None:
+            return "Restore it, or train again into a new folder."
+        config, run = self.config_file.resolve(), self.folder.resolve()
+        words = ["--config", str(config), "--run", str(run.with_name(f"{run.name}-again"))]
+        return f"Restore it, or train again with: {shlex.join(['tellapart', 'train', system[1], *words])}"
 
     def _write_json(self, path: Path, content: dict[str, Any]) -> None:
         with atomic_write(path) as file:
