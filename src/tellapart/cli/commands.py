@@ -31,6 +31,10 @@ def run(arguments: list[str]) -> None:
         InputError: a user's mistake.
         Interrupted: training was asked to stop.
     """
+    arguments = parser.with_underscores(arguments)
+    if parser.asks_for_short_help(arguments):
+        print(parser.short_help(arguments[1]), end="")
+        return
     grammar = parser.build()
     if not arguments:
         grammar.print_help()
@@ -40,6 +44,8 @@ def run(arguments: list[str]) -> None:
     given = options[options.command]
     if options.command == "systems":
         _systems()
+    elif options.command == "completion":
+        print(parser.completion(given.shell))
     elif options.command == "plan":
         asked = given.as_dict()
         system = asked.pop("system")

@@ -145,7 +145,7 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
 
 
 def _check_swallowed(path: Path, lines: list[str], last: int, separator: str, n_cells: int) -> None:
-    """Raise `InputError` if each line of a quotation looks like a row: a stray mark would make one cell of several rows.
+    """Raise `InputError` if each line of a quotation looks like a row, as after a stray mark.
 
     A comma that a space follows is of a sentence.
     """

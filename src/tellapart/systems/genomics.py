@@ -131,7 +131,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     begin(run, "genomics", config, trainer)
     data = Dataset.load(config, run)
     step = TermsStep(Genomics(config), terms, config, prepare=prepare)
-    fit(step, data.batches(trainer), data.loci, run, trainer)
+    fit(step, data.batches(), data.loci, run, trainer)
     commands.finish(config, run, data)
 
 

@@ -143,7 +143,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     begin(run, "microstructure", config, trainer)
     data = Dataset.load(config, run)
     step = TermsStep(Microstructure(config), terms, config, prepare=prepare)
-    fit(step, data.batches(trainer), data.blocks, run, trainer)
+    fit(step, data.batches(), data.blocks, run, trainer)
     commands.finish(config, run, data)
 
 

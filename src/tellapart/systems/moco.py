@@ -196,7 +196,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
         return Batch(data.training.rows(rows), rows)
 
     step = TermsStep(MoCo(config, data.shape), terms, config, prepare=prepare, after_step=after_step)
-    fit(step, data.batches(trainer), batch, run, trainer)
+    fit(step, data.batches(), batch, run, trainer)
     commands.finish(config, run, data)
 
 

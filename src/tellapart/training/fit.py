@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from tellapart.training.step import Step
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_logger = logging.getLogger("tellapart")
 
 
 def begin(run: Run, system: str, config: TrainingOptions, trainer: TrainerOptions) -> None:
@@ -62,6 +65,8 @@ def fit(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: Run
     """
     if run.is_trained():
         return
+    if batches.batch_size * options.devices > batches.n_rows and is_first_process():
+        _logger.info("A batch has all %s rows to train on: --batch_size asks for more.", f"{batches.n_rows:,}")
     from tellapart.training.loop import train  # Lightning takes seconds to import
 
     train(step, batches, collate, run, options)

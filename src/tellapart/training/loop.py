@@ -25,6 +25,7 @@ from tellapart.errors import InputError, NotFiniteError, require_option, require
 from tellapart.runs import Run
 from tellapart.training.batches import Batches
 from tellapart.training.checkpoints import AtomicCheckpoints
+from tellapart.training.forecast import Forecast
 from tellapart.training.keeper import Count, Keeper, diverged
 from tellapart.training.loader import Opaque, Steps
 from tellapart.training.options import TrainerOptions
@@ -60,7 +61,11 @@ def train(step: Step, batches: Batches, collate: Callable[[Tensor], Any], run: R
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            callbacks=[Keeper(run, count, batches.seed, options.checkpoint_every), StepBar(batches, count)],
+            callbacks=[
+                Keeper(run, count, batches.seed, options.checkpoint_every),
+                StepBar(batches, count),
+                Forecast(batches, count),
+            ],
             plugins=[AtomicCheckpoints()],
             default_root_dir=run.folder,
         )

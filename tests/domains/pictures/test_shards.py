@@ -103,9 +103,7 @@ def test_broken_samples_are_left_out_and_counted_or_stop(tmp_path):
 def test_of_several_pictures_the_option_says_which(tmp_path):
     files = {f"{i}.{side}.png": png(colour) for i, colour in enumerate(COLOURS) for side in ("left", "right")}
     path = str(write_tar(tmp_path / "x.tar", files))
-    with pytest.raises(
-        InputError, match=r"several pictures \(left\.png, right\.png\)\. Say which: --columns"
-    ):
+    with pytest.raises(InputError, match=r"several pictures \(left\.png, right\.png\)\. Say which: --columns"):
         load_items(path, 8)
     assert len(load_items(path, 8, Form(columns="image=right.png")).names) == 6
 

@@ -134,9 +134,9 @@ def _read(finished: FinishedRun, encoder: PairEncoder, source: Any) -> Embedding
 
 
 def _find(finished: FinishedRun, _: Gallery, query: Any) -> Float[Tensor, " d"]:
-    """Words are looked for as they are; anything else must be a single picture."""
+    """Words are looked for as they are; the name of a picture file, or anything else, must be a single picture."""
     encoder: PairEncoder = finished.model
-    if isinstance(query, str):
+    if isinstance(query, str) and not _is_picture_file(query):
         return encoder.embed_texts([query])[0]
     items = as_items(query, finished.config.picture_size)
     if items.pictures is None or len(items.names) != 1:

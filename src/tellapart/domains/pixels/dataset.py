@@ -11,7 +11,7 @@ from tellapart.domains.pixels.measure import places_found
 from tellapart.domains.pixels.options import PixelOptions
 from tellapart.domains.pixels.sampling import Sampler
 from tellapart.domains.pixels.video import Video, fingerprint, read_videos
-from tellapart.errors import InputError, require_option
+from tellapart.errors import InputError
 from tellapart.training import Batches
 
 if TYPE_CHECKING:
@@ -51,14 +51,9 @@ class Dataset:
         return Sampler(self.training, self.options)
 
     def batches(self) -> Batches:
-        """The batches of a training: their rows are frames.
-
-        Raises:
-            InputError: a batch would be larger than all there is to train on.
-        """
-        n, size = sum(map(len, self.training)), self.options.batch_size
-        require_option("batch_size", size <= n, f"be at most the {n} frames to train on", size)
-        return Batches(n, size, self.options.epochs, self.options.seed)
+        """The batches of a training: their rows are frames."""
+        n = sum(map(len, self.training))
+        return Batches(n, self.options.batch_size, self.options.epochs, self.options.seed)
 
     def measure(self, before: Encode, after: Encode) -> Table:
         """The share of points that are found, by the gap between frames: by flow, and by the network."""
