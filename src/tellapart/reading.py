@@ -133,6 +133,19 @@ def read(n: int, thing: str) -> None:
 
     >>> read(3, "text")
     """
+    judge(n)
+    if (account := _account.get()) is not None:
+        account.read[thing] = account.read.get(thing, 0) + n
+
+
+def judge(n: int) -> None:
+    """Judge what was broken since something was last read, beside n whole items, without entering these.
+
+    Raises:
+        InputError: more items were broken: the first error, which counts the others.
+
+    >>> judge(3)
+    """
     account = _account.get()
     if account is None:
         return
@@ -140,7 +153,6 @@ def read(n: int, thing: str) -> None:
     if len(errors) > n:
         more = f" (and {len(errors) - 1} more broken items)" if len(errors) > 1 else ""
         raise InputError(f"{errors[0]}{more}") from errors[0]
-    account.read[thing] = account.read.get(thing, 0) + n
 
 
 def leave_out(why: str, place: str, error: InputError) -> None:

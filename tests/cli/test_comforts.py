@@ -1,4 +1,4 @@
-"""What makes the command line easy: its help, completion, both spellings of options, and what is said before a training."""
+"""What makes the command line easy: short help, completion, both spellings, and what is said before a training."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ from tellapart.cli import main
 from tellapart.runs import Run
 from tellapart.systems import NAMES
 from tests.command_line import fails, say
-from tests.tiny.pictures import COLOURS, arguments, draw, picture_arguments, write_pairs
+from tests.tiny.pictures import COLOURS, arguments, draw, write_pairs
 
 
 def test_options_are_taken_with_either_stroke(capsys, tmp_path):
@@ -60,7 +60,7 @@ def test_a_training_without_data_says_first_whose_data_it_takes(capsys, tmp_path
     code, out, _ = say(capsys, "train", "clip", "--run", tmp_path / "a")
     assert out.startswith("No data are named (--data), so clip trains on its example data, openmoji.")
     assert len(seen) == 1
-    code, out, _ = say(capsys, "train", "clip", "--run", tmp_path / "b", "--data", tmp_path)
+    _, out, _ = say(capsys, "train", "clip", "--run", tmp_path / "b", "--data", tmp_path)
     assert "example data" not in out
 
 

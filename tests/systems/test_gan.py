@@ -15,7 +15,7 @@ from tellapart.domains.pictures import load_pictures
 from tellapart.systems import gan
 from tests.command_line import fails, say
 from tests.tiny import pictures
-from tests.tiny.generated import POINT_OPTIONS, SHADE_OPTIONS, short_judge
+from tests.tiny.generated import POINT_OPTIONS, short_judge
 
 GRID = MIXTURES["grid-25"]
 

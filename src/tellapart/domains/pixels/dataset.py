@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tellapart import reading
@@ -74,5 +74,5 @@ def divided(video: Video, held_out: float) -> tuple[Video, Video]:
     if min(n_out, len(video) - n_out) < 2:
         what = f"{len(video)} frames, of which {n_out} would be held out, and each part needs 2"
         raise InputError(f"{video.name}: {what}. Give a longer video, or another --held_out.")
-    first, last = video.frames[:-n_out], video.frames[-n_out:]
-    return replace(video, frames=first), replace(video, frames=last, begin=video.begin + len(first))
+    n = len(video) - n_out
+    return video.part(0, n), video.part(n, len(video))
