@@ -57,7 +57,7 @@ def test_without_shtab_completion_names_the_extra(capsys, monkeypatch):
 def test_a_training_without_data_says_first_whose_data_it_takes(capsys, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(api.systems, "load", lambda name, real=api.systems.load: _watched(real(name), seen))
-    code, out, _ = say(capsys, "train", "clip", "--run", tmp_path / "a")
+    _, out, _ = say(capsys, "train", "clip", "--run", tmp_path / "a")
     assert out.startswith("No data are named (--data), so clip trains on its example data, openmoji.")
     assert len(seen) == 1
     _, out, _ = say(capsys, "train", "clip", "--run", tmp_path / "b", "--data", tmp_path)

@@ -117,7 +117,7 @@ def completion(shell: str) -> str:
     if find_spec("shtab") is None:
         raise InputError("completion: the package shtab is missing. pip install 'tellapart[completion]'.")
     # A parser that has made a script cannot parse again.
-    return _build.__wrapped__(systems.NAMES).get_completion_script(f"shtab-{shell}")  # type: ignore[no-any-return]
+    return _build.__wrapped__(systems.NAMES).get_completion_script(f"shtab-{shell}")
 
 
 def check_config_files(arguments: list[str]) -> None:

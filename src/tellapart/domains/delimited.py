@@ -127,8 +127,7 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
         yield from _lines(text)
         return
     held: list[str] = []  # the lines of a row
-    lines = (held.append(line) or line for line in io.StringIO(text, newline=""))
-    reader = csv.reader(lines, delimiter=separator, strict=True)
+    reader = csv.reader(_held(text, held), delimiter=separator, strict=True)
     spanning, n_cells = 0, 0
     try:
         for cells in reader:
@@ -142,6 +141,13 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
         raise InputError(f"{path} line {reader.line_num}: {error}. Check the quotes.") from error
     if spanning:
         reading.note(f"Of {path.name}, {reading.counted(spanning, 'row')} hold quotations of several lines.")
+
+
+def _held(text: str, held: list[str]) -> Iterator[str]:
+    """The lines of a text, each of which is also put into a list."""
+    for line in io.StringIO(text, newline=""):
+        held.append(line)
+        yield line
 
 
 def _check_swallowed(path: Path, lines: list[str], last: int, separator: str, n_cells: int) -> None:
