@@ -40,7 +40,16 @@ BANDS = {
         *("_engine/problem", "_engine/dispatch", "_engine/cross_entropy", "_engine/dense", "_engine/streamed"),
         *("_engine/schedule", "_engine/positives", "_engine/assemble", "_engine/kernels", "_engine/ring"),
     ),
-    "What all of it uses": ("relations", "scores", "temperature", "errors", "files", "pretrained", "reading"),
+    "What all of it uses": (
+        "relations",
+        "scores",
+        "temperature",
+        "errors",
+        "files",
+        "pretrained",
+        "progress",
+        "reading",
+    ),
 }
 CORE = ("The loss", "The engine, private to the loss", "What all of it uses")
 LEFT_OUT = {"__init__", "__main__", "_html", "_room", "_traced", "sentence_module", "version", "domains"}

@@ -58,6 +58,7 @@ FLOORS = {
 }
 # Modules that other packages may import as they are, not through their package: they are heavy, or for few.
 PUBLIC_MODULES = {
+    "domains.archives",
     "variants.options",  # what the variants share, for diagnostics and adapters
     "domains.features",
     "domains.folders",

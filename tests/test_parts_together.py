@@ -88,8 +88,16 @@ def test_ids_of_negatives_exclude_them_from_every_variant(loss):
 def test_ids_of_negatives_are_refused_where_they_cannot_be_kept():
     given = {"negatives": torch.ones(3, 4).double(), "exclude_negatives": same([0] * 6, [1] * 3)}
     for loss in (info_nce, variants.dcl):
-        with pytest.raises(ValueError, match=r"`exclude_negatives` must be left out .* of a symmetric loss"):
+        with pytest.raises(
+            ValueError, match=r"must be left out of a symmetric loss: take the mean of a loss of queries"
+        ):
             loss(Q, K, symmetric=True, **given)
+
+
+def test_what_is_advised_in_place_of_ids_of_negatives_is_the_symmetric_loss():
+    bank = torch.randn(3, 4, dtype=torch.float64, generator=rng)
+    advised = (info_nce(Q, K, negatives=bank) + info_nce(K, Q)) / 2
+    torch.testing.assert_close(info_nce(Q, K, negatives=bank, symmetric=True), advised)
 
 
 @pytest.mark.parametrize(

@@ -167,12 +167,24 @@ def read(n: int, thing: str) -> None:
 
     >>> read(3, "text")
     """
+    judge(n)
+    if (account := _account.get()) is not None:
+        account.read[thing] = account.read.get(thing, 0) + n
+
+
+def judge(n: int) -> None:
+    """Judge what was broken since something was last read, beside n whole items, without entering these.
+
+    Raises:
+        InputError: more items were broken: the first error, which counts the others.
+
+    >>> judge(3)
+    """
     account = _account.get()
     if account is None:
         return
     if not account.is_part:
         _weigh(account, n)
-    account.read[thing] = account.read.get(thing, 0) + n
 
 
 def _weigh(account: Account, n: int) -> None:

@@ -53,13 +53,41 @@ def test_another_separator_is_found_where_it_alone_gives_the_columns_and_is_said
     assert texts(table, separator=mark) == ["red, green"]
 
 
-def test_where_names_do_not_tell_the_separator_the_option_is_named_and_works(tmp_path):
-    table = write(tmp_path / "x.csv", "path;caption\na;red\n")
+def test_a_separator_that_all_rows_have_alike_is_found_without_the_names(tmp_path):
+    table = write(tmp_path / "x.csv", "path;caption\na;red\nb;blue, or green\n")
+    with reading.accounted() as account:
+        assert texts(table, columns="image=path,text=caption") == ["red", "blue, or green"]
+    assert "Cells of x.csv are separated by ';'." in account.told()
+    with pytest.raises(InputError, match=r"Found: path, caption\. .*--columns image=path,text=caption"):
+        texts(table)
+
+
+STRAY = 'image,text\n1.png,red\n2.png,"tall\n3.png,plain\n4.png,wide"\n5.png,blue\n'
+
+
+def test_a_stray_quotation_mark_that_swallows_rows_is_refused_with_its_line(tmp_path):
+    for content in (STRAY, STRAY.replace("\n", "\r\n")):
+        with reading.accounted(), pytest.raises(InputError, match=r"x\.csv line 3: a quotation opens here .* line 5"):
+            texts(write(tmp_path / "x.csv", content))
+
+
+@pytest.mark.parametrize("cell", ["a poem\nof two lines", "Berlin, Germany\nParis, France", "one\n\ntwo,three,four"])
+def test_a_cell_of_several_lines_is_one_cell_and_is_said(tmp_path, cell):
+    with (tmp_path / "x.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([WANTED, ("1.png", "red"), ("2.png", cell), ("3.png", "blue")])
+    with reading.accounted() as account:
+        assert texts(tmp_path / "x.csv") == ["red", cell, "blue"]
+    assert "1 row hold quotations of several lines." in account.told()
+
+
+def test_where_nothing_tells_the_separator_the_option_is_named_and_works(tmp_path):
+    table = write(tmp_path / "x.csv", "path;caption\na;red\nb;blue;\n")
     with pytest.raises(InputError, match=r"Found: path;caption\. Say what separates cells: --separator ';'"):
         texts(table)
     with pytest.raises(InputError, match=r"--columns image=path,text=caption"):
         texts(table, separator=";")
-    assert texts(table, separator=";", columns="image=path,text=caption") == ["red"]
+    with reading.accounted():
+        assert texts(table, separator=";", columns="image=path,text=caption") == ["red"]
 
 
 def test_columns_are_called_as_the_option_says_or_as_they_are_whatever_the_case(tmp_path):

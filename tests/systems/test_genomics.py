@@ -297,7 +297,6 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, tmp_path, sequenced):
         ({"data": tmp_path / "one.fa"}, "1 sequence of 8 bases, too little to hold a part out"),
         ({"data": tmp_path / "cut.fq.gz"}, "truncated or damaged"),
         ({"data": tmp_path / "unequal.fq"}, "unequal.fq line 4: Length of sequence and qualities differ"),
-        ({"batch_size": 5000}, "`batch_size` must be at most the "),
         ({"read_length": 0}, "`read_length` must lie between 1 and 1000000. Got 0."),
         ({"seed": 2**40}, f"`seed` must lie between 0 and 2^32 - 1. Got {2**40}."),
     ]:

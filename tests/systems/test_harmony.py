@@ -197,7 +197,6 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, tmp_path):
         ({"rule": "mean"}, "rule"),
         ({"labels_per_class": 0}, "`labels_per_class` must be at least 1. Got 0."),
         ({"weight": 0, "contrastive_first": 0.5}, "`contrastive_first` must be 0 if the weight is 0. Got 0.5."),
-        ({"batch_size": 31}, "`batch_size` must be at most the 30 pictures to train on"),
     ):
         words = harmony_arguments(**{"data": data} | options)
         assert message in fails(capsys, "train", "harmony", "--run", tmp_path / "run", *words), options

@@ -237,7 +237,6 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, run, tmp_path):
         ({"data": tmp_path / "single.tif", "held_out_by": "region"}, "a single specimen"),
         ({"data": data, "held_out_by": "region", "held_out": 0.1}, "too narrow for a patch of 32 on both sides"),
         ({"data": data, "patch": 128}, "no micrograph is as large as a patch, 128 pixels"),
-        ({"data": run.parent / "data", "batch_size": 5000}, "`batch_size` must be at most the 54 patches"),
         ({"data": data, "pixel_size": 0.5}, "does not tell the size of its pixels"),
         ({"seed": 2**40}, f"`seed` must lie between 0 and 2^32 - 1. Got {2**40}."),
     ]:

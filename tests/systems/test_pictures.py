@@ -156,7 +156,6 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, tmp_path, system):
         ("data", tmp_path / "empty"): "the folder holds no pictures and no idx files",
         ("data", one): "too few pictures, 1, and different ones, 1. At least 4 are needed",
         ("data", tmp_path / "same"): "too few pictures, 9, and different ones, 1. At least 4 are needed",
-        ("batch_size", 31): "`batch_size` must be at most the 30 pictures to train on, divided by the devices. Got 31.",
         ("encoder", "vitt"): "vitt: neither a model type nor a folder",
         ("encoder_options", "{}"): "`encoder_options` must be left out with the convnet",
         ("picture_size", 7): "`picture_size` must be 0 or lie between 8 and 1024. Got 7.",

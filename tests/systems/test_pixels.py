@@ -226,7 +226,6 @@ def test_a_video_that_changed_since_is_not_taken_for_the_run_s(tmp_path, capsys)
     ("options", "frames", "message"),
     [
         ({"held_out": 0.05}, 20, "moving.avi: 20 frames, of which 1 would be held out, and each part needs 2"),
-        ({"batch_size": 50}, 20, "`batch_size` must be at most the 12 frames to train on. Got 50"),
         ({}, 3, "moving.avi: 3 frames, of which 1 would be held out"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tellapart._engine import assemble, dense
 from tellapart._engine.cross_entropy import of_one_positive, of_shared_target, one_positive_each, share_the_target
-from tellapart._engine.further import check_one_way
+from tellapart._engine.further import check_kept
 from tellapart._engine.precision import full_precision
 from tellapart._engine.problem import LineUp
 from tellapart._engine.schedule import ALONE
@@ -43,7 +43,7 @@ def evaluate(
         ValueError: there is no positive at all, or a query that has one but no candidate.
     """
     if symmetric:
-        check_one_way(line_up.exclude_negatives, is_one_way=False)
+        check_kept(line_up.exclude_negatives, False, "of a symmetric loss")
     if choose(line_up, engine) == "tiled":
         return untraced(assemble.evaluate)(line_up, multi_positive, symmetric, detailed, fuse)
     if (pairs := one_positive_each(line_up, symmetric)) is not None:

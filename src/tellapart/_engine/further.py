@@ -8,14 +8,20 @@ from torch import Tensor
 from tellapart.errors import check_vectors, requirement
 from tellapart.relations import Relation, beside, check_relation
 
+_REMEDY = {
+    "without shared negatives": "of a query's own negatives, do not pass those that it excludes",
+    "of a symmetric loss": "take the mean of a loss of queries and keys, with it, and one of keys and queries, without",
+    "with a group": "pass the negatives behind the keys, as candidates of all processes, and their pairs in `exclude`",
+}
 
-def check_one_way(exclude_negatives: Relation | None, is_one_way: bool) -> None:
-    """Raise `ValueError` if relations among queries and negatives are given where they cannot be kept.
 
-    >>> check_one_way(None, False)
+def check_kept(exclude_negatives: Relation | None, holds: bool, where: str) -> None:
+    """Raise `ValueError` with what to do instead if relations among queries and negatives cannot be kept somewhere.
+
+    >>> check_kept(None, False, "with a group")
     """
-    if exclude_negatives is not None and not is_one_way:
-        must = "be left out without shared negatives, of a symmetric loss, and with a group"
+    if exclude_negatives is not None and not holds:
+        must = f"be left out {where}: {_REMEDY[where]}"
         raise ValueError(requirement("exclude_negatives", must, type(exclude_negatives).__name__))
 
 
@@ -37,7 +43,7 @@ def negatives_as_keys(
     >>> both.shape, excluded.tile(slice(0, 2), slice(0, 3)).int().tolist()
     (torch.Size([3, 2]), [[0, 0, 1], [0, 0, 0]])
     """
-    check_one_way(exclude_negatives, negatives is not None and negatives.ndim == 2)
+    check_kept(exclude_negatives, negatives is not None and negatives.ndim == 2, "without shared negatives")
     assert negatives is not None
     n, m = len(queries), len(keys)
     check_relation("exclude_negatives", exclude_negatives, n, len(negatives))

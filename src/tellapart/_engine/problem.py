@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
-from tellapart._engine.further import negatives_as_keys, same_width
+from tellapart._engine.further import check_kept, negatives_as_keys, same_width
 from tellapart._engine.precision import full_precision
 from tellapart._engine.schedule import ALONE, Comm
 from tellapart._traced import is_traced
@@ -92,8 +92,10 @@ class LineUp:
             queries, keys = queries.float(), keys.float()
             keys = queries if is_one else keys
         if exclude_negatives is not None:
-            shared = negatives if comm is ALONE else None
-            keys, positives, exclude = negatives_as_keys(queries, keys, shared, positives, exclude, exclude_negatives)
+            check_kept(exclude_negatives, comm is ALONE, "with a group")
+            keys, positives, exclude = negatives_as_keys(
+                queries, keys, negatives, positives, exclude, exclude_negatives
+            )
             is_one, negatives = False, None
         n_keys = keys.shape[0]
         scale = 1 / (temperature.to(queries) if isinstance(temperature, Tensor) else temperature)

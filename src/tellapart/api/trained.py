@@ -85,7 +85,7 @@ class Trained:
         model: nn.Module = self._finished.model
         return model
 
-    def embed(self, x: Any) -> Embeddings:
+    def embed(self, x: Any, broken: reading.Broken | None = None) -> Embeddings:
         """Unit vectors, with a name for each; `np.asarray` makes them an array.
 
         Args:
@@ -99,13 +99,14 @@ class Trained:
                 - words: a list or column of them;
                 - videos: uint8 arrays, `(h, w, 3)` or `(n, h, w, 3)`; each cell of a frame has a vector;
                 - a graph: a `Data` of torch_geometric, or a dict of its tensors.
+            broken: what is done with broken items, "skip" or "stop"; by default what the run's training did.
 
         Raises:
             InputError: something that the system cannot embed.
         """
-        return self._use("embed", x, then=gathered)  # type: ignore[no-any-return]
+        return self._use("embed", x, then=gathered, broken=broken)  # type: ignore[no-any-return]
 
-    def embed_into(self, path: str | Path, x: Any) -> tuple[int, int] | None:
+    def embed_into(self, path: str | Path, x: Any, broken: reading.Broken | None = None) -> tuple[int, int] | None:
         """Embed into a file, with no more in memory than a part at a time; how many vectors, and of which length.
 
         A call that was stopped goes on where it was, if it is repeated: what is done lies in `PATH.partial` until then.
@@ -115,6 +116,7 @@ class Trained:
         Args:
             path: a `.parquet`, `.npz` (put together in memory), `.csv` or `.zarr` (a new folder).
             x: as for `embed`.
+            broken: as for `embed`.
 
         Raises:
             InputError: another ending, something that the system cannot embed, or that cannot be written.
@@ -122,7 +124,7 @@ class Trained:
         systems.ability(self.system, "embed")
         check_suffix(Path(path))
         written = partial(write_embeddings, path=Path(path), run=self._run)
-        return self._use("embed", x, then=written)  # type: ignore[no-any-return]
+        return self._use("embed", x, then=written, broken=broken)  # type: ignore[no-any-return]
 
     def search(self, query: Any, k: int = 5) -> list[Hit]:
         """The k items of the run that are most like a query, best first.
@@ -214,13 +216,17 @@ class Trained:
         """
         return self._use("propagate", video, mask)  # type: ignore[no-any-return]
 
-    def evaluate(self, data: str | Path | None = None) -> Table:
+    def evaluate(self, data: str | Path | None = None, broken: reading.Broken | None = None) -> Table:
         """Measure on the run's held-out data, and keep the result in the run; or on other data.
+
+        Args:
+            data: other data; by default the run's own.
+            broken: what is done with broken items, "skip" or "stop"; by default what the run's training did.
 
         Raises:
             InputError: the data are missing, broken or changed.
         """
-        return self._use("evaluate", None if data is None else str(data))  # type: ignore[no-any-return]
+        return self._use("evaluate", None if data is None else str(data), broken=broken)  # type: ignore[no-any-return]
 
     def sample(self, n: int = 16, seed: int = 0, prompt: str | None = None) -> Samples:
         """New examples of a system that generates.
@@ -318,16 +324,28 @@ class Trained:
         with stage("writing the report"):
             return write_report(self._run, target, results=has_results, gallery=has_gallery)
 
-    def _use(self, ability: str, *arguments: Any, then: Callable[[Any], Any] | None = None) -> Any:
+    def _use(
+        self,
+        ability: str,
+        *arguments: Any,
+        then: Callable[[Any], Any] | None = None,
+        broken: reading.Broken | None = None,
+    ) -> Any:
         """What an ability gives or, where it gives parts that are made when asked for, what `then` makes of them."""
         shown = "" if ability == "search" else ability  # that a query is read goes without saying
-        return self._call(shown, systems.ability(self.system, ability), *arguments, then=then)
+        return self._call(shown, systems.ability(self.system, ability), *arguments, then=then, broken=broken)
 
     def _call(
-        self, shown: str, function: Callable[..., Any], *arguments: Any, then: Callable[[Any], Any] | None = None
+        self,
+        shown: str,
+        function: Callable[..., Any],
+        *arguments: Any,
+        then: Callable[[Any], Any] | None = None,
+        broken: reading.Broken | None = None,
     ) -> Any:
+        require_option("broken", broken in (None, "skip", "stop"), "be skip or stop", broken)
         self._run.check_trained()
-        with reading.accounted(self.config.broken) as account:
+        with reading.accounted(broken or self.config.broken) as account:
             with stage(shown) if shown else nullcontext():
                 found = function(self._finished, *arguments)
                 found = found if then is None else then(found)

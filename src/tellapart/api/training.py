@@ -13,7 +13,7 @@ from tellapart.api.trained import Trained, saved_options
 from tellapart.errors import InputError
 from tellapart.planning import Plan, PlanOptions, make_plan
 from tellapart.runs import Run, forget_stray_rank, is_first_process
-from tellapart.systems.options import check_names, read_options
+from tellapart.systems.options import check_names, default_data, read_options
 from tellapart.training import TrainerOptions, TrainingOptions, as_plain_options
 
 _logger = logging.getLogger("tellapart")
@@ -50,6 +50,8 @@ def train(
     place = Run(Path(run or f"runs/{system}"))
     given = options if trainer is None else {**options, "trainer": trainer}
     check_names(system, given)
+    if "data" not in given and not resume and (usual := default_data(system)):
+        _logger.info("No data are named (--data), so %s trains on its example data, %s.", system, usual)
     resumed = resume and place.has_begun()
     if resumed or (place.exists() and not is_first_process()):
         config, how = _resumed_options(place, system, given)

@@ -32,6 +32,10 @@ def run(arguments: list[str]) -> None:
         InputError: a user's mistake.
         Interrupted: training was asked to stop.
     """
+    arguments = parser.with_underscores(arguments)
+    if parser.asks_for_short_help(arguments):
+        print(parser.short_help(arguments[1]), end="")
+        return
     grammar = parser.build()
     if not arguments:
         grammar.print_help()
@@ -42,6 +46,8 @@ def run(arguments: list[str]) -> None:
     given = options[options.command]
     if options.command == "systems":
         _systems()
+    elif options.command == "completion":
+        print(parser.completion(given.shell))
     elif options.command == "plan":
         asked = given.as_dict()
         system = asked.pop("system")
@@ -143,11 +149,11 @@ def _report(trained: api.Trained, given: Namespace) -> None:
 
 
 def _evaluate(trained: api.Trained, given: Namespace) -> None:
-    show(trained.evaluate(given.data))
+    show(trained.evaluate(given.data, given.broken))
 
 
 def _embed(trained: api.Trained, given: Namespace) -> None:
-    written = trained.embed_into(given.output, given.input)
+    written = trained.embed_into(given.output, given.input, given.broken)
     if written is not None:  # of several processes, this is the first
         n, d = written
         print(shown(f"{given.output}: {n} embeddings of length {d}"))

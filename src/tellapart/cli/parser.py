@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from argparse import SUPPRESS
 from functools import cache
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +19,13 @@ from tellapart.planning import PlanOptions
 from tellapart.runs import Run
 from tellapart.systems.options import add_options, check_names
 from tellapart.version import __version__
+
+_OPTION = re.compile(r"^--([a-z][a-z_.]*(?:-[a-z_.]+)+)(?==|$)")
+# The options that `train SYSTEM -h` shows, those of the first ten that the system has.
+_MATTER = (
+    *("data", "run", "resume", "config", "epochs", "batch_size", "learning_rate", "picture_size", "labels", "columns"),
+    *("languages", "held_out", "seed", "trainer.devices", "broken"),
+)
 
 
 class _Parser(ArgumentParser):
@@ -64,6 +74,10 @@ def _build(names: tuple[str, ...]) -> ArgumentParser:
             commands.add_subcommand(ability, make(), help=what)
     commands.add_subcommand("report", _report(), help="Write a run's report page.")
     commands.add_subcommand("explain", _explain(), help="Write a page that explains the loss by playing with it.")
+    what = "Print a script by which a shell completes commands and options."
+    completing = _Parser(description=what)
+    completing.add_argument("shell", choices=["bash", "zsh", "fish"], help="The shell.")
+    commands.add_subcommand("completion", completing, help=what)
     commands.add_subcommand("attention", _attention(), help="Write a page of what each head of a language model reads.")
     return parser
 
@@ -81,6 +95,46 @@ def with_kept_options(arguments: list[str]) -> list[str]:
         return arguments
     run.options()  # or what is wrong with them
     return ["train", name, "--config", str(run.config_file), *arguments[2:]]
+
+
+def with_underscores(arguments: list[str]) -> list[str]:
+    """The words of a command line with options as they are called, whether they were typed with - or with _.
+
+    >>> with_underscores(["train", "--batch-size=8", "--held-out", "0.1", "a-b"])
+    ['train', '--batch_size=8', '--held_out', '0.1', 'a-b']
+    """
+    return [_OPTION.sub(lambda found: f"--{found[1].replace('-', '_')}", word) for word in arguments]
+
+
+def asks_for_short_help(arguments: list[str]) -> bool:
+    """Whether the command line is `train SYSTEM … -h`."""
+    return arguments[:1] == ["train"] and "-h" in arguments[2:] and arguments[1] in systems.NAMES
+
+
+def short_help(system: str) -> str:
+    """The options of a system's training that matter most, at most ten."""
+    parser = _of_system(system)
+    parser.prog = f"tellapart train {system}"
+    parser.usage = f"{parser.prog} [options]"
+    known = {action.dest: action for action in parser._actions}
+    shown = [name for name in _MATTER if name in known][:10]
+    for name, action in known.items():
+        if name not in shown:
+            action.help = SUPPRESS
+    parser.epilog = f"All options: {parser.prog} --help"
+    return parser.format_help()
+
+
+def completion(shell: str) -> str:
+    """A script by which a shell completes commands and options.
+
+    Raises:
+        InputError: shtab is missing.
+    """
+    if find_spec("shtab") is None:
+        raise InputError("completion: the package shtab is missing. pip install 'tellapart[completion]'.")
+    # A parser that has made a script cannot parse again.
+    return _build.__wrapped__(systems.NAMES).get_completion_script(f"shtab-{shell}")
 
 
 def check_config_files(arguments: list[str]) -> None:
@@ -114,16 +168,21 @@ def _check_config(system: str, path: Path) -> None:
 def _add_systems(train: ArgumentParser, names: tuple[str, ...]) -> None:
     subcommands = train.add_subcommands(dest="system")
     for name in names:
-        options = _Parser(description=systems.describe(name))
-        options.add_argument("--config", action="config", help="A YAML file of options, such as a run's config.yaml.")
-        options.add_argument("--run", type=str, default=f"runs/{name}", help="The folder to train into.")
-        options.add_argument(
-            "--resume",
-            action="store_true",
-            help="Continue the run where it was interrupted, or train on to more --epochs; begin it if there is none.",
-        )
-        add_options(options, name)
+        options = _of_system(name)
         subcommands.add_subcommand(name, options, help=options.description)
+
+
+def _of_system(name: str) -> ArgumentParser:
+    options = _Parser(description=systems.describe(name))
+    options.add_argument("--config", action="config", help="A YAML file of options, such as a run's config.yaml.")
+    options.add_argument("--run", type=str, default=f"runs/{name}", help="The folder to train into.")
+    options.add_argument(
+        "--resume",
+        action="store_true",
+        help="Continue the run where it was interrupted, or train on to more --epochs; begin it if there is none.",
+    )
+    add_options(options, name)
+    return options
 
 
 def _plan(names: tuple[str, ...]) -> ArgumentParser:
@@ -145,6 +204,7 @@ def _with_run(description: str) -> ArgumentParser:
 def _evaluate() -> ArgumentParser:
     parser = _with_run("Measure a trained run on what it never saw of its data, or on other data.")
     _optional(parser, "--data", "Other data to measure on; by default the run's held-out data.")
+    _add_broken(parser)
     return parser
 
 
@@ -156,7 +216,15 @@ def _embed() -> ArgumentParser:
     what += " For attention: what it takes as --data."
     parser.add_argument("input", type=str, help=what)
     parser.add_argument("-o", "--output", type=str, required=True, help="What to write: .parquet, .npz, .csv or .zarr.")
+    _add_broken(parser)
     return parser
+
+
+def _add_broken(parser: ArgumentParser) -> None:
+    what = (
+        "What is done with a broken item: it is left out and counted, or ends the command. By default as in training."
+    )
+    parser.add_argument("--broken", choices=["skip", "stop"], default=None, help=what)
 
 
 def _search() -> ArgumentParser:

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ Row = tuple[str, dict[str, Any]]
 """The place of a row, and its cells by the names of the columns."""
 JSON_LINES = (".jsonl", ".ndjson")
 SEPARATORS = (",", "\t", ";", "|")
+_TRIED = 50  # rows by which a separator is found
 csv.field_size_limit(sys.maxsize)  # a caption may be longer than 128 kB
 
 
@@ -34,6 +36,15 @@ def header_of(path: Path, separator: str) -> list[str]:
     """
     first = next(_records(path, _text(path), separator), None)
     return [] if first is None else [name.strip() for name in first[1]]
+
+
+def width_of(path: Path, separator: str) -> int:
+    """How many cells the first rows have, if all of them have as many; else 0, and if there is but one row."""
+    try:
+        widths = [len(cells) for _, cells in islice(_records(path, _text(path), separator), _TRIED) if cells]
+    except InputError:  # its quotations are none with this separator
+        return 0
+    return widths[0] if len(widths) > 1 and len(set(widths)) == 1 else 0
 
 
 def read_cells(path: Path, separator: str) -> tuple[list[str], Iterator[Row]]:
@@ -115,17 +126,40 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
     if separator == "\t":
         yield from _lines(text)
         return
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    spanning, last = 0, 0
+    held: list[str] = []  # the lines of a row
+    reader = csv.reader(_held(text, held), delimiter=separator, strict=True)
+    spanning, n_cells = 0, 0
     try:
         for cells in reader:
-            spanning += reader.line_num - last > 1 and any("\n" in cell for cell in cells)
-            last = reader.line_num
-            yield last, cells
+            n_cells = n_cells or len(cells)
+            if len(held) > 1 and any("\n" in cell for cell in cells):
+                _check_swallowed(path, held, reader.line_num, separator, n_cells)
+                spanning += 1
+            held.clear()
+            yield reader.line_num, cells
     except csv.Error as error:
         raise InputError(f"{path} line {reader.line_num}: {error}. Check the quotes.") from error
     if spanning:
         reading.note(f"Of {path.name}, {reading.counted(spanning, 'row')} hold quotations of several lines.")
+
+
+def _held(text: str, held: list[str]) -> Iterator[str]:
+    """The lines of a text, each of which is also put into a list."""
+    for line in io.StringIO(text, newline=""):
+        held.append(line)
+        yield line
+
+
+def _check_swallowed(path: Path, lines: list[str], last: int, separator: str, n_cells: int) -> None:
+    """Raise `InputError` if each line of a quotation looks like a row, as after a stray mark.
+
+    A comma that a space follows is of a sentence.
+    """
+    if n_cells > 1 and all(x.count(separator) == n_cells - 1 and f"{separator} " not in x for x in lines):
+        first = last - len(lines) + 1
+        what = f"a quotation opens here and ends in line {last}, and each line of it looks like a row"
+        remedy = 'Close the mark or double it (""). If it is one cell, write the table as .jsonl'
+        raise InputError(f"{path} line {first}: {what}. {remedy}.")
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:

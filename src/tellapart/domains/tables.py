@@ -1,4 +1,4 @@
-"""Read CSV, TSV, JSONL and Parquet tables of texts, numbers and pictures; errors name the file and line."""
+"""Read tables and shards of texts, numbers and pictures: CSV, TSV, JSONL, Parquet, tar. Errors name file and line."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tellapart import reading
-from tellapart.domains import delimited, parquet_rows
+from tellapart.domains import archives, delimited, parquet_rows
 from tellapart.domains.sniff import name_unpacked, suffix
-from tellapart.errors import InputError
+from tellapart.errors import InputError, existing
 
 SUFFIXES = (".csv", ".tsv", ".parquet", *delimited.JSON_LINES)
+WITH_PICTURES = (*SUFFIXES, *archives.TARS)
+"""The endings of tables of pictures: also tar shards of samples."""
 _PARQUET = ".parquet"
 _SHARD = re.compile(r"(?P<name>.*?)-?\d+-of-\d+")
+_TAR_SHARD = re.compile(r"(?P<name>.*?)[-_.]?\d+")
 _ALIKE = {
     "image": ("path", "file", "file_name", "filename", "filepath", "image_path", "img", "jpg", "png", "photo"),
     "text": ("caption", "title", "description", "txt", "sentence", "captions"),
@@ -55,6 +58,8 @@ class Table:
     places: list[str]
     folder: Path
     """What paths in the table are relative to."""
+    keys: list[str] | None = None
+    """The names of rows, if they have any."""
 
     def __len__(self) -> int:
         return len(self.places)
@@ -74,7 +79,8 @@ class Table:
             cell if isinstance(cell, bytes) else self._file(cell, place)
             for cell, place in zip(cells, self.places, strict=True)
         ]
-        return found, [f"row {row}" if isinstance(cell, bytes) else cell for row, cell in enumerate(cells)]
+        names = self.keys or [f"row {row}" for row in range(len(cells))]
+        return found, [name if isinstance(cell, bytes) else cell for name, cell in zip(names, cells, strict=True)]
 
     def _file(self, cell: str, place: str) -> Path:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", cell) and not cell.startswith("file://"):
@@ -88,13 +94,13 @@ class Table:
 
 
 def find_tables(folder: Path) -> list[Path]:
-    """The one table in `folder`, or the shards of one; none if it holds none.
+    """The one table of pictures in `folder`, or the shards of one; none if it holds none.
 
     Raises:
         InputError: several tables.
     """
-    found = sorted(path for path in folder.iterdir() if suffix(path) in SUFFIXES and path.is_file())
-    sharded = {path: _SHARD.fullmatch(name_unpacked(path).removesuffix(suffix(path))) for path in found}
+    found = sorted(path for path in folder.iterdir() if suffix(path) in WITH_PICTURES and path.is_file())
+    sharded = {path: _numbered(path) for path in found}
     names = {path: match["name"] if match else name_unpacked(path) for path, match in sharded.items()}
     groups = sorted(set(names.values()))
     if len(groups) > 1:
@@ -107,6 +113,21 @@ def find_tables(folder: Path) -> list[Path]:
     return found
 
 
+def _numbered(path: Path) -> re.Match[str] | None:
+    """The name of a shard, without its number."""
+    shard = _TAR_SHARD if suffix(path) in archives.TARS else _SHARD
+    return shard.fullmatch(name_unpacked(path).lower().removesuffix(suffix(path)))
+
+
+def named(source: str) -> list[Path]:
+    """The tables that a user named: a file, or shards as data-{000..003}.tar.
+
+    Raises:
+        InputError: there is none.
+    """
+    return [existing(name) for name in archives.expanded(source)]
+
+
 def read_tables(
     paths: list[Path], wanted: tuple[str, ...], required: tuple[str, ...], form: Form | None = AS_IT_LIES
 ) -> Table:
@@ -114,7 +135,8 @@ def read_tables(
     parts = [read_table(path, wanted, required, form=form) for path in paths]
     names = [name for name in wanted if all(name in part.columns for part in parts)]
     columns = {name: [cell for part in parts for cell in part.columns[name]] for name in names}
-    return Table(columns, [place for part in parts for place in part.places], paths[0].parent)
+    places, keys = ([x for part in parts for x in (getattr(part, name) or [])] for name in ("places", "keys"))
+    return Table(columns, places, paths[0].parent, keys or None)
 
 
 def read_table(
@@ -144,7 +166,7 @@ def read_table(
         what = f"no column {' and no column '.join(missing)}. Found: {found}"
         raise InputError(f"{path}: {what}. {_remedy(header, required, form)}.")
     columns: dict[str, list[Any]] = {name: [] for name in wanted if called[name] is not None}
-    places = []
+    places, keys = list[str](), list[str]()
     for place, row in rows:
         cells = {name: row.get(str(called[name])) for name in columns}
         empty = [name for name, cell in cells.items() if name not in blank and _is_blank(cell)]
@@ -155,9 +177,10 @@ def read_table(
         for name, cell in cells.items():
             columns[name].append(cell if isinstance(cell, bytes) else "" if cell is None else str(cell).strip())
         places.append(place)
+        keys += [row[archives.KEY]] if archives.KEY in row else []
     if not places:
         raise reading.first_broken() or InputError(f"{path}: the table has no rows.")
-    return Table(columns, places, path.parent)
+    return Table(columns, places, path.parent, keys or None)
 
 
 def _is_blank(cell: Any) -> bool:
@@ -167,11 +190,14 @@ def _is_blank(cell: Any) -> bool:
 def rows_of(
     path: Path, wanted: tuple[str, ...], required: tuple[str, ...], form: Form
 ) -> tuple[list[str], Iterator[delimited.Row]]:
-    """Header and rows of a table, of a Parquet file with the wanted columns alone."""
-    if suffix(path) == _PARQUET:
-        header = parquet_rows.columns_of(path)
+    """Header and rows of a table, of a Parquet file and a tar shard with the wanted columns alone."""
+    if suffix(path) in (_PARQUET, *archives.TARS):
+        parts = parquet_rows if suffix(path) == _PARQUET else archives
+        header = parts.columns_of(path)
         called = {name: _called(name, header, form.names(), path) for name in wanted}
         columns = [name for name in called.values() if name is not None]
+        if parts is archives:
+            return header, archives.read_samples(path, tuple(columns))
         return header, parquet_rows.read_rows(path, columns, pictures=(called.get("image") or "",))
     if suffix(path) in delimited.JSON_LINES:
         return delimited.read_objects(path)
@@ -179,7 +205,10 @@ def rows_of(
 
 
 def _separator(path: Path, required: tuple[str, ...], form: Form) -> str:
-    """What separates cells: what was said; what the name tells; or the only one that gives the required columns."""
+    """What separates cells: what was said; what the name tells; or the only one that fits.
+
+    One fits if it gives the required columns or, where none does, as many cells in all of the first rows.
+    """
     if form.separator:
         return form.separator.replace("\\t", "\t")
     usual = delimited.separator_of(path)
@@ -191,6 +220,8 @@ def _separator(path: Path, required: tuple[str, ...], form: Form) -> str:
         for separator in delimited.SEPARATORS
         if separator != usual and len(names := delimited.header_of(path, separator)) > 1 and needed <= set(names)
     ]
+    others = [separator for separator in delimited.SEPARATORS if separator != usual]
+    fitting = fitting or [separator for separator in others if delimited.width_of(path, separator) > 1]
     if len(fitting) == 1 and needed:
         reading.note(f"Cells of {path.name} are separated by {fitting[0]!r}.")
         return fitting[0]

@@ -108,7 +108,9 @@ class Commands:
 
     def _moved(self, finished: FinishedRun, data: str) -> Measurable | None:
         """The run's own data, if they are now in another place: those on which it was trained are not measured."""
-        account = reading.Account(finished.config.broken, notes=[f"{data} holds the run's own data."])
+        opened = reading.current()
+        broken = finished.config.broken if opened is None else opened.broken
+        account = reading.Account(broken, notes=[f"{data} holds the run's own data."])
         try:
             with reading.into(account):
                 found = self.load(replace(finished.config, data=data), finished.run, None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +85,16 @@ class RunFolder:
         """
         return self._read_json(self._info_file)
 
+    @property
+    def system(self) -> str:
+        """The name of the system that is trained here."""
+        return str(self.facts().get("system"))
+
+    def again(self) -> str:
+        """The command that continues the run, to be typed in any folder."""
+        config, run = (str(path.resolve()) for path in (self.config_file, self.folder))
+        return shlex.join(["tellapart", "train", self.system, "--config", config, "--run", run, "--resume"])
+
     def note(self, **facts: Any) -> None:
         """Keep facts as plain data, such as what the data turned out to be; the first process does."""
         if not is_first_process():
@@ -117,10 +129,25 @@ class RunFolder:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise InputError(f"{path}: missing or damaged. Make it anew with tellapart train … --resume.") from error
+            raise InputError(f"{path}: missing or damaged. {self._remake(path)}") from error
         if not isinstance(content, dict):
-            raise InputError(f"{path}: damaged. Train again into a new folder.")
+            raise InputError(f"{path}: damaged. {self._remake(path)}")
         return content
+
+    def _remake(self, path: Path) -> str:
+        """How to make a damaged file of the run anew: of run.json, a command that trains again elsewhere."""
+        if path != self._info_file:
+            return f"Make it anew with: {self.again()}"
+        try:
+            first = self.config_file.read_text(encoding="utf-8").partition("\n")[0]
+        except (OSError, UnicodeDecodeError):
+            first = ""
+        system = re.search(r"tellapart train (\w+) ", first)
+        if system is None:
+            return "Restore it, or train again into a new folder."
+        config, run = self.config_file.resolve(), self.folder.resolve()
+        words = ["--config", str(config), "--run", str(run.with_name(f"{run.name}-again"))]
+        return f"Restore it, or train again with: {shlex.join(['tellapart', 'train', system[1], *words])}"
 
     def _write_json(self, path: Path, content: dict[str, Any]) -> None:
         with atomic_write(path) as file:

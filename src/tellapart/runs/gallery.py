@@ -16,6 +16,7 @@ from tellapart.errors import InputError
 from tellapart.files import atomic_write
 from tellapart.runs.formats import vector_column, vectors_of, writable, write
 from tellapart.runs.index import Exact, Nearest
+from tellapart.runs.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,8 +201,8 @@ class Gallery:
             kind, ranked = told[_KIND.encode()].decode(), _RANKED.encode() in told
             asked = told.get(_ASKED.encode(), b"text").decode()
         except (pa.ArrowException, OSError, AttributeError, KeyError, ValueError) as error:
-            remedy = "Make it with tellapart train … --resume"
-            raise InputError(f"{path}: missing or damaged gallery of embeddings. {remedy}.") from error
+            remedy = f"Make it anew with: {Run(path.parent).again()}"
+            raise InputError(f"{path}: missing or damaged gallery of embeddings. {remedy}") from error
         return cls(names, texts, held_out, vectors, captions, thumbnails, labels, kind, ranked, asked)
 
 

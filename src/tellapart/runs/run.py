@@ -97,7 +97,8 @@ class Run(RunFolder):
         if not folder.is_dir():
             raise InputError(f"{folder}: there is no such run folder.")
         if not run.exists():
-            raise InputError(f"{folder}: not a run folder, it has no run.json. Make one with tellapart train.")
+            what = "not a run folder, it has no run.json. `tellapart systems` lists what can be trained into one"
+            raise InputError(f"{folder}: {what}.")
         return run
 
     def exists(self) -> bool:
@@ -109,11 +110,6 @@ class Run(RunFolder):
         stages = self, Run(self.pretraining)
         files = [file for stage in stages for file in (stage.log_file, stage.checkpoint, stage.weights)]
         return self.exists() and any(file.is_file() for file in files)
-
-    @property
-    def system(self) -> str:
-        """The name of the system that is trained here."""
-        return str(self.facts().get("system"))
 
     def options(self) -> dict[str, Any]:
         """The resolved options; those of the trainer are under "trainer".
@@ -196,11 +192,6 @@ class Run(RunFolder):
         """Raise `InputError` unless training is complete."""
         if not self.is_trained():
             raise InputError(f"{self.folder}: not trained to its end. Continue it with: {self.again()}")
-
-    def again(self) -> str:
-        """The command that continues the run, to be typed in any folder."""
-        config, run = (str(path.resolve()) for path in (self.config_file, self.folder))
-        return shlex.join(["tellapart", "train", self.system, "--config", config, "--run", run, "--resume"])
 
     def anew(self, with_weights: bool) -> str:
         """The command that trains a new run with the same options, perhaps from this run's weights."""

@@ -19,7 +19,9 @@ https://arxiv.org/abs/2110.11316):
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -77,6 +79,11 @@ def plan(batch: int, _: int) -> PlannedLoss:
     return PlannedLoss.of_pairs(batch, lambda q, k, tau: compare(q, k, alone, tau), negatives)
 
 
+def pictures_as(config: MemoryOptions) -> Callable[[str], tuple[pictures.PictureSet, pictures.PictureSet | None]]:
+    """What reads pictures as the options say."""
+    return partial(pictures.load_splits, size=config.picture_size or None, form=pictures.Form(config.labels))
+
+
 def make_memory(config: Config, sides: Sides) -> Memory:
     """The encoders with their first weights."""
     return Memory(config, sides, config.temperature)
@@ -85,13 +92,13 @@ def make_memory(config: Config, sides: Sides) -> Memory:
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
     begin(run, "attention", config, trainer)
-    data = memories.Dataset.load(pictures.load_splits, config, run)
+    data = memories.Dataset.load(pictures_as, config, run)
     step = TermsStep(make_memory(config, data.sides()), terms, config)
     fit(step, data.batches(), data.rows, run, trainer, step.held_out(len(data.held_out), data.unseen))
     commands.finish(config, run, data)
 
 
-commands = memories.commands_for(make_memory, pictures.load_splits)
+commands = memories.commands_for(make_memory, pictures_as)
 system = System(
     Config,
     train,

@@ -178,9 +178,8 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
         data.watch,
         config,
     )
-    n, batch = len(data.training), config.batch_size
-    require_option("batch_size", batch * trainer.devices <= n, f"be at most {n // trainer.devices}", batch)
-    fit(step, Batches(n, batch, config.epochs, config.seed), data.training.__getitem__, run, trainer)
+    batches = Batches(len(data.training), config.batch_size, config.epochs, config.seed)
+    fit(step, batches, data.training.__getitem__, run, trainer)
     commands.finish(config, run, data)
 
 

@@ -133,7 +133,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     data = Dataset.load(config, run)
     step = TermsStep(Genomics(config), terms, config, prepare=prepare)
     unseen = data.unseen()
-    fit(step, data.batches(trainer), data.loci, run, trainer, step.held_out(unseen.n_loci(), unseen.loci))
+    fit(step, data.batches(), data.loci, run, trainer, step.held_out(unseen.n_loci(), unseen.loci))
     commands.finish(config, run, data)
 
 

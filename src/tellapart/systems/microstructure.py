@@ -145,7 +145,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     data = Dataset.load(config, run)
     step = TermsStep(Microstructure(config), terms, config, prepare=prepare)
     unseen = data.unseen()
-    fit(step, data.batches(trainer), data.blocks, run, trainer, step.held_out(unseen.n_rows(), unseen.blocks))
+    fit(step, data.batches(), data.blocks, run, trainer, step.held_out(unseen.n_rows(), unseen.blocks))
     commands.finish(config, run, data)
 
 

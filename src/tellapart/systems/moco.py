@@ -202,7 +202,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
         return Batch(data.test.rows(rows), len(data.training) + rows)  # no ids of the queue
 
     step = TermsStep(MoCo(config, data.shape), terms, config, prepare=prepare, after_step=after_step)
-    fit(step, data.batches(trainer), batch, run, trainer, step.held_out(len(data.test), unseen))
+    fit(step, data.batches(), batch, run, trainer, step.held_out(len(data.test), unseen))
     commands.finish(config, run, data)
 
 

@@ -59,6 +59,16 @@ def read_options(system: str, given: Mapping[str, Any]) -> tuple[TrainingOptions
     return load(system).Config(**{name: read[name] for name in names}), TrainerOptions(**read[_TRAINER].as_dict())
 
 
+def default_data(system: str) -> str:
+    """The data that a system takes if none are named; "" if they must be.
+
+    >>> default_data("clip")
+    'openmoji'
+    """
+    default = next(field.default for field in dataclasses.fields(load(system).Config) if field.name == "data")
+    return default if isinstance(default, str) else ""
+
+
 def check_names(system: str, given: Mapping[str, Any]) -> None:
     """Raise `InputError` if one of the given options is none of the system, and say which is most like it."""
     known = [field.name for field in dataclasses.fields(load(system).Config)] + [_TRAINER]

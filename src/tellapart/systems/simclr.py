@@ -93,7 +93,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     begin(run, "simclr", config, trainer)
     data = Dataset.load(config, run)
     step = TermsStep(SimCLR(config, data.shape), terms, config)
-    fit(step, data.batches(trainer), data.training.rows, run, trainer, step.held_out(len(data.test), data.test.rows))
+    fit(step, data.batches(), data.training.rows, run, trainer, step.held_out(len(data.test), data.test.rows))
     commands.finish(config, run, data)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from tellapart.training.step import Step
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_logger = logging.getLogger("tellapart")
 
 
 def begin(run: Run, system: str, config: TrainingOptions, trainer: TrainerOptions, final: str = "") -> None:
@@ -91,6 +94,8 @@ def fit(
     if run.is_trained():
         _drop_checkpoint(run)  # a kill may have come before
         return
+    if batches.batch_size * options.devices > batches.n_rows and is_first_process():
+        _logger.info("A batch has all %s rows to train on: --batch_size asks for more.", f"{batches.n_rows:,}")
     from tellapart.training.loop import train  # Lightning takes seconds to import
 
     carry_out(run)

@@ -25,6 +25,7 @@ from tellapart.errors import InputError, NotFiniteError, require_option, require
 from tellapart.runs import Run
 from tellapart.training.batches import Batches
 from tellapart.training.checkpoints import AtomicCheckpoints
+from tellapart.training.forecast import Forecast
 from tellapart.training.held_out import HeldOut
 from tellapart.training.keeper import Keeper, diverged
 from tellapart.training.loader import Opaque, Steps
@@ -64,7 +65,7 @@ def train(
     validation = Validation(held_out, batches, options, count)
     callbacks: list[Callback] = [validation, Keeper(run, count, batches.seed, options)]
     callbacks += [Logging(options.logger, run, count)] if options.logger != "none" else []
-    callbacks += [StepBar(batches, count)] if options.progress else []
+    callbacks += [StepBar(batches, count), Forecast(batches, count)] if options.progress else []
     try:
         trainer = Trainer(
             accelerator=options.accelerator,

@@ -59,11 +59,11 @@ class TrainingOptions:
 def name_from_root(options: object, *names: str) -> None:
     """Change options that name files so that they name them from the root: then the run can be used from any folder.
 
-    What does not exist is left as it is.
+    What does not exist is left as it is, but for the names of shards, as data-{000..003}.tar.
     """
     for name in names:
         given = getattr(options, name)
-        if given and exists(given):
+        if given and (exists(given) or ("{" in given and exists(str(Path(given).parent)))):
             object.__setattr__(options, name, str(Path(given).resolve()))  # the options' class is frozen
 
 

@@ -190,3 +190,33 @@ def test_columns_are_called_as_the_option_says_and_tables_may_be_packed(tmp_path
     (folder / "edges.csv").write_text("Source;Target\na;b\n")
     (folder / "nodes.csv.gz").write_bytes(gzip.compress(b"Node;size\na;1\nb;2\n"))
     assert load_graph(str(folder), WORDS, Form(separator=";")).features.flatten().tolist() == [1, 2]
+
+
+def test_broken_nodes_and_edges_of_graphml_are_left_out_with_what_they_hold_or_stop(tmp_path):
+    keys = '<key id="s" for="node" attr.name="size" attr.type="int"/><key id="w" for="edge" attr.name="weight"/>'
+    path = graphml(
+        *(tmp_path / "x.graphml", keys),
+        nodes=lambda i: f'<data key="s">{"many" if i == 7 else i}</data>',
+        edges=lambda a: f'<data key="w">{"heavy" if a == 2 else a + 1}</data>',
+    )
+    text = (tmp_path / "x.graphml").read_text()
+    more = '<node><data key="s">9</data></node><node id="n0"><data key="s">50</data></node>'
+    more += '<edge source="n1"><data key="w">70</data></edge>'
+    (tmp_path / "x.graphml").write_text(text.replace("</graph>", f"{more}</graph>"))
+    with reading.accounted() as account:
+        graph = load_graph(path, WORDS)
+    assert graph.names == [f"n{i}" for i in range(7)]
+    assert graph.features.flatten().tolist() == list(range(7))
+    assert account.counts == {
+        "node without an id": 1,
+        "node that is listed twice": 1,
+        "edge without source and target": 1,
+        "node without one of the numbers": 1,
+        "edge of a node that there is not": 2,
+        "edge of a weight that is no number": 1,
+    }
+    kept = torch.tensor([1.0, 2, 4, 5, 6])
+    upper = graph.edge_index[0] < graph.edge_index[1]
+    torch.testing.assert_close(graph.edge_weight[upper], kept / kept.mean())
+    with reading.accounted("stop"), pytest.raises(InputError, match="a node without an id"):
+        load_graph(path, WORDS)

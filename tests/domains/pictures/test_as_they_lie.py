@@ -1,12 +1,16 @@
 """Pictures as people have them: thin ones, odd suffixes, links, splits, arrays of other shapes, broken files."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tellapart import InputError, reading
+from tellapart.domains import picture_files
 from tellapart.domains.pictures import load_pictures, load_splits
 from tellapart.domains.pictures.images import read_picture
 from tellapart.domains.pictures.load import load_pairs
@@ -157,3 +161,48 @@ def test_arrays_of_one_to_four_channels_are_read_and_opacity_is_laid_on_white(tm
         colour = colour[..., :-1] * opacity + 255 * (1 - opacity)
     assert found.shape[-1] == colour.shape[-1]
     assert np.abs(found - colour).max() <= 0.5 + 1e-9
+
+
+def test_a_huge_jpeg_is_decoded_smaller_and_another_huge_picture_is_left_out_by_its_true_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(picture_files, "MAX_PIXELS", 10_000)
+    monkeypatch.setattr(picture_files, "_DRAFT", 16)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20_000)  # Pillow refuses twice as many
+    for name, side in (("a.jpg", 150), ("b.jpg", 400), ("c.png", 150), ("d.png", 400), ("e.png", 40)):
+        Image.new("RGB", (side, side), "blue").save(tmp_path / name)
+    with reading.accounted() as account:
+        found = load_pictures(str(tmp_path), 8)
+    assert found.names == ["a.jpg", "b.jpg", "c.png", "e.png"]
+    assert (found.pictures[:, 2] > 250).all()
+    assert account.counts == {"picture of too many pixels": 1}
+    with picture_files.opened(tmp_path / "b.jpg") as image:
+        assert image.width == 50
+    for name in ("b.jpg", "a.jpg"):
+        with pytest.raises(InputError, match=r"pixels"), picture_files.opened(tmp_path / name, shrinks=False):
+            pass
+
+
+def write_heic(folder):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    for i in range(5):
+        if i < 2:
+            pillow_heif.from_pillow(draw("red", "square").resize((64, 64))).save(folder / f"{i}.heic")
+        else:
+            save(folder / f"{i}.png")
+
+
+def test_photographs_in_heic_are_read(tmp_path):
+    write_heic(tmp_path)
+    found = load_pictures(str(tmp_path), 16)
+    assert len(found) == 5
+    assert (found.pictures[0, :, 8, 8].int() - torch.tensor([255, 0, 0])).abs().max() < 30
+
+
+def test_without_the_extra_photographs_in_heic_are_counted_and_the_extra_is_named(tmp_path):
+    write_heic(tmp_path)
+    code = "import sys; sys.modules['pillow_heif'] = None\n"
+    code += "from tellapart import reading; from tellapart.domains.pictures import load_pictures\n"
+    code += f"with reading.accounted() as account: print(len(load_pictures({str(tmp_path)!r}, 16)), account.told())"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.stdout.startswith("3 "), found.stderr
+    wanted = "Left out 2: 2 × picture in HEIC, which needs: pip install 'tellapart[heic]', "
+    assert wanted in found.stdout

@@ -104,7 +104,7 @@ def test_missing_empty_and_ambiguous_places_are_named(tmp_path):
     with pytest.raises(InputError, match="the folder is empty"):
         load_pairs(str(tmp_path), 8)
     (tmp_path / "notes.txt").write_text("hello")
-    with pytest.raises(InputError, match=r"holds no \.csv, \.tsv, \.jsonl or \.parquet"):
+    with pytest.raises(InputError, match=r"holds no \.csv, \.tsv, \.jsonl, \.parquet or \.tar"):
         load_pairs(str(tmp_path), 8)
     with pytest.raises(InputError, match=r"notes\.txt: not a table"):
         load_pairs(str(tmp_path / "notes.txt"), 8)

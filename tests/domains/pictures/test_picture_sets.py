@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tellapart import InputError
+from tellapart import InputError, reading
 from tellapart.domains.pictures import PictureSet, load_pictures, load_splits
 from tellapart.domains.pictures.picture_sets import Form
 from tests.tiny.pictures import draw
@@ -182,12 +182,14 @@ def test_arrays_are_resized_with_antialiasing_as_pillow_does(tmp_path):
         assert (small[row].permute(1, 2, 0).numpy() - resized.astype(int)).__abs__().max() <= 1
 
 
-def test_files_keep_the_size_they_share_and_need_one_if_they_differ(tmp_path):
+def test_files_keep_the_size_they_share_and_have_the_usual_one_if_they_differ_which_is_said(tmp_path):
     source = write_folder(tmp_path, ["1.png", "2.png"])
     assert load_pictures(source).pictures.shape == (2, 3, 6, 6)
     draw("red", "dot").save(tmp_path / "3.png")
-    with pytest.raises(InputError, match=r"3\.png: pictures of different sizes \(6×6 and 24×24\)\. Give the size"):
-        load_pictures(source)
+    with reading.accounted() as account:
+        assert load_pictures(source).pictures.shape == (3, 3, 32, 32)
+    said = "Pictures of 6×6 and 24×24 pixels are brought to 32×32; --picture_size gives another size."
+    assert said in account.told()
     assert load_pictures(source, 8).pictures.shape == (3, 3, 8, 8)
     assert load_pictures(str(tmp_path / "3.png")).names == ["3.png"]
 

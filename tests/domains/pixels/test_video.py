@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tellapart import InputError
+from tellapart import InputError, reading
 from tellapart.domains.pixels import as_frame, as_videos, read_picture, read_videos
 from tellapart.domains.pixels import video as module
 from tests.tiny.pixels import moving_frames, write_video
@@ -150,3 +150,26 @@ def test_pictures_and_arrays_are_videos_too(tmp_path):
             as_videos(wrong, 240)
     with pytest.raises(InputError, match="`x` must hold a frame of at least 32 × 32"):
         as_videos(frames[:, :20], 240)
+
+
+def test_broken_frames_and_broken_videos_among_others_are_left_out_and_counted_or_stop(tmp_path):
+    frames = moving_frames(8)
+    folder = write_frames(tmp_path / "a", frames)
+    (folder / "0004.png").write_bytes(b"no picture")
+    (tmp_path / "b.mp4").write_text("no video at all")
+    with reading.accounted() as account:
+        (video,) = read_videos(str(tmp_path), 240, every=2)
+    assert account.places() == [("broken frame", str(folder / "0004.png")), ("broken video", str(tmp_path / "b.mp4"))]
+    assert [video.number(row) for row in range(len(video))] == [0, 2, 6]
+    assert np.array_equal(video.frames, frames[[0, 2, 6]])
+    with reading.accounted("stop"), pytest.raises(InputError, match=r"0004\.png: no picture that can be read"):
+        read_videos(str(tmp_path), 240)
+    with reading.accounted(), pytest.raises(InputError, match=r"b\.mp4: not a video that can be read"):
+        read_videos(str(tmp_path / "b.mp4"), 240)
+
+
+def test_parts_of_a_video_keep_the_numbers_of_their_frames(tmp_path):
+    (video,) = read_videos(str(write_frames(tmp_path / "a", moving_frames(9))), 240, every=2)
+    first, last = video.part(0, 3), video.part(3, 5)
+    assert ([first.number(row) for row in range(3)], [last.number(row) for row in range(2)]) == ([0, 2, 4], [6, 8])
+    assert np.array_equal(np.concatenate([first.frames, last.frames]), video.frames)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tellapart import InputError
+from tellapart import InputError, reading
 from tellapart.domains.words import Corpus, Phrases, Tokens, gather
 from tellapart.domains.words.lexicon import Lexicon
 from tellapart.domains.words.reading import read_blocks
@@ -222,8 +222,29 @@ def test_a_folder_without_files_is_named(tmp_path):
 def test_a_file_of_another_kind_in_a_folder_is_named(tmp_path):
     write(tmp_path / "x" / "a.txt", TEXT)
     write(tmp_path / "x" / "b.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
-    with pytest.raises(InputError, match=r"b\.png line 3: holds a zero byte"):
+    with pytest.raises(InputError, match=r"b\.png: a PNG picture, not a text"):
         gather(tmp_path / "x", tmp_path / "c")
+    with reading.accounted() as account:
+        gather(tmp_path / "x", tmp_path / "c", min_count=1)
+    assert account.counts == {"file that is no text": 1}
+
+
+@pytest.mark.parametrize("block", [40, 2**24])
+def test_lines_that_are_no_text_are_left_out_and_counted_or_stop(tmp_path, block):
+    lines = [b"a b a", b"caf\xe9 a b", "é b a".encode(), b"a \0 b", b"b a"]
+    path = write(tmp_path / "x", b"\n".join(lines))
+    with reading.accounted() as account:
+        corpus = gather(path, tmp_path / "c", min_count=1, block=block)
+    assert sentences(corpus) == [["a", "b", "a"], ["é", "b", "a"], ["b", "a"]]
+    assert account.places() == [("line that is no text", f"{path} line {i}") for i in (2, 4)]
+    with reading.accounted("stop"), pytest.raises(InputError, match="x line 2: not UTF-8"):
+        gather(path, tmp_path / "d", min_count=1, block=block)
+
+
+def test_a_text_most_lines_of_which_are_no_text_is_refused(tmp_path):
+    path = write(tmp_path / "x", "un été\ndéjà vu\na b\n".encode("latin-1"))
+    with reading.accounted(), pytest.raises(InputError, match=r"x line 1: not UTF-8.*1 more"):
+        gather(path, tmp_path / "c", min_count=1)
 
 
 def test_a_folder_with_something_else_is_not_written_over(tmp_path):

@@ -11,9 +11,8 @@ from tellapart.domains.genomes.measure import places_found, species_told
 from tellapart.domains.genomes.options import GenomeOptions
 from tellapart.domains.genomes.sequences import Regions, load_sequences, split_regions
 from tellapart.domains.genomes.views import Places, piece_length, sequenced
-from tellapart.errors import require_option
 from tellapart.runs import MAX_SHOWN, Gallery
-from tellapart.training import Batches, TrainerOptions
+from tellapart.training import Batches
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
@@ -73,18 +72,12 @@ class Dataset:
         least = 2 * max(options.window, options.read_length)
         return cls(options, sequences, *split_regions(sequences, options.held_out, options.seed, least))
 
-    def batches(self, trainer: TrainerOptions) -> Batches:
-        """The batches of a training: their rows are loci, of which every region has one for each read in its length.
-
-        Raises:
-            InputError: a batch would be larger than all there is to train on.
-        """
-        n, per_device = self.n_loci(), self.options.batch_size
-        must = f"be at most the {n} places to take reads from, divided by the devices"
-        require_option("batch_size", per_device * trainer.devices <= n, must, per_device)
+    def batches(self) -> Batches:
+        """The batches of a training: their rows are loci, of which every region has one for each read in its length."""
+        n = self.n_loci()
         pieces = piece_length(self.training.lengths(), self.options.read_length)
         lengths = pieces.repeat_interleave(self._n_parts()).numpy() if len(pieces.unique()) > 1 else None
-        return Batches(n, per_device, self.options.epochs, self.options.seed, lengths)
+        return Batches(n, self.options.batch_size, self.options.epochs, self.options.seed, lengths)
 
     def loci(self, rows: Int[Tensor, " n"]) -> Loci:
         """The loci at these rows."""

@@ -73,13 +73,20 @@ def read_graphml(path: Path, words: int) -> Graph:
     """
     reader = _Reader(path)
     reader.read()
-    nodes, keys = list(reader.nodes.values()), _distinct(reader.keys.values(), path)
+    keys = _distinct(reader.keys.values(), path)
+    numeric = _numeric(keys)
+    whole = [
+        (node, values) for node in reader.nodes.values() if (values := _numbers(node, numeric, reader)) is not None
+    ]
+    nodes = [node for node, _ in whole]
+    if not nodes:
+        raise reading.first_broken() or InputError(f"{path}: holds no nodes. Is it a GraphML file?")
     number = {node.name: row for row, node in enumerate(nodes)}
-    edges = [edge for edge in reader.edges if _is_known(edge, number, reader)]
+    edges = [edge for edge in reader.edges if _is_known(edge, number, reader) and _is_weighed(edge, reader)]
     pairs = torch.tensor([[number[name] for name in edge.ends] for edge in edges], dtype=torch.long)
     texts = {name: _texts(nodes, keys, name) for name in ("label", "text")}
     parts = [] if texts["text"] is None else [hashed_words(texts["text"], words)]
-    numbers = [(key, [reader.number(node, key) for node in nodes]) for key in _numeric(keys)]
+    numbers = [(key, [values[column] for _, values in whole]) for column, key in enumerate(numeric)]
     index = [key.name for key, values in numbers if key.name.lower() in _INDEX and _counts(values)]
     reading.pass_over("attribute that numbers the nodes", index)
     if columns := [values for key, values in numbers if key.name not in index]:
@@ -87,6 +94,26 @@ def read_graphml(path: Path, words: int) -> Graph:
     made = _side_by_side(parts) if parts else None
     names = _names(nodes, keys)
     return make_graph(str(path), names, made, pairs.reshape(-1, 2).T, texts["label"], _weights(edges, reader))
+
+
+def _numbers(node: _Node, keys: list[_Key], reader: _Reader) -> list[float] | None:
+    """A node's numeric attributes; `None` if one is missing or no number, which makes it a broken item."""
+    try:
+        return [reader.number(node, key) for key in keys]
+    except InputError as error:
+        reading.leave_out("node without one of the numbers", f"{reader.path} line {node.line}", error)
+        return None
+
+
+def _is_weighed(edge: _Edge, reader: _Reader) -> bool:
+    """Whether an edge's weight is a number, or missing; others are broken items."""
+    place = f"{reader.path} line {edge.line}"
+    try:
+        features.number(edge.weight or "1", "weight", place)
+    except InputError as error:
+        reading.leave_out("edge of a weight that is no number", place, error)
+        return False
+    return True
 
 
 def _is_known(edge: _Edge, number: dict[str, int], reader: _Reader) -> bool:
@@ -163,6 +190,8 @@ class _Reader:
         self.inside: list[str] = []
         self.key: _Key | None = None
         self.of_weight = False
+        self.is_skipped = False
+        """Whether what is being read belongs to a node or an edge that is left out."""
         self.text: list[str] = []
         self.parser = expat.ParserCreate(namespace_separator=" ")
         self.parser.StartElementHandler = self._start
@@ -206,8 +235,13 @@ class _Reader:
     def _here(self, what: str) -> InputError:
         return self.mistake(self.parser.CurrentLineNumber, what)
 
+    def _leave_out(self, why: str, what: str) -> None:
+        reading.leave_out(why, f"{self.path} line {self.parser.CurrentLineNumber}", self._here(what))
+
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         tag = tag.rpartition(" ")[2]
+        if tag in ("node", "edge"):
+            self.is_skipped = False
         line = self.parser.CurrentLineNumber
         self.text.clear()
         if tag == "key" and attributes.get("for", "all") in ("node", "all"):
@@ -219,9 +253,11 @@ class _Reader:
         elif tag == "node":
             self._node(attributes.get("id"), line)
         elif tag == "edge":
-            if not {"source", "target"} <= attributes.keys():
-                raise self._here("an edge without source and target. Add them")
-            self.edges.append(_Edge(line, (attributes["source"], attributes["target"])))
+            if {"source", "target"} <= attributes.keys():
+                self.edges.append(_Edge(line, (attributes["source"], attributes["target"])))
+            else:
+                self.is_skipped = True
+                self._leave_out("edge without source and target", "an edge without source and target. Add them")
         elif tag == "data" and self.inside[-1:] == ["node"]:
             self.key = self.keys.get(attributes.get("key", ""))
         elif tag == "data" and self.inside[-1:] == ["edge"]:
@@ -231,16 +267,22 @@ class _Reader:
         self.inside.append(tag)
 
     def _node(self, name: str | None, line: int) -> None:
+        self.is_skipped = name is None or name in self.nodes
         if name is None:
-            raise self._here("a node without an id. Add it")
+            self._leave_out("node without an id", "a node without an id. Add it")
+            return
         if name in self.nodes:
-            raise self._here(f"the node {name!r} is listed twice. Remove one of the two")
+            what = f"the node {name!r} is listed twice. Remove one of the two"
+            self._leave_out("node that is listed twice", what)
+            return
         self.nodes[name] = _Node(name, line)
 
     def _end(self, _: str) -> None:
         tag, parent = self.inside.pop(), self.inside[-1:]
         if tag == "default" and parent == ["key"] and self.key is not None:
             self.key.default = "".join(self.text)
+        elif tag in ("data", "NodeLabel") and self.is_skipped:
+            pass
         elif tag == "data" and parent == ["node"] and self.key is not None:
             self.nodes[next(reversed(self.nodes))].values[self.key.name] = "".join(self.text)
         elif tag == "data" and parent == ["edge"] and self.of_weight:

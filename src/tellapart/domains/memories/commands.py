@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tellapart.domains.memories.dataset import Dataset
-from tellapart.domains.memories.options import Sides
+from tellapart.domains.memories.options import MemoryOptions, Sides
 from tellapart.domains.memories.pairs import LoadPictures, load_pairs
 from tellapart.domains.queries import lines_or_one
 from tellapart.errors import InputError
@@ -22,19 +22,21 @@ if TYPE_CHECKING:
     from tellapart.domains.memories.network import Memory
 
 
-def commands_for(make: Callable[[Any, Sides], Memory], load_pictures: LoadPictures) -> Commands:
+def commands_for(
+    make: Callable[[Any, Sides], Memory], pictures_as: Callable[[MemoryOptions], LoadPictures]
+) -> Commands:
     """The commands of a system with the model `make(config, sides)`.
 
     Args:
         make: makes a model with its first weights.
-        load_pictures: reads pictures; their left halves ask for their right halves.
+        pictures_as: what reads pictures as the options say; their left halves ask for their right halves.
     """
 
     @in_one
-    def read(_: FinishedRun, memory: Memory, source: Any) -> Embeddings:
+    def read(finished: FinishedRun, memory: Memory, source: Any) -> Embeddings:
         if not isinstance(source, (str, bytes)) and not hasattr(source, "__fspath__"):
             raise InputError(f"`x` must be a file or a folder, as for --data. Got {type(source).__name__}.")
-        pairs = load_pairs(str(source), load_pictures)
+        pairs = load_pairs(str(source), pictures_as(finished.config))
         vectors = torch.cat([memory.embed_queries(pairs.queries), memory.embed_keys(pairs.keys)])
         kinds = ["query"] * len(pairs) + ["key"] * len(pairs)
         return Embeddings([*pairs.names, *pairs.names], kinds, vectors)
@@ -42,7 +44,7 @@ def commands_for(make: Callable[[Any, Sides], Memory], load_pictures: LoadPictur
     return Commands(
         make_model=lambda config, run: make(config, Sides.noted(run)),
         encoder=lambda model: model,
-        load=partial(Dataset.load, load_pictures),
+        load=partial(Dataset.load, pictures_as),
         read=read,
         ask=lambda _, typed: lines_or_one(typed),
         find=_find,

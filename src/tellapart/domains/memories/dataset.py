@@ -18,6 +18,8 @@ from tellapart.runs import Gallery
 from tellapart.training import Batches
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jaxtyping import Int, Shaped
     from torch import Tensor
 
@@ -48,13 +50,19 @@ class Dataset:
     title: str
 
     @classmethod
-    def load(cls, load_pictures: LoadPictures, options: MemoryOptions, run: Run, source: str | None = None) -> Dataset:
+    def load(
+        cls,
+        pictures_as: Callable[[MemoryOptions], LoadPictures],
+        options: MemoryOptions,
+        run: Run,
+        source: str | None = None,
+    ) -> Dataset:
         """A run's own pairs; or, from another source, pairs that are all held out.
 
         Raises:
             InputError: they are missing, broken, too few or of another shape; or the run's own changed since it began.
         """
-        pairs = load_pairs(source or options.data, load_pictures)
+        pairs = load_pairs(source or options.data, pictures_as(options))
         account.read(len(pairs), "pair")
         if source is not None:
             _check_shapes(source, pairs, Sides.noted(run))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from tellapart.domains.folders import Labels
 from tellapart.errors import InputError, require_option
 from tellapart.training import TrainingOptions
 
@@ -20,6 +21,10 @@ class MemoryOptions(TrainingOptions):
     """An .npz with arrays queries and keys, which belong together row by row; or pictures: their left halves ask."""
     held_out: float = 0.2
     """Share of the pairs that training never sees; of pictures with a test set of their own, that set."""
+    labels: Labels = "auto"
+    """What subfolders of pictures are: "auto" takes train, test, val and the like as splits; others, for no splits."""
+    picture_size: int = 0
+    """Side of the square to which pictures are brought, in pixels; 0 for as they come."""
     epochs: int = 20
     """How often every training pair is seen."""
     batch_size: int = 512
@@ -44,6 +49,8 @@ class MemoryOptions(TrainingOptions):
         for name, most in (("width", 2**16), ("channels", 2**12), ("dim", 2**14)):
             value = getattr(self, name)
             require_option(name, 1 <= value <= most, f"lie between 1 and {most}", value)
+        size = self.picture_size
+        require_option("picture_size", size == 0 or 8 <= size <= 1024, "be 0 or lie between 8 and 1024", size)
         require_option("dropout", 0 <= self.dropout < 1, "lie in [0, 1)", self.dropout)
 
 

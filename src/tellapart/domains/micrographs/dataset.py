@@ -15,9 +15,8 @@ from tellapart.domains.micrographs.micrographs import Micrographs, load_microgra
 from tellapart.domains.micrographs.options import MicrographOptions
 from tellapart.domains.micrographs.patches import Cutter, Places, Region
 from tellapart.domains.micrographs.split import split_regions
-from tellapart.errors import require_option
 from tellapart.runs import MAX_SHOWN, Gallery, thumbnails
-from tellapart.training import Batches, TrainerOptions
+from tellapart.training import Batches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,16 +77,9 @@ class Dataset:
             run.check_data(micrographs.fingerprint)
         return cls(options, micrographs, *split_regions(micrographs.fields, options))
 
-    def batches(self, trainer: TrainerOptions) -> Batches:
-        """The batches of a training: their rows are blocks of the size of a patch, of all regions.
-
-        Raises:
-            InputError: a batch would be larger than all there is to train on.
-        """
-        n, per_device = self.n_rows(), self.options.batch_size
-        must = f"be at most the {n} patches that stand side by side in the data, divided by the devices"
-        require_option("batch_size", per_device * trainer.devices <= n, must, per_device)
-        return Batches(n, per_device, self.options.epochs, self.options.seed)
+    def batches(self) -> Batches:
+        """The batches of a training: their rows are blocks of the size of a patch, of all regions."""
+        return Batches(self.n_rows(), self.options.batch_size, self.options.epochs, self.options.seed)
 
     def n_rows(self) -> int:
         """How many blocks there are in the regions to train on."""

@@ -49,7 +49,7 @@ def read_planes(file: Path, as_numbers: bool = False) -> list[Plane]:
     """
     if file.suffix.lower() in _TIFF:
         return _read_tiff(file)
-    with opened(file) as image:
+    with opened(file, shrinks=False) as image:
         dots = image.info.get("dpi", (0, 0))[0]
         pixels = _as_array(image, as_numbers)
     return [Plane("", pixels, pixel_size.of_resolution(float(dots)))]

@@ -15,11 +15,10 @@ from tellapart.domains.pictures.options import ImageShape, PictureOptions
 from tellapart.domains.pictures.picture_sets import PictureSet
 from tellapart.domains.pictures.raw_pixels import RawPixels
 from tellapart.domains.pictures.stored import pixel_ids
-from tellapart.errors import require_option
 from tellapart.evaluation import Table, found_by, frozen
 from tellapart.relations import same
 from tellapart.runs import MAX_SHOWN, Gallery, thumbnails
-from tellapart.training import Batches, TrainerOptions
+from tellapart.training import Batches
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -70,16 +69,9 @@ class Dataset:
         training, test = load_held_out(source, side, channels, options.held_out, options.seed, options.form)
         return cls(options, source, training, test, ImageShape.of(training))
 
-    def batches(self, trainer: TrainerOptions) -> Batches:
-        """The batches of a training.
-
-        Raises:
-            InputError: a batch would be larger than all there is to train on.
-        """
-        n, per_device = len(self.training), self.options.batch_size
-        must = f"be at most the {n} pictures to train on, divided by the devices"
-        require_option("batch_size", per_device * trainer.devices <= n, must, per_device)
-        return Batches(n, per_device, self.options.epochs, self.options.seed)
+    def batches(self) -> Batches:
+        """The batches of a training."""
+        return Batches(len(self.training), self.options.batch_size, self.options.epochs, self.options.seed)
 
     def measure(self, before: Embeds, after: Embeds) -> Table:
         """Guessing, raw pixels, the untrained and the trained network, on the pictures held out.

@@ -14,7 +14,7 @@ from tellapart.domains.pictures.dataset import Dataset
 from tellapart.domains.pictures.raw_pixels import RawPixels
 from tellapart.errors import InputError
 from tellapart.evaluation import Table, linear_probe
-from tellapart.training import Batches, TrainerOptions
+from tellapart.training import Batches
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
@@ -88,13 +88,9 @@ class FewLabels:
         assert training.labels is not None
         return cls(data, classes, training.part(draw(training.labels, per_class, options.seed)), test)
 
-    def batches(self, trainer: TrainerOptions) -> Batches:
-        """The batches of a training, of all its pictures.
-
-        Raises:
-            InputError: a batch would be larger than all there is to train on.
-        """
-        return self.data.batches(trainer)
+    def batches(self) -> Batches:
+        """The batches of a training, of all its pictures."""
+        return self.data.batches()
 
     def beside(self, pictures: PictureSet, n_labelled: int) -> Batch:
         """Pictures together with labelled ones, `n_labelled` drawn at random or, if there are fewer, all of them."""

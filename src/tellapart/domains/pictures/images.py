@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from tellapart.runs import PictureRows
 
+USUAL_SIDE = 32
+"""The side of pictures, in pixels, where they differ in size and none is given."""
+_MOST = 1024  # a larger side must be asked for
 _MANY = 500  # from so many pictures on, a progress bar is shown
 
 
@@ -32,7 +35,7 @@ def read_picture(path: Path | bytes, size: int, place: str = "") -> UInt8[Tensor
     Transparent pixels become white. The first frame of an animation is taken. EXIF rotation is applied.
 
     Raises:
-        InputError: the file is missing, not a picture, truncated, or has more than `MAX_PIXELS`.
+        InputError: the file is missing, not a picture, truncated, or has too many pixels.
     """
     with opened(path, place) as image:
         return to_square(image, size)
@@ -75,7 +78,8 @@ def read_whole(
     kept = [row for row, path in enumerate(paths) if path not in broken]
     for row, path in enumerate(paths):
         if path in broken:
-            reading.leave_out("broken picture", places[row] or str(path), first)
+            why = getattr(broken[path], "why", "broken picture")
+            reading.leave_out(why, places[row] or str(path), first)
     if not kept:
         raise first
     reading.read(len(kept), thing)
@@ -121,12 +125,12 @@ def _decoded_in_memory(
 
 
 def common_side(paths: Sequence[Path | bytes], places: Sequence[str]) -> int:
-    """The side of the square that holds the pictures, which must all have one size, in pixels.
+    """The side of the square that holds the pictures, in pixels; `USUAL_SIDE` if they differ in size or are large.
 
     Pictures that cannot be opened are not asked: reading them says what is wrong.
 
     Raises:
-        InputError: pictures of different sizes, or none that can be opened.
+        InputError: none that can be opened.
     """
     first, broken = None, None
     for path, place in zip(paths, places, strict=True):
@@ -137,10 +141,11 @@ def common_side(paths: Sequence[Path | bytes], places: Sequence[str]) -> int:
             broken = broken or error
             continue
         first = first or size
-        if size != first:
-            sizes = " and ".join(f"{width}×{height}" for width, height in (first, size))
-            remedy = "Give the size to bring them to: --picture_size 32, for example"
-            raise InputError(f"{place or str(path)}: pictures of different sizes ({sizes}). {remedy}.")
+        if size != first or max(size) > _MOST:
+            sizes = " and ".join(dict.fromkeys(f"{width}×{height}" for width, height in (first, size)))
+            what = f"Pictures of {sizes} pixels are brought to {USUAL_SIDE}×{USUAL_SIDE}"
+            reading.note(f"{what}; --picture_size gives another size.")
+            return USUAL_SIDE
     if first is None:
         raise broken or ValueError(requirement("paths", "not be empty", paths))
     return max(first)

@@ -13,7 +13,7 @@ from tellapart.domains.pictures import images
 from tellapart.domains.pictures.captions import Pairs
 from tellapart.domains.pictures.openmoji import load_openmoji
 from tellapart.domains.sniff import numbered_lines, suffix, unreadable
-from tellapart.errors import InputError, existing
+from tellapart.errors import InputError
 
 if TYPE_CHECKING:
     from tellapart.runs import PictureRows
@@ -49,7 +49,7 @@ def load_pairs(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) ->
     Args:
         source: "openmoji", a folder that holds one table or its shards, or the table itself: CSV, TSV, JSONL or
             Parquet with the columns `image` (a path, relative to the table; in Parquet perhaps the picture itself)
-            and `text`.
+            and `text`; or a tar of samples, as webdataset writes it, or its shards, as data-{000..003}.tar.
         size: the pictures' side, in pixels.
         form: what the columns are called, and what separates them.
 
@@ -58,15 +58,15 @@ def load_pairs(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) ->
     """
     if source == "openmoji":
         return load_openmoji(size)
-    path = existing(source)
-    paths = [path]
+    paths = tables.named(source)
+    path = paths[0]
     if path.is_dir():
         paths = tables.find_tables(path)
         if not paths:
-            what = "is empty" if not any(path.iterdir()) else "holds no .csv, .tsv, .jsonl or .parquet"
+            what = "is empty" if not any(path.iterdir()) else "holds no .csv, .tsv, .jsonl, .parquet or .tar"
             raise InputError(f"{path}: the folder {what}. Put in a table with the columns image and text.")
-    elif suffix(path) not in tables.SUFFIXES:
-        otherwise = f"{path}: not a table. Give a folder, or a .csv, .tsv, .jsonl or .parquet file."
+    elif suffix(path) not in tables.WITH_PICTURES:
+        otherwise = f"{path}: not a table. Give a folder, or a .csv, .tsv, .jsonl, .parquet or .tar file."
         raise unreadable(path, "a table", otherwise)
     table = tables.read_tables(paths, _COLUMNS, required=_COLUMNS, form=form)
     files, names = table.pictures("image")
@@ -102,10 +102,11 @@ def list_items(source: str, form: tables.Form = tables.AS_IT_LIES) -> Listed:
     Raises:
         InputError: the source holds no picture and no text; the message names the place.
     """
-    path = existing(source)
+    named = tables.named(source)
+    path = named[0]
     if suffix(path) == ".txt":
         return Listed([], [], [], _read_lines(path))
-    found = tables.find_tables(path) if path.is_dir() else [path] if suffix(path) in tables.SUFFIXES else []
+    found = tables.find_tables(path) if path.is_dir() else named if suffix(path) in tables.WITH_PICTURES else []
     if found:
         return _items_of_table(found, form)
     files: list[Path | bytes] = [path]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tellapart import reading
-from tellapart.domains import tables
+from tellapart.domains import archives, tables
 from tellapart.domains.folders import Labels, Layout, layout
 from tellapart.domains.picture_files import find_pictures, is_picture
 from tellapart.domains.pictures import arrays, idx, images
@@ -19,7 +19,7 @@ from tellapart.domains.pictures.arrays import Part
 from tellapart.domains.pictures.openmoji import load_openmoji
 from tellapart.domains.pictures.stored import Stored, all_pixels, chosen, in_channels, joined
 from tellapart.domains.sniff import suffix, unreadable
-from tellapart.errors import InputError, existing, require_option
+from tellapart.errors import InputError, require_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,7 +132,7 @@ def load_splits(
               `valid`, …), they are the two sets, and their own subfolders the labels. Of test and validation, the
               test set is taken;
             - a table, `.csv`, `.tsv` or `.parquet`, with a column `image` (a path, or in Parquet the picture itself)
-              and perhaps `label`;
+              and perhaps `label`; or a `.tar` of samples, as webdataset writes it, or shards, as data-{000..003}.tar;
             - a picture file, or "openmoji" (without labels);
             - a `.npy` file of `(n, h, w)`, `(n, h, w, c)` or `(n, c, h, w)`, uint8 or floating-point in [0, 1];
             - a `.npz` file with such an array `images` (or `x`, or the only one) and perhaps `labels` (or `y`),
@@ -170,15 +170,16 @@ def _parts(source: str, size: int | None, form: Form) -> list[Part]:
     if source == "openmoji":
         pairs = load_openmoji(size or _OPENMOJI_SIZE)
         return [Part(pairs.pictures, None, pairs.names)]
-    path = existing(source)
+    paths = tables.named(source)
+    path = paths[0]
     if path.is_dir():
-        return idx.read_folder(path) or _read_folder(path, size, form)
+        return idx.read_folder(path) or _read_shards(path, size, form) or _read_folder(path, size, form)
     if path.suffix.lower() in arrays.SUFFIXES:
         return arrays.read_numpy(path)
     if idx.is_images(path):
         return [idx.read_images(path)]
-    if suffix(path) in tables.SUFFIXES:
-        return [_read_table(path, size, form)]
+    if suffix(path) in tables.WITH_PICTURES:
+        return [_read_tables(paths, size, form)]
     if is_picture(path):
         reading.read(1, "picture")
         return [Part(images.read_pictures([path], [""], size or images.common_side([path], [""])), None, [path.name])]
@@ -186,8 +187,15 @@ def _parts(source: str, size: int | None, form: Form) -> list[Part]:
     raise unreadable(path, "a file of pictures", f"{path}: not a file of pictures. {remedy}.")
 
 
-def _read_table(path: Path, size: int | None, form: Form) -> Part:
-    table = tables.read_table(path, ("image", "label"), required=("image",), form=form.table)
+def _read_shards(folder: Path, size: int | None, form: Form) -> list[Part]:
+    """The pictures of the tar shards in a folder; none if it holds none."""
+    if not any(suffix(file) in archives.TARS for file in folder.iterdir()):
+        return []
+    return [_read_tables(tables.find_tables(folder), size, form)]
+
+
+def _read_tables(paths: list[Path], size: int | None, form: Form) -> Part:
+    table = tables.read_tables(paths, ("image", "label"), required=("image",), form=form.table)
     files, names = table.pictures("image")
     pictures, kept = images.read_whole(files, table.places, size or images.common_side(files, table.places))
     labels = table.columns.get("label") if form.labels != "none" else None
@@ -195,12 +203,12 @@ def _read_table(path: Path, size: int | None, form: Form) -> Part:
 
 
 def files_of_folder(path: Path, form: Form = AS_IT_LIES) -> list[Path]:
-    """The picture files of a folder in the order of `load_pictures`; none of a folder of idx files.
+    """The picture files of a folder in the order of `load_pictures`; none of a folder of idx files or of tar shards.
 
     Raises:
         InputError: there are none, or folders are called like splits and may be none.
     """
-    if any(idx.is_images(file) for file in path.iterdir()):
+    if any(idx.is_images(file) or suffix(file) in archives.TARS for file in path.iterdir()):
         return []
     return [file for part in _listed(path, form)[1] for file in part]
 

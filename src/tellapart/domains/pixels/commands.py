@@ -147,13 +147,13 @@ def _place(query: str, videos: list[Video]) -> tuple[Video, int, np.ndarray]:
         number, x, y = (float(part) for part in rest.split(","))
     except ValueError:
         raise InputError(requirement("query", "be FRAME,X,Y, three numbers", repr(query))) from None
-    frame = number / video.every
-    if not (frame.is_integer() and 0 <= frame < len(video) and 0 <= x <= width - 1 and 0 <= y <= height - 1):
+    rows = {video.number(row): row for row in range(len(video))}
+    if not (number in rows and 0 <= x <= width - 1 and 0 <= y <= height - 1):
         steps = f" in steps of {video.every}" if video.every > 1 else ""
         last = video.number(len(video) - 1)
         must = f"be a frame between 0 and {last}{steps} and a place in its {width}×{height} pixels"
         raise InputError(requirement("query", must, repr(query)))
-    return video, int(frame), np.array([x, y], dtype=np.float32)
+    return video, rows[int(number)], np.array([x, y], dtype=np.float32)
 
 
 def _draw(config: Any, data: Dataset, encode: Encode) -> list[Picture]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tellapart import reading
@@ -11,7 +11,7 @@ from tellapart.domains.pixels.measure import places_found
 from tellapart.domains.pixels.options import PixelOptions
 from tellapart.domains.pixels.sampling import Sampler
 from tellapart.domains.pixels.video import Video, fingerprint, read_videos
-from tellapart.errors import InputError, require_option
+from tellapart.errors import InputError
 from tellapart.training import Batches
 
 if TYPE_CHECKING:
@@ -51,14 +51,9 @@ class Dataset:
         return Sampler(self.training, self.options)
 
     def batches(self) -> Batches:
-        """The batches of a training: their rows are frames.
-
-        Raises:
-            InputError: a batch would be larger than all there is to train on.
-        """
-        n, size = sum(map(len, self.training)), self.options.batch_size
-        require_option("batch_size", size <= n, f"be at most the {n} frames to train on", size)
-        return Batches(n, size, self.options.epochs, self.options.seed)
+        """The batches of a training: their rows are frames."""
+        n = sum(map(len, self.training))
+        return Batches(n, self.options.batch_size, self.options.epochs, self.options.seed)
 
     def measure(self, before: Encode, after: Encode) -> Table:
         """The share of points that are found, by the gap between frames: by flow, and by the network."""
@@ -79,5 +74,5 @@ def divided(video: Video, held_out: float) -> tuple[Video, Video]:
     if min(n_out, len(video) - n_out) < 2:
         what = f"{len(video)} frames, of which {n_out} would be held out, and each part needs 2"
         raise InputError(f"{video.name}: {what}. Give a longer video, or another --held_out.")
-    first, last = video.frames[:-n_out], video.frames[-n_out:]
-    return replace(video, frames=first), replace(video, frames=last, begin=video.begin + len(first))
+    n = len(video) - n_out
+    return video.part(0, n), video.part(n, len(video))

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from tellapart import reading
 from tellapart.domains.pixels.needed import needed
 from tellapart.errors import InputError, existing
 
@@ -29,6 +30,10 @@ MAX_BYTES = 4 * 2**30
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")
 
 
+class BrokenVideoError(InputError):
+    """A file that is no whole video."""
+
+
 @dataclass(frozen=True, eq=False)
 class Video:
     """Frames of one size, in their order."""
@@ -37,15 +42,20 @@ class Video:
     frames: UInt8[np.ndarray, "t h w 3"]
     every: int = 1
     """Each so many-th frame was taken."""
-    begin: int = 0
-    """Which of those taken is the first here."""
+    numbers: tuple[int, ...] | None = None
+    """Which frame of the file each is; by default 0, 1, 2 and so on."""
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def number(self, frame: int) -> int:
         """The number of a frame in the file."""
-        return (self.begin + frame) * self.every
+        return frame if self.numbers is None else self.numbers[frame]
+
+    def part(self, begin: int, end: int) -> Video:
+        """Some frames that follow each other."""
+        numbers = tuple(self.number(frame) for frame in range(begin, end))
+        return replace(self, frames=self.frames[begin:end], numbers=numbers)
 
 
 def read_videos(source: str, height: int, every: int = 1) -> list[Video]:
@@ -59,24 +69,42 @@ def read_videos(source: str, height: int, every: int = 1) -> list[Video]:
 
     Raises:
         InputError: something is missing, broken, too small, or too large for memory; the message names the file.
+
+    Broken pictures among frames, and broken videos among several, are left out by the policy of `tellapart.reading`.
     """
     path, room = existing(source), MAX_BYTES
-    videos = []
-    for part in _parts(path):
-        frames: list[np.ndarray] = []
-        for frame in _frames(part, height, every):
-            room -= frame.nbytes
-            if room < 0:
-                remedy = f"Take fewer frames with --every {2 * every}, or a smaller --height"
-                raise InputError(f"{source}: more than {MAX_BYTES >> 30} GiB of frames. {remedy}.")
-            if frames and frame.shape != frames[0].shape:
-                sizes = " and ".join(f"{shape[1]}×{shape[0]}" for shape in (frames[0].shape, frame.shape))
-                raise InputError(f"{part}: frames of different sizes ({sizes}). Give frames of one size.")
-            frames.append(frame)
-        if len(frames) < 2:
-            raise InputError(f"{part}: {len(frames)} frame(s) read, and a video needs 2. Give a longer one.")
-        videos.append(Video(part.name, np.stack(frames), every))
+    videos, parts = list[Video](), _parts(path)
+    for part in parts:
+        try:
+            video = _read_video(part, height, every, room)
+        except BrokenVideoError as error:
+            if len(parts) == 1:
+                raise
+            reading.leave_out("broken video", str(part), error)
+            continue
+        room -= video.frames.nbytes
+        videos.append(video)
+    if not videos:
+        raise reading.first_broken() or InputError(f"{source}: holds no video.")
     return videos
+
+
+def _read_video(part: Path, height: int, every: int, room: int) -> Video:
+    """One video, of at most so many bytes."""
+    frames, numbers = list[np.ndarray](), list[int]()
+    for number, frame in _frames(part, height, every):
+        room -= frame.nbytes
+        if room < 0:
+            remedy = f"Take fewer frames with --every {2 * every}, or a smaller --height"
+            raise InputError(f"{part}: more than {MAX_BYTES >> 30} GiB of frames. {remedy}.")
+        if frames and frame.shape != frames[0].shape:
+            sizes = " and ".join(f"{shape[1]}×{shape[0]}" for shape in (frames[0].shape, frame.shape))
+            raise InputError(f"{part}: frames of different sizes ({sizes}). Give frames of one size.")
+        frames.append(frame)
+        numbers.append(number)
+    if len(frames) < 2:
+        raise BrokenVideoError(f"{part}: {len(frames)} frame(s) read, and a video needs 2. Give a longer one.")
+    return Video(part.name, np.stack(frames), every, tuple(numbers))
 
 
 def read_picture(path: Path, height: int | None = None) -> UInt8[np.ndarray, "h w 3"]:
@@ -103,8 +131,8 @@ def read_frame(source: str, number: int) -> UInt8[np.ndarray, "h w 3"]:
         InputError: it is missing or broken, or has no such frame.
     """
     path, count = existing(source), 0
-    for frame in _frames(path, None, 1):
-        if count == number:
+    for found, frame in _frames(path, None, 1):
+        if found == number:
             return frame
         count += 1
     raise InputError(f"{source}: there is no frame {number}. It has {count}, counted from 0.")
@@ -150,14 +178,20 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted(x for x in folder.iterdir() if x.suffix.lower() in PICTURES and not x.name.startswith("."))
 
 
-def _frames(path: Path, height: int | None, every: int) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+def _frames(path: Path, height: int | None, every: int) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
+    """Frames with their numbers."""
     if path.is_dir():
-        for picture in _pictures(path)[::every]:
-            yield read_picture(picture, height)
+        for row, picture in enumerate(_pictures(path)[::every]):
+            try:
+                frame = read_picture(picture, height)
+            except InputError as error:
+                reading.leave_out("broken frame", str(picture), error)
+                continue
+            yield row * every, frame
         return
-    for number, frame in enumerate(_decoded(path)):
+    for number, found in enumerate(_decoded(path)):
         if number % every == 0:
-            yield _small(frame.to_ndarray(format="rgb24"), height, path)
+            yield number, _small(found.to_ndarray(format="rgb24"), height, path)
 
 
 def _decoded(path: Path) -> Iterator[Any]:
@@ -166,7 +200,9 @@ def _decoded(path: Path) -> Iterator[Any]:
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
-                raise InputError(f"{path}: there is no picture in it, only {len(container.streams)} other stream(s).")
+                raise BrokenVideoError(
+                    f"{path}: there is no picture in it, only {len(container.streams)} other stream(s)."
+                )
             for frame in container.decode(video=0):
                 yield frame
                 done += 1
@@ -176,7 +212,7 @@ def _decoded(path: Path) -> Iterator[Any]:
         after = f" after {done} frames" if done else ""
         reason = getattr(error, "strerror", None) or str(error)
         remedy = "Give a whole video, or cut it: ffmpeg -i IN -c copy OUT"
-        raise InputError(f"{path}: not a video that can be read{after} ({reason}). {remedy}.") from error
+        raise BrokenVideoError(f"{path}: not a video that can be read{after} ({reason}). {remedy}.") from error
 
 
 def _small(frame: UInt8[np.ndarray, "h w 3"], height: int | None, path: Path) -> UInt8[np.ndarray, "h w 3"]:

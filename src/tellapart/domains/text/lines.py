@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,12 @@ from tellapart.domains.sniff import numbered_lines, suffix
 from tellapart.domains.text.translations import Translations
 from tellapart.errors import InputError
 
+# Of languages that are often translated: a word of two letters may be a sentence.
+_LANGUAGE = re.compile(r"(ar|cs|da|de|el|en|es|fa|fi|fr|hi|hu|it|ja|ko|nl|pl|pt|ro|ru|sv|tr|uk|zh)([-_][A-Za-z]{2,4})?")
+_COLUMNS = {
+    *("source", "target", "src", "tgt", "trg", "group", "text", "text1", "text2", "sentence", "sentence1", "sentence2"),
+    *("translation", "original", "english", "german", "french", "spanish", "italian", "dutch", "portuguese", "russian"),
+}
 _REMEDY = "The lines of all files must correspond"
 
 
@@ -70,14 +77,21 @@ def read_together(paths: list[Path]) -> Translations:
 
 
 def read_table(path: Path) -> Translations:
-    """A table without a header: source, target and perhaps group, separated by tabs; quotes have no meaning.
+    """A table of source, target and perhaps group, separated by tabs; quotes have no meaning.
+
+    It needs no header. A first row that names columns, or two languages, is taken for one, and said.
 
     Raises:
         InputError: a line with another number of columns; the message names the line.
     """
-    pairs, left_out, n_cells = [], 0, 0
+    pairs, left_out, n_cells, languages = [], 0, 0, ("source", "target")
     for number, line in enumerate(read_lines(path), 1):
         cells = [cell.strip() for cell in line.split("\t")]
+        if number == 1 and is_header(cells):
+            reading.note(f"The first row of {path.name} ({', '.join(cells)}) is taken for a header.")
+            languages = cells[0].lower(), cells[1].lower()
+            n_cells = len(cells)
+            continue
         if cells == [""]:
             left_out += 1
             continue
@@ -93,7 +107,19 @@ def read_table(path: Path) -> Translations:
             pairs.append((*cells[:2], cells[2] if n_cells == 3 else str(number)))
         else:
             left_out += 1
-    return _gathered(pairs, ("source", "target"), left_out)
+    return _gathered(pairs, languages, left_out)
+
+
+def is_header(cells: list[str]) -> bool:
+    """Whether a table's first row names columns or languages, and is no pair of sentences.
+
+    >>> is_header(["Source", "Target"]), is_header(["en", "pt-BR"]), is_header(["Yes", "Ja"])
+    (True, True, False)
+    """
+    names = [cell.lower() for cell in cells]
+    if len(names) not in (2, 3) or len(set(names)) < len(names):
+        return False
+    return set(names) <= _COLUMNS or all(_LANGUAGE.fullmatch(cell) for cell in cells[:2])
 
 
 def _gathered(pairs: list[tuple[str, ...]], languages: tuple[str, str], left_out: int) -> Translations:

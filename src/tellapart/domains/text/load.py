@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tellapart import reading
+from tellapart.domains import tables
 from tellapart.domains.sniff import suffix, unreadable
 from tellapart.domains.text.lines import read_lines, read_table, read_together
 from tellapart.domains.text.tmx import read_tmx, read_variants
@@ -66,7 +67,8 @@ def load_sentences(source: str) -> list[str]:
     """Load sentences of any language: the non-empty lines of text files, or both languages of translations.
 
     Args:
-        source: text files, separated by commas, or a source for `load_translations`.
+        source: text files, separated by commas; tables with a column `text` (CSV, JSONL, Parquet); or a source for
+            `load_translations`.
 
     Raises:
         InputError: a file is missing, empty or broken.
@@ -78,6 +80,8 @@ def load_sentences(source: str) -> list[str]:
     elif any(suffix(path) == ".tsv" for path in paths):
         both = load_translations(source)
         return [*both.sources, *both.targets]
+    elif any(suffix(path) in tables.SUFFIXES for path in paths):
+        lines = [text for path in paths for text in tables.read_table(path, ("text",), ("text",)).columns["text"]]
     else:
         lines = [line for path in paths for line in read_lines(path) if line]
     if not lines:

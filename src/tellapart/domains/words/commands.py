@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from tellapart import reading
 from tellapart.domains.given import as_texts, is_source, items_of, refuse
 from tellapart.domains.queries import texts_only
 from tellapart.domains.words.dataset import Dataset
@@ -126,10 +128,14 @@ def _read(finished: FinishedRun, model: WordVectors, source: Any) -> Embeddings:
 
 def _words_of(config: WordOptions, source: str | Path) -> list[str]:
     counted: Counter[str] = Counter()
+    n_lines = 0
     for path in find_files(source):
         for block in read_blocks(path):
-            for pair in config.tokens().cut(block).words.value_counts().to_pylist():
+            sentences = config.tokens().cut(block)
+            n_lines += int((np.diff(sentences.ends, prepend=0) > 0).sum())
+            for pair in sentences.words.value_counts().to_pylist():
                 counted[pair["values"]] += pair["counts"]
+    reading.judge(n_lines)
     return [word for word, _ in counted.most_common()]
 
 

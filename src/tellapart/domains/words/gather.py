@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from tellapart import reading
+from tellapart.domains.sniff import kind_of
 from tellapart.domains.words.corpus import FILES, Corpus, Found, finish
 from tellapart.domains.words.ids import CHUNK, RARE, Ids, keep, writing
 from tellapart.domains.words.lexicon import MOST_WORDS, Lexicon
@@ -78,6 +80,8 @@ def _read(files: list[Path], tokens: Tokens, folder: Path, size: int) -> tuple[I
     lexicon, digest, n_lines = Lexicon(MOST_WORDS), hashlib.sha256(), 0
     with writing(folder) as writer:
         for path in files:
+            if len(files) > 1 and _is_no_text(path):
+                continue
             for block in read_blocks(path, size):
                 spaced, ends = tokens.cut(block)
                 writer.add(lexicon.encode(spaced), ends)
@@ -85,8 +89,18 @@ def _read(files: list[Path], tokens: Tokens, folder: Path, size: int) -> tuple[I
                 digest.update(block.content)
             digest.update(b"\0")  # no text holds it
         n_tokens, n_empty = writer.n_ids, n_lines - writer.n_sentences
+    reading.judge(n_lines - n_empty)
     found = Found(len(files), n_lines, n_empty, n_tokens, lexicon.n_words, unsure_words=lexicon.floor)
     return Ids.open(folder), lexicon, found, digest.hexdigest()
+
+
+def _is_no_text(path: Path) -> bool:
+    """Whether a file among others is of another kind by its first bytes; then it is a broken item."""
+    kind = kind_of(path)
+    if kind is None or kind.name == "gzip":
+        return False
+    reading.leave_out("file that is no text", str(path), InputError(f"{path}: {kind.told}, not a text. Move it away."))
+    return True
 
 
 def _join(

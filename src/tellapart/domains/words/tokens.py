@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tellapart import reading
 from tellapart.domains.words.reading import LONGEST_WORD, Block, too_long
 from tellapart.errors import InputError
 
@@ -49,19 +50,17 @@ class Tokens:
     """Let all but letters and their accents separate words, too: "don't" becomes "don" and "t"."""
 
     def cut(self, block: Block) -> Sentences:
-        """The words and lines of a block.
+        """The words and lines of a block. Lines that are not UTF-8, or hold a zero byte, are broken items.
 
         Raises:
-            InputError: not UTF-8, a zero byte, or a word of more than 1 MiB; the message names the line.
+            InputError: a word of more than 1 MiB, or a broken line where none is to be left out; it names the line.
         """
         import pyarrow as pa
 
         content = block.content + b"\n" if block.is_last and not block.content.endswith(b"\n") else block.content
-        if b"\0" in content:
-            line = block.line + content.count(b"\n", 0, content.index(b"\0"))
-            raise InputError(f"{block.path} line {line}: holds a zero byte, so it is not a text.")
+        content = _sound(content, block)
         if not content.isascii():
-            content = self._spaced(content, block)
+            content = self._spaced(content.decode())
         feeds = np.flatnonzero(np.frombuffer(content, np.uint8) == _NEWLINE)
         spaced = content.translate(self._table)
         is_space = np.frombuffer(b" " + spaced, np.uint8) == _SPACE
@@ -79,16 +78,11 @@ class Tokens:
                 raise too_long(block.path, block.line + int((feeds < place).sum()))
             place += len(word) + 1
 
-    def _spaced(self, content: bytes, block: Block) -> bytes:
+    def _spaced(self, text: str) -> bytes:
         """Text beyond ASCII such that ASCII's separators alone separate words."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        try:
-            text = content.decode()
-        except UnicodeDecodeError as error:
-            line = block.line + content.count(b"\n", 0, error.start)
-            raise InputError(f"{block.path} line {line}: not UTF-8. Save the file as UTF-8.") from error
         if self.lower:
             text = text.lower()
         if self.letters:
@@ -105,3 +99,29 @@ class Tokens:
         separators = [code for code in range(128) if code not in letters] if self.letters else _ASCII_SPACES
         table = bytes(_SPACE if code in separators else code for code in range(256))
         return table.lower() if self.lower else table
+
+
+def _sound(content: bytes, block: Block) -> bytes:
+    """The content with nothing in place of the lines that are no text, which are left out."""
+    if b"\0" not in content and _is_utf8(content):
+        return content
+    lines = content.split(b"\n")
+    for row, line in enumerate(lines):
+        place = f"{block.path} line {block.line + row}"
+        if b"\0" in line:
+            error = InputError(f"{place}: holds a zero byte, so it is not a text.")
+        elif not _is_utf8(line):
+            error = InputError(f"{place}: not UTF-8. Save the file as UTF-8.")
+        else:
+            continue
+        reading.leave_out("line that is no text", place, error)
+        lines[row] = b""
+    return b"\n".join(lines)
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
