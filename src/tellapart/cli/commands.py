@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tellapart import api, systems
-from tellapart.cli import parser
+from tellapart.cli import parser, rewrite
 from tellapart.cli.show import as_table_of_hits, show, show_lines, shown
 from tellapart.explain import write_explanation
 from tellapart.heads import write_heads
@@ -32,7 +32,7 @@ def run(arguments: list[str]) -> None:
         InputError: a user's mistake.
         Interrupted: training was asked to stop.
     """
-    arguments = parser.with_underscores(arguments)
+    arguments = rewrite.with_underscores(arguments)
     if parser.asks_for_short_help(arguments):
         print(parser.short_help(arguments[1]), end="")
         return
@@ -40,8 +40,8 @@ def run(arguments: list[str]) -> None:
     if not arguments:
         grammar.print_help()
         return
-    arguments = parser.with_kept_options(arguments)
-    parser.check_config_files(arguments)
+    arguments = rewrite.with_kept_options(arguments)
+    rewrite.check_config_files(arguments)
     options = grammar.parse_args(arguments)
     given = options[options.command]
     if options.command == "systems":

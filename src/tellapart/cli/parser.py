@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from argparse import SUPPRESS
 from functools import cache
 from importlib.util import find_spec
-from itertools import pairwise
-from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from jsonargparse import ArgumentParser
 
 from tellapart import systems
 from tellapart.errors import InputError
 from tellapart.planning import PlanOptions
-from tellapart.runs import Run
-from tellapart.systems.options import add_options, check_names
+from tellapart.systems.options import add_options
 from tellapart.version import __version__
 
-_OPTION = re.compile(r"^--([a-z][a-z_.]*(?:-[a-z_.]+)+)(?==|$)")
 # The options that `train SYSTEM -h` shows, those of the first ten that the system has.
 _MATTER = (
     *("data", "run", "resume", "config", "epochs", "batch_size", "learning_rate", "picture_size", "labels", "columns"),
@@ -82,30 +76,6 @@ def _build(names: tuple[str, ...]) -> ArgumentParser:
     return parser
 
 
-def with_kept_options(arguments: list[str]) -> list[str]:
-    """The same command; one that resumes a run begins with that run's options, which need not be given again."""
-    if arguments[:1] != ["train"] or "--resume" not in arguments or arguments[1] not in systems.NAMES:
-        return arguments
-    name, places = arguments[1], [f"runs/{arguments[1]}"]
-    for word, following in pairwise([*arguments, ""]):
-        if word == "--run" or word.startswith("--run="):
-            places.append(following if word == "--run" else word.removeprefix("--run="))
-    run = Run(Path(places[-1]))
-    if not run.has_begun() or run.system != name:  # of another system: this is said when it is trained
-        return arguments
-    run.options()  # or what is wrong with them
-    return ["train", name, "--config", str(run.config_file), *arguments[2:]]
-
-
-def with_underscores(arguments: list[str]) -> list[str]:
-    """The words of a command line with options as they are called, whether they were typed with - or with _.
-
-    >>> with_underscores(["train", "--batch-size=8", "--held-out", "0.1", "a-b"])
-    ['train', '--batch_size=8', '--held_out', '0.1', 'a-b']
-    """
-    return [_OPTION.sub(lambda found: f"--{found[1].replace('-', '_')}", word) for word in arguments]
-
-
 def asks_for_short_help(arguments: list[str]) -> bool:
     """Whether the command line is `train SYSTEM … -h`."""
     return arguments[:1] == ["train"] and "-h" in arguments[2:] and arguments[1] in systems.NAMES
@@ -135,34 +105,6 @@ def completion(shell: str) -> str:
         raise InputError("completion: the package shtab is missing. pip install 'tellapart[completion]'.")
     # A parser that has made a script cannot parse again.
     return _build.__wrapped__(systems.NAMES).get_completion_script(f"shtab-{shell}")
-
-
-def check_config_files(arguments: list[str]) -> None:
-    """Raise `InputError` if a --config file of `train` is missing, no YAML, or holds an option that there is not."""
-    if arguments[:1] != ["train"] or len(arguments) < 2 or arguments[1] not in systems.NAMES:
-        return
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        if word == "--config" or word.startswith("--config="):
-            path = Path(following if word == "--config" else word.removeprefix("--config="))
-            _check_config(arguments[1], path)
-
-
-def _check_config(system: str, path: Path) -> None:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the options, {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        where = "" if line is None else f" line {line + 1}"
-        what = getattr(error, "problem", None) or "not UTF-8"
-        raise InputError(f"{path}{where}: no YAML that can be read, {what}.") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: holds no options. Write them as name: value, a line each.")
-    try:
-        check_names(system, {name: value for name, value in content.items() if name not in ("run", "resume")})
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def _add_systems(train: ArgumentParser, names: tuple[str, ...]) -> None:
