@@ -89,7 +89,7 @@ def test_every_relation_is_shown_without_its_tensors(name):
 def test_a_run_says_what_it_read_how_long_it_trained_and_what_was_found(trained, tmp_path):
     run = tellapart.load(trained)
     lines = [line.strip() for line in repr(run).splitlines()]
-    assert lines[0] == f"Trained('{trained}', clip: evaluate, embed, search, export)"
+    assert lines[0] == f"Trained('{trained}', clip: evaluate, embed, search, cluster, export)"
     assert lines[1] == "data: Read 24 pairs."
     assert lines[2].startswith("training: ")
     assert f"{len(run._run.log())} steps, the last with a loss of" in lines[2]

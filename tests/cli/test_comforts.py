@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tellapart import api
+from tellapart import InputError, systems
 from tellapart.cli import main
 from tellapart.runs import Run
 from tellapart.systems import NAMES
@@ -56,7 +56,7 @@ def test_without_shtab_completion_names_the_extra(capsys, monkeypatch):
 
 def test_a_training_without_data_says_first_whose_data_it_takes(capsys, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(api.systems, "load", lambda name, real=api.systems.load: _watched(real(name), seen))
+    monkeypatch.setattr(systems, "load", lambda name, real=systems.load: _watched(real(name), seen))
     _, out, _ = say(capsys, "train", "clip", "--run", tmp_path / "a")
     assert out.startswith("No data are named (--data), so clip trains on its example data, openmoji.")
     assert len(seen) == 1
@@ -70,7 +70,7 @@ def _watched(system, seen):
 
     def train(*given):
         seen.append(given)
-        raise api.InputError("not trained")
+        raise InputError("not trained")
 
     return dataclasses.replace(system, train=train)
 

@@ -36,7 +36,7 @@ def test_a_caption_with_a_script_stays_text(page, trained):
 
 
 def test_the_loss_is_shown_with_its_number_of_candidates(page):
-    assert page.locator("#loss-legend li").all_inner_texts() == ["loss", "guessing, log(K + 1)"]
+    assert page.locator("#loss-legend li").all_inner_texts() == ["loss", "held out, K + 1 = 6", "guessing, log(K + 1)"]
     assert re.search(r"loss \d\.\d+ nats among\s+K\s\+\s1 = \d+ candidates", page.locator(".lead").inner_text())
 
 

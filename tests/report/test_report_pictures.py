@@ -41,7 +41,7 @@ def test_it_says_what_a_step_took_and_the_share_of_the_views(opened, learned):
     entries = read_log(learned)
     share = 100 * sum(entry["seconds_views"] for entry in entries) / sum(entry["seconds"] for entry in entries)
     text = opened(learned).locator("main").inner_text()
-    parts = r"of this the data took [\d.]+ %, the panel took [\d.]+ % and the views took"
+    parts = r"of this the data took [\d.]+ %, the panel took [\d.]+ %, the validation took [\d.]+ % and the views took"
     assert re.search(r"A step took [\d.e-]+ s in the median; " + parts, text)
     assert f"the views took {share:.1f} %." in text
 

@@ -10,7 +10,6 @@ def test_pictures_come_back_as_they_were_saved(tmp_path):
     pictures = [Picture("<b>é</b>", bytes(range(256))), Picture("", b"")]
     save_pictures(tmp_path / "pictures.json", pictures)
     assert load_pictures(tmp_path / "pictures.json") == pictures
-    assert pictures[1].as_source() == "data:image/png;base64,"
     assert load_pictures(tmp_path / "none.json") == []
 
 

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 import tellapart
-from tellapart import InputError
+from tellapart import InputError, progress
 from tellapart.sklearn import CLIP, Bilingual, Genomics, SimCLR, Word2Vec
 from tests.tiny.genomes import GENOME_OPTIONS, few_reads, write_genomes
 from tests.tiny.pictures import CAPTIONS, OPTIONS, PICTURE_OPTIONS, draw, patterns, write_pairs
@@ -63,11 +63,12 @@ def test_pictures_become_vectors_of_length_1_the_same_by_whatever_holds_them(sim
     assert again.run_.config.data.endswith("pictures.parquet")
 
 
-def test_fitted_again_it_gives_the_same_bits_and_draws_no_bar(capfd):
+def test_fitted_again_it_gives_the_same_bits_and_draws_no_bar(capfd, monkeypatch):
     made, labels = patterns(60)
     one, other = (SimCLR(**PICTURES).fit(made, labels).transform(made) for _ in range(2))
     np.testing.assert_array_equal(one, other)
     assert capfd.readouterr().err == ""
+    monkeypatch.setattr(progress, "EVERY", 0.0)
     SimCLR(**PICTURES, verbose=True).fit(made, labels)
     assert "loss" in capfd.readouterr().err
 

@@ -108,7 +108,7 @@ def test_a_run_that_is_not_there_damaged_or_without_weights_is_refused(run_of, t
     damaged, bare = (shutil.copytree(run_of("clip"), tmp_path / name) for name in ("damaged", "bare"))
     (damaged / "weights.safetensors").write_bytes(b"nonsense")
     for name in ("weights.safetensors", "checkpoint.ckpt"):
-        (bare / name).unlink()
+        (bare / name).unlink(missing_ok=True)
     for source, message in (
         (tmp_path / "nowhere", "there is no such run folder"),
         (data, "not a run folder"),

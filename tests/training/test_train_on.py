@@ -113,7 +113,8 @@ def test_the_added_steps_see_the_rows_of_the_steps_that_a_longer_run_would_have(
     seen, rows = [], Batches.rows
     monkeypatch.setattr(Batches, "rows", lambda self, step, *rest: seen.append(step) or rows(self, step, *rest))
     tellapart.train("clip", run=finished, resume=True, epochs=MORE)
-    assert seen == list(range(EPOCHS * steps, MORE * steps))
+    of_steps = [step for step in seen if step]  # the measure on held-out rows asks how many rows the first has
+    assert of_steps == list(range(EPOCHS * steps, MORE * steps))
 
 
 @pytest.mark.parametrize("after", [2, EVERY + 2])
@@ -138,12 +139,6 @@ def test_a_run_that_is_trained_on_can_be_planned_anew_before_its_first_checkpoin
         tellapart.train("clip", run=finished, resume=True, epochs=MORE)
     train_here(finished, "clip", ["--epochs", str(MORE + 1)])
     assert_same_end(finished, whole)
-
-
-def test_what_a_finished_run_keeps_beside_its_weights_is_not_needed(finished, trained_on):
-    (finished / "checkpoint.ckpt").unlink()
-    tellapart.train("clip", run=finished, resume=True, epochs=MORE)
-    assert_same_end(finished, trained_on)
 
 
 @pytest.mark.parametrize("when", ["open_again", "write_options"])
@@ -194,10 +189,17 @@ def test_an_unfinished_run_that_is_planned_anew_killed_and_resumed_ends_in_the_s
     assert_same_end(unfinished, whole)
 
 
-def test_a_run_killed_between_its_last_step_and_its_end_is_trained_on_as_a_finished_one(finished, trained_on):
-    (finished / "weights.safetensors").unlink()
-    train_here(finished, "clip", ["--epochs", str(MORE)])
-    assert_same_end(finished, trained_on)
+def test_a_run_killed_between_its_last_step_and_its_end_is_trained_on_as_a_finished_one(data, trained_on, tmp_path):
+    def kill(*_):
+        raise Killed
+
+    given = TINY | {"epochs": EPOCHS, "trainer": {"checkpoint_every": EVERY}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "save_weights", kill)
+        with pytest.raises(Killed):
+            tellapart.train("clip", run=tmp_path, data=data, **given)
+    train_here(tmp_path, "clip", ["--epochs", str(MORE)])
+    assert_same_end(tmp_path, trained_on)
 
 
 def test_two_devices_train_on_together(data, tmp_path):

@@ -108,7 +108,8 @@ def _pictures(run: Run) -> tuple[list[dict[str, str]], str]:
 
 def _repeat(captions: list[str]) -> bool:
     """Whether captions say the same after a name and a comma."""
-    return len(captions) > 1 and len({caption.partition(", ")[2] for caption in captions} | {""}) == 2
+    said = {caption.partition(", ")[2] for caption in captions}
+    return len(captions) > 1 and len(said) == 1 and said != {""}
 
 
 def _best(log: figures.Log, trainer: dict[str, Any]) -> str:

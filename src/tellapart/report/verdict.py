@@ -185,6 +185,8 @@ def _times(got: float, guess: float) -> str:
         return f"less often than guessing ({_percent(guess, got)})"
     if got == guess:
         return "as often as guessing"
+    if guess == 0:
+        return "where guessing finds none"
     ratio = got / guess
     if ratio < 1.5:
         return f"where guessing reaches {_percent(guess, got)}"

@@ -201,7 +201,8 @@ class Gallery:
             kind, ranked = told[_KIND.encode()].decode(), _RANKED.encode() in told
             asked = told.get(_ASKED.encode(), b"text").decode()
         except (pa.ArrowException, OSError, AttributeError, KeyError, ValueError) as error:
-            remedy = f"Make it anew with: {Run(path.parent).again()}"
+            run = Run(path.parent)
+            remedy = f"Make it anew with: {run.again()}" if run.exists() else "It is in the run alone that was trained."
             raise InputError(f"{path}: missing or damaged gallery of embeddings. {remedy}") from error
         return cls(names, texts, held_out, vectors, captions, thumbnails, labels, kind, ranked, asked)
 

@@ -29,6 +29,7 @@ def fill_slowly(files, cache, started):
             time.sleep(1)
         return read_picture(path, size)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which is ignored in the background of a shell
     worker.MP_STATUS_CHECK_INTERVAL = 0.1  # how soon its processes see that it is gone
     os.environ["XDG_CACHE_HOME"] = str(cache.parent.parent)
     store.stored(files, SIZE, slow)
