@@ -50,9 +50,9 @@ def train(
     place = Run(Path(run or f"runs/{system}"))
     given = options if trainer is None else {**options, "trainer": trainer}
     check_names(system, given)
-    if "data" not in given and not resume and (usual := default_data(system)):
-        _logger.info("No data are named (--data), so %s trains on its example data, %s.", system, usual)
     resumed = resume and place.has_begun()
+    if "data" not in given and not resumed and (usual := default_data(system)):
+        _logger.info("No data are named (--data), so %s trains on its example data, %s.", system, usual)
     if resumed or (place.exists() and not is_first_process()):
         config, how = _resumed_options(place, system, given)
     else:
