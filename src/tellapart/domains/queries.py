@@ -42,7 +42,7 @@ def text_queries(typed: str, form: tables.Form = tables.AS_IT_LIES) -> list[Quer
             return None
         raise InputError(f"{typed}: there is no such file of queries.")
     path = Path(typed)
-    texts = _lines(path) if ending in _TEXT else _cells(path, form)
+    texts = lines_of(path) if ending in _TEXT else _cells(path, form)
     return [Query(text, text) for text in texts]
 
 
@@ -81,7 +81,12 @@ def refuse_file(typed: str) -> None:
         raise InputError(f"{typed}: a file, but the run looks for texts. Put texts into a file ending in {named}.")
 
 
-def _lines(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[str]:
+    """The lines of a file of texts, without empty ones; one that is no text is left out.
+
+    Raises:
+        InputError: there are none.
+    """
     texts = []
     for number, line in numbered_lines(path):
         if isinstance(line, InputError):

@@ -12,7 +12,8 @@ from tellapart.domains.picture_files import find_pictures
 from tellapart.domains.pictures import images
 from tellapart.domains.pictures.captions import Pairs
 from tellapart.domains.pictures.openmoji import load_openmoji
-from tellapart.domains.sniff import numbered_lines, suffix, unreadable
+from tellapart.domains.queries import lines_of
+from tellapart.domains.sniff import suffix, unreadable
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ def list_items(source: str, form: tables.Form = tables.AS_IT_LIES) -> Listed:
     named = tables.named(source)
     path = named[0]
     if suffix(path) == ".txt":
-        return Listed([], [], [], _read_lines(path))
+        texts = lines_of(path)
+        reading.read(len(texts), "text")
+        return Listed([], [], [], texts)
     found = tables.find_tables(path) if path.is_dir() else named if suffix(path) in tables.WITH_PICTURES else []
     if found:
         return _items_of_table(found, form)
@@ -130,16 +133,3 @@ def _items_of_table(paths: list[Path], form: tables.Form) -> Listed:
         return Listed([], [], [], texts)
     files, names = table.pictures("image")
     return Listed(files, table.places, names, texts)
-
-
-def _read_lines(path: Path) -> list[str]:
-    lines = []
-    for number, line in numbered_lines(path):
-        if isinstance(line, InputError):
-            reading.leave_out("line that is not UTF-8", f"{path} line {number}", line)
-        elif line.strip():
-            lines.append(line.strip())
-    if not lines:
-        raise reading.first_broken() or InputError(f"{path}: the file holds no text.")
-    reading.read(len(lines), "text")
-    return lines
