@@ -29,8 +29,8 @@ if BROWSER is None and os.environ.get("CI"):
 
 
 def pytest_xdist_auto_num_workers():
-    """One more than there are cores: many a test waits for a process, a clock or the disk."""
-    return (os.cpu_count() or 1) + 1
+    """All cores: a test that waits for a process waits for one that computes."""
+    return os.cpu_count() or 1
 
 
 @pytest.fixture(scope="session")
