@@ -20,7 +20,7 @@ KEY = "__key__"
 """What a row calls the name that the files of its sample share, as webdataset does."""
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _TEXTS = {"txt": "text", "cls": "label"}
-_PEEKED = 64  # samples whose files and fields say what columns there are
+_PEEKED = 64  # samples; their files and fields say what columns there are
 _MOST_SHARDS = 100_000
 
 _File = tuple[str, str, bytes]

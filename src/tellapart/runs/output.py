@@ -96,7 +96,7 @@ class _Attempt:
         return self.folder / f"{number:06}.parquet"
 
     def _has(self, number: int, of: str) -> bool:
-        """Whether a part is done; one whose items are not known counts as not done."""
+        """Whether a part is done; without a record of its items it counts as not done."""
         return bool(of) and self._file(number).exists() and self._told(number).get(_OF) == of.encode()
 
     def _told(self, number: int) -> dict[bytes, bytes]:
