@@ -1,6 +1,7 @@
 """What all tests share: the Hypothesis profiles, the thread count, a small trained run, a browser."""
 
 import fcntl
+import gc
 import os
 import shutil
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from tests.command_line import train
 from tests.harness import SYSTEMS
 
 # CI derandomises, so that a red run means a changed program and not an unlucky draw.
-settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 settings.register_profile("random", deadline=None, print_blob=True)
 # make test-portable repeats what CI has run already, with other kernels.
 settings.register_profile("few", settings.get_profile("ci"), max_examples=20)
@@ -31,6 +32,12 @@ if BROWSER is None and os.environ.get("CI"):
 def pytest_xdist_auto_num_workers():
     """All cores: a test that waits for a process waits for one that computes."""
     return os.cpu_count() or 1
+
+
+def pytest_collection_finish():
+    """Objects of torch and of the tests stay to the end: what collects garbage need not look at them again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Notebooks are kept without outputs. A test runs them; so does the build of the site, which shows what they print.
+"""Notebooks are kept without outputs. The build of the site runs them, and shows what they print.
 
 nbclient runs them, and the few lines here write what came out as Markdown: nbconvert would bring templates and a theme
 of its own, which the site does not need.
