@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import tellapart
 from tellapart import dense, info_nce, info_nce_terms, nt_xent, options, other_views, paired, same, within
@@ -11,6 +10,8 @@ from tellapart._engine import LineUp
 from tellapart._engine.dispatch import choose
 from tellapart._engine.kernels.grid import tiled
 from tellapart._engine.schedule import Schedule
+from tellapart.negatives import guided
+from tests.engines import Largest
 
 N, D = 2300, 24
 
@@ -37,6 +38,8 @@ CASES = {
     "labels, margin": {"positives": same(LABELS), "margin": 0.1, "symmetric": True},
     "few positives": {"positives": same(torch.arange(N) // 3), "symmetric": True, "multi_positive": "in"},
     "positives anywhere": {"positives": tellapart.listed(ROUND), "exclude": paired() & ~tellapart.listed(ROUND)},
+    "not what a guide finds as close": {"exclude": guided(vectors(9, d=3), vectors(10, d=3), margin=-0.1)},
+    "nor by the keys' side": {"exclude": guided(vectors(9, d=3), vectors(10, d=3)).transposed(), "symmetric": True},
     "windows": {"positives": within(torch.arange(N), None, 1.5), "exclude": within(torch.arange(N), None, 40)},
     "soft": {"positives": tellapart.gaussian(torch.arange(N) / 50, None, 1.0), "symmetric": True},
     "not related": {"positives": paired(), "exclude": same(LABELS) & ~paired()},
@@ -127,18 +130,6 @@ def test_the_bounded_and_the_running_shift_agree(symmetric, monkeypatch):
         info_nce(q, k, symmetric=symmetric, engine="tiled").backward()
         found.append((q.grad, k.grad))
     torch.testing.assert_close(*found, rtol=1e-10, atol=1e-14)
-
-
-class Largest(TorchDispatchMode):
-    """Remembers the most elements that any operation inside returned."""
-
-    numel = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        sizes = [x.untyped_storage().size() // x.element_size() for x in tree_leaves(result) if torch.is_tensor(x)]
-        self.numel = max([self.numel, *sizes])
-        return result
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "negatives of their own"])
