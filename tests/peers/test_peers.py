@@ -13,7 +13,7 @@ from pytorch_metric_learning import losses as metric_learning
 from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 from sentence_transformers import util
 from sentence_transformers.sentence_transformer import modules
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers import models as tokenizing
 from torch import nn
@@ -232,6 +232,23 @@ def test_multiple_negatives_ranking(model, columns, mini_batch, options):
         loss = kind(model, **options, **more)(features, None)
         found.append((loss, torch.autograd.grad(loss, weights, allow_unused=True)))
     torch.testing.assert_close(*found, rtol=1e-3, atol=5e-5)  # float32, and texts in other batches
+
+
+@pytest.mark.parametrize("duplicates", ["negatives", "positives"])
+def test_matryoshka_loss_takes_the_ranking_loss_and_its_cached_form(model, duplicates):
+    model.eval()
+    weights = [p for p in model.parameters() if p.requires_grad]
+
+    def loss_and_gradients(kind, **more):
+        features = [model.preprocess(texts) for texts in TEXTS.values()]
+        loss = MatryoshkaLoss(model, kind(model, **more), [16, 4, 8], [1.0, 2.0, 0.5])(features, None)
+        return loss.detach(), torch.autograd.grad(loss, weights, allow_unused=True)
+
+    ours = loss_and_gradients(SentenceTransformersMNRL, duplicates=duplicates)
+    cached = loss_and_gradients(SentenceTransformersCachedMNRL, duplicates=duplicates, mini_batch_size=4)
+    torch.testing.assert_close(cached, ours, rtol=1e-3, atol=5e-5)
+    if duplicates == "negatives":
+        torch.testing.assert_close(ours, loss_and_gradients(MultipleNegativesRankingLoss), rtol=1e-3, atol=5e-5)
 
 
 def test_multiple_negatives_ranking_pushes_duplicates_apart(model):
