@@ -143,6 +143,35 @@ def test_of_several_views_the_filter_leaves_out_other_examples_and_never_a_view(
     assert terms.n_positive_candidates.tolist() == [1] * (2 * n)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_hard_negatives_of_each_query_are_filtered_one_by_one_if_passed_flat(engine):
+    """Qwen3-Embedding's m_ik."""
+    random, n, k = torch.Generator().manual_seed(4), 6, 3
+    q, keys = (torch.randn(n, 3, generator=random, dtype=torch.float64) for _ in range(2))
+    hard = torch.randn(n * k, 3, generator=random, dtype=torch.float64)
+    own = ~same(torch.arange(n), torch.arange(n).repeat_interleave(k))
+    exclude = {
+        "exclude": guided(q, keys, margin=-0.1),
+        "exclude_negatives": guided(q, keys, negatives=hard, margin=-0.1) | own,
+    }
+    with playing(engine) as name:
+        found = info_nce(q, keys, negatives=hard, temperature=0.5, reduction="none", engine=name, **exclude)
+    cosines = torch.cosine_similarity(q[:, None], torch.cat([keys[None].expand(n, n, 3), hard.view(n, k, 3)], 1), dim=2)
+    left_out_ = cosines >= (cosines.diagonal()[:, None] + 0.1)
+    left_out_[torch.arange(n), torch.arange(n)] = False
+    assert left_out_[:, n:].any()
+    expected = (cosines / 0.5).masked_fill(left_out_, -torch.inf).logsumexp(1) - cosines.diagonal() / 0.5
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_process_without_rows_has_a_filter_of_no_rows():
+    none = torch.zeros(0, 3)
+    for relation in (guided(none, none), guided(none, none, negatives=torch.eye(3))):
+        assert not relation.tile(slice(0, 0), slice(0, 0)).numel()
+    relation = guided(none, torch.eye(3), positives=same([], [1, 2, 3]))
+    assert relation.tile(slice(0, 0), slice(0, 3)).shape == (0, 3)
+
+
 def test_other_members_of_the_family_take_the_filter_too():
     random = torch.Generator().manual_seed(3)
     q, k = (torch.randn(12, 3, generator=random, dtype=torch.float64) for _ in range(2))
