@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tellapart._engine import default_positives, full_precision, pair_products
-from tellapart.errors import check_choice, check_embeddings, requirement
+from tellapart.errors import check_choice, check_embeddings, requirement, values_are_checked
 from tellapart.relations import Lowered, NotLowered, Relation, but_not, check_size
 from tellapart.scores import unit
 
@@ -47,7 +47,7 @@ def alike(
     if level.shape not in ((), (len(rows),)):
         must = f"be a number or one per query, ({len(rows)},)"
         raise ValueError(requirement("threshold", must, f"shape {tuple(level.shape)}"))
-    if bool(level.isnan().any()):
+    if values_are_checked(level) and bool(level.isnan().any()):
         raise ValueError(requirement("threshold", "be a number", math.nan))
     return _Alike(rows, cols, level, level.new_zeros(()))
 
@@ -109,7 +109,7 @@ def guided(
     positives = default_positives(positives, len(rows), len(cols))
     closest = _closest(rows, cols, positives)
     has_none = closest.isinf()
-    if len(rows) and bool(has_none.all()):  # a process of a group may have no queries
+    if len(rows) and values_are_checked(closest) and bool(has_none.all()):  # a process of a group may have no queries
         raise ValueError(requirement("positives", "relate at least one query to a key", "no related pair"))
     level = closest - margin * (closest.abs() if kind == "relative" else 1)
     level = level.masked_fill(has_none, math.inf)
