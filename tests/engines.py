@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 import tellapart
 from tellapart._engine.kernels.grid import tiled
@@ -29,3 +31,15 @@ def threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the most elements that any operation inside returned."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        sizes = [x.untyped_storage().size() // x.element_size() for x in tree_leaves(result) if torch.is_tensor(x)]
+        self.numel = max([self.numel, *sizes])
+        return result

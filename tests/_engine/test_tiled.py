@@ -5,7 +5,6 @@ from functools import cache
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import tellapart
 from tellapart import dense, info_nce, info_nce_terms, nt_xent, options, other_views, paired, same, within
@@ -13,6 +12,8 @@ from tellapart._engine import LineUp
 from tellapart._engine.dispatch import choose
 from tellapart._engine.kernels.grid import tiled
 from tellapart._engine.schedule import Schedule
+from tellapart.negatives import guided
+from tests.engines import Largest
 
 N, D = 1300, 24  # several tiles of the usual size, the last ones smaller
 
@@ -44,6 +45,11 @@ def cases(n):
         "labels, margin": {"positives": same(labels), "margin": 0.1, "symmetric": True},
         "few positives": {"positives": same(torch.arange(n) // 3), "symmetric": True, "multi_positive": "in"},
         "positives anywhere": {"positives": tellapart.listed(around), "exclude": paired() & ~tellapart.listed(around)},
+        "not what a guide finds as close": {"exclude": guided(vectors(9, n, 3), vectors(10, n, 3), margin=-0.1)},
+        "nor by the keys' side": {
+            "exclude": guided(vectors(9, n, 3), vectors(10, n, 3)).transposed(),
+            "symmetric": True,
+        },
         "windows": {"positives": within(torch.arange(n), None, 1.5), "exclude": within(torch.arange(n), None, 40)},
         "soft": {"positives": tellapart.gaussian(torch.arange(n) / 50, None, 1.0), "symmetric": True},
         "not related": {"positives": paired(), "exclude": same(labels) & ~paired()},
@@ -137,18 +143,6 @@ def test_the_bounded_and_the_running_shift_agree(symmetric, monkeypatch):
         info_nce(q, k, symmetric=symmetric, engine="tiled").backward()
         found.append((q.grad, k.grad))
     torch.testing.assert_close(*found, rtol=1e-10, atol=1e-14)
-
-
-class Largest(TorchDispatchMode):
-    """Remembers the most elements that any operation inside returned."""
-
-    numel = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        sizes = [x.untyped_storage().size() // x.element_size() for x in tree_leaves(result) if torch.is_tensor(x)]
-        self.numel = max([self.numel, *sizes])
-        return result
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "negatives of their own"])

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 
+import tellapart
 from tellapart.compat import (
     InfoNCEPytorch,
     LightlyNTXentLoss,
@@ -16,6 +17,7 @@ from tellapart.compat import (
     SentenceTransformersMNRL,
 )
 from tellapart.compat.info_nce_pytorch import info_nce
+from tellapart.variants import matryoshka
 from tests.compat.test_compat import Lookup, check_same, column, cos_sim, cosines, dot_score, embeddings
 
 
@@ -209,6 +211,35 @@ def test_the_cached_form_is_the_same_with_one_mini_batch_at_a_time(options):
     if "mini_batch_num_tokens" in options:
         assert max(most) == 6  # the one text that is longer than the budget
         assert max(x for x in most if x != 6) <= 5
+
+
+@pytest.mark.parametrize("with_grad", [True, False])
+def test_the_cached_form_lets_its_embeddings_be_cut_as_matryoshka_loss_cuts_them(with_grad):
+    """Which wraps `calculate_loss`, and passes gradients on itself, width by width: tests/peers has the real one."""
+    model, widths, shares = Lookup(), (4, 1, 2), (1.0, 0.5, 2.0)
+    columns = [column([1], [2, 3, 4], [3, 4], [1, 9], [5]), column([4], [5], [6], [7, 8], [9])]
+    loss = SentenceTransformersCachedMNRL(model, 3.0, mini_batch_size=2)
+    whole = loss.calculate_loss
+
+    def of_prefixes(reps, *args, **kwargs):
+        total = 0.0
+        for width, share in zip(widths, shares, strict=True):
+            cut = [[normalize(x[..., :width], dim=-1) for x in batches] for batches in reps]
+            leaves = [[x.detach().requires_grad_(with_grad) for x in batches] for batches in cut]
+            total += share * whole(leaves, *args, **kwargs)
+            for batches, own in zip(cut, leaves, strict=True):
+                for x, leaf in zip(batches, own, strict=True):
+                    x.backward(share * leaf.grad) if with_grad else None
+        return total
+
+    loss.calculate_loss = of_prefixes
+    embedded = [model(x)["sentence_embedding"] for x in columns]
+    plain = matryoshka(tellapart.info_nce, *embedded, widths=widths, weights=shares, temperature=1 / 3)
+    if with_grad:
+        check_same(loss(columns), plain, model.table)
+    else:
+        with torch.no_grad():
+            torch.testing.assert_close(loss(columns), plain)
 
 
 def test_the_cached_form_takes_batches_of_a_tokenizer():

@@ -3,6 +3,8 @@
 No part of the normal tests. A peer's failure is asserted, too, so that a release that repairs it shows here.
 """
 
+from copy import deepcopy
+
 import datasets
 import info_nce
 import pytest
@@ -13,12 +15,17 @@ from pytorch_metric_learning import losses as metric_learning
 from pytorch_metric_learning.utils.distributed import DistributedLossWrapper
 from sentence_transformers import util
 from sentence_transformers.sentence_transformer import modules
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.losses import (
+    GISTEmbedLoss,
+    MatryoshkaLoss,
+    MultipleNegativesRankingLoss,
+)
 from tokenizers import Tokenizer, pre_tokenizers
 from tokenizers import models as tokenizing
 from torch import nn
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from tellapart import info_nce as loss_of
 from tellapart.compat import (
     InfoNCEPytorch,
     MetricLearningNTXentLoss,
@@ -27,6 +34,7 @@ from tellapart.compat import (
     SentenceTransformersMNRL,
 )
 from tellapart.compat.info_nce_pytorch import info_nce as info_nce_function
+from tellapart.negatives import guided
 
 # What others warn about is not ours to repair.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -232,6 +240,50 @@ def test_multiple_negatives_ranking(model, columns, mini_batch, options):
         loss = kind(model, **options, **more)(features, None)
         found.append((loss, torch.autograd.grad(loss, weights, allow_unused=True)))
     torch.testing.assert_close(*found, rtol=1e-3, atol=5e-5)  # float32, and texts in other batches
+
+
+@pytest.mark.parametrize("duplicates", ["negatives", "positives"])
+def test_matryoshka_loss_takes_the_ranking_loss_and_its_cached_form(model, duplicates):
+    model.eval()
+    weights = [p for p in model.parameters() if p.requires_grad]
+
+    def loss_and_gradients(kind, **more):
+        features = [model.preprocess(texts) for texts in TEXTS.values()]
+        loss = MatryoshkaLoss(model, kind(model, **more), [16, 4, 8], [1.0, 2.0, 0.5])(features, None)
+        return loss.detach(), torch.autograd.grad(loss, weights, allow_unused=True)
+
+    ours = loss_and_gradients(SentenceTransformersMNRL, duplicates=duplicates)
+    cached = loss_and_gradients(SentenceTransformersCachedMNRL, duplicates=duplicates, mini_batch_size=4)
+    torch.testing.assert_close(cached, ours, rtol=1e-3, atol=5e-5)
+    if duplicates == "negatives":
+        torch.testing.assert_close(ours, loss_and_gradients(MultipleNegativesRankingLoss), rtol=1e-3, atol=5e-5)
+
+
+@pytest.mark.parametrize(
+    "margin", [{"margin": 0.001}, {"margin": 0.1}, {"margin": -0.01}, {"margin": 0.2, "kind": "relative"}]
+)
+def test_a_guide_leaves_out_what_gist_embed_loss_leaves_out(model, margin):
+    """Which also tells anchors, and positives, from each other unless told not to, and keeps a copy of the positive."""
+    guide, weights = deepcopy(model).eval(), [p for p in model.eval().parameters() if p.requires_grad]
+    with torch.no_grad():
+        for p in guide.parameters():
+            p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
+    features = [model.preprocess(texts) for texts in TEXTS.values()]
+    alone = {"contrast_anchors": False, "contrast_positives": False}
+    named = {"margin": margin.get("margin", 0.0), "margin_strategy": margin.get("kind", "absolute")}
+    theirs = GISTEmbedLoss(model, guide, temperature=0.05, **alone, **named)([dict(x) for x in features], None)
+
+    anchors, positives, negatives = (model(dict(x))["sentence_embedding"] for x in features)
+    by_guide = [guide(dict(x))["sentence_embedding"] for x in features]
+    filters = {
+        "exclude": guided(*by_guide[:2], **margin),
+        "exclude_negatives": guided(*by_guide[:2], negatives=by_guide[2], **margin),
+    }
+    n = len(anchors)
+    assert filters["exclude"].counts(n, n)[0].sum() + filters["exclude_negatives"].counts(n, n)[0].sum() > 0
+    ours = loss_of(anchors, positives, negatives=negatives, temperature=0.05, **filters)
+    gradients = [torch.autograd.grad(loss, weights, allow_unused=True) for loss in (ours, theirs)]
+    torch.testing.assert_close((ours, gradients[0]), (theirs, gradients[1]), rtol=1e-3, atol=5e-5)
 
 
 def test_multiple_negatives_ranking_pushes_duplicates_apart(model):

@@ -7,7 +7,7 @@ blocks of keys, a kernel computes each block, and `assemble` adds what the posit
 
 from tellapart._engine.binary import evaluate_binary
 from tellapart._engine.dispatch import ENGINES, evaluate
-from tellapart._engine.pairs import log_add, segment_logsumexp
+from tellapart._engine.pairs import log_add, pair_products, segment_logsumexp
 from tellapart._engine.precision import full_precision
 from tellapart._engine.problem import TEMPERATURE, LineUp, check_per_candidate, default_positives
 from tellapart._engine.terms import REDUCTIONS, Given, NoCandidateError, Terms
@@ -26,5 +26,6 @@ __all__ = [
     "evaluate_binary",
     "full_precision",
     "log_add",
+    "pair_products",
     "segment_logsumexp",
 ]

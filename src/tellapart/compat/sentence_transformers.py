@@ -182,7 +182,7 @@ class SentenceTransformersCachedMNRL(SentenceTransformersMNRL):
     """sentence-transformers' `CachedMultipleNegativesRankingLoss`: the same, in mini-batches of texts.
 
     Only one mini-batch's activations are held at a time. `gradient_cache.chunked` embeds it twice, so that value and
-    gradient are those of the whole batch.
+    gradient are those of the whole batch. sentence-transformers' `MatryoshkaLoss` takes it, as it takes the peer.
 
     Args:
         model: as for `SentenceTransformersMNRL`, like `scale`, `similarity_fct` and the options behind.
@@ -203,6 +203,9 @@ class SentenceTransformersCachedMNRL(SentenceTransformersMNRL):
     >>> SentenceTransformersCachedMNRL(Model(), scale=1.0, mini_batch_size=2)(columns)  # log(1 + 2e⁻¹)
     tensor(0.5514)
     """
+
+    uses_gradient_cache = True
+    """Tells `MatryoshkaLoss` to put itself before `calculate_loss`; it would embed at one width and the other."""
 
     def __init__(
         self,
@@ -231,6 +234,32 @@ class SentenceTransformersCachedMNRL(SentenceTransformersMNRL):
         self.mini_batch_size, self.mini_batch_num_tokens = mini_batch_size, mini_batch_num_tokens
         self.show_progress_bar = show_progress_bar
         self._embedding = [_Embedding(model)]  # in a list, lest the model be registered twice
+
+    def compute_loss_from_embeddings(
+        self,
+        embeddings: list[Float[Tensor, "n d"]],
+        labels: Tensor | None = None,  # noqa: ARG002
+        positives: Relation | None = None,
+    ) -> Float[Tensor, ""]:
+        """The loss of embedded columns; the anchors' first."""
+        if "calculate_loss" not in vars(self) or not torch.is_grad_enabled():
+            return self.calculate_loss([[x] for x in embeddings], positives)
+        # What stands before `calculate_loss` wants gradients of what it cuts at once, and cuts once for every width.
+        leaves = [x.detach().requires_grad_() for x in embeddings]
+        loss = self.calculate_loss([[x] for x in leaves], positives, with_backward=True)
+        pairs = [(x, leaf.grad) for x, leaf in zip(embeddings, leaves, strict=True) if leaf.grad is not None]
+        known = torch.stack([(x * gradient).sum() for x, gradient in pairs]).sum()
+        return loss + (known - known.detach())
+
+    def calculate_loss(
+        self, reps: list[list[Tensor]], positives: Relation | None = None, *, with_backward: bool = False
+    ) -> Float[Tensor, ""]:
+        """The loss of columns in mini-batches; with `with_backward` its gradient is formed and it is a number."""
+        columns = [torch.cat(column) if len(column) > 1 else column[0] for column in reps]
+        loss = super().compute_loss_from_embeddings(columns, None, positives)
+        if with_backward:
+            loss.backward()
+        return loss.detach() if with_backward else loss
 
     def get_config_dict(self) -> dict[str, Any]:
         """The options, for the card of the model."""

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart._engine import LineUp, default_positives, evaluate
-from tellapart.errors import check_embeddings, requirement
-from tellapart.relations import Relation, check_size
+from tellapart._engine import default_positives, full_precision, pair_products
+from tellapart.errors import check_choice, check_embeddings, requirement, values_are_checked
+from tellapart.relations import Lowered, NotLowered, Relation, but_not, check_size
 from tellapart.scores import unit
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
     from tellapart.relations import Ranks
+
+_KINDS = ("absolute", "relative")
 
 
 def alike(
@@ -40,62 +42,103 @@ def alike(
     [[True, False], [False, False]]
     """
     rows = _directions("queries", queries)
-    cols = rows if keys is None or keys is queries else _directions("keys", keys)
-    if rows.shape[1] != cols.shape[1]:
-        raise ValueError(requirement("keys", f"have {rows.shape[1]} columns, as the queries", cols.shape[1]))
+    cols = rows if keys is None or keys is queries else _directions("keys", keys, rows)
     level = torch.as_tensor(threshold, device=rows.device).detach().to(rows)
     if level.shape not in ((), (len(rows),)):
         must = f"be a number or one per query, ({len(rows)},)"
         raise ValueError(requirement("threshold", must, f"shape {tuple(level.shape)}"))
-    if bool(level.isnan().any()):
+    if values_are_checked(level) and bool(level.isnan().any()):
         raise ValueError(requirement("threshold", "be a number", math.nan))
-    return _Alike(rows, cols.to(rows), level, level.new_zeros(()))
+    return _Alike(rows, cols, level, level.new_zeros(()))
 
 
+@full_precision
 @torch.no_grad()
 def guided(
     queries: Float[Tensor, "n d"],
     keys: Float[Tensor, "m d"],
     *,
     positives: Relation | None = None,
+    negatives: Float[Tensor, "k d"] | None = None,
     margin: float = 0.0,
+    kind: str = "absolute",
 ) -> Relation:
     """Negatives that a guide finds as close as the positive: `R_ij = [cos(g_i, h_j) ≥ cos(g_i, h_i⁺) − margin]`.
 
-    Use `exclude=guided(g, h)` with embeddings g, h of a trusted model. Of several positives the closest counts.
-    Positives are never related, and a query without a positive is related to no key. A key that ties with the
-    positive, such as a copy of it, is related.
+    Use `exclude=guided(g, h)` with embeddings g, h of a trusted model, or with the model's own: the relation is a
+    constant, without a gradient. Of several positives the closest counts. Positives are never related, and a query
+    without a positive is related to no key. A key that ties with the positive, such as a copy of it, is related.
+
+    | recipe | call |
+    |---|---|
+    | GISTEmbed | `guided(g, h)` |
+    | GISTEmbed, with a margin of 5 % | `guided(g, h, margin=0.05, kind="relative")` |
+    | Qwen3-Embedding: 0.1 closer than the positive | `guided(q, k, margin=-0.1)`, with the loss's own q and k |
+
+    Each query has a level of its own, so that a symmetric loss leaves pair (i, j) out both ways if it reaches the
+    level of query i. `guided(g, h) | guided(h, g).transposed()` leaves out what reaches the level of either.
 
     Args:
         queries: `(n, d)`, the guide's embeddings of the queries.
         keys: `(m, d)`, the guide's embeddings of the keys.
-        positives: as for `info_nce`.
-        margin: a key is related if its cosine is at most this much below the positive's.
+        positives: as for `info_nce`. In a group, those among the keys that this process passes set the levels.
+        negatives: `(k, d)`, the guide's embeddings of shared negatives: then the relation is one of queries and
+            these, for `exclude_negatives`.
+        margin: a key is related if its cosine is at most this much below the positive's; if negative, at least so
+            much above it.
+        kind: "absolute", or "relative": the margin is that share of `|cos(g_i, h_i⁺)|`.
 
     Raises:
         TypeError: embeddings that are not floating-point.
-        ValueError: a margin that is not finite, or as `info_nce`.
+        ValueError: a margin that is not finite, an unknown kind, no query with a positive, or as `info_nce`.
 
-    Source: Solatorio 2024 (GISTEmbed), with ties.
+    Source: Solatorio 2024 (GISTEmbed), with ties; margins as in sentence-transformers' `GISTEmbedLoss`; by the model's
+    own embeddings: Zhang et al. 2025 (Qwen3 Embedding), the mask of the training objective.
 
     >>> guide = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])  # the second is a copy of the first
     >>> guided(guide, guide).tile(slice(0, 3), slice(0, 3)).int().tolist()
     [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
+    >>> guided(guide, guide, negatives=torch.tensor([[2.0, 0.0]])).tile(slice(0, 3), slice(0, 1)).int().tolist()
+    [[1], [1], [0]]
     """
     if not math.isfinite(margin):
         raise ValueError(requirement("margin", "be finite", margin))
-    positives = default_positives(positives, len(queries), len(keys))
-    best = queries.new_empty(0)
-    if len(queries):  # a process of a group may have none
-        line_up = LineUp.build(queries, keys, positives=positives, temperature=1.0)
-        best = evaluate(line_up, detailed=True).top_positive
-    return alike(queries, keys, best.masked_fill(best.isinf(), math.inf) - margin) & ~positives
+    check_choice("kind", kind, _KINDS)
+    rows = _directions("queries", queries)
+    cols = rows if keys is queries else _directions("keys", keys, rows)
+    positives = default_positives(positives, len(rows), len(cols))
+    closest = _closest(rows, cols, positives)
+    has_none = closest.isinf()
+    if len(rows) and values_are_checked(closest) and bool(has_none.all()):  # a process of a group may have no queries
+        raise ValueError(requirement("positives", "relate at least one query to a key", "no related pair"))
+    level = closest - margin * (closest.abs() if kind == "relative" else 1)
+    level = level.masked_fill(has_none, math.inf)
+    if negatives is None:
+        return but_not(_Alike(rows, cols, level, level.new_zeros(())), positives)
+    return _Alike(rows, _directions("negatives", negatives, rows), level, level.new_zeros(()))
 
 
-def _directions(parameter: str, vectors: Tensor) -> Tensor:
+def _closest(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"], positives: Relation) -> Float[Tensor, " n"]:
+    """The highest product of each query with a positive; −∞ where it has none."""
+    (n, m), closest = (len(queries), len(keys)), queries.new_full((len(queries),), -math.inf)
+    if (pairs := positives.pairs(n, m, queries.device)) is not None:
+        return closest.scatter_reduce(0, pairs.rows, pair_products(queries, keys, pairs)[0], "amax")
+    for rows, cols, related in positives.tiles(n, m, queries.device):
+        products = (queries[rows] @ keys[cols].T).masked_fill(related == 0, -math.inf)
+        torch.maximum(closest[rows], products.amax(1), out=closest[rows])
+    return closest
+
+
+def _directions(parameter: str, vectors: Tensor, like: Tensor | None = None) -> Tensor:
+    """The vectors at length 1, without gradient; as many columns as `like` has, in its dtype."""
     check_embeddings(parameter, vectors, empty=True)
     vectors = vectors.detach()
-    return unit(vectors if vectors.dtype == torch.float64 else vectors.float(), parameter)
+    found = unit(vectors if vectors.dtype == torch.float64 else vectors.float(), parameter)
+    if like is None:
+        return found
+    if found.shape[1] != like.shape[1]:
+        raise ValueError(requirement(parameter, f"have {like.shape[1]} columns, as the queries", found.shape[1]))
+    return found.to(like)
 
 
 class _Alike(Relation):
@@ -107,6 +150,9 @@ class _Alike(Relation):
 
     def __repr__(self) -> str:
         return f"alike({len(self.queries)} × {len(self.keys)} vectors)"
+
+    def lowered(self) -> Lowered:
+        return NotLowered("a relation of products is read tile by tile: it has no lowered form")
 
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         left, right = self.queries.to(rows.device)[rows], self.keys.to(cols.device)[cols]

@@ -125,9 +125,9 @@ class _Paired(Relation):
         return Diagonal()
 
     def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
-        if rows.start != cols.start:
-            return super().tile(rows, cols, device)
-        return torch.eye(rows.stop - rows.start, cols.stop - cols.start, dtype=torch.bool, device=device)
+        related = torch.zeros(rows.stop - rows.start, cols.stop - cols.start, dtype=torch.bool, device=device)
+        related.diagonal(rows.start - cols.start).fill_(True)
+        return related
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         """Any shape will do: that a query has no key of its own is for the loss to judge."""

@@ -62,6 +62,13 @@ class Relation(ABC):
         """The part of the matrix in `rows` × `cols` (bounded slices)."""
         return self.at(_span(rows, device)[:, None], _span(cols, device)[None, :])
 
+    def tiles(self, n: int, m: int, device: torch.device | None) -> Iterator[tuple[slice, slice, Tensor]]:
+        """All tiles of the matrix of n queries and m keys, with their rows and columns."""
+        for r in range(0, n, _TILE):
+            for c in range(0, m, _TILE):
+                rows, cols = slice(r, min(r + _TILE, n)), slice(c, min(c + _TILE, m))
+                yield rows, cols, self.tile(rows, cols, device)
+
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:  # noqa: ARG002
         """The related pairs among n queries and m keys, or `None` if they are not few or not easily found."""
         return None
@@ -78,7 +85,7 @@ class Relation(ABC):
         if (pairs := self.pairs(n, m, device)) is not None:
             return torch.bincount(pairs.rows, minlength=n), torch.bincount(pairs.cols, minlength=m)
         rows, cols = torch.zeros(n, dtype=torch.long, device=device), torch.zeros(m, dtype=torch.long, device=device)
-        for r, c, tile in self._tiles(n, m, device):
+        for r, c, tile in self.tiles(n, m, device):
             related = tile > 0
             rows[r] += related.sum(1)
             cols[c] += related.sum(0)
@@ -148,12 +155,6 @@ class Relation(ABC):
             "goes by": "the position of rows" if self.by_place else "ids or values",
         }
         return _html.facts(repr(self), told)
-
-    def _tiles(self, n: int, m: int, device: torch.device | None) -> Iterator[tuple[slice, slice, Tensor]]:
-        for r in range(0, n, _TILE):
-            for c in range(0, m, _TILE):
-                rows, cols = slice(r, min(r + _TILE, n)), slice(c, min(c + _TILE, m))
-                yield rows, cols, self.tile(rows, cols, device)
 
 
 def check_relation(parameter: str, relation: object, n_queries: int, n_keys: int) -> None:

@@ -9,6 +9,7 @@ from tellapart.variants.at_hand import of_scores, plackett_luce
 from tellapart.variants.binary import nce, sgns, sigmoid
 from tellapart.variants.negatives import dcl, dclw, debiased, hard_negatives, info_loob, log_q, robust
 from tellapart.variants.positives import label_smoothing, mil_nce, ranking, sup_con
+from tellapart.variants.prefixes import matryoshka
 
 __all__ = [
     "dcl",
@@ -18,6 +19,7 @@ __all__ = [
     "info_loob",
     "label_smoothing",
     "log_q",
+    "matryoshka",
     "mil_nce",
     "nce",
     "of_scores",
