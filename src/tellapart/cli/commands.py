@@ -19,6 +19,7 @@ from tellapart.heads import write_heads
 from tellapart.planning import PlanOptions, as_table
 from tellapart.reading import counted
 from tellapart.runs import Run, check_rows_ending, write_rows
+from tellapart.systems.options import default_data
 from tellapart.training import Interrupted
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def _train(name: str, given: Namespace) -> None:
     search = f", or search: {typed('search', folder)} {system.query}" if system.search is not None else ""
     sample = f', or sample: {typed("sample", folder)} "the beginning"' if system.prompted else ""
     print(shown(f"Open {folder / 'report.html'} in a browser{search}{sample}"))
-    print(f"Your own {system.own_data}: {program()} train {name} --data DATA --run runs/mine")
+    if str(trained.config.data) == default_data(name):
+        print(f"Your own {system.own_data}: {program()} train {name} --data DATA --run runs/mine")
 
 
 def _epochs_of(folder: Path) -> int:
