@@ -66,7 +66,7 @@ def group_numbers(vectors: Float[Tensor, "n d"], n: int | None, thing: str = "it
         InputError: more groups than vectors.
     """
     if n is not None and n > len(vectors):
-        raise InputError(f"`n` must be at most {len(vectors)}, the number of {thing}s. Got {n}.")
+        raise InputError(f"`n` (--groups) must be at most {len(vectors)}, the number of {thing}s. Got {n}.")
     if n is None and len(vectors) > _LONG:
         what = f"HDBSCAN compares {len(vectors):,} {thing}s with each other, which may take long"
         _logger.info("%s. A number of groups (--groups) is faster.", what)

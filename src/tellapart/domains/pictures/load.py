@@ -133,7 +133,9 @@ def list_items(source: str, form: tables.Form = tables.AS_IT_LIES) -> Listed:
 def _items_of_table(paths: list[Path], form: tables.Form) -> Listed:
     table = tables.read_tables(paths, _COLUMNS, required=(), form=form)
     if not table.columns:
-        raise InputError(f"{paths[0]}: neither a column image nor a column text. Rename the header.")
+        header, _ = tables.rows_of(paths[0], _COLUMNS, (), form)
+        what = f"neither a column image nor a column text. Found: {', '.join(header)}"
+        raise InputError(f"{paths[0]}: {what}. Rename the header.")
     texts = table.columns.get("text", [])
     if texts:
         reading.read(len(texts), "text")
