@@ -17,8 +17,8 @@ from tests.tiny.sentences import translations
 def rows_of(path):
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    assert header == ["query", "rank", "name", "similarity"]
-    return [(query, int(rank), name, float(similarity)) for query, rank, name, similarity in rows]
+    assert header[:4] == ["query", "rank", "name", "similarity"]
+    return [(query, int(rank), name, float(similarity)) for query, rank, name, similarity, *_ in rows]
 
 
 def test_queries_of_a_text_file_find_what_each_finds_by_itself(capsys, trained, tmp_path):
@@ -38,7 +38,9 @@ def test_queries_come_from_tables_too_and_hits_go_to_parquet(capsys, trained, tm
     (tmp_path / "q.csv").write_text("id,query\n1,green square\n2,blue dot\n", encoding="utf-8")
     assert say(capsys, "search", trained, tmp_path / "q.csv", "-k", 2, "-o", tmp_path / "hits.parquet")[0] == 0
     table = pq.read_table(tmp_path / "hits.parquet")
-    assert table.column_names == ["query", "rank", "name", "similarity"]
+    assert table.column_names == ["query", "rank", "name", "similarity", "text"]
+    hits = [hit for query in ("green square", "blue dot") for hit in tellapart.load(trained).search(query, k=2)]
+    assert table["text"].to_pylist() == [hit.text for hit in hits]
     assert table["query"].to_pylist() == ["green square"] * 2 + ["blue dot"] * 2
     code, out, _ = say(capsys, "search", trained, tmp_path / "q.csv", "-k", 2)  # shown, a table each
     assert code == 0

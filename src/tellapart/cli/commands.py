@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tellapart import api, systems
 from tellapart.cli import parser, rewrite
-from tellapart.cli.show import as_table_of_hits, show, show_lines, shown
+from tellapart.cli.show import as_table_of_hits, columns_of_hits, show, show_lines, shown
 from tellapart.explain import write_explanation
 from tellapart.heads import write_heads
 from tellapart.planning import PlanOptions, as_table
@@ -169,10 +169,9 @@ def _search(trained: api.Trained, given: Namespace) -> None:
         for query, hits in found:
             show(as_table_of_hits(query, hits))
         return
-    rows = [(query, rank, hit.name, hit.score) for query, hits in found for rank, hit in enumerate(hits, 1)]
-    names = ("query", "rank", "name", "similarity")
-    write_rows(Path(given.output), {name: [row[i] for row in rows] for i, name in enumerate(names)})
-    print(shown(f"{given.output}: {counted(len(found), 'query')}, {counted(len(rows), 'hit')}"))
+    columns = columns_of_hits(found)
+    write_rows(Path(given.output), columns)
+    print(shown(f"{given.output}: {counted(len(found), 'query')}, {counted(len(columns['rank']), 'hit')}"))
 
 
 def _cluster(trained: api.Trained, given: Namespace) -> None:

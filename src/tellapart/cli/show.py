@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -47,6 +48,19 @@ def show_lines(lines: list[str]) -> None:
     """Print texts, a line each; nothing in them commands the terminal."""
     for line in lines:
         print(_plain_text(line).plain)
+
+
+def columns_of_hits(found: Iterable[tuple[str, list[Hit]]]) -> dict[str, list[str | int | float]]:
+    """What several queries found, a row a hit; the texts and labels of the hits only if they have them."""
+    rows = [(query, rank, hit) for query, hits in found for rank, hit in enumerate(hits, 1)]
+    columns: dict[str, list[Any]] = {
+        "query": [query for query, _, _ in rows],
+        "rank": [rank for _, rank, _ in rows],
+        "name": [hit.name for _, _, hit in rows],
+        "similarity": [hit.score for _, _, hit in rows],
+    }
+    more = {"text": [hit.text for _, _, hit in rows], "label": [hit.label for _, _, hit in rows]}
+    return columns | {name: cells for name, cells in more.items() if None not in cells}
 
 
 def as_table_of_hits(query: str, hits: list[Hit]) -> Table:
