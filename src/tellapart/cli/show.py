@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tellapart.runs import Hit
 
 _WIDE = 200
+_LONGEST = 160  # letters of a text beside a hit
 _JOINERS = "\u200d\ufe0f"  # not printable by themselves, but parts of emoji
 
 
@@ -64,8 +65,8 @@ def columns_of_hits(found: Iterable[tuple[str, list[Hit]]]) -> dict[str, list[st
 
 
 def as_table_of_hits(query: str, hits: list[Hit]) -> Table:
-    """What a search found, as a table."""
-    said = {f"its own {hits[0].asked}": [hit.text for hit in hits], "label": [hit.label for hit in hits]}
+    """What a search found, as a table; of long texts the beginning."""
+    said = {f"its own {hits[0].asked}": [_beginning(hit.text) for hit in hits], "label": [hit.label for hit in hits]}
     columns = {name: [x for x in column if x is not None] for name, column in said.items() if None not in column}
     rows: list[list[str | float]] = [
         [hit.name, hit.score, *texts, "held out" if hit.held_out else "seen in training"]
@@ -74,6 +75,15 @@ def as_table_of_hits(query: str, hits: list[Hit]) -> Table:
     formats = ["", ".3f", *("" for _ in columns), ""]
     kind = hits[0].kind
     return Table(f"{kind.capitalize()}s for “{query}”", [kind, "score", *columns, ""], rows, formats, [])
+
+
+def _beginning(text: str | None) -> str | None:
+    """A text on few lines of a terminal.
+
+    >>> _beginning("a bird"), len(_beginning(1000 * "鳥"))
+    ('a bird', 160)
+    """
+    return text if text is None or len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 class _Console(Console):
