@@ -206,6 +206,8 @@ def test_clip_embeds_texts_and_pictures_and_finds_by_either(trained, tmp_path):
         (["a", ""], "Row 1: `text` must be a text"),
         (["a", 3], "Row 1: `text` must be a text that is not blank. Got 3"),
         ([tmp_path / "x.png", 3], "Got int"),
+        ("a green square", r"there is no such file\. Put texts into a \.txt"),
+        ("a folder/x.csv", r"there is no such file or folder"),
     ):
         with pytest.raises(InputError, match=message):
             run.embed(wrong)
@@ -221,7 +223,11 @@ def test_sentences_are_embedded_from_lists_columns_and_files(sentences, tmp_path
         torch.testing.assert_close(found.vectors, expected.vectors)
     assert sentences.search(translations(3)[0][1], k=1)[0].name == translations(3)[0][1]
     for wrong, message in (
-        ("one sentence", "one sentence: there is no such file"),
+        (
+            "one sentence",
+            r"one sentence: there is no such file\. Put texts into a \.txt, a line each; in Python in a list",
+        ),
+        ("no-such.txt", "no-such.txt: there is no such file or folder"),
         (["one", float("nan")], "Row 1: `sentence` must be a text that is not blank. Got nan."),
         (7, "`x` must be a file, or a list or column of sentences. Got int."),
     ):

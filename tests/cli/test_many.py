@@ -17,8 +17,8 @@ from tests.tiny.sentences import translations
 def rows_of(path):
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    assert header == ["query", "rank", "name", "similarity"]
-    return [(query, int(rank), name, float(similarity)) for query, rank, name, similarity in rows]
+    assert header[:4] == ["query", "rank", "name", "similarity"]
+    return [(query, int(rank), name, float(similarity)) for query, rank, name, similarity, *_ in rows]
 
 
 def test_queries_of_a_text_file_find_what_each_finds_by_itself(capsys, trained, tmp_path):
@@ -38,7 +38,9 @@ def test_queries_come_from_tables_too_and_hits_go_to_parquet(capsys, trained, tm
     (tmp_path / "q.csv").write_text("id,query\n1,green square\n2,blue dot\n", encoding="utf-8")
     assert say(capsys, "search", trained, tmp_path / "q.csv", "-k", 2, "-o", tmp_path / "hits.parquet")[0] == 0
     table = pq.read_table(tmp_path / "hits.parquet")
-    assert table.column_names == ["query", "rank", "name", "similarity"]
+    assert table.column_names == ["query", "rank", "name", "similarity", "text"]
+    hits = [hit for query in ("green square", "blue dot") for hit in tellapart.load(trained).search(query, k=2)]
+    assert table["text"].to_pylist() == [hit.text for hit in hits]
     assert table["query"].to_pylist() == ["green square"] * 2 + ["blue dot"] * 2
     code, out, _ = say(capsys, "search", trained, tmp_path / "q.csv", "-k", 2)  # shown, a table each
     assert code == 0
@@ -165,12 +167,42 @@ def test_pictures_fall_into_groups_of_a_number_or_found(capsys, learned, tmp_pat
     assert set(table["group"].to_pylist()) <= set(range(-1, 24))
 
 
+def test_groups_of_pictures_are_shown_on_a_page_the_most_typical_first(capsys, learned, tmp_path, visit):
+    folder = write_pairs(tmp_path / "pictures")
+    (folder / "pairs.csv").unlink()
+    assert say(capsys, "cluster", learned, folder, "--groups", 3, "-o", tmp_path / "groups.html")[0] == 0
+    page = visit(tmp_path / "groups.html")
+    assert page.trouble == []
+    assert page.locator("h1").inner_text() == "24 pictures in 3 groups"
+    assert page.locator("section").count() == 3
+    assert page.locator("li img").count() == 24
+    found = tellapart.load(learned).embed(folder)
+    for group in range(3):
+        shown = page.locator(f"#group-{group} li").all_inner_texts()
+        vectors = found.vectors[[found.names.index(name) for name in shown]]
+        mean = vectors.mean(0)
+        cosines = (vectors @ mean / mean.norm()).tolist()
+        assert cosines == pytest.approx(sorted(cosines, reverse=True), abs=1e-6)
+    page.set_viewport_size({"width": 400, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_groups_of_pictures_and_texts_show_both(capsys, trained, tmp_path, visit):
+    folder = write_pairs(tmp_path / "pictures")
+    assert say(capsys, "cluster", trained, folder, "--groups", 2, "-o", tmp_path / "groups.html")[0] == 0
+    page = visit(tmp_path / "groups.html")
+    assert page.locator("h1").inner_text() == "24 pictures and 24 texts in 2 groups"
+    assert 0 < page.locator("li img").count() <= 24
+    assert page.locator("li.text").count() > 0
+
+
 def test_what_cluster_cannot_do_is_said_before_the_work(capsys, learned, tmp_path):
     folder = write_pairs(tmp_path / "pictures")
     assert "must be at most 24" in fails(capsys, "cluster", learned, folder, "-n", 25)
     assert "`n` must be at least 1" in fails(capsys, "cluster", learned, folder, "-n", 0)
-    message = "must end in .csv or .parquet"
+    message = "must end in .csv, .parquet or .html"
     assert message in fails(capsys, "cluster", learned, tmp_path / "nowhere", "-o", "groups.png")
+    message = "must end in .csv or .parquet"
     assert message in fails(capsys, "search", learned, tmp_path / "nowhere", "-o", "hits.txt")
 
 

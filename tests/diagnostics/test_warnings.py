@@ -61,6 +61,12 @@ def test_each_comes_exactly_beyond_its_threshold(name, away):
         assert names(log_of(20, **change(value))) == ([name.partition(",")[0]] if warned else []), value
 
 
+@pytest.mark.parametrize(("steps", "every"), [(1, 1), (10, 1), (100, 10), (5000, 475)])
+def test_what_was_learned_by_heart_is_to_be_measured_several_times_in_such_a_training(steps, every):
+    (warning,) = training_warnings(log_of(steps, accuracy=0.9, held_out_accuracy=0.2))
+    assert f"--trainer.validate_every {every} keeps" in warning.remedy
+
+
 def test_the_thresholds_are_those_of_the_table():
     for value in (
         "< 2 or 5 %",

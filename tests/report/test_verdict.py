@@ -80,6 +80,17 @@ FROZEN = ["", "15-NN", "linear probe", "NMI"]
         ),
         (
             table(
+                ["", "", "15-NN", "strands"],
+                ["150 bases", "chance", 0.25, ""],
+                ["", "their square roots", 0.79, 0],
+                ["", "trained", 0.82, 0],
+            ),
+            "read",
+            "A 15-NN vote tells the right label of 82 % of reads (150 bases), 3.3 times as often as guessing; square "
+            "roots of 4-mers reach 79 %.",
+        ),
+        (
+            table(
                 ["", "", "all 32, cosine", "all 32, margin"],
                 ["source → target", "chance", 0.03, 0.03],
                 ["", "TF-IDF of characters", 0.02, 0.02],

@@ -85,12 +85,18 @@ def test_a_system_with_nothing_to_search_is_trained_reported_and_suggests_no_sea
     assert "Open" in out
     assert "report.html in a browser\n" in out
     assert "search" not in out
-    assert "Your own numbers, in a file" in out
+    assert "Your own" not in out  # the data were named
     assert not (folder / "gallery.parquet").exists()
     assert not (folder / "results.json").exists()
     page = (folder / "report.html").read_text()
     assert "The last of 32 steps" in page
     assert "What it finds" not in page
+
+
+def test_data_of_ones_own_are_suggested_after_a_training_on_the_usual_ones_alone(capsys, drawn, monkeypatch):
+    monkeypatch.setattr("tellapart.cli.commands.default_data", lambda _: tellapart.load(drawn[0]).config.data)
+    _, out, _ = say(capsys, "train", "toy", "--run", drawn[0], "--resume")
+    assert "Your own numbers, in a file" in out
 
 
 def test_the_report_of_a_system_with_nothing_to_search_draws_what_there_is(drawn, visit):

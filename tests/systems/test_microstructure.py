@@ -303,7 +303,10 @@ def test_mistakes_of_cluster_are_named(capsys, run, tmp_path):
     for words, message in [
         ((run, data, "-o", tmp_path / "x.png"), "a picture shows one micrograph, not 12. Name one, or a .csv."),
         ((run, data / "fine" / "0.tif", "-o", tmp_path / "x.npz"), "must end in .csv, .parquet or .png"),
-        ((run, data / "fine" / "0.tif", "-n", "99"), "`n` must be at most 36, the number of places. Got 99."),
+        (
+            (run, data / "fine" / "0.tif", "-n", "99"),
+            "`n` (--groups) must be at most 36, the number of places. Got 99.",
+        ),
         ((run, data / "fine" / "0.tif", "-n", "0"), "`n` must be at least 1. Got 0."),
     ]:
         assert message in fails(capsys, "cluster", *words)

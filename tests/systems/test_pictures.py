@@ -188,7 +188,7 @@ def test_mistakes_of_one_system(capsys, tmp_path):
 def test_a_query_that_is_no_picture_or_many_is_refused(capsys, learned, tmp_path):
     (tmp_path / "words.png").write_text("cat")
     for query, message in [
-        ("a cat", "a cat: there is no such file or folder"),
+        ("a cat", "a cat: neither a picture file nor the name of a picture of the run. This run finds pictures by"),
         (learned.parent / "data" / "patterns.npz", "holds 160 pictures. Name a single one"),
         (tmp_path / "words.png", "not a picture that can be read"),
     ]:

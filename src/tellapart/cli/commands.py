@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from tellapart import api, systems
 from tellapart.cli import parser, rewrite
-from tellapart.cli.show import as_table_of_hits, show, show_lines, shown
+from tellapart.cli.show import as_table_of_hits, columns_of_hits, show, show_lines, shown
 from tellapart.explain import write_explanation
 from tellapart.heads import write_heads
 from tellapart.planning import PlanOptions, as_table
 from tellapart.reading import counted
 from tellapart.runs import Run, check_rows_ending, write_rows
+from tellapart.systems.options import default_data
 from tellapart.training import Interrupted
 
 if TYPE_CHECKING:
@@ -124,7 +125,8 @@ def _train(name: str, given: Namespace) -> None:
     search = f", or search: {typed('search', folder)} {system.query}" if system.search is not None else ""
     sample = f', or sample: {typed("sample", folder)} "the beginning"' if system.prompted else ""
     print(shown(f"Open {folder / 'report.html'} in a browser{search}{sample}"))
-    print(f"Your own {system.own_data}: {program()} train {name} --data DATA --run runs/mine")
+    if str(trained.config.data) == default_data(name):
+        print(f"Your own {system.own_data}: {program()} train {name} --data DATA --run runs/mine")
 
 
 def _epochs_of(folder: Path) -> int:
@@ -167,10 +169,9 @@ def _search(trained: api.Trained, given: Namespace) -> None:
         for query, hits in found:
             show(as_table_of_hits(query, hits))
         return
-    rows = [(query, rank, hit.name, hit.score) for query, hits in found for rank, hit in enumerate(hits, 1)]
-    names = ("query", "rank", "name", "similarity")
-    write_rows(Path(given.output), {name: [row[i] for row in rows] for i, name in enumerate(names)})
-    print(shown(f"{given.output}: {counted(len(found), 'query')}, {counted(len(rows), 'hit')}"))
+    columns = columns_of_hits(found)
+    write_rows(Path(given.output), columns)
+    print(shown(f"{given.output}: {counted(len(found), 'query')}, {counted(len(columns['rank']), 'hit')}"))
 
 
 def _cluster(trained: api.Trained, given: Namespace) -> None:

@@ -188,10 +188,9 @@ def _cluster() -> ArgumentParser:
     parser.add_argument("input", type=str, help="What the run takes for embed.")
     what = "How many groups, by k-means; by default HDBSCAN finds them."
     parser.add_argument("-n", "--groups", type=int | None, default=None, help=what)
-    what = (
-        "The file to write: .csv or .parquet with the group of each item. For genomics also a new folder, for a FASTA"
-    )
-    what += " file a group; for microstructure a .png, the micrograph in the groups' colours."
+    what = "The file to write: .csv or .parquet with the group of each item. For systems of pictures also a .html, a"
+    what += " page of each group's most typical ones; for genomics a new folder, for a FASTA file a group; for"
+    what += " microstructure a .png, the micrograph in the groups' colours."
     parser.add_argument("-o", "--output", type=str | None, default=None, help=what)
     return parser
 

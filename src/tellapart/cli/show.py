@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from tellapart.runs import Hit
 
 _WIDE = 200
+_LONGEST = 160  # letters of a text beside a hit
 _JOINERS = "\u200d\ufe0f"  # not printable by themselves, but parts of emoji
 
 
@@ -49,9 +51,22 @@ def show_lines(lines: list[str]) -> None:
         print(_plain_text(line).plain)
 
 
+def columns_of_hits(found: Iterable[tuple[str, list[Hit]]]) -> dict[str, list[str | int | float]]:
+    """What several queries found, a row a hit; the texts and labels of the hits only if they have them."""
+    rows = [(query, rank, hit) for query, hits in found for rank, hit in enumerate(hits, 1)]
+    columns: dict[str, list[Any]] = {
+        "query": [query for query, _, _ in rows],
+        "rank": [rank for _, rank, _ in rows],
+        "name": [hit.name for _, _, hit in rows],
+        "similarity": [hit.score for _, _, hit in rows],
+    }
+    more = {"text": [hit.text for _, _, hit in rows], "label": [hit.label for _, _, hit in rows]}
+    return columns | {name: cells for name, cells in more.items() if None not in cells}
+
+
 def as_table_of_hits(query: str, hits: list[Hit]) -> Table:
-    """What a search found, as a table."""
-    said = {f"its own {hits[0].asked}": [hit.text for hit in hits], "label": [hit.label for hit in hits]}
+    """What a search found, as a table; of long texts the beginning."""
+    said = {f"its own {hits[0].asked}": [_beginning(hit.text) for hit in hits], "label": [hit.label for hit in hits]}
     columns = {name: [x for x in column if x is not None] for name, column in said.items() if None not in column}
     rows: list[list[str | float]] = [
         [hit.name, hit.score, *texts, "held out" if hit.held_out else "seen in training"]
@@ -60,6 +75,15 @@ def as_table_of_hits(query: str, hits: list[Hit]) -> Table:
     formats = ["", ".3f", *("" for _ in columns), ""]
     kind = hits[0].kind
     return Table(f"{kind.capitalize()}s for “{query}”", [kind, "score", *columns, ""], rows, formats, [])
+
+
+def _beginning(text: str | None) -> str | None:
+    """A text on few lines of a terminal.
+
+    >>> _beginning("a bird"), len(_beginning(1000 * "鳥"))
+    ('a bird', 160)
+    """
+    return text if text is None or len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 class _Console(Console):

@@ -30,6 +30,7 @@ DIVERGED_NATS = 25.0
 SHORTER, LONGER = 0.75, 1.5
 FALLEN_NATS = 10.0
 LEARNED_BY_HEART = 0.3
+MEASURES = 10  # of a training, that its best weights may be among
 FEWEST_NEGATIVES = 4  # with two negatives, one always has half of the push
 _TAIL = 0.1
 
@@ -122,8 +123,9 @@ def _memory(ends: dict[str, float]) -> TrainingWarning | None:
     n = ends.get("held_out_n_candidates", np.nan)
     among = f" among {n:.0f} candidates" if n == n else ""
     found = f"Training finds the positive of {seen:.0%} of its queries, but of {unseen:.0%} of held-out ones{among}."
+    every = max(1, round(ends.get("step", 1.0) / MEASURES))
     remedy = "The training data are partly learned by heart: more data or stronger views help; "
-    return TrainingWarning("memory", found, remedy + "--trainer.validate_every 50 keeps the best weights.")
+    return TrainingWarning("memory", found, remedy + f"--trainer.validate_every {every} keeps the best weights.")
 
 
 def _divergence(ends: dict[str, float]) -> TrainingWarning | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
-from tellapart.errors import InputError, requirement
+from tellapart.errors import InputError, exists, requirement
+
+_ENDING = re.compile(r"\.\w{1,8}$")
 
 
 def items_of(given: Any) -> list[Any] | None:
@@ -56,6 +59,19 @@ def is_source(given: Any) -> bool:
     (True, True, False)
     """
     return isinstance(given, (str, Path))
+
+
+def refuse_text(source: str) -> None:
+    """Raise `InputError` if what is to name a file or folder is a text itself: several words, without an ending.
+
+    >>> refuse_text("sentences of today.txt")
+    >>> refuse_text("a b.")
+    Traceback (most recent call last):
+    tellapart.errors.InputError: a b.: there is no such file. Put texts into a .txt, a line each; in Python in a list.
+    """
+    if " " in source.strip() and not exists(source) and not _ENDING.search(source):
+        what = "there is no such file. Put texts into a .txt, a line each; in Python in a list"
+        raise InputError(f"{source}: {what}.")
 
 
 def refuse(given: Any, must: str) -> NoReturn:

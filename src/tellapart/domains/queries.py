@@ -103,4 +103,6 @@ def _cells(path: Path, form: tables.Form) -> list[str]:
     for name in _COLUMNS:
         if name in table.columns:
             return [str(cell) for cell in table.columns[name]]
-    raise InputError(f"{path}: neither a column query nor a column text. Rename the header.")
+    header, _ = tables.rows_of(path, _COLUMNS, (), form)
+    found = ", ".join(header)
+    raise InputError(f"{path}: neither a column query nor a column text. Found: {found}. Name one of them query.")

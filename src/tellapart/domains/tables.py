@@ -201,28 +201,30 @@ def rows_of(
         return header, parquet_rows.read_rows(path, columns, pictures=(called.get("image") or "",))
     if suffix(path) in delimited.JSON_LINES:
         return delimited.read_objects(path)
-    return delimited.read_cells(path, _separator(path, required, form))
+    return delimited.read_cells(path, _separator(path, wanted, required, form))
 
 
-def _separator(path: Path, required: tuple[str, ...], form: Form) -> str:
+def _separator(path: Path, wanted: tuple[str, ...], required: tuple[str, ...], form: Form) -> str:
     """What separates cells: what was said; what the name tells; or the only one that fits.
 
-    One fits if it gives the required columns or, where none does, as many cells in all of the first rows.
+    One fits if it gives the required columns or, if none is required, one that is wanted. Where none does, it fits if
+    it gives as many cells in all of the first rows.
     """
     if form.separator:
         return form.separator.replace("\\t", "\t")
     usual = delimited.separator_of(path)
     if len(delimited.header_of(path, usual)) > 1:
         return usual
-    needed = {form.names().get(name, name) for name in required}
+    needed, useful = ({form.names().get(name, name) for name in names} for names in (required, wanted))
+    others = [separator for separator in delimited.SEPARATORS if separator != usual]
+    headers = {separator: set(delimited.header_of(path, separator)) for separator in others}
     fitting = [
         separator
-        for separator in delimited.SEPARATORS
-        if separator != usual and len(names := delimited.header_of(path, separator)) > 1 and needed <= set(names)
+        for separator, names in headers.items()
+        if len(names) > 1 and needed <= names and (needed or useful & names)
     ]
-    others = [separator for separator in delimited.SEPARATORS if separator != usual]
     fitting = fitting or [separator for separator in others if delimited.width_of(path, separator) > 1]
-    if len(fitting) == 1 and needed:
+    if len(fitting) == 1 and (needed or useful):
         reading.note(f"Cells of {path.name} are separated by {fitting[0]!r}.")
         return fitting[0]
     return usual

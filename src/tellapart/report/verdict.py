@@ -155,10 +155,10 @@ def _sentence(begin: str, items: str, column: str, rows: Rows, part: str = "") -
         return f"{sentence}."
     called = _CALLED.get(best, best)
     if got > share[best]:
-        return f"{sentence}; {called} {_reach(best)} {_percent(share[best], got)}."
+        return f"{sentence}; {called} {_reach(called)} {_percent(share[best], got)}."
     if got == share[best]:
-        return f"{sentence}, which is no more than {called} {_reach(best)}."
-    return f"{sentence}, but {called} {_reach(best)} more: {_percent(share[best], got)}."
+        return f"{sentence}, which is no more than {called} {_reach(called)}."
+    return f"{sentence}, but {called} {_reach(called)} more: {_percent(share[best], got)}."
 
 
 def plural(kind: str) -> str:

@@ -15,7 +15,7 @@ from tellapart.runs.gallery import (
     thumbnails,
     width_of,
 )
-from tellapart.runs.groups import Groups, group_numbers, table_of_groups
+from tellapart.runs.groups import Groups, closeness, group_numbers, table_of_groups
 from tellapart.runs.output import write_embeddings
 from tellapart.runs.parts import Part, Parts, gathered, in_one, in_rows, in_texts, joined
 from tellapart.runs.pictures import Picture, load_pictures, save_pictures
@@ -54,6 +54,7 @@ __all__ = [
     "Unit",
     "check_rows_ending",
     "check_suffix",
+    "closeness",
     "forget_stray_rank",
     "gathered",
     "group_numbers",

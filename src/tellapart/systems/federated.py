@@ -187,7 +187,8 @@ system = System(
     embed=commands.embed,
     search=commands.search,
     ask=commands.ask,
-    cluster=commands.cluster,
+    cluster=pictures.cluster_with(commands),
+    grouped_into=pictures.GROUPED_INTO,
     encoders=pictures.network_encoders,
     query="PICTURE.png",
 )

@@ -13,7 +13,7 @@ from tellapart import reading
 from tellapart.domains.genomes.bases import decode
 from tellapart.errors import InputError
 from tellapart.files import new_folder
-from tellapart.runs import Groups, check_rows_ending, table_of_groups
+from tellapart.runs import Groups, check_rows_ending
 
 if TYPE_CHECKING:
     from tellapart.domains.genomes.fastx import Record
@@ -34,7 +34,7 @@ class Bins:
 
     def table(self) -> Table:
         """How many sequences each bin has, and one of them."""
-        return table_of_groups(self.groups.names, self.groups.number, "sequence")
+        return self.groups.table("sequence")
 
     def save(self, path: Path) -> None:
         """Write name and group of each sequence as CSV or Parquet; or a new folder with a FASTA file a group.

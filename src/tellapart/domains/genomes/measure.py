@@ -141,7 +141,7 @@ def _square_roots(reads: UInt8[Tensor, "n length"]) -> Float[Tensor, "n words"]:
 
 _NOTES = [
     f"{_K}-NN: accuracy of a vote of the {_K} most similar reads of known label; a more similar read has a larger "
-    "weight. In `evaluate` on the run's own data these reads are from the regions of training.",
+    "weight. Measured on the run's own data, these reads are from the regions of training.",
     "ARI: agreement of groups with the labels, 1 if they are the same and 0 by chance. K-means is given the number of "
     "groups, HDBSCAN is not. Reads that HDBSCAN leaves out count as groups of one; "
     "clustered: the share that it does not leave out.",

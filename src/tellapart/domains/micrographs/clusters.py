@@ -15,7 +15,7 @@ from torch import nn
 from tellapart.domains.micrographs.patches import Region
 from tellapart.errors import InputError
 from tellapart.files import atomic_write
-from tellapart.runs import check_rows_ending, group_numbers, table_of_groups, write_rows
+from tellapart.runs import check_rows_ending, closeness, group_numbers, table_of_groups, write_rows
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int, UInt8
@@ -50,6 +50,8 @@ class PlaceClusters:
     regions: list[Region]
     names: list[str]
     number: Int[Tensor, " n"]
+    closeness: Float[Tensor, " n"]
+    """The cosine of each place with the mean of its group."""
     region: Int[Tensor, " n"]
     grids: list[tuple[int, int]]
     """How many places each micrograph has, down and across."""
@@ -69,14 +71,15 @@ class PlaceClusters:
         Raises:
             InputError: more groups than places.
         """
-        return cls(regions, names, group_numbers(vectors, n, "place"), region, grids)
+        number = group_numbers(vectors, n, "place")
+        return cls(regions, names, number, closeness(vectors, number), region, grids)
 
     def table(self) -> Table:
-        """How many places each group has, on how many micrographs, and one of them."""
+        """How many places each group has, on how many micrographs, and its most typical one."""
         n = len(self.regions)
         title = f"{len(self.names)} places of {n} micrograph{'s' if n > 1 else ''} in groups"
         fields = [self.regions[region].field.name for region in self.region.tolist()]
-        return table_of_groups(self.names, self.number, "place", title, {"micrographs": fields})
+        return table_of_groups(self.names, self.number, self.closeness, "place", title, {"micrographs": fields})
 
     def save(self, path: Path) -> None:
         """Write the group of each place as CSV or Parquet, or a micrograph in the groups' colours as PNG.

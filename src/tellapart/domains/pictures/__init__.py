@@ -16,12 +16,15 @@ from tellapart.domains.pictures.network import Network, make_views
 from tellapart.domains.pictures.options import ImageShape, PairOptions, PictureOptions
 from tellapart.domains.pictures.pair_commands import commands_for_pairs
 from tellapart.domains.pictures.pair_dataset import PairDataset
+from tellapart.domains.pictures.picture_groups import ENDINGS as GROUPED_INTO
+from tellapart.domains.pictures.picture_groups import cluster_with
 from tellapart.domains.pictures.picture_sets import Form, PictureSet, load_pictures, load_splits
 from tellapart.domains.pictures.stored import pixel_ids
 from tellapart.domains.pictures.tensors import network_encoders, picture_encoder
 from tellapart.domains.pictures.views import Augment, jitter
 
 __all__ = [
+    "GROUPED_INTO",
     "Augment",
     "Backbone",
     "Batch",
@@ -41,6 +44,7 @@ __all__ = [
     "PictureSet",
     "Split",
     "as_pictures",
+    "cluster_with",
     "commands_for",
     "commands_for_pairs",
     "jitter",

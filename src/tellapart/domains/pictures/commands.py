@@ -57,8 +57,11 @@ def _ask(_: FinishedRun, typed: str) -> list[Query]:
 
 def _find(finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, " d"]:
     """A picture is looked for; a text that names no file may be the name of one of the run's own pictures."""
-    if isinstance(query, str) and query in gallery.names and not exists(query):
-        return gallery.vectors[gallery.names.index(query)]
+    if isinstance(query, str) and not exists(query):
+        if query in gallery.names:
+            return gallery.vectors[gallery.names.index(query)]
+        what = "neither a picture file nor the name of a picture of the run"
+        raise InputError(f"{query}: {what}. This run finds pictures by pictures; a run of clip finds them by words.")
     found = as_pictures(query, ImageShape.noted(finished.run))
     if len(found) != 1:
         what = query if isinstance(query, str) else "query"

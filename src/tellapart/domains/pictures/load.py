@@ -10,6 +10,7 @@ from tellapart import reading
 from tellapart.domains import tables
 from tellapart.domains.picture_files import find_pictures
 from tellapart.domains.pictures import images
+from tellapart.domains.pictures.beside import texts_beside
 from tellapart.domains.pictures.captions import Pairs
 from tellapart.domains.pictures.openmoji import load_openmoji
 from tellapart.domains.queries import lines_of
@@ -50,7 +51,8 @@ def load_pairs(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) ->
     Args:
         source: "openmoji", a folder that holds one table or its shards, or the table itself: CSV, TSV, JSONL or
             Parquet with the columns `image` (a path, relative to the table; in Parquet perhaps the picture itself)
-            and `text`; or a tar of samples, as webdataset writes it, or its shards, as data-{000..003}.tar.
+            and `text`; a folder without a table whose pictures have texts beside them, as crow.txt beside crow.jpg;
+            or a tar of samples, as webdataset writes it, or its shards, as data-{000..003}.tar.
         size: the pictures' side, in pixels.
         form: what the columns are called, and what separates them.
 
@@ -59,20 +61,26 @@ def load_pairs(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) ->
     """
     if source == "openmoji":
         return load_openmoji(size)
-    paths = tables.named(source)
-    path = paths[0]
-    if path.is_dir():
-        paths = tables.find_tables(path)
-        if not paths:
-            what = "is empty" if not any(path.iterdir()) else "holds no .csv, .tsv, .jsonl, .parquet or .tar"
-            raise InputError(f"{path}: the folder {what}. Put in a table with the columns image and text.")
-    elif suffix(path) not in tables.WITH_PICTURES:
-        otherwise = f"{path}: not a table. Give a folder, or a .csv, .tsv, .jsonl, .parquet or .tar file."
-        raise unreadable(path, "a table", otherwise)
-    table = tables.read_tables(paths, _COLUMNS, required=_COLUMNS, form=form)
+    table = _table_of_pairs(tables.named(source), form)
     files, names = table.pictures("image")
     pictures, kept = images.read_whole(files, table.places, size, "pair")
     return Pairs(pictures, [table.columns["text"][i] for i in kept], [names[i] for i in kept])
+
+
+def _table_of_pairs(paths: list[Path], form: tables.Form) -> tables.Table:
+    """The table that was named or, of a folder, the one in it or, without one, pictures with the texts beside them."""
+    path = paths[0]
+    if path.is_dir() and not (paths := tables.find_tables(path)):
+        beside = texts_beside(path)
+        if beside is None:
+            what = "is empty" if not any(path.iterdir()) else "holds no .csv, .tsv, .jsonl, .parquet or .tar"
+            remedy = "Put in a table with the columns image and text, or a text beside each picture: crow.txt, crow.jpg"
+            raise InputError(f"{path}: the folder {what}. {remedy}.")
+        return beside
+    if suffix(paths[0]) not in tables.WITH_PICTURES:
+        otherwise = f"{path}: not a table. Give a folder, or a .csv, .tsv, .jsonl, .parquet or .tar file."
+        raise unreadable(path, "a table", otherwise)
+    return tables.read_tables(paths, _COLUMNS, required=_COLUMNS, form=form)
 
 
 def load_items(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) -> Items:
@@ -125,7 +133,9 @@ def list_items(source: str, form: tables.Form = tables.AS_IT_LIES) -> Listed:
 def _items_of_table(paths: list[Path], form: tables.Form) -> Listed:
     table = tables.read_tables(paths, _COLUMNS, required=(), form=form)
     if not table.columns:
-        raise InputError(f"{paths[0]}: neither a column image nor a column text. Rename the header.")
+        header, _ = tables.rows_of(paths[0], _COLUMNS, (), form)
+        what = f"neither a column image nor a column text. Found: {', '.join(header)}"
+        raise InputError(f"{paths[0]}: {what}. Rename the header.")
     texts = table.columns.get("text", [])
     if texts:
         reading.read(len(texts), "text")

@@ -99,7 +99,8 @@ class PairOptions(TrainingOptions):
     """Data and training of systems of pictures with texts."""
 
     data: str = "openmoji"
-    """"openmoji", or a folder with a table (or the table itself) of the columns image and text."""
+    """"openmoji", a folder with a table (or the table itself) of the columns image and text, or pictures with texts
+    beside them: crow.jpg, crow.txt."""
     columns: str = ""
     """What the columns of the table are called, if not image and text: image=path,text=caption."""
     separator: str = ""

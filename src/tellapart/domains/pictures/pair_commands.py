@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tellapart import reading
-from tellapart.domains.given import as_texts, is_source, items_of
+from tellapart.domains.given import as_texts, is_source, items_of, refuse_text
 from tellapart.domains.picture_files import SUFFIXES, find_pictures, is_picture
 from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.load import list_items, load_items
@@ -50,6 +50,7 @@ def _read(finished: FinishedRun, encoder: PairEncoder, source: Any) -> Parts:
         shown = parts_of_pictures(items.pictures, items.names, encoder.embed_pictures)
         return _both(items.names, shown, items.texts, encoder)
     if is_source(source):
+        refuse_text(str(source))
         found = list_items(str(source), finished.config.form)
         pictures = parts_of_files(found.files, found.places, found.names, shape, encoder.embed_pictures)
         return _both(found.names, pictures, found.texts, encoder)

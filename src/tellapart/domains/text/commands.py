@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tellapart.domains.given import as_texts, is_source, items_of, refuse
+from tellapart.domains.given import as_texts, is_source, items_of, refuse, refuse_text
 from tellapart.domains.queries import texts_only
 from tellapart.domains.text.dataset import Dataset
 from tellapart.domains.text.encoder import embed
@@ -40,6 +40,7 @@ def as_sentences(given: Any) -> list[str]:
         InputError: neither, or a missing or broken file, or a row without text.
     """
     if is_source(given):
+        refuse_text(str(given))
         return load_sentences(str(given))
     items = items_of(given)
     if items is None:

@@ -38,7 +38,8 @@ def load_translations(source: str, languages: str = "") -> Translations:
     elif suffix(paths[0]) == ".tsv":
         found = read_table(paths[0])
     else:
-        raise unreadable(paths[0], "sentences with translations", f"{source}: a single text file. Give {_FORMS}.")
+        what = "a table of another kind" if suffix(paths[0]) in tables.SUFFIXES else "a single text file"
+        raise unreadable(paths[0], "sentences with translations", f"{source}: {what}. Give {_FORMS}.")
     if not len(found):
         raise reading.first_broken() or InputError(f"{source}: holds no pair of sentences.")
     reading.pass_over("pair of which one side is empty or missing", [""] * found.left_out)
