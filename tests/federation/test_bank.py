@@ -114,7 +114,7 @@ def test_without_momentum_or_without_a_bank_there_is_no_slow_network(data):
 
 
 def test_a_client_that_keeps_its_statistics_has_none_for_a_slow_network():
-    with pytest.raises(InputError, match="`statistics` must be averaged or recalibrated with key_momentum"):
+    with pytest.raises(InputError, match="`key_momentum` must be 0 where statistics are local"):
         Config(**PICTURE_OPTIONS | {"data": "nowhere", "statistics": "local", "key_momentum": 0.5})
 
 

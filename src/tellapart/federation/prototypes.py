@@ -26,6 +26,7 @@ def prototypes(keys: Float[Tensor, "n d"], most: int, seed: int) -> Float[Tensor
     Source: Li et al. 2021 (PCL, https://arxiv.org/abs/2005.04966), §3.2, for prototypes among the candidates; Tan et
     al. 2022 (FedProto, https://arxiv.org/abs/2105.00243), for clients that share them.
 
+    >>> import torch
     >>> keys = torch.tensor([[1.0, 0.0], [0.8, 0.6], [-1.0, 0.0], [-0.8, 0.6]])
     >>> prototypes(keys, most=4, seed=0)
     tensor([[-0.9487,  0.3162],

@@ -111,8 +111,8 @@ class Config(PictureOptions):
         known = self.statistics in STATISTICS
         require_option("statistics", known, f"be one of {', '.join(STATISTICS)}", self.statistics)
         fits = self.key_momentum == 0 or self.statistics != "local"
-        must = "be averaged or recalibrated with key_momentum: a client's own are of other weights"
-        require_option("statistics", fits, must, self.statistics)
+        must = "be 0 where statistics are local: a client's own are of other weights"
+        require_option("key_momentum", fits, must, self.key_momentum)
         require_option("bank_of", self.bank_of in _SHARED, f"be one of {', '.join(_SHARED)}", self.bank_of)
 
     def agreed(self) -> Agreed:
