@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart._engine import LineUp, default_positives, evaluate
+from tellapart._engine import LineUp, default_positives, evaluate, full_precision
 from tellapart.errors import check_embeddings, requirement
 from tellapart.relations import Relation, check_size
 from tellapart.scores import unit
@@ -108,11 +108,13 @@ class _Alike(Relation):
     def __repr__(self) -> str:
         return f"alike({len(self.queries)} × {len(self.keys)} vectors)"
 
+    @full_precision  # in a half one, keys at some distance below the level would tie with it
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         left, right = self.queries.to(rows.device)[rows], self.keys.to(cols.device)[cols]
         level = _levels(self.of_query, rows) + _levels(self.of_key, cols)
         return _reaches(torch.einsum("...d,...d->...", left, right), level)
 
+    @full_precision
     def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
         left, right = self.queries[rows].to(device), self.keys[cols].to(device)
         of_query, of_key = self.of_query, self.of_key
