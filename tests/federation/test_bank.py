@@ -12,6 +12,7 @@ from tellapart.federation import Agreed, Bank, drawn_rows, n_candidates, prototy
 from tellapart.federation.statistics import names_of
 from tellapart.scores import unit
 from tellapart.systems.federated import Config, compare, make_model
+from tellapart.training.starting import take
 from tests.tiny.pictures import PICTURE_OPTIONS
 
 pytest.importorskip("flwr")
@@ -111,6 +112,14 @@ def test_without_momentum_or_without_a_bank_there_is_no_slow_network(data):
         model = make_model(config(**options), data.shape)
         assert model.key_network is model.network
         assert not any(name.startswith("slow") for name in model.state_dict())
+
+
+def test_a_slow_network_begins_as_a_copy_of_weights_that_training_begins_with(data):
+    source = make_model(config(seed=1), data.shape)
+    model = make_model(config(key_momentum=0.5), data.shape)
+    _, _, missing = take(model, source.state_dict())
+    assert not missing or all(name.startswith("bank") for name in missing)
+    assert all(torch.equal(value, source.network.state_dict()[name]) for name, value in model.slow.state_dict().items())
 
 
 def test_a_client_that_keeps_its_statistics_has_none_for_a_slow_network():
