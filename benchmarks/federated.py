@@ -113,7 +113,7 @@ def logged(folder: Path, name: str) -> list[float]:
 def sent(folder: Path, name: str) -> str:
     """The most that left a client in a round, in MiB, as the log has it."""
     found = logged(folder, name)
-    return f"{max(found) / _MIB:.2f}" if found else "–"
+    return f"{max(found) / _MIB:.3f}" if found else "–"
 
 
 def table(ways: list[str], runs: Path, seeds: list[int], epochs: int) -> str:
