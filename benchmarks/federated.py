@@ -9,11 +9,12 @@ clients. `fedavg`: weights are averaged each round, and there is no bank. `bank`
 every third; `weighted`: each round, and each key counts a quarter. `recalibrated`: `fedavg` with statistics of batch
 norms that are computed anew, and `calibrated`: `bank` with them. Three ways differ from `calibrated` in one thing.
 `alike`: no view is compared with keys of a cosine of 0.5 or more. `momentum`: keys are made by a moving average of
-rounds. `prototypes`: clients share an eighth as many means of groups of keys, each of weight 8. `centralised`: simclr
-on all pictures. All have the same network, and all pictures are seen equally often. The length of the mean key is that
-of the last bank: 1 if all keys are equal. With `--pictures` there are so many for training, drawn at random, and all of
-the test set. Each training is an ordinary `tellapart train` on one core (`federated_run.py`). runs/federated keeps
-them, and complete ones are not repeated.
+rounds. `prototypes`: clients share an eighth as many means of groups of keys, each of weight 8. `moon`: `fedavg`, and
+each view is also to be nearer to the averaged network's of the same view than to that of the client's own network of
+the last round; it begins anew if it was stopped. `centralised`: simclr on all pictures. All have the same network, and
+all pictures are seen equally often. The length of the mean key is that of the last bank: 1 if all keys are equal. With
+`--pictures` there are so many for training, drawn at random, and all of the test set. Each training is an ordinary
+`tellapart train` on one core (`federated_run.py`). runs/federated keeps them, and complete ones are not repeated.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ WAYS = {
     "local": Way("each client alone", kind="local"),
     "fedavg": Way("FedAvg, no bank"),
     "recalibrated": Way("FedAvg, no bank, statistics recalibrated", options=CALIBRATED),
+    "moon": Way("FedAvg, no bank, models contrasted (MOON)", kind="moon"),
     "bank": Way("FedAvg, bank", options=BANK),
     "stale": Way("FedAvg, bank, every third round", options=BANK | {"bank_every": 3}),
     "weighted": Way("FedAvg, bank of weight 1/4", options=BANK | {"bank_weight": 0.25}),
