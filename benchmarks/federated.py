@@ -7,10 +7,14 @@ The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into 
 the clients by Dirichlet(0.5), and serve evaluation. `local`: each client trains alone; figures are means over the
 clients. `fedavg`: weights are averaged each round, and there is no bank. `bank`: keys are shared each round; `stale`:
 every third; `weighted`: each round, and each key counts a quarter. `recalibrated`: `fedavg` with statistics of batch
-norms that are computed anew. `centralised`: simclr on all pictures. All have the same network, and all pictures are
-seen equally often. With `--pictures` there are so many for training, drawn at random, and all of the test set. Each
-training is an ordinary `tellapart train` on one core (`federated_run.py`). runs/federated keeps them, and complete ones
-are not repeated.
+norms that are computed anew, and `calibrated`: `bank` with them. Three ways differ from `calibrated` in one thing.
+`alike`: no view is compared with keys of a cosine of 0.5 or more. `momentum`: keys are made by a moving average of
+rounds. `prototypes`: clients share an eighth as many means of groups of keys, each of weight 8. `moon`: `fedavg`, and
+each view is also to be nearer to the averaged network's of the same view than to that of the client's own network of
+the last round; it begins anew if it was stopped. `centralised`: simclr on all pictures. All have the same network, and
+all pictures are seen equally often. The length of the mean key is that of the last bank: 1 if all keys are equal. With
+`--pictures` there are so many for training, drawn at random, and all of the test set. Each training is an ordinary
+`tellapart train` on one core (`federated_run.py`). runs/federated keeps them, and complete ones are not repeated.
 """
 
 from __future__ import annotations
@@ -42,6 +46,7 @@ OPTIONS = {
 CENTRALISED = {"trainer.checkpoint_every": 200}
 CLIENTS = {"clients": 10, "split": "dirichlet", "alpha": 0.5, "bank": 0}
 BANK = {"bank": 4096}
+CALIBRATED = {"statistics": "recalibrated"}
 _MIB = 2**20
 
 
@@ -71,10 +76,17 @@ WAYS = {
     "centralised": Way("centralised (simclr)", "simclr"),
     "local": Way("each client alone", kind="local"),
     "fedavg": Way("FedAvg, no bank"),
-    "recalibrated": Way("FedAvg, no bank, statistics recalibrated", options={"statistics": "recalibrated"}),
+    "recalibrated": Way("FedAvg, no bank, statistics recalibrated", options=CALIBRATED),
+    "moon": Way("FedAvg, no bank, models contrasted (MOON)", kind="moon"),
     "bank": Way("FedAvg, bank", options=BANK),
     "stale": Way("FedAvg, bank, every third round", options=BANK | {"bank_every": 3}),
     "weighted": Way("FedAvg, bank of weight 1/4", options=BANK | {"bank_weight": 0.25}),
+    "calibrated": Way("FedAvg, bank, statistics recalibrated", options=BANK | CALIBRATED),
+    "alike": Way("the same, without alike keys", options=BANK | CALIBRATED | {"bank_alike": 0.5}),
+    "momentum": Way("the same, keys by a moving average", options=BANK | CALIBRATED | {"key_momentum": 0.5}),
+    "prototypes": Way(
+        "the same, 512 prototypes", options=CALIBRATED | {"bank": 512, "bank_of": "prototypes", "bank_weight": 8.0}
+    ),
 }
 
 
@@ -94,20 +106,25 @@ def pictures(runs: Path, n: int) -> Path:
     return few if n else whole
 
 
+def logged(folder: Path, name: str) -> list[float]:
+    """An entry of the log, in the rounds that have it."""
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines() if (folder / "log.jsonl").is_file() else []
+    return [entry[name] for line in lines if name in (entry := json.loads(line))]
+
+
 def sent(folder: Path, name: str) -> str:
     """The most that left a client in a round, in MiB, as the log has it."""
-    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines() if (folder / "log.jsonl").is_file() else []
-    found = [json.loads(line).get(name, 0) for line in lines]
-    return f"{max(found) / _MIB:.2f}" if any(found) else "–"
+    found = logged(folder, name)
+    return f"{max(found) / _MIB:.3f}" if found else "–"
 
 
 def table(ways: list[str], runs: Path, seeds: list[int], epochs: int) -> str:
     """The figures of each way, over seeds."""
-    header = ["", "15-NN", "linear probe", "membership AUC", "MiB of weights", "MiB of keys", "minutes"]
+    header = ["", "15-NN", "linear probe", "membership AUC", "mean key", "MiB of weights", "MiB of keys", "minutes"]
     lines = [row(header), row(["---"] * len(header))]
     if "centralised" in ways:
         for figures in results(WAYS["centralised"].folder(runs, "centralised", seeds[0]))["rows"][:-1]:
-            lines.append(row([figures[0], *(f"{figure:.3f}" for figure in figures[1:3]), "–", "–", "–", "–"]))
+            lines.append(row([figures[0], *(f"{figure:.3f}" for figure in figures[1:3]), *["–"] * 5]))
     for key in ways:
         way = WAYS[key]
         folders = [way.folder(runs, key, seed) for seed in seeds]
@@ -115,9 +132,15 @@ def table(ways: list[str], runs: Path, seeds: list[int], epochs: int) -> str:
         figures = [spread(column) for column in zip(*(figures[:2] for figures in found), strict=True)]
         told = [figures[-1] for figures in found] if way.system == "federated" else ["–"]
         attack = "–" if "–" in told else spread(told)
+        lengths = [length for folder in folders for length in logged(folder, "length_of_mean_key")[-1:]]
+        mean_key = spread(lengths) if lengths else "–"
         mib = [sent(folders[0], name) for name in ("bytes_of_weights", "bytes_of_keys")]
-        lines.append(row([way.name, *figures, attack, *mib, spread((took(f)["minutes"] for f in folders), ".1f")]))
-    what = "MiB: what leaves a client in a round, at most. Minutes of processor time, evaluation included."
+        minutes = spread((took(folder)["minutes"] for folder in folders), ".1f")
+        lines.append(row([way.name, *figures, attack, mean_key, *mib, minutes]))
+    what = (
+        "Mean key: its length in the last bank. MiB: what leaves a client in a round, at most. "
+        "Minutes of processor time, evaluation included."
+    )
     shown = ", ".join(f"{name} {value}" for name, value in OPTIONS.items() if name != "trainer.checkpoint_every")
     return "\n".join([*lines, "", f"Seeds {', '.join(map(str, seeds))}; epochs {epochs}, {shown}. {what}"])
 

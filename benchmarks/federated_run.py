@@ -4,27 +4,34 @@
 
 `nothing` is an unchanged `tellapart train`. `lean` measures only the trained network, by 15-NN and a linear probe.
 `local` lets each client train by itself, from the same first weights and for as many steps as it would take in all
-rounds, and writes the means of the clients' figures.
+rounds, and writes the means of the clients' figures. `moon` is `lean`, with a contrast of models beside the loss.
 """
 
 from __future__ import annotations
 
+import copy
 import statistics
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from torch import Tensor, nn
 
+from tellapart import info_nce, paired
 from tellapart.cli import main as cli
-from tellapart.domains.pictures import Dataset
+from tellapart.domains.pictures import Dataset, make_views
 from tellapart.evaluation import Table, frozen
+from tellapart.federation import Bank, Loss, Work
 from tellapart.runs import Run
 from tellapart.systems import federated
 from tellapart.systems.options import read_options
 from tellapart.training import as_plain_options
+
+MU, TAU = 1.0, 0.5  # weight and temperature of the contrast of models; Li et al. have μ of .1 to 10, and this τ
 
 
 def measure_trained(self: Dataset, _: Any, after: Any) -> Table:
@@ -65,11 +72,56 @@ def train_alone(words: list[str]) -> None:
     run.save_results(replace(table, header=[*table.header, "–"], rows=rows, formats=[*table.formats, ".3f"]).as_dict())
 
 
+class Contrasting(Work):
+    """A client whose views are also to be near the averaged network's, and far from its own last network's.
+
+    Departs from MOON (Li, He & Song 2021, https://arxiv.org/abs/2103.16257, eq. 3): it stands beside NT-Xent and not a
+    classifier's loss; all batch norms take the statistics of the batch; the first round has no last network, and no
+    contrast.
+    """
+
+    def train(self, weights: dict[str, Tensor], bank: Bank | None, number: int) -> dict[str, float]:
+        """As `Work`; then the network is kept for the next round."""
+        self._set(weights)
+        self.averaged = copy.deepcopy(self.network).requires_grad_(False).train()
+        found = super().train(weights, bank, number)
+        self.last = copy.deepcopy(self.network).requires_grad_(False).train()
+        return found
+
+
+def contrast(z: Tensor, near: Tensor, far: Tensor) -> Tensor:
+    """InfoNCE of two candidates: near, the positive, and far; −log e^{z·near/τ} / (e^{z·near/τ} + e^{z·far/τ})."""
+    return info_nce(z, near, positives=paired(), exclude=~paired(), negatives=far[:, None], temperature=TAU)
+
+
+def contrasting(work_for: Callable[..., Work]) -> Callable[..., Work]:
+    """`work_for`, with the contrast in the loss."""
+
+    def made(config: federated.Config, shape: Any, own: Any, network: nn.Module, client: int) -> Work:
+        work, views = Contrasting(**vars(work_for(config, shape, own, network, client))), make_views(config, shape)
+
+        def loss(network: nn.Module, shown: Tensor, bank: Bank | None, client: int) -> Loss:
+            both = torch.cat(views(shown, 2))
+            z = network(both)
+            value = federated.compare(z.chunk(2), bank, client, config.temperature, config.bank_weight)
+            if hasattr(work, "last"):
+                value = value + MU * contrast(z, work.averaged(both), work.last(both))
+            return Loss(value, 2 * len(shown) - 1)
+
+        work.loss = loss
+        return work
+
+    return made
+
+
 if __name__ == "__main__":
     kind, *words = sys.argv[1:]
     if kind == "local":
         train_alone([word for word in words[2:] if word != "--resume"])
         sys.exit()
-    if kind == "lean":
+    if kind == "moon":  # a checkpoint lacks the clients' last networks: it begins anew
+        Run(Path(words[words.index("--run") + 1])).checkpoint.unlink(missing_ok=True)
+        federated.work_for = contrasting(federated.work_for)
+    if kind in ("lean", "moon"):
         Dataset.measure = measure_trained  # type: ignore[method-assign]
     sys.exit(cli(words))

@@ -20,6 +20,17 @@ def test_copies_tie_with_the_original_in_every_dtype():
         assert whole(guided(x, x), 100, 100).sum() == 100
 
 
+def test_autocast_does_not_lower_the_level():
+    torch.manual_seed(0)
+    x, y = torch.randn(30, 8), torch.randn(40, 8)
+    relation, (rows, cols) = alike(x, y, 0.5), torch.meshgrid(torch.arange(30), torch.arange(40), indexing="ij")
+    expected = torch.cosine_similarity(x[:, None], y[None], dim=2) >= 0.5
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(whole(relation, 30, 40), expected)
+        assert torch.equal(relation.at(rows, cols), expected)
+        assert torch.equal(relation.counts(30, 40)[0], expected.sum(dim=1))
+
+
 def test_a_guide_relates_what_is_as_close_as_the_closest_counterpart_and_no_counterpart():
     torch.manual_seed(0)
     g, h = torch.randn(6, 2, dtype=torch.float64), torch.randn(8, 2, dtype=torch.float64)

@@ -45,7 +45,10 @@ def test_one_client_in_one_round_is_simclr_bit_for_bit(tmp_path, statistics, pre
     assert cells[0][:-1] == cells[1]
 
 
-@pytest.mark.parametrize("options", [{"statistics": "local"}, {"statistics": "recalibrated", "bank_every": 3}])
+SLOW = {"statistics": "recalibrated", "key_momentum": 0.5, "bank_of": "prototypes", "bank_alike": 0.9}
+
+
+@pytest.mark.parametrize("options", [{"statistics": "local"}, {"bank_every": 3} | SLOW])
 def test_a_killed_run_that_is_resumed_ends_in_the_same_weights_bank_and_statistics(tmp_path, options):
     pytest.importorskip("flwr")
     given = FEDERATED_OPTIONS | {"data": write_patterns(tmp_path), "trainer.checkpoint_every": 2} | options

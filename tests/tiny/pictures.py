@@ -135,6 +135,13 @@ FEDERATED_WRONG = (
     ("noise", -0.1),
     ("noise", float("nan")),
     ("statistics", "none"),
+    ("bank_of", "pictures"),
+    ("bank_alike", 0.0),
+    ("bank_alike", 1.1),
+    ("bank_alike", float("nan")),
+    ("key_momentum", 1.0),
+    ("key_momentum", -0.1),
+    ("key_momentum", 0.5),  # the statistics are local
     ("crop", 0.0),
 )
 OPTIONS_OF = {"simclr": PICTURE_OPTIONS, "moco": MOCO_OPTIONS}

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from tellapart.evaluation.labels import Labels
 
-_STARTS = 10
 _ALONE = -1  # HDBSCAN's mark
 
 
@@ -99,7 +98,12 @@ def density_clustering(embeddings: Float[Tensor, "n d"], labels: Labels, *, leas
 
 
 def grouped(
-    embeddings: Float[Tensor, "n d"], *, n_clusters: int | None = None, least: int | None = None, seed: int = 0
+    embeddings: Float[Tensor, "n d"],
+    *,
+    n_clusters: int | None = None,
+    least: int | None = None,
+    seed: int = 0,
+    starts: int = 10,
 ) -> Int[Tensor, " n"]:
     """The group of each embedding, by direction: k-means if their number is given, else HDBSCAN, which finds it.
 
@@ -107,9 +111,10 @@ def grouped(
 
     Args:
         embeddings: only their directions matter.
-        n_clusters: the number of groups, from 1 to n; k-means takes the best of 10 starts.
+        n_clusters: the number of groups, from 1 to n.
         least: of HDBSCAN, the size of the smallest group, 2 or more; by default 2 % of the embeddings, and at least 5.
         seed: for the starts of k-means.
+        starts: of k-means, of which the best is taken.
 
     Raises:
         TypeError: embeddings that are not floating-point.
@@ -122,11 +127,11 @@ def grouped(
     check_embeddings("embeddings", embeddings)
     precise = torch.promote_types(embeddings.dtype, torch.float32)
     vectors = unit(embeddings.detach().to(precise), "embeddings").cpu().numpy()
-    found = _by_density(vectors, least) if n_clusters is None else _by_k_means(vectors, n_clusters, seed)
+    found = _by_density(vectors, least) if n_clusters is None else _by_k_means(vectors, n_clusters, seed, starts)
     return torch.from_numpy(np.asarray(found, dtype=np.int64))
 
 
-def _by_k_means(vectors: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
+def _by_k_means(vectors: np.ndarray, n_clusters: int, seed: int, starts: int) -> np.ndarray:
     if not 1 <= n_clusters <= len(vectors):
         must = f"lie between 1 and {len(vectors)}, the number of embeddings"
         raise ValueError(requirement("n_clusters", must, n_clusters))
@@ -142,7 +147,7 @@ def _by_k_means(vectors: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
         # Each product is small: with more threads it takes longer.
         threadpool_limits(1, user_api="blas"),
     ):
-        found: np.ndarray = KMeans(n_clusters, n_init=_STARTS, random_state=seed).fit_predict(vectors)
+        found: np.ndarray = KMeans(n_clusters, n_init=starts, random_state=seed).fit_predict(vectors)
     return found
 
 

@@ -4,7 +4,7 @@
 |---|---|---|
 | `train` | weights, bank | weights, number of examples, loss |
 | `query.statistics` | weights | statistics of batch norms, number of examples |
-| `query.keys` | weights | keys |
+| `query.keys` | weights, of the averaged or the slow network | keys, or prototypes |
 
 Each carries the number of the round. Only the client's own weights, statistics and keys leave it, and what the log
 says of them.

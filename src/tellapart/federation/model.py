@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Federation(nn.Module):
-    """The network with the averaged weights; all of it is in a run's checkpoint.
+    """The network with the averaged weights, and its slow copy if that makes the keys; all is in a run's checkpoint.
 
     Args:
         network: with a method `embed`.
@@ -30,10 +30,12 @@ class Federation(nn.Module):
     """
 
     of_its_data = ("bank", "statistics")
+    copies: ClassVar = {"slow": "network"}
 
     def __init__(self, network: nn.Module, dim: int, agreed: Agreed) -> None:
         super().__init__()
         self.network = network
+        self.slow = copy.deepcopy(network).requires_grad_(False) if agreed.key_momentum else None
         self.agreed = agreed
         self.bank = KeyQueue(agreed.bank, dim) if agreed.bank else None
         own = nn.Module()
@@ -50,16 +52,31 @@ class Federation(nn.Module):
         """A network for clients to train."""
         return copy.deepcopy(self.network)
 
-    def weights(self, with_statistics: bool) -> Weights:
-        """What clients begin with."""
-        state = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
-        left_out = set() if with_statistics else set(names_of(self.network))
+    @property
+    def key_network(self) -> nn.Module:
+        """The network that makes the keys of the bank."""
+        return self.network if self.slow is None else self.slow
+
+    @torch.no_grad()
+    def follow(self, number: int) -> None:
+        """After a round, `slow ← m·slow + (1 − m)·network`, the statistics of batch norms included."""
+        if self.slow is None:
+            return
+        share, new = 1 - self.agreed.momentum_after(number), self.network.state_dict()
+        for name, value in self.slow.state_dict().items():
+            value.copy_(value.lerp(new[name], share) if value.is_floating_point() else new[name])
+
+    def weights(self, with_statistics: bool, of: nn.Module | None = None) -> Weights:
+        """What clients begin with; or those of another network."""
+        network = self.network if of is None else of
+        state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        left_out = set() if with_statistics else set(names_of(network))
         return {name: value for name, value in state.items() if name not in left_out}
 
     @torch.no_grad()
-    def take(self, weights: Weights) -> None:
-        """Take averaged weights; what they lack stays."""
-        state = self.network.state_dict()
+    def take(self, weights: Weights, into: nn.Module | None = None) -> None:
+        """Take averaged weights, or set another network to them; what they lack stays."""
+        state = (self.network if into is None else into).state_dict()
         for name, value in weights.items():
             state[name].copy_(as_of(value, state[name]))
 

@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.serverapp import Grid
+from torch import Tensor, nn
 
 from tellapart.errors import InputError
 from tellapart.federation.flower import (
@@ -28,6 +29,7 @@ from tellapart.federation.grid import LocalGrid
 from tellapart.federation.model import Federation
 from tellapart.federation.statistics import merged
 from tellapart.federation.work import Work
+from tellapart.scores import unit
 
 _HOUR, _PAUSE = 3600.0, 0.5  # seconds
 
@@ -90,6 +92,7 @@ def one_round(grid: Grid, model: Federation, number: int, say: Say, timeout: flo
     result = strategy.start(grid, sent, 1, timeout, train_config=ConfigRecord({"round": number}))
     _check(strategy.used, "weights", number)
     model.take(from_arrays(result.arrays))
+    model.follow(number)
     metrics = result.train_metrics_clientapp[1]
     found = {
         "loss": float(metrics["loss"]),
@@ -99,34 +102,39 @@ def one_round(grid: Grid, model: Federation, number: int, say: Say, timeout: flo
         "bytes_of_weights": float(max(map(bytes_of, strategy.used))),
     }
     if agreed.recalibrates_after(number):
-        found["bytes_of_weights"] += _recalibrate(grid, model, number, say, timeout)
+        used = model.key_network if agreed.makes_keys_after(number) else model.network
+        found["bytes_of_weights"] += _recalibrate(grid, model, used, number, say, timeout)
     if agreed.makes_keys_after(number):
         found |= _share_keys(grid, model, number, say, timeout)
     return found
 
 
-def _recalibrate(grid: Grid, model: Federation, number: int, say: Say, timeout: float) -> int:
+def _recalibrate(grid: Grid, model: Federation, network: nn.Module, number: int, say: Say, timeout: float) -> int:
+    """Give a network the statistics of all clients' examples; the bytes that left a client for it."""
     expected = {name: shape for name, shape in _shapes(model, True).items() if name not in model.weights(False)}
-    used = _ask(grid, model, "statistics", number, timeout, partial(trouble_with_arrays, expected), say)
+    sent = model.weights(with_statistics=True, of=network)
+    used = _ask(grid, sent, "statistics", number, timeout, partial(trouble_with_arrays, expected), say)
     _check(used, "statistics", number)
     examples = [float(message.content.metric_records["metrics"]["num-examples"]) for message in used]
     parts = [from_arrays(message.content.array_records["arrays"]) for message in used]
-    model.take(merged(parts, [n / sum(examples) for n in examples]))
+    model.take(merged(parts, [n / sum(examples) for n in examples]), into=network)
     return max(map(bytes_of, used))
 
 
 def _share_keys(grid: Grid, model: Federation, number: int, say: Say, timeout: float) -> dict[str, float]:
-    """Replace the bank by keys of this round's weights: no older one stays."""
+    """Replace the bank by keys of this round: no older one stays."""
     agreed, bank = model.agreed, model.bank
     assert bank is not None
     trouble = partial(trouble_with_keys, agreed.keys_per_client(), bank.keys.shape[1], agreed.precision)
-    used = _ask(grid, model, "keys", number, timeout, trouble, say)
+    sent = model.weights(with_statistics=agreed.statistics != "local", of=model.key_network)
+    used = _ask(grid, sent, "keys", number, timeout, trouble, say)
     _check(used, "keys", number)
     keys = [from_arrays(message.content.array_records["keys"])["keys"].float() for message in used]
     clients = [int(message.content.metric_records["metrics"]["client"]) for message in used]
     owners = torch.tensor(clients).repeat_interleave(torch.tensor([len(part) for part in keys]))
     bank.replace(torch.cat(keys), owners)
     return {
+        "length_of_mean_key": float(unit(torch.cat(keys)).mean(dim=0).norm()),
         "bytes_of_keys": float(max(map(bytes_of, used))),
         "keys_of_a_client": float(max(map(len, keys))),
         "bits_of_a_key_entry": float(torch.finfo(getattr(torch, agreed.precision)).bits),
@@ -135,16 +143,15 @@ def _share_keys(grid: Grid, model: Federation, number: int, say: Say, timeout: f
 
 def _ask(
     grid: Grid,
-    model: Federation,
+    sent: dict[str, Tensor],
     what: str,
     number: int,
     timeout: float,
     trouble: Callable[[Message], str | None],
     say: Say,
 ) -> list[Message]:
-    """The usable replies of all clients to a query."""
-    arrays = to_arrays(model.weights(with_statistics=model.agreed.statistics != "local"))
-    content = RecordDict({"arrays": arrays, "config": ConfigRecord({"round": number})})
+    """The usable replies of all clients to a query about some weights."""
+    content = RecordDict({"arrays": to_arrays(sent), "config": ConfigRecord({"round": number})})
     messages = [Message(content, node, f"query.{what}") for node in sorted(grid.get_node_ids())]
     return usable(grid.send_and_receive(messages, timeout=timeout), len(messages), number, trouble, say)
 

@@ -28,6 +28,7 @@ class FederatedStep:
     | `clients`, `clients_left_out` | with weights that were averaged, and with a reply that could not be used |
     | `bytes_of_weights` | what leaves a client as weights and statistics |
     | `bytes_of_keys`, `keys_of_a_client`, `bits_of_a_key_entry` | and as keys; only where keys were shared |
+    | `length_of_mean_key` | of the bank; at 1 all keys have one direction, and tell nothing apart |
 
     Args:
         model: network and bank.

@@ -11,6 +11,7 @@ import torch
 
 from tellapart.errors import InputError
 from tellapart.federation.agreed import Agreed, Bank, drawn_rows
+from tellapart.federation.prototypes import prototypes
 from tellapart.federation.statistics import as_of, names_of, recalibrate
 from tellapart.scores import unit
 from tellapart.training import Batches, TrainingOptions, seed_step, usual_optimizer
@@ -90,7 +91,7 @@ class Work:
 
     @torch.no_grad()
     def keys(self, weights: Weights, number: int) -> Float[Tensor, "k dim"]:
-        """Keys of length 1 of random views of some examples, with noise if there is to be some.
+        """Keys of length 1 of random views of some examples, or prototypes of all; with noise if there is to be some.
 
         Batch norms take their running statistics: no key depends on the other examples.
         """
@@ -99,6 +100,8 @@ class Work:
         rows = drawn_rows(self.agreed, number, self.number, self.n)
         seed_step(self.agreed.seed, _OF_KEYS + number, self.number)
         keys = unit(torch.cat([self.network(self.view(self.batch(part))) for part in rows.split(_CHUNK)]).float()).cpu()
+        if self.agreed.prototypes:
+            keys = prototypes(keys, self.agreed.keys_per_client(), seed=self.number)
         if self.agreed.noise:
             keys = keys + self.agreed.noise * torch.randn_like(keys)
         return keys.to(getattr(torch, self.agreed.precision))

@@ -154,11 +154,13 @@ class _Alike(Relation):
     def lowered(self) -> Lowered:
         return NotLowered("a relation of products is read tile by tile: it has no lowered form")
 
+    @full_precision  # in a half one, keys at some distance below the level would tie with it
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
         left, right = self.queries.to(rows.device)[rows], self.keys.to(cols.device)[cols]
         level = _levels(self.of_query, rows) + _levels(self.of_key, cols)
         return _reaches(torch.einsum("...d,...d->...", left, right), level)
 
+    @full_precision
     def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
         left, right = self.queries[rows].to(device), self.keys[cols].to(device)
         of_query, of_key = self.of_query, self.of_key

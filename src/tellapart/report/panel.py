@@ -72,6 +72,7 @@ _GAUGES = (
     Gauge("bytes_of_weights", "Bytes of weights", "that leave a client in a round", ",.0f"),
     Gauge("bytes_of_keys", "Bytes of keys", "that leave a client when keys are shared", ",.0f"),
     Gauge("keys_of_a_client", "Keys of a client", "that it shares at a time", ",.0f"),
+    Gauge("length_of_mean_key", "Length of the mean key", "of the bank; at 1 all keys have one direction", ".3f"),
     Gauge("bits_of_a_key_entry", "Bits of a key's entry", "the precision in which keys leave a client", ".0f"),
     Gauge("words_per_second", "Words a second", "of the text, left out ones not counted", ",.0f"),
     Gauge("gradient_norm", "Gradient norm", "length of the whole gradient", ".3g"),

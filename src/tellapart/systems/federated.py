@@ -7,8 +7,9 @@ line-up are the views of its batch and a bank of keys that the clients share:
     L = mean_i [ log ( Σ_{j ≠ i} exp(z_i·z_j / τ) + w Σ_{k of others} exp(z_i·b_k / τ) ) − z_i·z_p / τ ]
 
 with z and b at length 1, p the other view of the picture, and w the bank's weight. Keys of the client's own pictures
-are no candidates. The server averages the clients' weights (FedAvg). Every `bank_every` rounds the bank is made anew:
-each client sends keys of some of its pictures, by the averaged network. What leaves a client is in the log.
+are no candidates, nor are keys whose cosine with z is `bank_alike` or more. The server averages the clients' weights
+(FedAvg). Every `bank_every` rounds the bank is made anew: each client sends keys of some of its pictures, or prototypes
+of all, by the averaged network or by a slow one that follows it. What leaves a client is in the log.
 
 Departs from the papers (McMahan et al. 2017, https://arxiv.org/abs/1602.05629, algorithm 1; Chen et al. 2020, as
 `simclr`; a shared bank of others' keys: Dong & Voiculescu 2021, https://arxiv.org/abs/2108.06492, §3.2):
@@ -17,7 +18,9 @@ Departs from the papers (McMahan et al. 2017, https://arxiv.org/abs/1602.05629, 
  3. The bank is of keys and not of features that a client stores for good, and it ages by `bank_every` rounds at most.
  4. The bank has a weight w, by log w added to its logits; w = 0 or an empty bank is FedAvg of SimCLR.
  5. Statistics of batch norms are averaged, kept by each client, or computed anew; keys are made with them.
- 6. There is no alignment of the clients' features by samples of public data.
+ 6. Likely false negatives of the bank can be left out, keys can be a slow network's (as in `moco`, but by rounds), and
+    prototypes can take the place of keys (Li et al. 2021, https://arxiv.org/abs/2005.04966, §3.2).
+ 7. There is no alignment of the clients' features by samples of public data.
 """
 
 from __future__ import annotations
@@ -32,9 +35,18 @@ from torch import Tensor, nn
 from tellapart.domains import pictures
 from tellapart.domains.pictures import ClientData, Dataset, ImageShape, Network, PictureOptions, PictureSet, Split
 from tellapart.errors import require_option
-from tellapart.federation import STATISTICS, Agreed, Bank, FederatedStep, Federation, Loss, Work
+from tellapart.federation import (
+    STATISTICS,
+    Agreed,
+    Bank,
+    FederatedStep,
+    Federation,
+    Loss,
+    Work,
+    left_out,
+    n_candidates,
+)
 from tellapart.objective import nt_xent
-from tellapart.relations import same
 from tellapart.runs import Run
 from tellapart.systems.contract import System
 from tellapart.training import Batches, TrainerOptions, begin, fit
@@ -43,6 +55,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 _PRECISIONS = ("32-true", "bf16-mixed")
+_SHARED = ("keys", "prototypes")
 FINAL = "its clients go by one schedule over all rounds. Begin another run with --init"
 
 
@@ -66,6 +79,12 @@ class Config(PictureOptions):
     """Rounds between two banks."""
     bank_weight: float = 1.0
     """How often each key of the bank counts among the candidates; 0 for no bank."""
+    bank_of: Literal["keys", "prototypes"] = "keys"
+    """What a client shares: keys of some of its pictures, or the means of groups of the keys of all, by k-means."""
+    bank_alike: float = 1.0
+    """Cosine with a view from which a key of the bank is no candidate, as a likely false negative; 1 keeps all."""
+    key_momentum: float = 0.0
+    """Share of itself that the network of the keys keeps after a round; 0: the averaged network makes the keys."""
     noise: float = 0.0
     """Deviation of Gaussian noise on each entry of a key of length 1."""
     key_precision: Literal["float32", "float16"] = "float16"
@@ -86,8 +105,15 @@ class Config(PictureOptions):
         for name in ("bank_weight", "noise"):
             value = getattr(self, name)
             require_option(name, 0 <= value < math.inf, "be at least 0 and finite", value)
+        must = "be above 0 and at most 1"
+        require_option("bank_alike", 0 < self.bank_alike <= 1, must, self.bank_alike)
+        require_option("key_momentum", 0 <= self.key_momentum < 1, "lie in [0, 1)", self.key_momentum)
         known = self.statistics in STATISTICS
         require_option("statistics", known, f"be one of {', '.join(STATISTICS)}", self.statistics)
+        fits = self.key_momentum == 0 or self.statistics != "local"
+        must = "be 0 where statistics are local: a client's own are of other weights"
+        require_option("key_momentum", fits, must, self.key_momentum)
+        require_option("bank_of", self.bank_of in _SHARED, f"be one of {', '.join(_SHARED)}", self.bank_of)
 
     def agreed(self) -> Agreed:
         """What server and clients agree on."""
@@ -97,6 +123,8 @@ class Config(PictureOptions):
             local_epochs=self.local_epochs,
             bank=self.bank if self.bank_weight > 0 else 0,
             bank_every=self.bank_every,
+            prototypes=self.bank_of == "prototypes",
+            key_momentum=self.key_momentum if self.bank and self.bank_weight else 0.0,
             noise=self.noise,
             precision=self.key_precision,
             statistics=self.statistics,
@@ -110,18 +138,21 @@ def make_model(config: Config, shape: ImageShape) -> Federation:
 
 
 def compare(
-    views: tuple[Float[Tensor, "n dim"], ...], bank: Bank | None, client: int, temperature: float, weight: float
+    views: tuple[Float[Tensor, "n dim"], ...],
+    bank: Bank | None,
+    client: int,
+    temperature: float,
+    weight: float,
+    cosine: float = 1.0,
 ) -> Tensor:
     """The objective: each view finds the other of its picture among its client's batch and the others' keys."""
     if bank is None:
         return nt_xent(*views, temperature=temperature)
-    n, own = 2 * len(views[0]), torch.full((2 * len(views[0]),), client)
-    bias = torch.cat([torch.zeros(n), torch.full((len(bank.keys),), math.log(weight))])
-    device = views[0].device
+    bias = torch.cat([torch.zeros(2 * len(views[0])), torch.full((len(bank.keys),), math.log(weight))])
     return nt_xent(
         *views,
         negatives=bank.keys.to(views[0]),
-        exclude_negatives=same(own.to(device), bank.clients.to(device)),
+        exclude_negatives=left_out(views, bank, client, cosine),
         key_bias=bias.to(views[0]),
         temperature=temperature,
     )
@@ -133,10 +164,9 @@ def work_for(config: Config, shape: ImageShape, own: PictureSet, network: nn.Mod
     device = next(network.parameters()).device
 
     def loss(network: nn.Module, shown: Tensor, bank: Bank | None, client: int) -> Loss:
-        projections = network(torch.cat(views(shown, 2))).chunk(2)
-        others = 0 if bank is None else int((bank.clients != client).sum())
-        value = compare(projections, bank, client, config.temperature, config.bank_weight)
-        return Loss(value, 2 * len(shown) - 1 + others)
+        found = network(torch.cat(views(shown, 2))).chunk(2)
+        value = compare(found, bank, client, config.temperature, config.bank_weight, config.bank_alike)
+        return Loss(value, n_candidates(found, bank, client, config.bank_alike))
 
     return Work(
         network=network,

@@ -143,4 +143,4 @@ class ClientData:
 @torch.no_grad()
 def _keys(model: Federation, pictures: PictureRows) -> Tensor:
     """Projections of pictures as they are, which an attacker has the weights to make."""
-    return torch.cat([model.network(chunk) for chunk in pictures.split(_CHUNK)])
+    return torch.cat([model.key_network(chunk) for chunk in pictures.split(_CHUNK)])
