@@ -7,6 +7,7 @@ from tellapart.evaluation.membership import membership
 from tellapart.evaluation.neighbours import nearest_neighbours
 from tellapart.evaluation.probe import Probe, linear_probe
 from tellapart.evaluation.retrieval import Retrieval, both_ways, chance, found_by, retrieval
+from tellapart.evaluation.roc import roc_auc
 from tellapart.evaluation.splits import Splits, probe_over_splits
 from tellapart.evaluation.table import Chart, Table
 
@@ -30,4 +31,5 @@ __all__ = [
     "probe_over_splits",
     "relative_distance",
     "retrieval",
+    "roc_auc",
 ]
