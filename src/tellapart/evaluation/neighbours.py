@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tellapart.evaluation.labels import Labels
 
+_CHUNK = 8192
 # Similarities held at once: 32 MB of them.
 _SCORES = 2**22
 # Products of equal vectors may differ in their last bits, depending on their places. Rounding makes them tie.
@@ -68,7 +69,9 @@ def nearest_neighbours(
     # Sorted by label, the first of several ties has the smallest label.
     ordered, order = labels.sort()
     classes, voters = ordered.unique(return_inverse=True)
-    known = unit(train.detach().double(), "train")[order]
+    known = torch.empty(train.shape, dtype=torch.float64, device=train.device)
+    for rows, places in zip(order.split(_CHUNK), known.split(_CHUNK), strict=True):
+        places.copy_(unit(train[rows].detach().double(), "train"))
     predicted = torch.empty(len(queries), dtype=labels.dtype, device=labels.device)
     at_once = max(1, _SCORES // m)
     for start in range(0, len(queries), at_once):
