@@ -32,6 +32,8 @@ FALLEN_NATS = 10.0
 LEARNED_BY_HEART = 0.3
 FEWEST_NEGATIVES = 4  # with two negatives, one always has half of the push
 _TAIL = 0.1
+_MEASURES = "measures"  # how many there are on held-out rows
+_KEEP = "--trainer.validate_every 50"
 
 
 class TrainingWarning(NamedTuple):
@@ -50,6 +52,7 @@ def training_warnings(log: Log) -> list[TrainingWarning]:
     saturation
     """
     ends = {name: _end(log, name) for name in {name for entry in log for name in entry}}
+    ends[_MEASURES] = float(sum("held_out_loss" in entry for entry in log))
     checks = (
         _collapse,
         _saturation,
@@ -123,7 +126,9 @@ def _memory(ends: dict[str, float]) -> TrainingWarning | None:
     among = f" among {n:.0f} candidates" if n == n else ""
     found = f"Training finds the positive of {seen:.0%} of its queries, but of {unseen:.0%} of held-out ones{among}."
     remedy = "The training data are partly learned by heart: more data or stronger views help; "
-    return TrainingWarning("memory", found, remedy + "--trainer.validate_every 50 keeps the best weights.")
+    # With more measures than the last one, the best weights are kept already.
+    keep = "--trainer.patience 5 stops in time." if ends[_MEASURES] > 1 else f"{_KEEP} keeps the best weights."
+    return TrainingWarning("memory", found, remedy + keep)
 
 
 def _divergence(ends: dict[str, float]) -> TrainingWarning | None:

@@ -16,7 +16,7 @@ MOST_ASKED = 10_000
 _MOST_KNOWN = 60_000
 _NUMBERS = 2**25  # of embeddings with known labels: 128 MiB, and twice that where they are float64
 _LEAST_OF_A_CLASS = 5
-_PROBE = 2**38  # products of a probe, which does some 2³¹ a second
+_PROBE = 2**37  # products of a probe, which does some 2³¹ a second
 _K_MEANS = 2**30  # products of one iteration of all starts
 STARTS = 10
 """Starts of k-means, where they are not too many."""
@@ -29,7 +29,7 @@ def most_known(width: int, n_classes: int) -> int:
     So many take 2²⁵ numbers at most, and leave a probe 100 steps or more, but for 5 of each class.
 
     >>> most_known(width=192, n_classes=10), most_known(width=2048, n_classes=10), most_known(width=512, n_classes=1000)
-    (60000, 16384, 5368)
+    (60000, 16384, 5000)
     """
     for_probe = _PROBE // (100 * width * n_classes)
     return min(_MOST_KNOWN, max(2, _NUMBERS // width), max(for_probe, _LEAST_OF_A_CLASS * n_classes))
@@ -39,7 +39,7 @@ def probe_steps(n_known: int, width: int, n_classes: int) -> int:
     """The steps of L-BFGS that a linear probe may take: 1,000, or fewer, but at least 50.
 
     >>> probe_steps(60_000, 192, 10), probe_steps(60_000, 784, 10)
-    (1000, 584)
+    (1000, 292)
     """
     return min(_MOST_STEPS, max(_LEAST_STEPS, _PROBE // (n_known * width * n_classes)))
 
