@@ -95,5 +95,6 @@ def fused_batch_norm(module: nn.Module, device: torch.device) -> nn.Module:
     for norm in module.modules():
         if type(norm) is SharedBatchNorm:
             # `convert_sync_batchnorm` would also take the batch norms that are not shared.
-            norm.__class__, norm.process_group = nn.SyncBatchNorm, None
+            norm.__class__ = nn.SyncBatchNorm  # type: ignore[assignment]
+            norm.process_group = None  # type: ignore[assignment]
     return module
