@@ -84,6 +84,9 @@ def test_each_sequence_of_a_fasta_is_a_query_and_one_that_is_broken_is_left_out(
     code, out, _ = say(capsys, "search", sequenced, tmp_path / "q.fa", "-k", 2, "-o", tmp_path / "hits.csv")
     assert code == 0
     assert "Left out 1" in out
+    message = fails(capsys, "search", sequenced, tmp_path / "q.fa", "-o", tmp_path / "none.csv", "--broken", "stop")
+    assert "none" in message
+    assert not (tmp_path / "none.csv").exists()
     found, run = rows_of(tmp_path / "hits.csv"), tellapart.load(sequenced)
     assert [row[:3] for row in found] == [
         (name, rank, hit.name)
@@ -98,6 +101,8 @@ def test_a_query_that_cannot_be_looked_for_is_left_out_unless_most_are(run_of):
     assert [(one.query, one.hits[0].name) for one in found] == [("n7", "n7"), ("n3", "n3")]
     with pytest.raises(InputError, match="there is no node 'nowhere'"):
         run.search_many(["nowhere", "n7", "neither"], k=1)
+    with pytest.raises(InputError, match="there is no node 'nowhere'"):
+        run.search_many(["n7", "nowhere", "n3"], k=1, broken="stop")
     with pytest.raises(InputError, match="`k` must be at least 1"):
         run.search_many(["n7"], k=0)
     with pytest.raises(InputError, match="query: there is none"):

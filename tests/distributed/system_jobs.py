@@ -60,7 +60,7 @@ def clips(group, rows):
     own, ids = shown(rows, group)
     texts = [f"text {i % 4}" for i in ids.tolist()]  # several processes have the same texts
     options = {name: value for name, value in OPTIONS.items() if name in clip.Config.__dataclass_fields__}
-    model = clip.CLIP(clip.Config(**options | {"picture_jitter": 0.0, "text_dropout": 0.0})).eval().double()
+    model = clip.CLIP(clip.Config(**options | {"text_dropout": 0.0})).eval().double()
     with in_the_world_of(group, clip):
         return said(group, clip.terms(model, Pairs(own.pictures, texts, own.names)), model)
 

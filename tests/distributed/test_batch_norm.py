@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
+from tellapart.distributed import SharedBatchNorm, fused_batch_norm, share_batch_norm
 from tests.distributed import norm_jobs
 
 pytestmark = pytest.mark.xdist_group("processes")
@@ -37,3 +39,33 @@ def test_plain_batch_norm_leaks_between_processes_and_that_over_all_does_not(poo
     shared, *_ = pool.run(2, norm_jobs.leak_after_training, True)
     assert plain.moved > 0.1
     assert shared.moved < 1e-5
+
+
+def norms():
+    """One that is shared, one that is not, and the weights and statistics of both."""
+    model = nn.Sequential(share_batch_norm(nn.Sequential(nn.BatchNorm2d(3))), nn.BatchNorm1d(3)).train()
+    model[0](torch.randn(5, 3, 2, 2))
+    return model, {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_on_cuda_processes_take_the_batch_norm_of_torch_for_that_which_is_shared_alone(monkeypatch):
+    monkeypatch.setattr("tellapart.distributed.batch_norm.world", object)
+    model, before = norms()
+    weights = list(model.parameters())
+    fused_batch_norm(model, torch.device("cuda", 1))
+    assert [type(model[0][0]), type(model[1])] == [nn.SyncBatchNorm, nn.BatchNorm1d]
+    assert all(a is b for a, b in zip(model.parameters(), weights, strict=True))  # an optimizer has them
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    made = nn.SyncBatchNorm(3)
+    assert vars(model[0][0]).keys() == vars(made).keys()
+    x = torch.randn(4, 3, 2, 2)  # as an evaluation computes it afterwards, perhaps on a CPU
+    made.load_state_dict(model[0][0].state_dict())
+    assert torch.equal(model.eval()[0](x), made.eval()(x))
+
+
+@pytest.mark.parametrize(("device", "processes"), [("cpu", object()), ("mps", object()), ("cuda", None)])
+def test_other_devices_and_one_process_keep_ours(monkeypatch, device, processes):
+    monkeypatch.setattr("tellapart.distributed.batch_norm.world", lambda: processes)
+    model, _ = norms()
+    fused_batch_norm(model, torch.device(device))
+    assert type(model[0][0]) is SharedBatchNorm

@@ -6,8 +6,9 @@ import torch
 
 import tellapart
 from tellapart import InputError
-from tellapart.domains.sound import Moments, Recorders
-from tellapart.systems.audiovisual import AudioVisual, Config, belonging, compare, observe, terms
+from tellapart.domains.sound import Dataset, Moments, Recorders
+from tellapart.runs import Run
+from tellapart.systems.audiovisual import FILES, AudioVisual, Config, belonging, compare, observe, terms
 from tellapart.variants import mil_nce
 from tests import oracle
 from tests.command_line import fails, read_log, read_results, say
@@ -148,3 +149,20 @@ def test_mistakes_are_one_line_and_leave_what_was_there(capsys, run_of, tmp_path
         capsys, "train", "audiovisual", *words, "--clock=learned", "--trainer.precision=bf16-true"
     )
     assert read_results(run) == before
+
+
+def test_what_is_measured_while_it_trains_is_held_out_and_of_its_time(run_of):
+    run = tellapart.load(run_of("audiovisual"))
+    data = Dataset.load(FILES, run.config, Run.open(run.folder))
+    sound, picture = data.first_out
+    heard, seen = data.material.heard.times - run.config.offset, data.material.seen.times
+    near = np.abs(heard[:, None] - seen) <= run.config.reach()
+    expected = [i for i in range(sound, len(heard)) if near[i, picture:].any()]
+    assert data.unseen.tolist() == expected
+    assert len(expected) >= 2
+    rows = torch.arange(len(expected))[1:4]
+    block = data.unseen_block(rows)
+    assert block.sounds.tolist() == [expected[i] for i in rows]
+    assert block.pictures.tolist() == [
+        j for j in range(picture, len(seen)) if any(near[i, j] for i in block.sounds.tolist())
+    ]

@@ -32,7 +32,7 @@ def test_equal_texts_and_equal_pictures_are_positives_and_no_others():
 def test_perfect_embeddings_of_repeated_texts_cost_their_entropy_and_no_more(pairs):
     """A text that stands twice: its picture finds either, so the loss is log 2 and not a push apart."""
     doubled = pairs.rows(torch.tensor([0, 0, 5, 10]))
-    model = CLIP(config(picture_jitter=0.0)).eval()
+    model = CLIP(config()).eval()
     vectors = torch.eye(3)[[0, 0, 1, 2]]
     model.picture_encoder.forward = lambda _: vectors  # type: ignore[method-assign]
     model.text_encoder.forward = lambda _: vectors  # type: ignore[method-assign]
@@ -44,7 +44,7 @@ def test_perfect_embeddings_of_repeated_texts_cost_their_entropy_and_no_more(pai
 
 def test_its_objective_is_the_oracles_symmetric_infonce(pairs):
     batch = pairs.rows(torch.arange(9))
-    model = CLIP(config(picture_jitter=0.0, text_dropout=0.0, temperature=0.07)).eval()
+    model = CLIP(config(text_dropout=0.0, temperature=0.07)).eval()
     weights = batch.matches().tile(slice(0, 9), slice(0, 9)).double().numpy()
     with torch.no_grad():
         u = model.picture_encoder(batch.pictures).double().numpy()

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shutil
+from functools import partial
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from torch.nn.functional import logsigmoid
 
 import tellapart
 from tellapart import InputError, info_nce, listed, same
-from tellapart.domains.preferences import Compared, Policy
+from tellapart.domains.preferences import Answers, Compared, Dataset, Policy, PreferenceStep
+from tellapart.runs import Run
 from tellapart.systems import dpo
 from tests.command_line import fails, read_log, say
 from tests.killed import Killed, killed_before
@@ -265,3 +267,18 @@ def test_mistakes_are_one_line(capsys, tmp_path):
         (["--data", data, "--beta", -1], "`beta` must be positive"),
     ):
         assert message in fails(capsys, "train", "dpo", "--run", tmp_path / "run", *small, *words)
+
+
+def test_before_training_the_held_out_loss_is_that_of_guessing_among_the_answers(tuned):
+    """Rewards are 0 under the reference itself."""
+    run = Run.open(tuned)
+    config = tellapart.load(tuned).config
+    data, policy = Dataset.load(config, run), Policy(tuned / "reference", config.longest).eval()
+    answers = Answers.of(data.first_held_out(512), policy.tokens)
+    step = PreferenceStep(policy, partial(dpo.rewards, config), partial(dpo.compare, config), config)
+    held_out = step.held_out(answers, policy.log_probs(answers))
+    with torch.no_grad():
+        found = held_out.measure(held_out.collate(torch.arange(len(answers))))
+    among = answers.counts.double()
+    assert found["loss"].item() == pytest.approx(among.log().mean().item(), abs=1e-4)
+    assert found["n_candidates"].item() == pytest.approx(among.mean().item())

@@ -13,6 +13,7 @@ from tellapart.cli import main
 from tellapart.domains.pictures import Batch, FewLabels, ImageShape, load_pictures
 from tellapart.runs import Run
 from tellapart.systems.harmony import Config, Harmony, contrastive, supervised
+from tellapart.training import TwoLossStep
 from tests import oracle
 from tests.command_line import fails, read_log, read_results, say
 from tests.killed import train_on_two, whole_and_killed
@@ -207,3 +208,19 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, tmp_path):
     with pytest.raises(InputError, match="harmony cannot sample"):
         tellapart.load(tmp_path / "run").sample()
     assert read_results(tmp_path / "run")["header"][1] == "accuracy"
+
+
+def test_the_best_weights_are_those_of_the_least_loss_of_classes(tmp_path):
+    made, run = begun(tmp_path, write_patterns(tmp_path, 60))
+    data = FewLabels.load(made, 4, run)
+    model = Harmony(made, FORM, 3).eval()
+    step = TwoLossStep(model, supervised, "supervised", contrastive, 1.0, "sum", made, prepare=lambda _, batch: batch)
+    held_out = step.held_out(len(data.test), data.unseen)
+    batch = data.unseen(torch.tensor([3, 1, 7]))
+    assert batch.labelled.names == batch.pictures.names == [data.test.names[i] for i in (3, 1, 7)]
+    with torch.no_grad():
+        torch.manual_seed(0)
+        found = held_out.measure(batch)
+        torch.manual_seed(0)
+        assert found["loss"] == contrastive(model, batch).loss()
+        assert found["objective"] == supervised(model, batch)

@@ -11,11 +11,13 @@ from safetensors.torch import load_file
 
 import tellapart
 from tellapart import InputError
+from tellapart.domains.words.network import WordVectors
 from tellapart.runs import Run
 from tests.command_line import fails, read_log, say
 from tests.harness import SYSTEMS
 from tests.killed import Killed, killed_before
 from tests.tiny.pictures import MOCO_OPTIONS, OPTIONS, PICTURE_OPTIONS, arguments, draw, write_pairs, write_patterns
+from tests.tiny.words import SUBWORD_OPTIONS, WORD_OPTIONS, write_words
 from tests.training.test_resume import assert_same_end
 
 
@@ -120,9 +122,57 @@ def test_a_run_that_is_not_there_damaged_or_without_weights_is_refused(run_of, t
         assert not (tmp_path / "run" / "log.jsonl").exists()
 
 
-def test_vectors_of_words_are_their_own_texts(run_of, tmp_path):
-    with pytest.raises(InputError, match="`init` must be left out: each row of vectors is a word"):
-        tellapart.train("word2vec", data=tmp_path, run=tmp_path / "run", init=run_of("word2vec"))
+def words_from(source, folder, caplog, n=300, **options):
+    """A run on other sentences with some of the words, begun with another run, and how it began."""
+    data = write_words(folder / "words", n, seed=1)
+    data.write_text(data.read_text().replace("tax1 ", "levy "))
+    with caplog.at_level("INFO"):
+        run = tellapart.train("word2vec", data=data, run=folder / "run", init=source, **WORD_OPTIONS | options)
+    return run, caplog.text
+
+
+def test_vectors_of_words_begin_as_the_other_runs_where_words_are_the_same(run_of, tmp_path, caplog):
+    source = tellapart.load(run_of("word2vec"))
+    run, said = words_from(source.folder, tmp_path, caplog, epochs=1, learning_rate=1e-30)
+    words = run.model.vocabulary.words
+    common = [word for word in words if word in source.model.vocabulary]
+    assert "levy" in words
+    assert common
+    assert words != [word for word in source.model.vocabulary.words if word in words]  # in another order
+    assert f"{len(common)} of {len(words)} words have vectors there" in said
+    torch.testing.assert_close(run.model.of(common), source.model.of(common), rtol=0, atol=1e-20)
+    begun = WordVectors(run.config, run.model.vocabulary)
+    torch.testing.assert_close(run.model.of(["levy"]), begun.of(["levy"]), rtol=0, atol=1e-20)
+    outputs = [model.outputs[model.vocabulary.index(common[0])] for model in (run.model, source.model)]
+    torch.testing.assert_close(*outputs, rtol=0, atol=1e-20)
+
+
+def test_vectors_of_n_grams_come_along(run_of, tmp_path, caplog):
+    source = tellapart.load(run_of("word2vec, infonce"))
+    run, _ = words_from(source.folder, tmp_path, caplog, **SUBWORD_OPTIONS | {"epochs": 1, "learning_rate": 1e-30})
+    unseen = ["catty", "taxes"]
+    torch.testing.assert_close(run.model.of(unseen), source.model.of(unseen), rtol=0, atol=1e-20)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("word2vec", {"dim": 16}, "`init` must have 0 buckets of n-grams and vectors of length 16"),
+        ("word2vec, infonce", {}, "Got 500 buckets of n-grams and vectors of length 20"),
+        ("simclr", {}, "none of its weight matrices has the name and the shape of one here"),
+    ],
+)
+def test_words_do_not_begin_with_vectors_of_another_form(run_of, tmp_path, caplog, name, options, message):
+    with pytest.raises(InputError, match=message):
+        words_from(run_of(name), tmp_path, caplog, **options)
+
+
+def test_a_text_without_a_word_of_the_other_run_is_refused(run_of, tmp_path):
+    (tmp_path / "other.txt").write_text("so many quite different words\n" * 200)
+    with pytest.raises(InputError, match="`init` must know a word of this run's text"):
+        tellapart.train(
+            "word2vec", data=tmp_path / "other.txt", run=tmp_path / "run", init=run_of("word2vec"), **WORD_OPTIONS
+        )
 
 
 @pytest.mark.parametrize("kill_before", [2, 5])

@@ -142,3 +142,12 @@ def test_a_loss_that_is_not_finite_ends_the_run_whatever_its_name(tmp_path):
     with pytest.raises(InputError, match="step 3: the loss_of_mine became nan"):
         train(Breaking(), tmp_path / "run", checkpoint_every=1)
     assert len(without_times(tmp_path / "run")) == 2
+
+
+def test_the_device_decides_over_batch_norm_before_the_first_step(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("tellapart.training.loop.fused_batch_norm", lambda model, device: asked.append((model, device)))
+    step = InTurn()
+    train(step, tmp_path / "run", before=lambda _: asked.append("step"), epochs=1)
+    assert asked[0] == (step.model, torch.device("cpu"))
+    assert "step" in asked[1:]

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from tellapart import InputError
 from tellapart.runs import Run
-from tellapart.training import HeldOut, TrainerOptions, begin, best_of, validation
+from tellapart.training import HeldOut, TrainerOptions, begin, best_of, told, validation
 from tellapart.training.held_out import is_better
 from tests.forked import Forked, on_devices
 from tests.killed import Killed, finish, killed_before
@@ -228,3 +228,28 @@ def test_what_a_measure_takes_is_told_apart_from_the_step(tmp_path):
     learn(tmp_path / "run", validate_every=5)
     log = Run(tmp_path / "run").log()
     assert [entry["step"] for entry in log if "seconds_validation" in entry] == [5, 10, 15]
+
+
+@pytest.mark.parametrize(("n", "size"), [(10, 4), (3, 8), (5000, 512), (2049, 2048)])
+def test_in_blocks_rows_of_a_batch_are_neighbours_and_reach_from_the_first_to_the_last(n, size):
+    held_out = HeldOut(n, list, dict, in_blocks=True)
+    batches = held_out.batches(size, seed=0)
+    assert all(torch.equal(rows, rows[0] + torch.arange(min(n, size))) for rows in batches)
+    assert batches[0][0] == 0
+    assert batches[-1][-1] == n - 1 or len(batches) == 1
+    if n <= 2048:
+        assert len(torch.cat(batches).unique()) == n
+
+
+def test_a_measure_may_take_smaller_batches_than_the_training():
+    assert {len(rows) for rows in HeldOut(100, list, dict, at_once=16).batches(64, seed=0)} == {16}
+    assert {len(rows) for rows in HeldOut(100, list, dict, at_once=16).batches(8, seed=0)} == {8}
+
+
+def test_where_an_objective_is_measured_it_alone_says_what_is_best():
+    best = {"loss": 2.0, "accuracy": 0.5, "objective": 1.0, "step": 7}
+    for by in ("accuracy", "loss"):
+        assert is_better(best | {"loss": 9.0, "accuracy": 0.1, "objective": 0.9}, best, by)
+        assert not is_better(best | {"loss": 0.1, "accuracy": 0.9, "objective": 1.1}, best, by)
+        assert not is_better(best | {"objective": math.nan}, None, by)
+        assert told(best, by) == "Best held-out objective 1.000 at step 7; its weights are kept."

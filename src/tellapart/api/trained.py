@@ -145,7 +145,7 @@ class Trained:
         asked = Query("query", str(query) if isinstance(query, Path) else query)
         return self._use("search", [asked], k)[0].hits  # type: ignore[no-any-return]
 
-    def search_many(self, queries: Any, k: int = 5) -> list[Found]:
+    def search_many(self, queries: Any, k: int = 5, broken: reading.Broken | None = None) -> list[Found]:
         """The k items of the run that are most like each of many queries: `query`, its name, and `hits`, best first.
 
         A query that cannot be looked for is left out and counted.
@@ -155,15 +155,17 @@ class Trained:
                 line each, or a table with a column `query` or `text`; for systems of pictures a folder of them; for
                 genomics FASTA or FASTQ.
             k: how many, at least 1.
+            broken: what is done with queries that cannot be looked for, "skip" or "stop"; by default what the run's
+                training did with broken items.
 
         Raises:
-            InputError: no such file, more queries that cannot be looked for than others, or k < 1.
+            InputError: no such file, more queries that cannot be looked for than others, one with "stop", or k < 1.
         """
         function = systems.ability(self.system, "search")
         require_option("k", k >= 1, "be at least 1", k)
         ask = systems.load(self.system).ask
         self._run.check_trained()
-        with reading.accounted(self.config.broken) as account:
+        with reading.accounted(broken or self.config.broken) as account:
             if isinstance(queries, (str, Path)):
                 require_option("query", bool(str(queries).strip()), "not be empty", repr(str(queries)))
                 assert ask is not None

@@ -164,7 +164,7 @@ def _embed(trained: api.Trained, given: Namespace) -> None:
 def _search(trained: api.Trained, given: Namespace) -> None:
     if given.output is not None:
         check_rows_ending(Path(given.output))
-    found = trained.search_many(given.query, given.k)
+    found = trained.search_many(given.query, given.k, given.broken)
     if given.output is None:
         for query, hits in found:
             show(as_table_of_hits(query, hits))

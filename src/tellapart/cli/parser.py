@@ -180,6 +180,7 @@ def _search() -> ArgumentParser:
     parser.add_argument("-k", type=int, default=5, help="How many to show.")
     what = "The file to write: .csv or .parquet, with query, rank, name and similarity of each hit."
     parser.add_argument("-o", "--output", type=str | None, default=None, help=what)
+    _add_broken(parser)
     return parser
 
 

@@ -33,6 +33,7 @@ LEARNED_BY_HEART = 0.3
 MEASURES = 10  # of a training, that its best weights may be among
 FEWEST_NEGATIVES = 4  # with two negatives, one always has half of the push
 _TAIL = 0.1
+_MEASURES = "measures"  # how many there are on held-out rows
 
 
 class TrainingWarning(NamedTuple):
@@ -51,6 +52,7 @@ def training_warnings(log: Log) -> list[TrainingWarning]:
     saturation
     """
     ends = {name: _end(log, name) for name in {name for entry in log for name in entry}}
+    ends[_MEASURES] = float(sum("held_out_loss" in entry for entry in log))
     checks = (
         _collapse,
         _saturation,
@@ -125,7 +127,11 @@ def _memory(ends: dict[str, float]) -> TrainingWarning | None:
     found = f"Training finds the positive of {seen:.0%} of its queries, but of {unseen:.0%} of held-out ones{among}."
     every = max(1, round(ends.get("step", 1.0) / MEASURES))
     remedy = "The training data are partly learned by heart: more data or stronger views help; "
-    return TrainingWarning("memory", found, remedy + f"--trainer.validate_every {every} keeps the best weights.")
+    # With more measures than the last one, the best weights are kept already.
+    keep = f"--trainer.validate_every {every} keeps the best weights."
+    if ends[_MEASURES] > 1:
+        keep = "--trainer.patience 5 stops in time."
+    return TrainingWarning("memory", found, remedy + keep)
 
 
 def _divergence(ends: dict[str, float]) -> TrainingWarning | None:

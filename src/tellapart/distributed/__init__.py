@@ -12,7 +12,7 @@ Processes may have different numbers of rows, and no gradient needs rescaling.
 all have. `check_distributed` tests whether a loss has the value and gradients of one process.
 """
 
-from tellapart.distributed.batch_norm import SharedBatchNorm, share_batch_norm
+from tellapart.distributed.batch_norm import SharedBatchNorm, fused_batch_norm, share_batch_norm
 from tellapart.distributed.check import Verdict, check_distributed
 from tellapart.distributed.gather import gather, share, sum_over, world
 
@@ -20,6 +20,7 @@ __all__ = [
     "SharedBatchNorm",
     "Verdict",
     "check_distributed",
+    "fused_batch_norm",
     "gather",
     "share",
     "share_batch_norm",

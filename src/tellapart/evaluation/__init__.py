@@ -1,5 +1,6 @@
 """Evaluation of embeddings on data that training did not see."""
 
+from tellapart.evaluation.bounds import MOST_ASKED, most_known, sampled
 from tellapart.evaluation.clusters import Clustering, clustering, density_clustering, grouped
 from tellapart.evaluation.frozen import frozen
 from tellapart.evaluation.invariance import relative_distance
@@ -7,10 +8,12 @@ from tellapart.evaluation.membership import membership
 from tellapart.evaluation.neighbours import nearest_neighbours
 from tellapart.evaluation.probe import Probe, linear_probe
 from tellapart.evaluation.retrieval import Retrieval, both_ways, chance, found_by, retrieval
+from tellapart.evaluation.roc import roc_auc
 from tellapart.evaluation.splits import Splits, probe_over_splits
 from tellapart.evaluation.table import Chart, Table
 
 __all__ = [
+    "MOST_ASKED",
     "Chart",
     "Clustering",
     "Probe",
@@ -26,8 +29,11 @@ __all__ = [
     "grouped",
     "linear_probe",
     "membership",
+    "most_known",
     "nearest_neighbours",
     "probe_over_splits",
     "relative_distance",
     "retrieval",
+    "roc_auc",
+    "sampled",
 ]

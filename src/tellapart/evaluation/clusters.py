@@ -37,9 +37,9 @@ class Clustering:
 
 
 def clustering(
-    embeddings: Float[Tensor, "n d"], labels: Labels, *, n_clusters: int | None = None, seed: int = 0
+    embeddings: Float[Tensor, "n d"], labels: Labels, *, n_clusters: int | None = None, seed: int = 0, starts: int = 10
 ) -> Clustering:
-    """Group unit embeddings by k-means, the best of 10 starts, and compare the groups with the labels.
+    """Group unit embeddings by k-means, the best of 10 `starts`, and compare the groups with the labels.
 
     U are the clusters, V the labels, I their mutual information and H their entropies. The numbers u, v and a count
     the pairs that are together in U, in V and in both, and E a = u v / (n (n − 1) / 2) is the mean of a by chance.
@@ -54,11 +54,12 @@ def clustering(
         labels: any integers, one per embedding.
         n_clusters: the number of groups, from 1 to n; by default the number of different labels.
         seed: for the starts of k-means.
+        starts: how many there are, at least 1.
 
     Raises:
         TypeError: embeddings that are not floating-point, labels that are not integers.
         ValueError: embeddings that are empty or not finite, not one label per embedding, labels all the same,
-            more clusters than embeddings, or a seed beyond 32 bits.
+            more clusters than embeddings, no start, or a seed beyond 32 bits.
 
     Source: NMI: Vinh et al. 2010, NMI_sum. ARI: Hubert & Arabie 1985. The starts: k-means++, Arthur &
     Vassilvitskii 2007, §2.2.
@@ -68,7 +69,7 @@ def clustering(
     """
     numbers = _checked(embeddings, labels)
     wanted = len(set(numbers.tolist())) if n_clusters is None else n_clusters
-    return _agreement(numbers, grouped(embeddings, n_clusters=wanted, seed=seed).numpy())
+    return _agreement(numbers, grouped(embeddings, n_clusters=wanted, seed=seed, starts=starts).numpy())
 
 
 def density_clustering(embeddings: Float[Tensor, "n d"], labels: Labels, *, least: int | None = None) -> Clustering:
@@ -118,8 +119,8 @@ def grouped(
 
     Raises:
         TypeError: embeddings that are not floating-point.
-        ValueError: embeddings that are empty or not finite, more groups than embeddings, groups of fewer than 2, or a
-            seed beyond 32 bits.
+        ValueError: embeddings that are empty or not finite, more groups than embeddings, groups of fewer than 2, no
+            start, or a seed beyond 32 bits.
 
     >>> grouped(torch.tensor([[1.0, 0.0], [3.0, 0.1], [0.0, 1.0], [0.1, 2.0]]), n_clusters=2).unique().tolist()
     [0, 1]
@@ -135,6 +136,8 @@ def _by_k_means(vectors: np.ndarray, n_clusters: int, seed: int, starts: int) ->
     if not 1 <= n_clusters <= len(vectors):
         must = f"lie between 1 and {len(vectors)}, the number of embeddings"
         raise ValueError(requirement("n_clusters", must, n_clusters))
+    if starts < 1:
+        raise ValueError(requirement("starts", "be at least 1", starts))
     if not 0 <= seed < 2**32:
         raise ValueError(requirement("seed", "lie between 0 and 2^32 - 1", seed))
     from sklearn.cluster import KMeans

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tellapart.errors import check_embeddings, requirement
+from tellapart.evaluation.bounds import STARTS, k_means_starts, probe_steps
 from tellapart.evaluation.clusters import Clustering, clustering
 from tellapart.evaluation.labels import integer_labels
 from tellapart.evaluation.neighbours import nearest_neighbours
@@ -27,7 +28,8 @@ def frozen(models: Models, train_labels: Labels, test_labels: Labels, title: str
 
     Two columns are accuracies on the test set, of 15 nearest neighbours and of a linear probe. Both learn from the
     training set's labels; a training set of fewer than 15 votes whole. NMI and ARI are those of k-means on the test
-    set alone. Notes below the table explain the columns, and point out doubtful figures.
+    set alone. Notes below the table explain the columns, and point out doubtful figures. To bound the time, a large
+    probe takes fewer steps than 1,000, and k-means of many classes fewer starts than 10 (`evaluation.bounds`).
 
     Args:
         models: for each model's name, the embeddings `(m, d)` of the training and `(n, d)` of the test set.
@@ -54,10 +56,12 @@ def frozen(models: Models, train_labels: Labels, test_labels: Labels, title: str
     notes = _explained(k)
     for name, (train, test) in models.items():
         near = nearest_neighbours(train, known, test, k=k)
-        probe = linear_probe(train, known, test)
-        groups = clustering(test, truth)
+        n_classes, width = len(known.unique()), train.shape[1]
+        probe = linear_probe(train, known, test, max_steps=probe_steps(len(train), width, n_classes))
+        starts = k_means_starts(len(test), width, len(truth.unique()))
+        groups = clustering(test, truth, starts=starts)
         rows.append([name, _accuracy(near, truth), _accuracy(probe.labels, truth), groups.nmi, groups.ari])
-        notes += _doubts(name, probe, groups, len(truth.unique()))
+        notes += _doubts(name, probe, groups, len(truth.unique()), starts)
     header = ["", f"{k}-NN", "linear probe", "NMI", "ARI"]
     return Table(title, header, rows, ["", *(".3f" for _ in header[1:])], notes)
 
@@ -97,11 +101,13 @@ def _explained(k: int) -> list[str]:
     ]
 
 
-def _doubts(name: str, probe: Probe, groups: Clustering, n_classes: int) -> list[str]:
+def _doubts(name: str, probe: Probe, groups: Clustering, n_classes: int, starts: int) -> list[str]:
     """Caveats to one model's figures."""
     doubts = []
     if not probe.converged:
         doubts.append(f"{name}: the linear probe had not converged after {probe.steps} steps; more could change it.")
     if groups.n_clusters < n_classes:
         doubts.append(f"{name}: embeddings coincide; only {groups.n_clusters} of {n_classes} groups could be formed.")
+    if starts < STARTS:
+        doubts.append(f"{name}: k-means began {starts} times, not {STARTS} times, to bound the time.")
     return doubts

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from tellapart.errors import check_embeddings, requirement
+from tellapart.evaluation.roc import roc_auc
 from tellapart.scores import unit
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def membership(
     for label in labels.unique():
         a, b = ours[labels == label], theirs[others == label]
         if len(b):
-            found.append(_above(a, b))
+            found.append(roc_auc(a.cpu(), b.cpu()))
             weights.append(len(a))
     if not found:
         raise ValueError(requirement("outside_labels", "share a class with inside_labels", "none"))
@@ -64,10 +65,3 @@ def membership(
 def _nearest(shared: Tensor, vectors: Tensor) -> Float[Tensor, " n"]:
     keys = unit(shared.float())
     return torch.cat([(unit(part.float()) @ keys.T).amax(dim=1) for part in vectors.split(_CHUNK)])
-
-
-def _above(a: Float[Tensor, " n"], b: Float[Tensor, " m"]) -> float:
-    """The probability that one of `a` is above one of `b`."""
-    ordered = b.sort().values
-    below, not_above = (torch.searchsorted(ordered, a, right=right) for right in (False, True))
-    return (below + not_above).double().mean().item() / (2 * len(b))

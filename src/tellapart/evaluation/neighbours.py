@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tellapart.evaluation.labels import Labels
 
+_NUMBERS = 2**22  # of embeddings that are normalised at once: 32 MB of them
 # Similarities held at once: 32 MB of them.
 _SCORES = 2**22
 # Products of equal vectors may differ in their last bits, depending on their places. Rounding makes them tie.
@@ -68,9 +69,12 @@ def nearest_neighbours(
     # Sorted by label, the first of several ties has the smallest label.
     ordered, order = labels.sort()
     classes, voters = ordered.unique(return_inverse=True)
-    known = unit(train.detach().double(), "train")[order]
+    known = torch.empty(train.shape, dtype=torch.float64, device=train.device)
+    most = max(1, _NUMBERS // train.shape[1])
+    for rows, places in zip(order.split(most), known.split(most), strict=True):
+        places.copy_(unit(train[rows].detach().double(), "train"))
     predicted = torch.empty(len(queries), dtype=labels.dtype, device=labels.device)
-    at_once = max(1, _SCORES // m)
+    at_once = max(1, min(_SCORES // m, most))
     for start in range(0, len(queries), at_once):
         chunk = unit(queries[start : start + at_once].detach().double(), "queries")
         cosines, nearest = _nearest(chunk @ known.T, k)

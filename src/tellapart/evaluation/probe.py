@@ -108,7 +108,8 @@ class _Standardise:
         self.deviation = deviation.masked_fill(constant, math.inf)
 
     def __call__(self, vectors: Float[Tensor, "n d"]) -> Float[np.ndarray, "n d"]:
-        return ((vectors.detach().cpu().double() - self.mean) / self.deviation).numpy()
+        copy = vectors.detach().cpu().to(torch.float64, copy=True)
+        return copy.sub_(self.mean).div_(self.deviation).numpy()
 
 
 def _sparse_rows(vectors: Float[Tensor, "n d"]) -> Any:

@@ -210,6 +210,8 @@ class Gallery:
 class InChunks(Protocol):
     """Pictures that are taken a chunk at a time."""
 
+    @property
+    def shape(self) -> torch.Size: ...
     def split(self, size: int, /) -> Sequence[Tensor]: ...
 
 

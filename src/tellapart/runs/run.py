@@ -11,6 +11,7 @@ pretraining/        of a model that learns in two stages: log, checkpoint and we
 reference/          the model that the second stage begins with, as transformers writes it
 reference.safetensors  what that model says of the training data
 start.safetensors   the weights that training begins with: of another run, or of this one before it is trained on
+start_vocabulary.parquet  of words: those of the other run, in the order of its weights
 weights.safetensors the trained weights, once training is complete
 results.json        what evaluation found
 corpus              of words: the vocabulary, and the text as ids
@@ -57,7 +58,7 @@ class Run(RunFolder):
             raise InputError(f"{self.folder}: holds a run already. {again}, or choose another --run.")
         ours = {self.config_file, self.tokeniser, self.pretraining, self.reference_scores, self._info_file}
         ours |= {self.left_out, self.corpus, self.corpus.with_suffix(".partial"), self._lock_file, *self._unfinished()}
-        ours |= {self.start, self.reference} if self.exists() else set()
+        ours |= {self.start, self.start_vocabulary, self.reference} if self.exists() else set()
         if self.folder.exists() and (not self.folder.is_dir() or set(self.folder.iterdir()) - ours):
             raise InputError(f"{self.folder}: exists and is not an empty folder. Choose another --run.")
 
@@ -67,7 +68,7 @@ class Run(RunFolder):
         Raises:
             InputError: a file cannot be written.
         """
-        for file in (self.start, self.tokeniser, self.reference_scores, self.left_out):
+        for file in (self.start, self.start_vocabulary, self.tokeniser, self.reference_scores, self.left_out):
             file.unlink(missing_ok=True)
         for folder in (self.corpus, self.reference):
             shutil.rmtree(folder, ignore_errors=True)

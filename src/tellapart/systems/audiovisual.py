@@ -195,7 +195,8 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
         prepare=prepare,
         observe=observe if config.is_learned() else None,
     )
-    fit(step, data.batches(), data.block, run, trainer)
+    held_out = step.held_out(len(data.unseen), data.unseen_block, in_blocks=True)
+    fit(step, data.batches(), data.block, run, trainer, held_out)
     commands.finish(config, run, data)
 
 

@@ -18,7 +18,7 @@ Departs from the paper (Radford et al. 2021, https://arxiv.org/abs/2103.00020, Â
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from tellapart.distributed import world
 from tellapart.domains import pictures
-from tellapart.domains.pictures import Backbone, ConvNet, ImageShape, PairDataset, PairOptions, Pairs, jitter
+from tellapart.domains.pictures import Backbone, ConvNet, ImageShape, PairDataset, PairOptions, Pairs, jitter_for
 from tellapart.domains.text import NgramBag, PretrainedText, text_encoder
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
@@ -75,8 +75,6 @@ class Config(PairOptions):
     """"bag", or a local folder with a text model of transformers and its tokeniser, such as a BERT."""
     locked: Literal["none", "picture", "text", "both"] = "none"
     """Which of two such models training leaves as it is, but for a linear layer behind it; others are tuned."""
-    picture_jitter: float = 0.15
-    """How far pictures are moved, turned (radians), scaled and faded at random, as a share; 0 for not at all."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,7 +83,6 @@ class Config(PairOptions):
             require_option(name, 1 <= value <= most, f"lie between 1 and {most}", value)
         require_option("text_buckets", 1 <= self.text_buckets <= 2**24, f"lie between 1 and {2**24}", self.text_buckets)
         require_option("temperature", self.temperature >= 0.01, "be at least 0.01", self.temperature)
-        require_option("picture_jitter", 0 <= self.picture_jitter < 1, "lie between 0 and 1", self.picture_jitter)
         require_option("text_dropout", 0 <= self.text_dropout < 1, "lie between 0 and 1", self.text_dropout)
         for side, ours in (("picture", _CONVNET), ("text", _BAG)):
             if getattr(self, f"{side}_encoder") != ours:
@@ -108,7 +105,6 @@ class CLIP(nn.Module):
             torch.manual_seed(config.seed)
             self.picture_encoder = _picture_encoder(config)
             self.text_encoder = _text_encoder(config)
-        self.picture_jitter = config.picture_jitter
         self.temperature = LearnedTemperature(config.temperature, minimum=0.01)
 
     @torch.no_grad()
@@ -148,9 +144,7 @@ def compare(
 
 def terms(model: CLIP, batch: Pairs) -> Terms:
     """The objective of a batch."""
-    with timed("views"):
-        seen = jitter(batch.pictures, model.picture_jitter)
-    embedded = model.picture_encoder(seen), model.text_encoder(batch.texts)
+    embedded = model.picture_encoder(batch.pictures), model.text_encoder(batch.texts)
     return compare(*embedded, batch.matches(), model.temperature(), world())
 
 
@@ -165,7 +159,13 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
     begin(run, "clip", config, trainer)
     data = PairDataset.load(config, run)
-    step = TermsStep(CLIP(config), terms, config)
+    change = jitter_for(data.kind, config.picture_size, config.picture_jitter)
+
+    def prepare(_: CLIP, batch: Pairs) -> Pairs:
+        with timed("views"):
+            return replace(batch, content=change(batch.pictures))
+
+    step = TermsStep(CLIP(config), terms, config, prepare=prepare)
     fit(step, data.batches(), data.training, run, trainer, step.held_out(len(data.held_out), data.unseen))
     commands.finish(config, run, data)
 

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+_MEASURED = 512  # prompts, of those held out, to measure the loss on while training
+
 
 @dataclass(frozen=True)
 class Config(PreferenceOptions):
@@ -130,12 +132,13 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     if not run.is_trained():
         answers = Answers.of(data.training, policy.tokens)
         Answers.of(data.held_out, policy.tokens)  # what is wrong with them is said before training
-        reference = reference_log_probs(policy, answers, run)
+        measured = Answers.of(data.first_held_out(_MEASURED), policy.tokens)
+        reference, of_measured = reference_log_probs(policy, answers, run), policy.log_probs(measured)
         batches = Batches(len(answers), config.batch_size, config.epochs, config.seed, answers.lengths())
         objective = partial(rewards, config), partial(compare, config)
-        watched = data.held_out.at(torch.arange(min(config.watched, len(data.held_out))))
-        step = PreferenceStep(policy, *objective, config, config.likelihood, watched)
-        fit(step, batches, partial(answers.rows, reference=reference), run, trainer)
+        step = PreferenceStep(policy, *objective, config, config.likelihood, data.first_held_out(config.watched))
+        collate = partial(answers.rows, reference=reference)
+        fit(step, batches, collate, run, trainer, step.held_out(measured, of_measured))
     commands.finish(config, run, data)
 
 

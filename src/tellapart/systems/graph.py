@@ -23,22 +23,25 @@ https://arxiv.org/abs/2301.01404, neighbours as positives):
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import nn
 
 from tellapart.domains import graphs
-from tellapart.domains.graphs import Dataset, GraphOptions, Network, Part, Sampler, drop_from_graph
+from tellapart.domains.graphs import Dataset, GraphOptions, HeldLinks, Links, Network, Part, Sampler, drop_from_graph
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.planning import PlannedLoss
 from tellapart.relations import Relation, edges, other_views, paired
 from tellapart.runs import Run
 from tellapart.systems.contract import System
-from tellapart.training import Batches, TermsStep, TrainerOptions, begin, fit, timed
+from tellapart.training import Batches, HeldOut, TermsStep, TrainerOptions, begin, fit, measured, timed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jaxtyping import Float, Int
     from torch import Tensor
 
@@ -109,6 +112,24 @@ def terms(model: Model, part: Part) -> Terms:
     return compare(config, first, second, part.edges_among_asked())
 
 
+def measure(model: Model, links: Links) -> Mapping[str, Tensor]:
+    """InfoNCE of held-out edges: each node finds the one that such an edge joins it to, without random views.
+
+    It is not the training's loss, which also has each node find itself, and so its accuracy is not told.
+    """
+    part = links.part
+    projected = model.network(part.features, part.edge_index, part.edge_weight, part.n_asked)
+    found = info_nce_terms(
+        *projected[links.ends],
+        positives=links.positives(),
+        exclude=links.exclude(),
+        temperature=model.config.temperature,
+        symmetric=True,
+    )
+    told = measured(found)
+    return {name: told[name] for name in ("loss", "n_candidates")}
+
+
 def plan(batch: int, _: int) -> PlannedLoss:
     """`batch` nodes in a ring, so that each has two neighbours."""
     require_option("batch", batch >= 4, "be at least 4: a node and its neighbours are no negatives", batch)
@@ -135,9 +156,12 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
         with timed("parts"):
             return sampler.part(rows.cpu()).to(rows.device)
 
-    step = TermsStep(Model(config, data.whole.n_features), terms, config, prepare=draw)
+    model = Model(config, data.whole.n_features)
+    step = TermsStep(model, terms, config, prepare=draw)
     batches = Batches(len(data.whole), config.batch_size, config.epochs, config.seed)
-    fit(step, batches, lambda rows: rows, run, trainer)
+    links = HeldLinks(data, sampler)
+    held_out = HeldOut(len(links), links.batch, partial(measure, model), at_once=links.at_once)
+    fit(step, batches, lambda rows: rows, run, trainer, held_out)
     commands.finish(config, run, data)
 
 

@@ -150,7 +150,7 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
         prepare=lambda _, shown: data.beside(shown, config.labelled_batch),
         infonce_first=config.contrastive_first,
     )
-    fit(step, data.batches(), data.data.training.rows, run, trainer)
+    fit(step, data.batches(), data.data.training.rows, run, trainer, step.held_out(len(data.test), data.unseen))
     commands.finish(config, run, data)
 
 

@@ -6,7 +6,7 @@ The loop itself, which needs Lightning, is imported by `fit` when it is called.
 from tellapart.training.batches import Batches
 from tellapart.training.combine import RULES, Rule, coefficients, combine
 from tellapart.training.fit import begin, fit
-from tellapart.training.held_out import HeldOut, best_of, told
+from tellapart.training.held_out import HeldOut, best_of, measured, told
 from tellapart.training.optimizer import usual_optimizer
 from tellapart.training.options import (
     Interrupted,
@@ -49,6 +49,7 @@ __all__ = [
     "fit",
     "flat_options",
     "load_start",
+    "measured",
     "name_from_root",
     "seed_step",
     "spent",

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from tellapart.distributed import fused_batch_norm
 from tellapart.errors import InputError, NotFiniteError, require_option, requirement
 from tellapart.runs import Run
 from tellapart.training.batches import Batches
@@ -123,6 +124,9 @@ class _Learner(LightningModule):
         self.count, self.options = count, options
         self.schedules: list[LRScheduler | None] = []
         self.norms: list[float] = []
+
+    def setup(self, stage: str) -> None:
+        fused_batch_norm(self.model, self.trainer.strategy.root_device)
 
     @property
     def step(self) -> int:

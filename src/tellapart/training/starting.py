@@ -4,7 +4,9 @@ Another run's weights are kept in the new run's folder when it begins, and are n
 names and shapes agree. A model may say of its parts, as attributes of its class:
 
 - `of_its_data`, names of parts that mean nothing for other data, and begin anew: a queue of keys, clocks;
-- `copies`, names of parts with the names of those that they begin as copies of, if the other run lacks them.
+- `copies`, names of parts with the names of those that they begin as copies of, if the other run lacks them;
+- `fitted`, a method: called with the weights and the path of the other run's vocabulary, it returns weights whose rows
+  are those of its own words.
 """
 
 from __future__ import annotations
@@ -51,6 +53,8 @@ def keep_source(run: Run, config: TrainingOptions, source: Run, weights: Mapping
         shutil.copyfile(source.tokeniser, run.tokeniser)
     if source.reference.is_dir() and not getattr(config, "model", ""):
         shutil.copytree(source.reference, run.reference)
+    if source.vocabulary.is_file():
+        shutil.copyfile(source.vocabulary, run.start_vocabulary)
     write_weights(run.start, weights)
     run.note(init={"run": str(source.folder), "system": source.system, "said": said})
 
@@ -67,7 +71,11 @@ def load_start(run: Run, model: nn.Module) -> None:
         load_weights(run.start, model)
         return
     source = run.facts()["init"]
-    taken, other_shape, missing = take(model, read_weights(run.start))
+    weights = read_weights(run.start)
+    fitted = getattr(model, "fitted", None)
+    if fitted is not None and run.start_vocabulary.is_file():
+        weights = fitted(weights, run.start_vocabulary)
+    taken, other_shape, missing = take(model, weights)
     if not any(model.state_dict()[name].ndim > 1 for name in taken):
         remedy = f"Name a run with the same encoder and sizes; that one is of {source['system']}"
         raise InputError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import torch
 
 from tellapart.diagnostics import gradient_products
-from tellapart.training.held_out import HeldOut
+from tellapart.training.held_out import HeldOut, measured
 from tellapart.training.optimizer import usual_optimizer
 from tellapart.training.panel import readings, readings_of_two
 from tellapart.training.stopwatch import timed
@@ -137,22 +137,18 @@ class TermsStep:
         """AdamW over all weights, with warm-up and half a cosine."""
         return [usual_optimizer(self.model, self.options, n_steps)]
 
-    def held_out(self, n_rows: int, collate: Callable[[Tensor], Any]) -> HeldOut:
+    def held_out(self, n_rows: int, collate: Callable[[Tensor], Any], in_blocks: bool = False) -> HeldOut:
         """Held-out rows to measure the objective on, without the second loss.
 
         Args:
             n_rows: how many there are.
             collate: rows to a batch, as of training.
+            in_blocks: as of `HeldOut`.
         """
-        return HeldOut(n_rows, collate, self._measure)
+        return HeldOut(n_rows, collate, self._measure, in_blocks)
 
     def _measure(self, batch: Any) -> Mapping[str, Tensor]:
-        terms = self.terms(self.model, batch if self.prepare is None else self.prepare(self.model, batch))
-        return {
-            "loss": terms.loss(),
-            "accuracy": terms.accuracy(),
-            "n_candidates": terms.n_candidates.double().mean(),
-        }
+        return measured(self.terms(self.model, batch if self.prepare is None else self.prepare(self.model, batch)))
 
     def __call__(self, batch: Any, loop: Loop) -> Mapping[str, Tensor | float]:
         """Minimise both losses; loss, readings of the panel and the auxiliary loss are logged."""

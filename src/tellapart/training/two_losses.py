@@ -10,6 +10,7 @@ import torch
 
 from tellapart.diagnostics import inner_products
 from tellapart.training.combine import Rule, combine
+from tellapart.training.held_out import OBJECTIVE, HeldOut, measured
 from tellapart.training.optimizer import usual_optimizer
 from tellapart.training.panel import readings, readings_of_two
 from tellapart.training.stopwatch import timed
@@ -57,6 +58,18 @@ class TwoLossStep:
     def optimizers(self, n_steps: int) -> Sequence[tuple[Optimizer, LRScheduler | None]]:
         """AdamW over all weights, with warm-up and half a cosine."""
         return [usual_optimizer(self.model, self.options, n_steps)]
+
+    def held_out(self, n_rows: int, collate: Callable[[Tensor], Any]) -> HeldOut:
+        """Held-out rows to measure both losses on; the best weights are those of the least main loss.
+
+        Args:
+            n_rows: how many there are.
+            collate: rows to a batch, as `prepare` makes it.
+        """
+        return HeldOut(n_rows, collate, self._measure)
+
+    def _measure(self, batch: Any) -> Mapping[str, Tensor]:
+        return {**measured(self.terms(self.model, batch)), OBJECTIVE: self.main(self.model, batch)}
 
     def __call__(self, batch: Any, loop: Loop) -> Mapping[str, Tensor | float]:
         """Follow both gradients, or the one of this step; losses, panel and conflict are logged."""

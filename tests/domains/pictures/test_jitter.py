@@ -1,8 +1,12 @@
 """Views of pictures."""
 
+import sys
+
+import pytest
 import torch
 
-from tellapart.domains.pictures import jitter
+from tellapart import InputError, reading
+from tellapart.domains.pictures import jitter, jitter_for, kind_of
 
 
 def test_no_strength_changes_nothing():
@@ -50,3 +54,53 @@ def test_a_step_of_the_generator_decides_all():
     first = jitter(pictures, 0.2)
     torch.manual_seed(3)
     assert torch.equal(jitter(pictures, 0.2), first)
+
+
+def photographs(n):
+    """Smooth shades that reach the border, brightest at the left."""
+    slope = torch.linspace(150, 90, 16).expand(n, 3, 16, 16)
+    return (slope + torch.arange(n)[:, None, None, None] % 7).to(torch.uint8)
+
+
+def notes_of(pictures, kind="auto", strength=0.2):
+    with reading.accounted("skip") as account:
+        change = jitter_for(kind_of(pictures, kind), 16, strength)
+    return change, " ".join(account.notes)
+
+
+def test_drawings_on_white_and_photographs_are_told_apart_and_it_is_said():
+    drawings = torch.full((600, 3, 16, 16), 255, dtype=torch.uint8)
+    drawings[:, :, 5:11, 5:11] = 30
+    for mostly, rarely, kind in ((drawings, photographs(200), "drawing"), (photographs(600), drawings[:200], "photog")):
+        change, said = notes_of(torch.cat([rarely, mostly]))
+        assert f"a little as a {kind}" in said
+        torch.manual_seed(1)
+        changed = change(mostly[:8])
+        torch.manual_seed(1)
+        by_name = {"drawing": lambda x: jitter(x, 0.2), "photog": notes_of(mostly, "photograph")[0]}
+        assert torch.equal(changed, by_name[kind](mostly[:8]))
+    assert notes_of(drawings, "drawing")[1] == ""
+
+
+def test_photographs_get_no_pixel_that_is_not_theirs_and_are_not_mirrored():
+    pictures = photographs(200)
+    torch.manual_seed(0)
+    changed = notes_of(pictures, strength=0.2)[0](pictures)
+    assert changed.dtype == torch.uint8
+    assert changed.shape == pictures.shape
+    assert changed.min() > 40  # neither black nor white comes in at the border
+    assert changed.max() < 240
+    rows = changed.double().mean(dim=(1, 2))
+    assert (rows[:, 0] > rows[:, -1]).all()  # bright on the left, as before
+    spread = rows.mean(dim=1) / pictures.double().mean(dim=(1, 2, 3))
+    assert 0.1 < spread.std() < 0.25
+    assert spread.min() > 0.6
+    assert spread.max() < 1.4
+
+
+def test_without_strength_photographs_stay_and_kornia_is_not_needed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "kornia", None)
+    pictures = photographs(4)
+    assert torch.equal(jitter_for("photograph", 16, 0.0)(pictures), pictures)
+    with pytest.raises(InputError, match=r"pip install 'tellapart\[views\]'"):
+        jitter_for(kind_of(pictures), 16, 0.1)

@@ -4,6 +4,7 @@ from tellapart.domains.graphs.commands import as_graph, commands_for
 from tellapart.domains.graphs.dataset import Dataset
 from tellapart.domains.graphs.graph import UNKNOWN, Graph
 from tellapart.domains.graphs.graph_net import GraphNet
+from tellapart.domains.graphs.held_links import HeldLinks, Links
 from tellapart.domains.graphs.links import link_auc, unlinked_pairs
 from tellapart.domains.graphs.load import load_graph
 from tellapart.domains.graphs.measure import Questions, nodes
@@ -18,6 +19,8 @@ __all__ = [
     "Graph",
     "GraphNet",
     "GraphOptions",
+    "HeldLinks",
+    "Links",
     "Network",
     "Part",
     "Questions",

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from tellapart.errors import check_embeddings, requirement
+from tellapart.evaluation import roc_auc
 from tellapart.scores import unit
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def link_auc(embeddings: Float[Tensor, "n d"], linked: Int[Tensor, "2 p"], unlin
             shape = tuple(pairs.shape)
             raise ValueError(requirement(parameter, "have shape (2, pairs), with a pair", f"shape {shape}"))
     positive, negative = (_cosines(embeddings.detach(), pairs) for pairs in (linked, unlinked))
-    negative = negative.sort().values
-    below, not_above = torch.searchsorted(negative, positive), torch.searchsorted(negative, positive, right=True)
-    return ((below + not_above).double().mean() / (2 * len(negative))).item()
+    return roc_auc(positive.cpu(), negative.cpu())
 
 
 def unlinked_pairs(edge_index: Int[Tensor, "2 e"], n: int, count: int, seed: int) -> Int[Tensor, "2 q"]:
@@ -67,6 +66,8 @@ def unlinked_pairs(edge_index: Int[Tensor, "2 e"], n: int, count: int, seed: int
     """
     if n < 2:
         raise ValueError(requirement("n", "be at least 2", n))
+    # Not by torch_geometric's `negative_sampling`: Python's global random numbers seed that. It takes an edge that is
+    # given in one direction only for none, and counts one that is given twice as two.
     joined = np.unique(np.sort(edge_index.numpy(), axis=0).T @ [n, 1])
     # Twice the wanted number, since some are loops or edges.
     drawn = np.sort(np.random.default_rng(seed).integers(0, n, (2, 2 * count + 100)), axis=0)

@@ -10,6 +10,7 @@ from tellapart.domains.pictures.few_labels import Batch, FewLabels
 from tellapart.domains.pictures.given import as_pictures
 from tellapart.domains.pictures.held_out import load_held_out
 from tellapart.domains.pictures.images import read_pictures, read_whole
+from tellapart.domains.pictures.jitter import jitter, jitter_for, kind_of
 from tellapart.domains.pictures.judge import Judge, train_judge
 from tellapart.domains.pictures.load import Items, load_items, load_pairs
 from tellapart.domains.pictures.network import Network, make_views
@@ -21,7 +22,7 @@ from tellapart.domains.pictures.picture_groups import cluster_with
 from tellapart.domains.pictures.picture_sets import Form, PictureSet, load_pictures, load_splits
 from tellapart.domains.pictures.stored import pixel_ids
 from tellapart.domains.pictures.tensors import network_encoders, picture_encoder
-from tellapart.domains.pictures.views import Augment, jitter
+from tellapart.domains.pictures.views import Augment
 
 __all__ = [
     "GROUPED_INTO",
@@ -48,6 +49,8 @@ __all__ = [
     "commands_for",
     "commands_for_pairs",
     "jitter",
+    "jitter_for",
+    "kind_of",
     "load_held_out",
     "load_items",
     "load_pairs",

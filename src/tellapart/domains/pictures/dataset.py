@@ -15,7 +15,7 @@ from tellapart.domains.pictures.options import ImageShape, PictureOptions
 from tellapart.domains.pictures.picture_sets import PictureSet
 from tellapart.domains.pictures.raw_pixels import RawPixels
 from tellapart.domains.pictures.stored import pixel_ids
-from tellapart.evaluation import Table, found_by, frozen
+from tellapart.evaluation import MOST_ASKED, Table, found_by, frozen, most_known, sampled
 from tellapart.relations import same
 from tellapart.runs import MAX_SHOWN, Gallery, thumbnails
 from tellapart.training import Batches
@@ -36,7 +36,6 @@ class Embeds(Protocol):
         """Features of pictures, of length 1."""
 
 
-_MOST_LABELLED = 60_000
 _CHUNK = 256
 
 
@@ -79,16 +78,29 @@ class Dataset:
         With labels in both parts: how well they can be told from the features, by what the training part's labels
         teach. Without: whether a random view of a picture finds it among all.
         """
-        labelled = self.has_labels()
-        n_known = min(len(self.training), _MOST_LABELLED) if labelled else len(self.test)
-        raw = RawPixels.within_bounds(self.test.content.shape, n_known, len(self.test))
+        asked, known = self._drawn(self.test, MOST_ASKED), self._known(after)
+        labelled = _has_labels(known) and _has_labels(asked)
+        raw = RawPixels.within_bounds(asked.content.shape, len(known if labelled else asked), len(asked))
         encoders: dict[str, Encode] = {"raw pixels": raw, "untrained": before.embed, "trained": after.embed}
-        table = self._labels_told(encoders) if labelled else self._views_found(encoders)
-        return replace(table, notes=[*table.notes, *raw.notes()])
+        table = self._labels_told(encoders, known, asked) if labelled else self._views_found(encoders, asked)
+        notes = [*table.notes, *raw.notes()]
+        if len(asked) < len(self.test):
+            notes.append(f"Measured with {len(asked)} of {len(self.test)} held-out pictures, drawn at random.")
+        return replace(table, notes=notes)
+
+    def _known(self, encoder: Embeds) -> PictureSet:
+        """Pictures to train on whose labels are shown, as many as time and memory allow."""
+        if self.training.labels is None:
+            return self.training
+        width = encoder.embed(self.training.content[:1]).shape[1]
+        return self._drawn(self.training, most_known(width, len(self.training.labels.unique())))
+
+    def _drawn(self, part: PictureSet, most: int) -> PictureSet:
+        return part if len(part) <= most else part.part(sampled(len(part), most, self.options.seed))
 
     def has_labels(self) -> bool:
         """Whether both parts are labelled, and more than one label occurs in each."""
-        return all(part.labels is not None and len(part.labels.unique()) > 1 for part in (self.training, self.test))
+        return all(map(_has_labels, (self.training, self.test)))
 
     def gallery(self, after: Embeds) -> Gallery:
         """All pictures with their features, those for training first."""
@@ -107,20 +119,17 @@ class Dataset:
             labels=[name for part in parts for name in part.label_names()] if self.has_labels() else None,
         )
 
-    def _labels_told(self, encoders: dict[str, Encode]) -> Table:
-        assert self.training.labels is not None
-        assert self.test.labels is not None
-        drawn = np.random.default_rng(self.options.seed).permutation(len(self.training))[:_MOST_LABELLED]
-        labelled = self.training.part(torch.from_numpy(np.sort(drawn)))
+    def _labels_told(self, encoders: dict[str, Encode], labelled: PictureSet, asked: PictureSet) -> Table:
         assert labelled.labels is not None
-        models = {name: (encode(labelled.content), encode(self.test.content)) for name, encode in encoders.items()}
-        title = f"Labels of {len(self.test)} held-out pictures, told from features that were learned without labels"
-        table = frozen(models, labelled.labels, self.test.labels, title)
+        assert asked.labels is not None
+        models = {name: (encode(labelled.content), encode(asked.content)) for name, encode in encoders.items()}
+        title = f"Labels of {len(asked)} held-out pictures, told from features that were learned without labels"
+        table = frozen(models, labelled.labels, asked.labels, title)
         known = f"The labels of {len(labelled)} of the {len(self.training)} pictures to train on are shown to each."
         return replace(table, notes=[known, *table.notes])
 
-    def _views_found(self, encoders: dict[str, Encode]) -> Table:
-        make, pictures = make_views(self.options, self.shape), self.test.content
+    def _views_found(self, encoders: dict[str, Encode], asked: PictureSet) -> Table:
+        make, pictures = make_views(self.options, self.shape), asked.content
         seen: dict[str, list[Tensor]] = {name: [] for name in encoders}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.options.seed)
@@ -131,3 +140,7 @@ class Dataset:
         models = {name: (torch.cat(seen[name]), encode(pictures)) for name, encode in encoders.items()}
         title = f"Retrieval of {len(pictures)} held-out pictures by a random view of each"
         return found_by(same(pixel_ids(pictures)), models, title)
+
+
+def _has_labels(part: PictureSet) -> bool:
+    return part.labels is not None and len(part.labels.unique()) > 1

@@ -97,6 +97,11 @@ class FewLabels:
         index = torch.randperm(len(self.labelled))[:n_labelled]
         return Batch(pictures, self.labelled.rows(index).to(pictures.pictures.device))
 
+    def unseen(self, index: Int[Tensor, " n"]) -> Batch:
+        """Some of the held-out pictures, by their row among these, with their labels."""
+        rows = self.test.rows(index)
+        return Batch(rows, rows)
+
     def gallery(self, after: Classifies) -> Gallery:
         """All pictures with their features, those for training first."""
         return self.data.gallery(after)

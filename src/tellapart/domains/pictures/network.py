@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Views = Callable[[UInt8[Tensor, "n c side side"], int], tuple[Float[Tensor, "n c side side"], ...]]
 
-_CHUNK = 256
+_CHUNK, _PIXELS = 256, 2**21  # of 224 × 224, pictures are embedded 41 at a time
 
 
 class Network(nn.Module):
@@ -70,7 +70,8 @@ class Network(nn.Module):
     @torch.no_grad()
     def embed(self, pictures: InChunks) -> Float[Tensor, "n features"]:
         """The encoder's features of pictures, of length 1, in chunks."""
-        return unit(torch.cat([self.encoder(chunk) for chunk in each(pictures.split(_CHUNK))]).float())
+        size = max(1, min(_CHUNK, _PIXELS // pictures.shape[-1] ** 2))
+        return unit(torch.cat([self.encoder(chunk) for chunk in each(pictures.split(size))]).float())
 
 
 def make_views(options: PictureOptions, shape: ImageShape) -> Views:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tellapart.domains import tables
 from tellapart.domains.folders import Labels
+from tellapart.domains.pictures.jitter import Kind
 from tellapart.domains.pictures.picture_sets import Form
 from tellapart.errors import require_option
 from tellapart.training import TrainingOptions, name_from_root
@@ -111,11 +112,17 @@ class PairOptions(TrainingOptions):
     """Pairs in a batch at most: each picture finds its text among so many, on each device."""
     picture_size: int = 32
     """Side of the square to which pictures are shrunk, in pixels."""
+    picture_jitter: float = 0.15
+    """How far drawings are moved, turned (radians), scaled and faded, or photographs cut and changed in colour, at
+    random, as a share; 0 for not at all."""
+    picture_kind: Kind = "auto"
+    """Whether they are changed as a "drawing" on white or a "photograph"; "auto" looks at the borders."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         is_size = _LEAST <= self.picture_size <= _MOST
         require_option("picture_size", is_size, f"lie between {_LEAST} and {_MOST}", self.picture_size)
+        require_option("picture_jitter", 0 <= self.picture_jitter < 1, "lie between 0 and 1", self.picture_jitter)
         self.form.names()
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from tellapart.domains.pictures.captions import Pairs, split
+from tellapart.domains.pictures.jitter import Kind, kind_of
 from tellapart.domains.pictures.load import load_pairs
 from tellapart.domains.pictures.options import PairOptions
 from tellapart.evaluation import Table, both_ways
@@ -39,6 +40,8 @@ class PairDataset:
     held_out: Int[Tensor, " h"]
     title: str
     """What is measured, as a heading."""
+    kind: Kind = "drawing"
+    """What the pictures to train on are taken for."""
 
     @classmethod
     def load(cls, options: PairOptions, run: Run, source: str | None = None) -> PairDataset:
@@ -51,10 +54,11 @@ class PairDataset:
         if source is not None:
             title = f"Retrieval among {len(pairs)} pairs of {source}"
             return cls(options, pairs, torch.arange(0), torch.arange(len(pairs)), title)
+        kind = kind_of(pairs.content, options.picture_kind)
         run.check_data(pairs.fingerprint())
         rows, held_out = split(pairs, options.held_out, options.seed)
         title = f"Retrieval among {len(held_out)} held-out pairs, after training on {len(rows)} others"
-        return cls(options, pairs, rows, held_out, title)
+        return cls(options, pairs, rows, held_out, title, kind)
 
     def batches(self) -> Batches:
         """The batches of a training."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from tellapart.domains.preferences.preferences import Preferences
 from tellapart.domains.preferences.read import load_preferences
 from tellapart.errors import InputError
@@ -38,6 +40,10 @@ class Dataset:
         run.check_data(whole.fingerprint())
         training, held_out = whole.split(options.held_out, options.seed)
         return cls(training, held_out, whole.left_out)
+
+    def first_held_out(self, n: int) -> Preferences:
+        """The first prompts that are held out."""
+        return self.held_out.at(torch.arange(min(n, len(self.held_out))))
 
     def check_scores(self) -> None:
         """Raise `InputError` unless every answer has a score."""

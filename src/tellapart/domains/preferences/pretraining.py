@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +79,8 @@ def pretrain(options: PreferenceOptions, run: Run, trainer: TrainerOptions, data
         ones = torch.ones_like(index)  # all but the first token are to be written
         return Batch.of([sequences[i] for i in index.tolist()], ones, ones)
 
-    fit(step, batches, rows, before, trainer)
+    # All lines are trained on: only the preferences are measured on rows held out.
+    fit(step, batches, rows, before, replace(trainer, validate_every=0, patience=0))
     before.load_weights(step.model)
     save_causal(step.model.model, tokenizer, run.reference)
 

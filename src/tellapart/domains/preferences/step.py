@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,7 +24,7 @@ import torch
 from tellapart.domains.preferences.answered import Answered
 from tellapart.domains.preferences.policy import Policy
 from tellapart.domains.preferences.preferences import Preferences
-from tellapart.training import Loop, TrainingOptions, timed, usual_optimizer
+from tellapart.training import HeldOut, Loop, TrainingOptions, timed, usual_optimizer
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
     from tellapart.domains.preferences.batch import Batch
+    from tellapart.domains.preferences.tokens import Answers
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,21 @@ class PreferenceStep:
             with timed("panel"), loop.unmixed():
                 found |= self._answers()
         return found
+
+    def held_out(self, answers: Answers, reference: Float[Tensor, " total"]) -> HeldOut:
+        """Held-out prompts to measure the loss on, without that of likelihood.
+
+        Args:
+            answers: to these prompts.
+            reference: the answers' log-probabilities under the reference.
+        """
+        return HeldOut(len(answers), partial(answers.rows, reference=reference), self._measure)
+
+    def _measure(self, batch: Batch) -> Mapping[str, Tensor]:
+        compared = Compared.of(batch, self.model(batch))
+        rewards = self.rewards(compared)
+        told = readings(rewards, compared)
+        return {"loss": self.loss(rewards, compared), **{name: told[name] for name in ("accuracy", "n_candidates")}}
 
     def _answers(self) -> dict[str, float]:
         """KL and length of the answers to watched prompts."""

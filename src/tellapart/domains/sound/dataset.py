@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -135,6 +136,21 @@ class Dataset:
         times = np.sort(self.material.heard.times[sounds.numpy()]) - self.options.offset
         known = self.material.seen.times[: self.first_out[1]]
         return Block(sounds, torch.from_numpy(np.flatnonzero(n_near(known, times, self.options.reach()))))
+
+    @cached_property
+    def unseen(self) -> Int[Tensor, " h"]:
+        """The held-out sounds with a held-out picture within reach."""
+        sound, picture = self.first_out
+        times = self.material.heard.times[sound:] - self.options.offset
+        near = n_near(times, self.material.seen.times[picture:], self.options.reach()) > 0
+        return torch.from_numpy(sound + np.flatnonzero(near))
+
+    def unseen_block(self, index: Int[Tensor, " n"]) -> Block:
+        """Some of these, by their row, and all held-out pictures within reach of one of them."""
+        sounds, first = self.unseen[index], self.first_out[1]
+        times = np.sort(self.material.heard.times[sounds.numpy()]) - self.options.offset
+        near = n_near(self.material.seen.times[first:], times, self.options.reach())
+        return Block(sounds, torch.from_numpy(first + np.flatnonzero(near)))
 
     def moments(self, block: Block, noise: float) -> Moments:
         """What is to be heard and seen, with clips cut at random and noise."""

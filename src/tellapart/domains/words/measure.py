@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tellapart.errors import InputError, existing
+from tellapart.evaluation import roc_auc
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int64
@@ -145,8 +146,6 @@ def synonyms(
     >>> synonyms(["car", "auto", "tax", "duty"], vectors, [("car", "auto"), ("tax", "duty"), ("tax", "levy")])
     Synonyms(auc=1.0, pairs=2, left_out=1)
     """
-    from scipy.stats import rankdata
-
     pairs, find = list(pairs), _finder(words)
     known = [(i, j) for a, b in pairs if (i := find(a)) is not None and (j := find(b)) is not None and i != j]
     drawn = _of_like_frequency(known, len(words), seed, spread)
@@ -154,10 +153,8 @@ def synonyms(
     if not kept:
         return Synonyms(float("nan"), 0, len(pairs))
     firsts, seconds, others = np.array(kept).T
-    n = len(kept)
-    ranks = rankdata(np.concatenate([_cosines(vectors, firsts, seconds), _cosines(vectors, firsts, others)]))
-    auc = (ranks[:n].sum() - n * (n + 1) / 2) / n**2  # of Mann and Whitney's U
-    return Synonyms(float(auc), n, len(pairs) - n)
+    auc = roc_auc(_cosines(vectors, firsts, seconds), _cosines(vectors, firsts, others))
+    return Synonyms(auc, len(kept), len(pairs) - len(kept))
 
 
 def read_pairs(path: Path) -> list[tuple[str, str, float]]:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tellapart.domains.words.subwords import Parts, bucket, ngrams, parts_of
 from tellapart.domains.words.vocabulary import Vocabulary
-from tellapart.errors import InputError
+from tellapart.errors import InputError, requirement
 from tellapart.runs import Gallery
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from jaxtyping import Float
-    from torch import Tensor
 
     from tellapart.domains.words.options import WordOptions
     from tellapart.skip_gram import SkipGram
 
+_logger = logging.getLogger("tellapart")
 _LANES = 16  # floats of which the kernel takes whole groups
 
 
@@ -91,6 +95,33 @@ class WordVectors(nn.Module):
         rows, starts, scale = (torch.from_numpy(np.asarray(part)) for part in parts)
         sums = nn.functional.embedding_bag(rows, self.inputs.detach().contiguous(), starts[:-1], mode="sum")
         return sums * scale[:, None]
+
+    def fitted(self, weights: Mapping[str, Tensor], vocabulary: Path) -> dict[str, Tensor]:
+        """Another training's vectors, row by row of these: words that it lacks keep their first vectors.
+
+        Args:
+            weights: the other training's.
+            vocabulary: its words, in the order of its rows.
+
+        Raises:
+            InputError: no word in common, vectors of another length, or other buckets for n-grams.
+        """
+        other = Vocabulary.load(vocabulary)
+        both = (self.inputs, self.vocabulary), (weights["inputs"], other)
+        sizes = [(len(rows) - len(words), rows.shape[1]) for rows, words in both]
+        if sizes[0] != sizes[1]:
+            told = [f"{n} buckets of n-grams and vectors of length {dim}" for n, dim in sizes]
+            must = f"have {told[0]}, as this run: --dim, --subwords and --buckets"
+            raise InputError(requirement("init", must, told[1]))
+        common = [(i, j) for i, word in enumerate(self.vocabulary.words) if (j := other.index(word)) is not None]
+        if not common:
+            raise InputError(requirement("init", "know a word of this run's text", "none"))
+        own, theirs = torch.tensor(common).T
+        inputs, outputs, n = self.inputs.clone(), self.outputs.clone(), len(self.vocabulary)
+        inputs[own], outputs[own] = weights["inputs"][theirs], weights["outputs"][theirs]
+        inputs[n:] = weights["inputs"][len(other) :]
+        _logger.info(f"{len(common):,} of {n:,} words have vectors there; the others begin with those of the seed.")
+        return {"inputs": inputs, "outputs": outputs}
 
     def kernel(self) -> SkipGram:
         """What trains these vectors, in place.

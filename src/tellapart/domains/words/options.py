@@ -60,8 +60,6 @@ class WordOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        must = "be left out: each row of vectors is a word of the run's own text"
-        require_option("init", not self.init, must, self.init)
         require_option("weight_decay", self.weight_decay == 0, "be 0: the kernel has none", self.weight_decay)
         for name, least, most in (
             *(("negatives", 1, 100), ("dim", 1, 2**12), ("window", 1, 100), ("min_count", 1, 2**31)),

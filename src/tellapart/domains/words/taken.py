@@ -57,6 +57,7 @@ class Taken:
         if run.is_trained():
             return cls(options.data, Vocabulary.load(file))
         started = time.perf_counter()
+        require_option("init", not options.init, "be left out: the file's vectors are taken as they are", options.init)
         require_option("subwords", options.subwords == 0, "be 0: the file has vectors of words alone", options.subwords)
         words, vectors = read_vectors(Path(options.data))
         must = f"be {vectors.shape[1]}, as the vectors of {options.data} have it"
