@@ -13,6 +13,7 @@ import torch
 from tellapart._engine.candidates import Candidates
 from tellapart._engine.kernels.grid import Tiling, tiling
 from tellapart._engine.kernels.interface import Block
+from tellapart.errors import kernel_set
 from tellapart.relations import Pairs, Ranks, Relation
 
 if TYPE_CHECKING:
@@ -90,13 +91,15 @@ class Visit(NamedTuple):
     positives: tuple[Pairs, ...] | Relation | None
     along: tuple[Tensor, ...]
     """What travels with the keys, such as the upstream gradients of their sums."""
-    tiling: Tiling
+    schedule: Schedule
     hand_on: Callable[[Tensor], Tensor]
     """Sends what belongs to these keys after them, and receives what belongs to the next."""
 
     def block(self, queries: Tensor, scale: float, form: Form) -> Block:
         """The block of the score matrix that these keys make."""
-        return Block(queries, self.keys, scale, self.candidates, form, self.tiling, self.positives)
+        how = self.schedule
+        vectors = queries, self.keys, scale
+        return Block(*vectors, self.candidates, form, how.tiling, self.positives, how.kernels, how.product_dtype)
 
     def is_empty(self) -> bool:
         """Whether there is nothing to compute."""
@@ -114,6 +117,10 @@ class Schedule:
     """If the largest logits are wanted."""
     tiling: Tiling = field(default_factory=tiling)
     """How blocks are cut into tiles: backward cuts them as forward did."""
+    kernels: str = field(default_factory=kernel_set)
+    """Which kernels compute them: backward runs in a thread of its own, which knows no options."""
+    product_dtype: torch.dtype | None = None
+    """The half precision in which the vectors came, if kernels may multiply in it."""
 
     @property
     def own(self) -> Candidates:
@@ -137,7 +144,7 @@ class Schedule:
             def hand_on(tensor: Tensor, length: int = self.sizes[following]) -> Tensor:
                 return comm.pass_on(tensor, length)()
 
-            yield Visit(here, self.candidates[owner], positives, travelling[1:], self.tiling, hand_on)
+            yield Visit(here, self.candidates[owner], positives, travelling[1:], self, hand_on)
             travelling = tuple(arrived() for arrived in arriving)
 
     def form(self, queries: Tensor, keys: Tensor, scale: float) -> Form:

@@ -1,20 +1,25 @@
-"""The kernel of a block: the first that can compute it."""
+"""The kernel of a block: the first that can compute it, of those that `options` admits."""
 
 from __future__ import annotations
 
 import logging
+from functools import cache
 
 from tellapart._engine.kernels.interface import Block, Kernel
 from tellapart._engine.kernels.torch_tiles import TorchTiles
+from tellapart._engine.kernels.triton_tiles import TritonTiles
 
-KERNELS: list[Kernel] = [TorchTiles()]
+KERNELS: list[Kernel] = [TritonTiles(), TorchTiles()]
 """In the order in which they are tried; the last one can compute every block."""
 
 _log = logging.getLogger(__name__)
 
 
 def kernel_for(block: Block) -> Kernel:
-    """The first kernel that supports a block; why others do not is logged at debug level.
+    """The first kernel that supports a block; why others do not is logged at debug level, each reason once.
+
+    Triton's kernels are tried on GPUs, on the CPU only under `options(kernels="triton")`, and nowhere under
+    `options(kernels="torch")`.
 
     Raises:
         TypeError: none does.
@@ -27,8 +32,19 @@ def kernel_for(block: Block) -> Kernel:
     """
     reasons = []
     for kernel in KERNELS:
+        if isinstance(kernel, TritonTiles) and not _admits_triton(block):
+            continue
         if (reason := kernel.supports(block)) is None:
             return kernel
         reasons.append(f"{kernel.name}: {reason}")
-        _log.debug(reasons[-1])
+        _say(reasons[-1])
     raise TypeError(f"No kernel computes these scores. {'; '.join(reasons)}.")
+
+
+def _admits_triton(block: Block) -> bool:
+    return block.kernels == "triton" or (block.kernels == "auto" and block.queries.device.type != "cpu")
+
+
+@cache
+def _say(reason: str) -> None:
+    _log.debug(reason)
