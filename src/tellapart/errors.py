@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -65,8 +65,12 @@ def options(
     if kernels is not None:
         check_choice("kernels", kernels, KERNEL_SETS)
         if kernels == "triton" and find_spec("triton") is None:
-            raise InputError('options(kernels="triton") needs Triton, which is not installed: pip install "triton>=3.9"')
-    given = ((_debug, debug), (_memory_budget, memory_budget), (_kernels, kernels))
+            raise InputError('kernels="triton" needs Triton, which is not installed: pip install "triton>=3.9"')
+    given: list[tuple[ContextVar[Any], object]] = [
+        (_debug, debug),
+        (_memory_budget, memory_budget),
+        (_kernels, kernels),
+    ]
     tokens = [(variable, variable.set(value)) for variable, value in given if value is not None]
     try:
         yield

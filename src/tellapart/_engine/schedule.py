@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 
 from tellapart._engine.candidates import Candidates
+from tellapart._engine.kernels.choice import admits_triton
 from tellapart._engine.kernels.grid import Tiling, tiling
 from tellapart._engine.kernels.interface import Block
 from tellapart.errors import kernel_set
@@ -150,8 +151,10 @@ class Schedule:
     def form(self, queries: Tensor, keys: Tensor, scale: float) -> Form:
         """ "exp" if no logit can be so large that exponentials overflow or vanish, in sums and in gradients."""
         lengths = [float(torch.linalg.vector_norm(x, dim=1).amax()) if len(x) else 0.0 for x in (queries, keys)]
-        is_weighted = any(candidates.is_weighted() for candidates in self.candidates)
-        ranks = self.comm.numbers(*lengths, scale, is_weighted, len(queries), len(keys))
+        # The factors of exponentials that are not bounded by 1 may be beyond float16.
+        is_half = self.product_dtype == torch.float16 and admits_triton(self.kernels, queries.device)
+        is_bounded = not is_half and not any(candidates.is_weighted() for candidates in self.candidates)
+        ranks = self.comm.numbers(*lengths, scale, not is_bounded, len(queries), len(keys))
         if any(rank[3] for rank in ranks):
             return "logits"
         largest = largest_logit(ranks)

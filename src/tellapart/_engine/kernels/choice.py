@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from functools import cache
 
+import torch
+
 from tellapart._engine.kernels.interface import Block, Kernel
 from tellapart._engine.kernels.torch_tiles import TorchTiles
 from tellapart._engine.kernels.triton_tiles import TritonTiles
@@ -24,7 +26,6 @@ def kernel_for(block: Block) -> Kernel:
     Raises:
         TypeError: none does.
 
-    >>> import torch
     >>> from tellapart._engine.candidates import Candidates
     >>> from tellapart._engine.kernels.grid import tiling
     >>> kernel_for(Block(torch.ones(2, 1), torch.ones(2, 1), 1.0, Candidates(2, 2, 2), "exp", tiling())).name
@@ -32,7 +33,7 @@ def kernel_for(block: Block) -> Kernel:
     """
     reasons = []
     for kernel in KERNELS:
-        if isinstance(kernel, TritonTiles) and not _admits_triton(block):
+        if isinstance(kernel, TritonTiles) and not admits_triton(block.kernels, block.queries.device):
             continue
         if (reason := kernel.supports(block)) is None:
             return kernel
@@ -41,8 +42,13 @@ def kernel_for(block: Block) -> Kernel:
     raise TypeError(f"No kernel computes these scores. {'; '.join(reasons)}.")
 
 
-def _admits_triton(block: Block) -> bool:
-    return block.kernels == "triton" or (block.kernels == "auto" and block.queries.device.type != "cpu")
+def admits_triton(kernels: str, device: torch.device) -> bool:
+    """Whether `options` let Triton's kernels compute blocks on a device.
+
+    >>> admits_triton("auto", torch.device("cpu")), admits_triton("triton", torch.device("cpu"))
+    (False, True)
+    """
+    return kernels == "triton" or (kernels == "auto" and device.type != "cpu")
 
 
 @cache

@@ -7,7 +7,7 @@ Longer ones do not fit: a block of `G` is written, and two library products add 
 import triton
 import triton.language as tl
 
-from tellapart._engine.kernels.triton_tile import counted, logit_gradient, rounded, scores
+from tellapart._engine.kernels.triton_tile import counted, logit_gradient, multiplied, rounded, scores
 
 
 @triton.jit
@@ -19,9 +19,7 @@ def block_kernel(
     HEIGHT: tl.constexpr, WIDTH: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
     """A tile of `scale · G`, in the block of that height and width that begins at `first_row`, `first_col`."""
-    row_tile, col_tile = tl.swizzle2d(
-        tl.program_id(0), tl.program_id(1), tl.num_programs(0), tl.num_programs(1), GROUP
-    )
+    row_tile, col_tile = tl.swizzle2d(tl.program_id(0), tl.program_id(1), tl.num_programs(0), tl.num_programs(1), GROUP)
     in_height = row_tile * HEIGHT + tl.arange(0, HEIGHT)
     in_width = col_tile * WIDTH + tl.arange(0, WIDTH)
     rows, cols = first_row + in_height, first_col + in_width
@@ -41,7 +39,7 @@ def rows_kernel(
     row_factor, row_log, col_factor, col_log, out, out_part,
     leaves, stretch, n_own, n_others, n, m, c,
     MASK: tl.constexpr, FORM: tl.constexpr, TURNED: tl.constexpr, LENGTH: tl.constexpr, PADDED: tl.constexpr,
-    PRECISION: tl.constexpr, HALF: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
+    PRECISION: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """`scale · Σ_j G_ij v_j` for some of the own vectors, over one stretch of the others.
 
@@ -61,20 +59,17 @@ def rows_kernel(
         others_here = start + tl.arange(0, WIDTH)
         at_other = tl.minimum(others_here, n_others - 1).to(tl.int64)[:, None] * other_row
         theirs = tl.load(others + at_other + offsets[None, :] * other_feature, mask=is_feature[None, :], other=0.0)
-        logits = tl.dot(mine, tl.trans(theirs), input_precision=PRECISION) * scale
+        products = multiplied(mine, tl.trans(theirs), tl.zeros([HEIGHT, WIDTH], tl.float32), PRECISION)
+        logits = products * scale
         if TURNED:
             rows, cols = others_here[None, :], numbers[:, None]
         else:
             rows, cols = numbers[:, None], others_here[None, :]
         logits = counted(logits, leaves, rows, cols, n, m, c, MASK)
         gradient = _gradient(logits, row_factor, row_log, col_factor, col_log, rows, cols, n, m, FORM) * scale
-        if HALF:
-            # In bfloat16, of float16 too: the gradients of a mean over many queries are too small for that.
-            total = tl.dot(gradient.to(tl.bfloat16), theirs.to(tl.bfloat16), total)
-        else:
-            if PRECISION == "tf32":
-                gradient = rounded(gradient)
-            total = tl.dot(gradient, theirs, total, input_precision=PRECISION)
+        if PRECISION == "tf32" and own.dtype.element_ty == tl.float32:
+            gradient = rounded(gradient)
+        total = multiplied(gradient.to(own.dtype.element_ty), theirs, total, PRECISION)
     place = out + part * out_part + numbers.to(tl.int64)[:, None] * LENGTH + features[None, :]
     tl.store(place, total, mask=(numbers[:, None] < n_own) & is_feature[None, :])
 
@@ -82,7 +77,7 @@ def rows_kernel(
 @triton.jit
 def _gradient(logits, row_factor, row_log, col_factor, col_log, rows, cols, n, m, FORM: tl.constexpr):
     """`G` of a tile, from the factors and logarithms of its rows and columns; both indices broadcast."""
-    # exp(S − ∞) = 0 where there is no such number: beyond the matrix, and for negatives, which have no sum of their own.
+    # exp(S − ∞) = 0 where there is no such number: beyond the matrix, and of negatives, which have no sum.
     of_row, of_row_log, of_col, of_col_log = tl.load(row_factor + rows, mask=rows < n, other=0.0), None, None, None
     if row_log is not None:
         of_row_log = tl.load(row_log + rows, mask=rows < n, other=float("inf"))

@@ -39,10 +39,14 @@ class Vectors(NamedTuple):
         """Those of a block: in its half precision, or in float32, rounded to TF32 where torch's own switch allows it.
 
         Tensor cores cut off the digits that TF32 lacks, and a sum of numbers all too small is too small. Rounded
-        before, they are as often too large.
+        before, they are as often too large. Float16 is left where factors are not bounded by the loss's gradient.
         """
         dtype = block.product_dtype or block.queries.dtype
+        if dtype == torch.float16 and block.form == "exp":
+            dtype = torch.float32
         precision = "tf32" if dtype in HALF or tf32_is_allowed() else "ieee" if torch.version.hip else "tf32x3"
+        if is_interpreted() and dtype in HALF:
+            precision = "interpreted"
 
         def made(vectors: Tensor) -> Tensor:
             vectors = vectors.to(dtype)
@@ -74,7 +78,7 @@ def tf32_is_allowed() -> bool:
     >>> tf32_is_allowed() in (True, False)
     True
     """
-    return torch.backends.cuda.matmul.fp32_precision == "tf32"
+    return bool(torch.backends.cuda.matmul.fp32_precision == "tf32")
 
 
 def rounded(vectors: Tensor) -> Tensor:
@@ -85,6 +89,16 @@ def rounded(vectors: Tensor) -> Tensor:
     """
     bits = vectors.contiguous().view(torch.int32)
     return bits.add(0x1000).bitwise_and_(~0x1FFF).view(torch.float32)
+
+
+def power_for(bound: Tensor) -> Tensor:
+    """A power of two by which numbers up to a bound fill the range of float16; 1 of a bound of 0.
+
+    >>> power_for(torch.tensor(2.0**-20)).log2()
+    tensor(34.)
+    """
+    exponent = (14 - bound.log2()).floor().clamp(-100, 100)
+    return torch.where(bound > 0, exponent, 0).exp2()
 
 
 class Sizes(NamedTuple):
@@ -107,27 +121,29 @@ class Sizes(NamedTuple):
 _INTERPRETED = Sizes(16, 32, 16, 4, 1)
 
 
-def for_tiles(vectors: Vectors) -> Sizes:
-    """Of kernels that multiply some features at a time."""
+def for_tiles(vectors: Vectors, *, is_plain: bool) -> Sizes:
+    """Of kernels that multiply some features at a time.
+
+    Four warps are the fastest that have a tile and little else in their registers, which `is_plain` says; where there
+    is more, they would write registers to memory.
+    """
     if is_interpreted():
         return _INTERPRETED
     length, size = vectors.queries.shape[1], vectors.queries.element_size()
-    if vectors.is_half:
-        sizes = Sizes(128, 128, 32, 4, 4) if length <= 256 else Sizes(128, 128, 64, 4, 3)
-    else:
-        sizes = Sizes(128, 128, 32, 8, 3)
-    return sizes.fitting(vectors.queries.device, size)
+    step, stages = (32, 4) if length <= 256 else (64, 3)
+    if not vectors.is_half:
+        step, stages = 32, 3
+    return Sizes(128, 128, step, 4 if is_plain and vectors.is_half else 8, stages).fitting(vectors.queries.device, size)
 
 
-def for_rows(vectors: Vectors, padded: int) -> Sizes:
+def for_rows(vectors: Vectors, padded: int, *, is_plain: bool) -> Sizes:
     """Of the kernel whose programs keep rows and their gradient, with all features."""
     if is_interpreted():
         return _INTERPRETED
     size = vectors.queries.element_size()
-    width = 128 if padded <= 128 else 64
-    if not vectors.is_half:
-        width //= 2
-    sizes = Sizes(64, width, padded, 4, 2)
+    width = (128 if padded <= 128 else 64) // (1 if vectors.is_half else 2)
+    is_small = is_plain and (vectors.is_half or padded <= 64)
+    sizes = Sizes(64, width, padded, 4 if is_small else 8, 2)
     return sizes.fitting(vectors.queries.device, size, fixed=64 * (padded + width) * size)
 
 

@@ -7,7 +7,7 @@ not related: "and" adds, "or" is a maximum. How tiles read it stands in `triton_
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tellapart._engine.candidates import Candidates
     from tellapart.relations import Relation
 
-Expression = tuple  # of names, places and expressions
+Expression = tuple[Any, ...]  # of names, places and expressions
 ALL: Expression = ("all",)
 MOST_LEAVES = 12
 """Of one expression: each is an argument of the kernel, and code in it."""
@@ -29,6 +29,12 @@ class TileMask(NamedTuple):
 
     expression: Expression
     leaves: tuple[Tensor | int, ...]
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a tile evaluates it in a few registers: nothing, or one comparison of places."""
+        kind = self.expression[1] if self.expression[0] == "not" else self.expression
+        return kind[0] in ("all", "diagonal", "index")
 
 
 def why_not(relation: Relation | None) -> str | None:
@@ -96,12 +102,20 @@ class _Leaves:
 
     def expression(self, form: lowered.Lowered) -> Expression:
         match form:
+            case lowered.Both(left, right):
+                return "and", self.expression(left), self.expression(right)
+            case lowered.Either(left, right):
+                return "or", self.expression(left), self.expression(right)
+            case lowered.Not(part):
+                return "not", self.expression(part)
+        return self._leaf(form)
+
+    def _leaf(self, form: lowered.Lowered) -> Expression:
+        match form:
             case lowered.Everything():
                 return ALL
-            case lowered.Diagonal(0, _):
-                return ("diagonal",)
-            case lowered.Diagonal(period, with_main):
-                return self._take("periodic", period) if with_main else self._take("periodic, not itself", period)
+            case lowered.Diagonal():
+                return self._periodic(form)
             case lowered.IndexEqual(key_of):
                 return self._take("index", key_of)
             case lowered.IdsEqual(query_ids, key_ids):
@@ -114,13 +128,12 @@ class _Leaves:
                 return self._take("earlier", *_alike(query_times, key_times))
             case lowered.PairList(places, stride, weights):
                 return self._sorted(places, stride, weights)
-            case lowered.Both(left, right):
-                return ("and", self.expression(left), self.expression(right))
-            case lowered.Either(left, right):
-                return ("or", self.expression(left), self.expression(right))
-            case lowered.Not(part):
-                return ("not", self.expression(part))
         raise TypeError(f"{type(form).__name__} has no expression.")
+
+    def _periodic(self, form: lowered.Diagonal) -> Expression:
+        if not form.period:
+            return ("diagonal",)
+        return self._take("periodic" if form.with_main else "periodic, not itself", form.period)
 
     def listed(self, pairs: Pairs) -> Expression:
         """Listed pairs, whatever their weights."""

@@ -37,9 +37,20 @@ def scores(
             left = features < LENGTH - start
             q = tl.load(at_query, mask=left[None, :], other=0.0)
             k = tl.load(at_key, mask=left[:, None], other=0.0)
-        total = tl.dot(q, k, total, input_precision=PRECISION)
+        total = multiplied(q, k, total, PRECISION)
         at_query += STEP * query_feature
         at_key += STEP * key_feature
+    return total
+
+
+@triton.jit
+def multiplied(left, right, total, PRECISION: tl.constexpr):
+    """A product on the tensor cores, added to a total in float32."""
+    if PRECISION == "interpreted":
+        # The interpreter would multiply the bits of bfloat16 numbers as integers.
+        total = tl.dot(left.to(tl.float32), right.to(tl.float32), total)
+    else:
+        total = tl.dot(left, right, total, input_precision=PRECISION)
     return total
 
 
@@ -66,7 +77,7 @@ def log_weights(MASK: tl.constexpr, leaves, rows, cols):
     if MASK[0] == "and":
         both = log_weights(MASK[1], leaves, rows, cols) + log_weights(MASK[2], leaves, rows, cols)
         return tl.where(both < LOG_SMALLEST, NONE, both)
-    elif MASK[0] == "or":  # noqa: RET505 - the compiler follows one branch only if the others are its alternatives
+    elif MASK[0] == "or":
         return tl.maximum(log_weights(MASK[1], leaves, rows, cols), log_weights(MASK[2], leaves, rows, cols))
     elif MASK[0] == "not":
         return _log_of(log_weights(MASK[1], leaves, rows, cols) == NONE)

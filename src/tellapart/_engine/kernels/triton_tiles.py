@@ -17,7 +17,6 @@ from tellapart._engine.kernels.accumulators import LogitGrad, OnlineSum
 from tellapart._engine.kernels.interface import Block, FusedRequest, FusedResult, KeptTiles, Sums
 from tellapart._engine.kernels.masks import MASKED
 from tellapart._engine.kernels.triton_launch import HALF, Vectors, is_interpreted
-from tellapart._engine.kernels.triton_masks import TileMask
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -55,13 +54,15 @@ class TritonTiles:
 
         vectors, (n, m, c, *_), form = Vectors.of(block), block.candidates, block.form
         mirrored, queries, keys = block.candidates.mirrored, vectors.queries, vectors.keys
-        like, sizes = queries.new_empty(0, dtype=torch.float32), triton_launch.for_tiles(vectors)
+        like = queries.new_empty(0, dtype=torch.float32)
         sums = Sums(OnlineSum(n, like, form), OnlineSum(m, like, form) if columns and not mirrored else None)
-        mask, positives = triton_masks.of_candidates(block.candidates, queries.device), TileMask(None, ())
+        mask, positives = triton_masks.of_candidates(block.candidates, queries.device), None
         if block.positives is not None:
             positives = triton_masks.of_positives(block.positives, block.candidates, queries.device)
             sums.row_maxima = like.new_full((n, 2), MASKED)
             sums.col_maxima = None if sums.cols is None else like.new_full((m, 2), MASKED)
+        is_plain = mask.is_plain and form == "exp" and block.positives is None
+        sizes = triton_launch.for_tiles(vectors, is_plain=is_plain)
         n_kinds = 1 + (form == "logits") + 2 * (block.positives is not None)
         n_cols = c if mirrored else 0 if sums.cols is None else m
         for first in range(0, n, BAND):
@@ -73,9 +74,9 @@ class TritonTiles:
                 sums_kernel[grid](
                     *(queries, keys, *queries.stride(), *keys.stride(), block.scale),
                     *(of_rows, of_cols, of_rows.stride(0), 0 if of_cols is None else of_cols.stride(0)),
-                    *(mask.leaves, positives.leaves, first, height, n, m, c),
+                    *(mask.leaves, () if positives is None else positives.leaves, first, height, n, m, c),
                     MASK=mask.expression,
-                    POSITIVES=positives.expression,
+                    POSITIVES=None if positives is None else positives.expression,
                     FORM=form,
                     MIRRORED=mirrored,
                     LENGTH=queries.shape[1],
@@ -96,17 +97,13 @@ class TritonTiles:
         into: tuple[Float[Tensor, "n e"] | None, Float[Tensor, "c e"] | None],
     ) -> None:
         """Add `scale · G K` and `scale · Gᵀ Q`: in registers, or by block of `G`, as the vectors' length demands."""
-        gradient = _Gradient(block, row_grad, row_grad if block.candidates.mirrored else col_grad)
-        if block.queries.shape[1] <= IN_REGISTERS:
-            gradient.by_rows(into)
-        else:
-            gradient.by_blocks(into)
+        _Gradient(block, row_grad, row_grad if block.candidates.mirrored else col_grad).add_to(into)
 
     def fuses(self, block: Block) -> bool:  # noqa: ARG002
         """Never: a band of scores does not stay on the chip."""
         return False
 
-    def fused(self, block: Block, request: FusedRequest) -> FusedResult:
+    def fused(self, block: Block, request: FusedRequest) -> FusedResult:  # noqa: ARG002
         """No block; see `fuses`."""
         raise TypeError(f"{self.name} fuses no block.")
 
@@ -117,30 +114,47 @@ class _Gradient:
     def __init__(self, block: Block, rows: LogitGrad, cols: LogitGrad | None) -> None:
         self.block, self.vectors, self.rows, self.cols = block, Vectors.of(block), rows, cols
         self.mask = triton_masks.of_candidates(block.candidates, block.queries.device)
+        self.power: Tensor | None = None
+        if self.vectors.queries.dtype == torch.float16:
+            # G of a mean over many queries is too small for float16. No entry is larger than its factors together.
+            largest = torch.stack([side.factor.abs().amax() for side in (rows, cols) if side is not None])
+            self.power = triton_launch.power_for(largest.sum() * abs(block.scale))
+
+    def add_to(self, into: tuple[Tensor | None, Tensor | None]) -> None:
+        """Add the gradients to those of queries and keys that are given."""
+        wanted = [x for x in into if x is not None]
+        if self.power is not None:
+            torch._foreach_mul_(wanted, self.power)
+        if self.block.queries.shape[1] <= IN_REGISTERS:
+            self.by_rows(into)
+        else:
+            self.by_blocks(into)
+        if self.power is not None:
+            torch._foreach_div_(wanted, self.power)
 
     def by_rows(self, into: tuple[Tensor | None, Tensor | None]) -> None:
         """Each program keeps the gradient of some vectors and streams those of the other side."""
         queries_grad, keys_grad = into
         mirrored, one = self.block.candidates.mirrored, self.vectors.queries is self.vectors.keys
-        of_queries = None
-        if queries_grad is not None:
-            of_queries = self._of_rows(turned=False)
+        of_queries = None if queries_grad is None else self._of_rows(turned=False)
+        if queries_grad is not None and of_queries is not None:
             queries_grad += of_queries
         if keys_grad is not None:
-            is_same = of_queries is not None and mirrored and one
-            keys_grad += of_queries if is_same else self._of_rows(turned=True)
+            # Of a symmetric matrix of the same vectors it is the same again.
+            is_known = of_queries is not None and mirrored and one
+            keys_grad += of_queries if is_known and of_queries is not None else self._of_rows(turned=True)
 
     def by_blocks(self, into: tuple[Tensor | None, Tensor | None]) -> None:
         """A block of `G` is written, and library products add it to both gradients."""
         from tellapart._engine.kernels.triton_backward import block_kernel
 
         vectors, (n, m, c, *_) = self.vectors, self.block.candidates
-        queries, keys, sizes = vectors.queries, vectors.keys, triton_launch.for_tiles(vectors)
+        queries, keys = vectors.queries, vectors.keys
+        sizes = triton_launch.for_tiles(vectors, is_plain=False)
         mirrored = self.block.candidates.mirrored
         tall = SIDE if vectors.is_half else SIDE // 2
         wide = tall if mirrored else SIDE
-        dtype = torch.bfloat16 if vectors.is_half else torch.float32
-        room = queries.new_empty(min(tall, n) * min(wide, c), dtype=dtype)
+        room = queries.new_empty(min(tall, n) * min(wide, c))
         queries_grad, keys_grad = into
         for first_row in range(0, n, tall):
             for first_col in range(first_row if mirrored else 0, c, wide):
@@ -171,7 +185,7 @@ class _Gradient:
         own, others = (self.vectors.queries, self.vectors.keys)[:: -1 if turned else 1]
         length = own.shape[1]
         padded = max(16, 1 << (length - 1).bit_length())
-        sizes = triton_launch.for_rows(self.vectors, padded)
+        sizes = triton_launch.for_rows(self.vectors, padded, is_plain=self.mask.is_plain)
         n_programs = _cdiv(len(own), sizes.height)
         # Enough parts to keep the device busy, each with a few tiles at least.
         parts = min(_cdiv(2 * triton_launch.processors(own.device), n_programs), _cdiv(len(others), 4 * sizes.width))
@@ -189,7 +203,6 @@ class _Gradient:
                 LENGTH=length,
                 PADDED=padded,
                 PRECISION=self.vectors.precision,
-                HALF=self.vectors.is_half,
                 HEIGHT=sizes.height,
                 WIDTH=sizes.width,
                 num_warps=sizes.warps,
@@ -200,12 +213,15 @@ class _Gradient:
     def _factors(self, share: float) -> tuple[Tensor | None, ...]:
         """Factors and logarithms of the rows and of the columns."""
         factors: list[Tensor | None] = []
+        by = share if self.power is None else share * self.power
         for side in (self.rows, self.cols):
-            factors += (None, None) if side is None else (side.factor * share, side.log)
+            factors += (None, None) if side is None else (side.factor * by, side.log)
         return tuple(factors)
 
 
-def _take_in(parts: Float[Tensor, "kinds t n"], sums: OnlineSum, maxima: Float[Tensor, "n 2"] | None, span: slice) -> None:
+def _take_in(
+    parts: Float[Tensor, "kinds t n"], sums: OnlineSum, maxima: Float[Tensor, "n 2"] | None, span: slice
+) -> None:
     """Add what tiles have come to, in a fixed order."""
     shifts = parts[1] if sums.form == "logits" else None
     sums.add_parts(parts[0], shifts, span)
@@ -241,4 +257,6 @@ def _unfit(device: torch.device) -> str | None:
     if device.type == "cuda":
         has_cores = torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
         return None if has_cores else "a GPU older than compute capability 8.0"
-    return None if device.type == "cpu" and is_interpreted() else f"no GPU of Triton's: {device.type}"
+    if device.type != "cpu":
+        return f"{device.type} has no kernels of Triton's"
+    return None if is_interpreted() else "on a CPU kernels are interpreted, under TRITON_INTERPRET=1"
