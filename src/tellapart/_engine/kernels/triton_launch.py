@@ -126,6 +126,9 @@ def for_tiles(vectors: Vectors, *, is_plain: bool) -> Sizes:
 
     Four warps are the fastest that have a tile and little else in their registers, which `is_plain` says; where there
     is more, they would write registers to memory.
+
+    >>> for_tiles(Vectors(torch.ones(1, 1), torch.ones(1, 1), "tf32"), is_plain=True).step >= 16
+    True
     """
     if is_interpreted():
         return _INTERPRETED
@@ -137,7 +140,11 @@ def for_tiles(vectors: Vectors, *, is_plain: bool) -> Sizes:
 
 
 def for_rows(vectors: Vectors, padded: int, *, is_plain: bool) -> Sizes:
-    """Of the kernel whose programs keep rows and their gradient, with all features."""
+    """Of the kernel whose programs keep rows and their gradient, with all features.
+
+    >>> for_rows(Vectors(torch.ones(1, 1), torch.ones(1, 1), "tf32"), 16, is_plain=True).height >= 16
+    True
+    """
     if is_interpreted():
         return _INTERPRETED
     size = vectors.queries.element_size()
@@ -159,6 +166,8 @@ def processors(device: torch.device) -> int:
 
 @cache
 def _shared_memory(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 2**16
     properties = torch.cuda.get_device_properties(device)
     # ROCm's devices have no more than every program gets.
     found: int = getattr(properties, "shared_memory_per_block_optin", 2**16)

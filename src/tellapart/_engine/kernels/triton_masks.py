@@ -42,7 +42,7 @@ def why_not(relation: Relation | None) -> str | None:
 
     >>> from tellapart.relations import dense, same
     >>> why_not(same([1, 2])), why_not(~dense(torch.eye(2)))
-    (None, 'a given matrix is read from memory')
+    (None, 'a given matrix is read from memory, tile by tile')
     """
     if relation is None:
         return None
