@@ -1,7 +1,9 @@
 """Which kernels compute a block: by device, by option, and what is told where Triton cannot."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +15,8 @@ from tellapart._engine.kernels.choice import kernel_for
 from tellapart._engine.kernels.grid import tiling
 from tellapart._engine.kernels.interface import Block
 from tests._engine.kernels.triton_here import needs_triton, vectors
+
+ROOT = Path(__file__).parents[3]
 
 
 def block(kernels="auto", dtype=torch.float32, device="cpu"):
@@ -120,3 +124,13 @@ def test_stages_are_as_many_as_shared_memory_holds(monkeypatch):
     for room, stages in ((232448, 3), (101376, 3), (90000, 2), (10000, 1)):
         monkeypatch.setattr(triton_launch, "_shared_memory", lambda _, room=room: room)
         assert sizes.fitting(torch.device("cpu"), 2).stages == stages
+
+
+@needs_triton
+def test_kernels_compile_for_a_gpu_that_is_not_here(tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    command = [sys.executable, "-m", "tests._engine.kernels.compiled"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["sums", "rows", "sums", "rows", "block"]
