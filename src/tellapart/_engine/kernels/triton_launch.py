@@ -110,6 +110,10 @@ class Sizes(NamedTuple):
     warps: int
     stages: int
 
+    def launch(self) -> dict[str, int]:
+        """What Triton's compiler is told."""
+        return {"num_warps": self.warps, "num_stages": self.stages, "enable_fp_fusion": True}
+
     def fitting(self, device: torch.device, element_size: int, fixed: int = 0) -> Sizes:
         """The same with as many stages as fit into the device's shared memory, beside so many fixed bytes."""
         stage = (self.height + self.width) * self.step * element_size

@@ -205,8 +205,7 @@ class _Gradient:
                 PRECISION=self.vectors.precision,
                 HEIGHT=sizes.height,
                 WIDTH=sizes.width,
-                num_warps=sizes.warps,
-                num_stages=sizes.stages,
+                **sizes.launch(),
             )
         return out[0] if parts == 1 else out.sum(0)
 
@@ -242,7 +241,7 @@ def _add_product(into: Tensor, gradient: Tensor, vectors: Tensor) -> None:
 def _how(vectors: Vectors, sizes: triton_launch.Sizes) -> dict[str, int | str]:
     """How a kernel of tiles is compiled."""
     tile = {"HEIGHT": sizes.height, "WIDTH": sizes.width, "STEP": sizes.step, "GROUP": GROUP}
-    return {**tile, "PRECISION": vectors.precision, "num_warps": sizes.warps, "num_stages": sizes.stages}
+    return {**tile, "PRECISION": vectors.precision, **sizes.launch()}
 
 
 def _cdiv(size: int, step: int) -> int:
