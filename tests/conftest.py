@@ -14,6 +14,10 @@ from hypothesis import settings
 from tests.command_line import train
 from tests.harness import SYSTEMS
 
+# Before anything imports Triton: where there is no GPU, the tests of its kernels have them interpreted.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # CI derandomises, so that a red run means a changed program and not an unlucky draw.
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=50)
 settings.register_profile("random", deadline=None, print_blob=True)

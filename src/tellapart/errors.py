@@ -11,8 +11,9 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _debug: ContextVar[bool] = ContextVar("tellapart_debug", default=False)
 _memory_budget: ContextVar[int] = ContextVar("tellapart_memory_budget", default=2**30)
+_kernels: ContextVar[str] = ContextVar("tellapart_kernels", default="auto")
+KERNEL_SETS = ("auto", "torch", "triton")
 
 
 class InputError(ValueError):
@@ -35,7 +38,9 @@ class NotFiniteError(ValueError):
 
 
 @contextmanager
-def options(*, debug: bool | None = None, memory_budget: int | None = None) -> Iterator[None]:
+def options(
+    *, debug: bool | None = None, memory_budget: int | None = None, kernels: str | None = None
+) -> Iterator[None]:
     """Set library-wide options for the calls inside the `with` block; options not named are unchanged.
 
     Args:
@@ -43,9 +48,13 @@ def options(*, debug: bool | None = None, memory_budget: int | None = None) -> I
             Off by default.
         memory_budget: bytes of scores that the streamed loss may keep from its forward for its backward pass. It
             keeps them where computing them again would take longer. 1 GiB by default; 0 keeps none.
+        kernels: what computes blocks of the streamed loss: "torch", plain operations; "triton", Triton's kernels, for
+            all blocks that they can compute, on the CPU under `TRITON_INTERPRET=1`; "auto", the default, Triton's on
+            GPUs if it is installed.
 
     Raises:
-        ValueError: a negative memory budget.
+        InputError: `kernels="triton"` where Triton is not installed.
+        ValueError: a negative memory budget, or unknown kernels.
 
     >>> with options(memory_budget=0):
     ...     memory_budget()
@@ -53,14 +62,30 @@ def options(*, debug: bool | None = None, memory_budget: int | None = None) -> I
     """
     if memory_budget is not None and memory_budget < 0:
         raise ValueError(requirement("memory_budget", "be at least 0 bytes", memory_budget))
-    before = _debug.get(), _memory_budget.get()
-    _debug.set(before[0] if debug is None else debug)
-    _memory_budget.set(before[1] if memory_budget is None else memory_budget)
+    if kernels is not None:
+        check_choice("kernels", kernels, KERNEL_SETS)
+        if kernels == "triton" and find_spec("triton") is None:
+            raise InputError('kernels="triton" needs Triton, which is not installed: pip install "triton>=3.9"')
+    given: list[tuple[ContextVar[Any], object]] = [
+        (_debug, debug),
+        (_memory_budget, memory_budget),
+        (_kernels, kernels),
+    ]
+    tokens = [(variable, variable.set(value)) for variable, value in given if value is not None]
     try:
         yield
     finally:
-        _debug.set(before[0])
-        _memory_budget.set(before[1])
+        for variable, token in tokens:
+            variable.reset(token)
+
+
+def kernel_set() -> str:
+    """Which kernels were asked for: see `options`.
+
+    >>> kernel_set()
+    'auto'
+    """
+    return _kernels.get()
 
 
 def memory_budget() -> int:

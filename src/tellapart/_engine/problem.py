@@ -51,6 +51,8 @@ class LineUp:
     """The ring of processes that share the problem; all else is this process's part of it."""
     exclude_negatives: Relation | None = None
     """If given, the negatives stand among the first `n_keys` keys, where they would be queries of a symmetric loss."""
+    product_dtype: torch.dtype | None = None
+    """The half precision in which both sides came, if their products may be taken in it, with sums in float32."""
     is_traced: bool = False
     """Whether only plain operations may be taken: then the matrix is held as a whole."""
 
@@ -88,6 +90,7 @@ class LineUp:
         is_one = keys is queries
         positives = _checked(queries, keys, positives, exclude, margin, score, comm)
         temperature = as_temperature(temperature, queries.shape[0])
+        half = queries.dtype if queries.dtype == keys.dtype and queries.dtype not in _PRECISE else None
         if queries.dtype not in _PRECISE or keys.dtype != queries.dtype:
             queries, keys = queries.float(), keys.float()
             keys = queries if is_one else keys
@@ -131,6 +134,8 @@ class LineUp:
             and (exclude is None or exclude.symmetric),
             comm=comm,
             exclude_negatives=exclude_negatives,
+            # A bias or a margin in a column of its own needs more digits than half precision has.
+            product_dtype=None if margin or folded[0].shape[1] > product.queries.shape[1] else half,
             is_traced=is_traced(queries),
         )
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 
 from tellapart._engine.candidates import Candidates
+from tellapart._engine.kernels.choice import admits_triton
 from tellapart._engine.kernels.grid import Tiling, tiling
 from tellapart._engine.kernels.interface import Block
+from tellapart.errors import kernel_set
 from tellapart.relations import Pairs, Ranks, Relation
 
 if TYPE_CHECKING:
@@ -90,13 +92,15 @@ class Visit(NamedTuple):
     positives: tuple[Pairs, ...] | Relation | None
     along: tuple[Tensor, ...]
     """What travels with the keys, such as the upstream gradients of their sums."""
-    tiling: Tiling
+    schedule: Schedule
     hand_on: Callable[[Tensor], Tensor]
     """Sends what belongs to these keys after them, and receives what belongs to the next."""
 
     def block(self, queries: Tensor, scale: float, form: Form) -> Block:
         """The block of the score matrix that these keys make."""
-        return Block(queries, self.keys, scale, self.candidates, form, self.tiling, self.positives)
+        how = self.schedule
+        vectors = queries, self.keys, scale
+        return Block(*vectors, self.candidates, form, how.tiling, self.positives, how.kernels, how.product_dtype)
 
     def is_empty(self) -> bool:
         """Whether there is nothing to compute."""
@@ -114,6 +118,10 @@ class Schedule:
     """If the largest logits are wanted."""
     tiling: Tiling = field(default_factory=tiling)
     """How blocks are cut into tiles: backward cuts them as forward did."""
+    kernels: str = field(default_factory=kernel_set)
+    """Which kernels compute them: backward runs in a thread of its own, which knows no options."""
+    product_dtype: torch.dtype | None = None
+    """The half precision in which the vectors came, if kernels may multiply in it."""
 
     @property
     def own(self) -> Candidates:
@@ -137,14 +145,16 @@ class Schedule:
             def hand_on(tensor: Tensor, length: int = self.sizes[following]) -> Tensor:
                 return comm.pass_on(tensor, length)()
 
-            yield Visit(here, self.candidates[owner], positives, travelling[1:], self.tiling, hand_on)
+            yield Visit(here, self.candidates[owner], positives, travelling[1:], self, hand_on)
             travelling = tuple(arrived() for arrived in arriving)
 
     def form(self, queries: Tensor, keys: Tensor, scale: float) -> Form:
         """ "exp" if no logit can be so large that exponentials overflow or vanish, in sums and in gradients."""
         lengths = [float(torch.linalg.vector_norm(x, dim=1).amax()) if len(x) else 0.0 for x in (queries, keys)]
-        is_weighted = any(candidates.is_weighted() for candidates in self.candidates)
-        ranks = self.comm.numbers(*lengths, scale, is_weighted, len(queries), len(keys))
+        # The factors of exponentials that are not bounded by 1 may be beyond float16.
+        is_half = self.product_dtype == torch.float16 and admits_triton(self.kernels, queries.device)
+        is_bounded = not is_half and not any(candidates.is_weighted() for candidates in self.candidates)
+        ranks = self.comm.numbers(*lengths, scale, not is_bounded, len(queries), len(keys))
         if any(rank[3] for rank in ranks):
             return "logits"
         largest = largest_logit(ranks)

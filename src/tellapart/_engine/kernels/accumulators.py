@@ -55,6 +55,18 @@ class OnlineSum:
         self.total[span] = self.total[span] * (old - new).exp_() + out.sum(dim)
         self.shift[span] = new
 
+    def add_parts(
+        self, totals: Float[Tensor, "t n"], shifts: Float[Tensor, "t n"] | None, span: slice = slice(None)
+    ) -> None:
+        """Add what several tiles have come to, each with the shift of its logits, to the rows of the span."""
+        if shifts is None:
+            self.total[span] += totals.sum(0)
+            return
+        old = self.shift[span]
+        new = torch.maximum(old, shifts.amax(0))
+        self.total[span] = self.total[span] * (old - new).exp_() + (shifts - new).exp_().mul_(totals).sum(0)
+        self.shift[span] = new
+
     def merge(self, other: OnlineSum) -> None:
         """Add what another one has come to, row by row."""
         if self.form == "logits":

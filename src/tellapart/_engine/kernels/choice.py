@@ -1,25 +1,31 @@
-"""The kernel of a block: the first that can compute it."""
+"""The kernel of a block: the first that can compute it, of those that `options` admits."""
 
 from __future__ import annotations
 
 import logging
+from functools import cache
+
+import torch
 
 from tellapart._engine.kernels.interface import Block, Kernel
 from tellapart._engine.kernels.torch_tiles import TorchTiles
+from tellapart._engine.kernels.triton_tiles import TritonTiles
 
-KERNELS: list[Kernel] = [TorchTiles()]
+KERNELS: list[Kernel] = [TritonTiles(), TorchTiles()]
 """In the order in which they are tried; the last one can compute every block."""
 
 _log = logging.getLogger(__name__)
 
 
 def kernel_for(block: Block) -> Kernel:
-    """The first kernel that supports a block; why others do not is logged at debug level.
+    """The first kernel that supports a block; why others do not is logged at debug level, each reason once.
+
+    Triton's kernels are tried on GPUs, on the CPU only under `options(kernels="triton")`, and nowhere under
+    `options(kernels="torch")`.
 
     Raises:
         TypeError: none does.
 
-    >>> import torch
     >>> from tellapart._engine.candidates import Candidates
     >>> from tellapart._engine.kernels.grid import tiling
     >>> kernel_for(Block(torch.ones(2, 1), torch.ones(2, 1), 1.0, Candidates(2, 2, 2), "exp", tiling())).name
@@ -27,8 +33,24 @@ def kernel_for(block: Block) -> Kernel:
     """
     reasons = []
     for kernel in KERNELS:
+        if isinstance(kernel, TritonTiles) and not admits_triton(block.kernels, block.queries.device):
+            continue
         if (reason := kernel.supports(block)) is None:
             return kernel
         reasons.append(f"{kernel.name}: {reason}")
-        _log.debug(reasons[-1])
+        _say(reasons[-1])
     raise TypeError(f"No kernel computes these scores. {'; '.join(reasons)}.")
+
+
+def admits_triton(kernels: str, device: torch.device) -> bool:
+    """Whether `options` let Triton's kernels compute blocks on a device.
+
+    >>> admits_triton("auto", torch.device("cpu")), admits_triton("triton", torch.device("cpu"))
+    (False, True)
+    """
+    return kernels == "triton" or (kernels == "auto" and device.type != "cpu")
+
+
+@cache
+def _say(reason: str) -> None:
+    _log.debug(reason)

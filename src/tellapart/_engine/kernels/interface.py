@@ -14,6 +14,7 @@ from torch import Tensor
 from tellapart.relations import Pairs, Relation
 
 if TYPE_CHECKING:
+    import torch
     from jaxtyping import Float
 
     from tellapart._engine.candidates import Candidates
@@ -33,6 +34,10 @@ class Block(NamedTuple):
     tiling: Tiling
     positives: tuple[Pairs, ...] | Relation | None = None
     """The positives, if the largest logits of positives and negatives are wanted."""
+    kernels: str = "auto"
+    """Which kernels `options` asked for when the block was scheduled: "auto", "torch" or "triton"."""
+    product_dtype: torch.dtype | None = None
+    """The half precision in which the vectors came: a kernel may multiply in it, with sums in float32."""
 
 
 KeptTiles = dict[tuple[int, int], Tensor]

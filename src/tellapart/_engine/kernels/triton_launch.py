@@ -1,0 +1,178 @@
+"""How the Triton kernels are launched: vectors as tensor cores take them, and sizes of tiles for a device."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from tellapart._engine.kernels.interface import Block
+
+HALF = (torch.bfloat16, torch.float16)
+ROOM = 1024
+"""Bytes of shared memory that are left to the compiler."""
+
+
+def is_interpreted() -> bool:
+    """Whether Triton interprets kernels on the CPU instead of compiling them.
+
+    >>> is_interpreted() == (os.environ.get("TRITON_INTERPRET") == "1")
+    True
+    """
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+class Vectors(NamedTuple):
+    """The vectors of a block as they are multiplied; sums and gradients are in float32."""
+
+    queries: Tensor
+    keys: Tensor
+    precision: str
+    """Of products in float32."""
+
+    @classmethod
+    def of(cls, block: Block) -> Vectors:
+        """Those of a block: in its half precision, or in float32, rounded to TF32 where torch's own switch allows it.
+
+        Tensor cores cut off the digits that TF32 lacks, and a sum of numbers all too small is too small. Rounded
+        before, they are as often too large. Float16 is left where factors are not bounded by the loss's gradient.
+        """
+        dtype = block.product_dtype or block.queries.dtype
+        if dtype == torch.float16 and block.form == "exp":
+            dtype = torch.float32
+        precision = "tf32" if dtype in HALF or tf32_is_allowed() else "ieee" if torch.version.hip else "tf32x3"
+        if is_interpreted() and dtype in HALF:
+            precision = "interpreted"
+
+        def made(vectors: Tensor) -> Tensor:
+            vectors = vectors.to(dtype)
+            return rounded(vectors) if precision == "tf32" and dtype == torch.float32 else vectors
+
+        queries = made(block.queries)
+        return cls(queries, queries if is_one(block.queries, block.keys) else made(block.keys), precision)
+
+    @property
+    def is_half(self) -> bool:
+        """Whether they are in half precision."""
+        return self.queries.dtype in HALF
+
+
+def is_one(queries: Tensor, keys: Tensor) -> bool:
+    """Whether queries and keys are the same numbers in memory.
+
+    >>> x = torch.ones(2, 2)
+    >>> is_one(x, x.view_as(x)), is_one(x, x.clone())
+    (True, False)
+    """
+    same_place = queries.data_ptr() == keys.data_ptr() and queries.dtype == keys.dtype
+    return same_place and queries.shape == keys.shape and queries.stride() == keys.stride()
+
+
+def tf32_is_allowed() -> bool:
+    """Whether torch may multiply float32 matrices on a GPU in TF32.
+
+    >>> tf32_is_allowed() in (True, False)
+    True
+    """
+    return bool(torch.backends.cuda.matmul.fp32_precision == "tf32")
+
+
+def rounded(vectors: Tensor) -> Tensor:
+    """Float32 numbers rounded to the 10 binary digits of TF32 behind the point.
+
+    >>> rounded(torch.tensor([1 + 2**-10, 1 + 0.75 * 2**-10])).sub(1).mul(2**10).tolist()
+    [1.0, 1.0]
+    """
+    bits = vectors.contiguous().view(torch.int32)
+    return bits.add(0x1000).bitwise_and_(~0x1FFF).view(torch.float32)
+
+
+def power_for(bound: Tensor) -> Tensor:
+    """A power of two by which numbers up to a bound fill the range of float16; 1 of a bound of 0.
+
+    >>> power_for(torch.tensor(2.0**-20)).log2()
+    tensor(34.)
+    """
+    exponent = (14 - bound.log2()).floor().clamp(-100, 100)
+    return torch.where(bound > 0, exponent, 0).exp2()
+
+
+class Sizes(NamedTuple):
+    """Of a tile, how many features are multiplied at a time, and what a program has."""
+
+    height: int
+    width: int
+    step: int
+    warps: int
+    stages: int
+
+    def launch(self) -> dict[str, int]:
+        """What Triton's compiler is told."""
+        return {"num_warps": self.warps, "num_stages": self.stages, "enable_fp_fusion": True}
+
+    def fitting(self, device: torch.device, element_size: int, fixed: int = 0) -> Sizes:
+        """The same with as many stages as fit into the device's shared memory, beside so many fixed bytes."""
+        stage = (self.height + self.width) * self.step * element_size
+        stages = (_shared_memory(device) - ROOM - fixed) // stage
+        return self._replace(stages=max(1, min(self.stages, stages)))
+
+
+# So small that a small matrix has many tiles, of which some reach beyond it.
+_INTERPRETED = Sizes(16, 32, 16, 4, 1)
+
+
+def for_tiles(vectors: Vectors, *, is_plain: bool) -> Sizes:
+    """Of kernels that multiply some features at a time.
+
+    Four warps are the fastest that have a tile and little else in their registers, which `is_plain` says; where there
+    is more, they would write registers to memory.
+
+    >>> for_tiles(Vectors(torch.ones(1, 1), torch.ones(1, 1), "tf32"), is_plain=True).step >= 16
+    True
+    """
+    if is_interpreted():
+        return _INTERPRETED
+    length, size = vectors.queries.shape[1], vectors.queries.element_size()
+    step, stages = (32, 4) if length <= 256 else (64, 3)
+    if not vectors.is_half:
+        step, stages = 32, 3
+    return Sizes(128, 128, step, 4 if is_plain and vectors.is_half else 8, stages).fitting(vectors.queries.device, size)
+
+
+def for_rows(vectors: Vectors, padded: int, *, is_plain: bool) -> Sizes:
+    """Of the kernel whose programs keep rows and their gradient, with all features.
+
+    >>> for_rows(Vectors(torch.ones(1, 1), torch.ones(1, 1), "tf32"), 16, is_plain=True).height >= 16
+    True
+    """
+    if is_interpreted():
+        return _INTERPRETED
+    size = vectors.queries.element_size()
+    width = (128 if padded <= 128 else 64) // (1 if vectors.is_half else 2)
+    is_small = is_plain and (vectors.is_half or padded <= 64)
+    sizes = Sizes(64, width, padded, 4 if is_small else 8, 2)
+    return sizes.fitting(vectors.queries.device, size, fixed=64 * (padded + width) * size)
+
+
+@cache
+def processors(device: torch.device) -> int:
+    """How many multiprocessors a device has; of the interpreter's, a few.
+
+    >>> processors(torch.device("cpu"))
+    4
+    """
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
+
+
+@cache
+def _shared_memory(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 2**16
+    properties = torch.cuda.get_device_properties(device)
+    # ROCm's devices have no more than every program gets.
+    found: int = getattr(properties, "shared_memory_per_block_optin", 2**16)
+    return found

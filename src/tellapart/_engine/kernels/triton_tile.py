@@ -1,0 +1,180 @@
+"""What all Triton kernels do in a tile: its scores, the weights of its entries, and its gradient.
+
+A tile is compiled for the expression of its mask (`triton_masks.py`), for the form in which it is added up, and for
+the length of vectors. Rows and columns are numbers of queries and keys; where a tile reaches beyond the matrix, the
+last ones are read again, and what is found there counts for nothing.
+"""
+
+import triton
+import triton.language as tl
+
+# Finite, so that a row of nothing but −∞ gives exp(−∞ − shift) = 0 and not NaN: as in `OnlineSum`.
+LOWEST = tl.constexpr(-8.5e37)
+NONE = tl.constexpr(float("-inf"))
+# Of the smallest number that float32 has with all its digits: lower weights are 0, as in `representable`.
+LOG_SMALLEST = tl.constexpr(-87.33654475)
+BEYOND = tl.constexpr(2147483647)
+
+
+@triton.jit
+def scores(
+    queries, keys, query_row, query_feature, key_row, key_feature, rows, cols, n, c,
+    LENGTH: tl.constexpr, STEP: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Products of queries and keys, some features at a time."""
+    # Offsets of large inputs, or of views with large strides, need 64 bits.
+    row = tl.minimum(rows, n - 1).to(tl.int64)
+    col = tl.minimum(cols, c - 1).to(tl.int64)
+    features = tl.arange(0, STEP)
+    at_query = queries + row[:, None] * query_row + features[None, :].to(tl.int64) * query_feature
+    at_key = keys + col[None, :] * key_row + features[:, None].to(tl.int64) * key_feature
+    total = tl.zeros([rows.shape[0], cols.shape[0]], tl.float32)
+    for start in range(0, LENGTH, STEP):
+        if LENGTH % STEP == 0:
+            q = tl.load(at_query)
+            k = tl.load(at_key)
+        else:
+            left = features < LENGTH - start
+            q = tl.load(at_query, mask=left[None, :], other=0.0)
+            k = tl.load(at_key, mask=left[:, None], other=0.0)
+        total = multiplied(q, k, total, PRECISION)
+        at_query += STEP * query_feature
+        at_key += STEP * key_feature
+    return total
+
+
+@triton.jit
+def multiplied(left, right, total, PRECISION: tl.constexpr):
+    """A product on the tensor cores, added to a total in float32."""
+    if PRECISION == "interpreted":
+        # The interpreter would multiply the bits of bfloat16 numbers as integers.
+        total = tl.dot(left.to(tl.float32), right.to(tl.float32), total)
+    else:
+        total = tl.dot(left, right, total, input_precision=PRECISION)
+    return total
+
+
+@triton.jit
+def counted(logits, leaves, rows, cols, n, m, c, MASK: tl.constexpr):
+    """Logits with the logarithms of their weights added: −∞ where an entry does not count. Both indices broadcast."""
+    if MASK[0] != "all":
+        weights = log_weights(MASK, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1))
+        # What stands behind the keys are negatives, and no relation is about them.
+        logits = tl.where(cols < m, logits + weights, logits)
+    return tl.where((rows < n) & (cols < c), logits, NONE)
+
+
+@triton.jit
+def related(leaves, rows, cols, n, m, MASK: tl.constexpr):
+    """Whether entries are related."""
+    weights = log_weights(MASK, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1))
+    return (weights > NONE) & (rows < n) & (cols < m)
+
+
+@triton.jit
+def log_weights(MASK: tl.constexpr, leaves, rows, cols):
+    """The value of an expression at the places where rows and columns meet. It calls itself while it is compiled."""
+    if MASK[0] == "and":
+        both = log_weights(MASK[1], leaves, rows, cols) + log_weights(MASK[2], leaves, rows, cols)
+        return tl.where(both < LOG_SMALLEST, NONE, both)
+    elif MASK[0] == "or":
+        return tl.maximum(log_weights(MASK[1], leaves, rows, cols), log_weights(MASK[2], leaves, rows, cols))
+    elif MASK[0] == "not":
+        return _log_of(log_weights(MASK[1], leaves, rows, cols) == NONE)
+    elif MASK[0] == "all":
+        return tl.zeros([rows.shape[0] * cols.shape[0], rows.shape[1] * cols.shape[1]], tl.float32)
+    elif MASK[0] == "diagonal":
+        return _log_of(rows == cols)
+    elif MASK[0] == "periodic":
+        return _log_of(rows % leaves[MASK[1]] == cols % leaves[MASK[1]])
+    elif MASK[0] == "periodic, not itself":
+        return _log_of((rows % leaves[MASK[1]] == cols % leaves[MASK[1]]) & (rows != cols))
+    elif MASK[0] == "index":
+        return _log_of(tl.load(leaves[MASK[1]] + rows) == cols)
+    elif MASK[0] == "ids":
+        return _log_of(tl.load(leaves[MASK[1]] + rows) == tl.load(leaves[MASK[1] + 1] + cols))
+    elif MASK[0] == "within":
+        apart = tl.load(leaves[MASK[1]] + rows) - tl.load(leaves[MASK[1] + 1] + cols)
+        return _log_of(tl.abs(apart) <= tl.load(leaves[MASK[1] + 2]))
+    elif MASK[0] == "gaussian":
+        apart = tl.load(leaves[MASK[1]] + rows) - tl.load(leaves[MASK[1] + 1] + cols)
+        apart /= tl.load(leaves[MASK[1] + 2])
+        weights = (-0.5 * apart * apart).to(tl.float32)
+        return tl.where(weights < LOG_SMALLEST, NONE, weights)
+    elif MASK[0] == "earlier":
+        return _log_of(tl.load(leaves[MASK[1] + 1] + cols) < tl.load(leaves[MASK[1]] + rows))
+    elif MASK[0] == "pairs":
+        return _of_pairs(leaves[MASK[1]], leaves[MASK[1] + 1], None, rows, cols)
+    else:
+        tl.static_assert(MASK[0] == "weighted pairs")
+        return _of_pairs(leaves[MASK[1]], leaves[MASK[1] + 1], leaves[MASK[1] + 2], rows, cols)
+
+
+@triton.jit
+def _log_of(holds):
+    return tl.where(holds, 0.0, NONE)
+
+
+@triton.jit
+def _of_pairs(starts, listed, weights, rows, cols):
+    """Listed pairs: of each row's ascending columns, those between the first and the last of the tile."""
+    found = tl.full([rows.shape[0] * cols.shape[0], rows.shape[1] * cols.shape[1]], NONE, tl.float32)
+    first = tl.min(cols)
+    last = tl.max(cols)
+    low = tl.load(starts + rows)
+    stop = tl.load(starts + rows + 1)
+    high = stop
+    width = tl.max(high - low)
+    while width > 0:  # bisection, of all rows at once
+        middle = (low + high) // 2
+        is_open = low < high
+        is_before = is_open & (tl.load(listed + middle, mask=is_open, other=0) < first)
+        high = tl.where(is_open & (is_before == 0), middle, high)
+        low = tl.where(is_before, middle + 1, low)
+        width = width // 2
+    col = tl.load(listed + low, mask=low < stop, other=BEYOND)
+    more = tl.max((col <= last).to(tl.int32))
+    while more > 0:
+        if weights is None:
+            found = tl.where(cols == col, 0.0, found)
+        else:
+            found = tl.where(cols == col, tl.load(weights + low, mask=low < stop, other=NONE), found)
+        low += 1
+        col = tl.load(listed + low, mask=low < stop, other=BEYOND)
+        more = tl.max((col <= last).to(tl.int32))
+    return found
+
+
+@triton.jit
+def softplus(logits):
+    """`log(1 + exp S)`, with all digits where the exponential is small; 0 of −∞."""
+    small = tl.exp(-tl.abs(logits))
+    whole = 1.0 + small
+    # log(1 + x) = log(w) · x / (w − 1) for the w that 1 + x is rounded to.
+    rest = tl.where(whole == 1.0, small, tl.log(whole) * (small / tl.where(whole == 1.0, 1.0, whole - 1.0)))
+    return tl.maximum(logits, 0.0) + rest
+
+
+@triton.jit
+def logit_gradient(logits, row_factor, row_log, col_factor, col_log, FORM: tl.constexpr):
+    """`G = ∂L/∂S` of a tile, the sum of what rows and columns contribute: see `LogitGrad`."""
+    if FORM == "logits":
+        gradient = tl.exp(logits - row_log) * row_factor
+        if col_factor is not None:
+            gradient += tl.exp(logits - col_log) * col_factor
+    else:
+        factor = row_factor
+        if col_factor is not None:
+            factor = row_factor + col_factor
+        if FORM == "exp":
+            gradient = tl.exp(logits) * factor
+        else:
+            gradient = factor / (1.0 + tl.exp(-logits))
+    return gradient
+
+
+@triton.jit
+def rounded(values):
+    """Float32 numbers rounded to TF32: a product of TF32 cuts off further digits."""
+    bits = values.to(tl.int32, bitcast=True)
+    return ((bits + 0x1000) & -8192).to(tl.float32, bitcast=True)
