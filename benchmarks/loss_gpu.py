@@ -76,7 +76,7 @@ def gradients(loss: works.Loss, work: Work, inputs: list[torch.Tensor]) -> list[
 
 
 def differentiated(value: torch.Tensor, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-    """The gradients of those inputs that have one: not of unused keys or a fixed temperature."""
+    """The gradients of those inputs that have one."""
     found = torch.autograd.grad(value, [x for x in inputs if x.requires_grad], allow_unused=True)
     return [gradient for gradient in found if gradient is not None]
 
@@ -179,8 +179,8 @@ def about() -> str:
     """What measured."""
     name, version = torch.cuda.get_device_name(), torch.version.cuda
     return (
-        f"One {name}, tellapart {tellapart.__version__}, torch {torch.__version__}, CUDA {version}. Forward + backward, "
-        f"medians. Errors are of the gradient, relative, against float64, at {works.SMALL} queries."
+        f"One {name}, tellapart {tellapart.__version__}, torch {torch.__version__}, CUDA {version}. Forward and "
+        f"backward, medians. Errors are the largest of any gradient, against float64, at {works.SMALL} queries."
     )
 
 
