@@ -185,4 +185,5 @@ def about() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with tellapart.options(kernels="triton"):
+        main()

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _debug: ContextVar[bool] = ContextVar("tellapart_debug", default=False)
 _memory_budget: ContextVar[int] = ContextVar("tellapart_memory_budget", default=2**30)
-_kernels: ContextVar[str] = ContextVar("tellapart_kernels", default="auto")
-KERNEL_SETS = ("auto", "torch", "triton")
+_kernels: ContextVar[str] = ContextVar("tellapart_kernels", default="torch")
+KERNEL_SETS = ("torch", "triton")
 
 
 class InputError(ValueError):
@@ -48,9 +48,8 @@ def options(
             Off by default.
         memory_budget: bytes of scores that the streamed loss may keep from its forward for its backward pass. It
             keeps them where computing them again would take longer. 1 GiB by default; 0 keeps none.
-        kernels: what computes blocks of the streamed loss: "torch", plain operations; "triton", Triton's kernels, for
-            all blocks that they can compute, on the CPU under `TRITON_INTERPRET=1`; "auto", the default, Triton's on
-            GPUs if it is installed.
+        kernels: what computes blocks of the streamed loss: "torch", the default, plain operations; "triton", Triton's
+            kernels, for all blocks that they can compute, on the CPU under `TRITON_INTERPRET=1`.
 
     Raises:
         InputError: `kernels="triton"` where Triton is not installed.
@@ -83,7 +82,7 @@ def kernel_set() -> str:
     """Which kernels were asked for: see `options`.
 
     >>> kernel_set()
-    'auto'
+    'torch'
     """
     return _kernels.get()
 

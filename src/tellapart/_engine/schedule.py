@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 
 from tellapart._engine.candidates import Candidates
-from tellapart._engine.kernels.choice import admits_triton
 from tellapart._engine.kernels.grid import Tiling, tiling
 from tellapart._engine.kernels.interface import Block
 from tellapart.errors import kernel_set
@@ -152,7 +151,7 @@ class Schedule:
         """ "exp" if no logit can be so large that exponentials overflow or vanish, in sums and in gradients."""
         lengths = [float(torch.linalg.vector_norm(x, dim=1).amax()) if len(x) else 0.0 for x in (queries, keys)]
         # The factors of exponentials that are not bounded by 1 may be beyond float16.
-        is_half = self.product_dtype == torch.float16 and admits_triton(self.kernels, queries.device)
+        is_half = self.product_dtype == torch.float16 and self.kernels == "triton"
         is_bounded = not is_half and not any(candidates.is_weighted() for candidates in self.candidates)
         ranks = self.comm.numbers(*lengths, scale, not is_bounded, len(queries), len(keys))
         if any(rank[3] for rank in ranks):

@@ -19,14 +19,13 @@ from tests._engine.kernels.triton_here import needs_triton, vectors
 ROOT = Path(__file__).parents[3]
 
 
-def block(kernels="auto", dtype=torch.float32, device="cpu"):
+def block(kernels="torch", dtype=torch.float32, device="cpu"):
     x = torch.ones(2, 1, dtype=dtype, device=device)
     return Block(x, x, 1.0, Candidates(2, 2, 2), "exp", tiling(), kernels=kernels)
 
 
-def test_a_processor_has_tiles_of_torch_unless_others_are_asked_for():
+def test_blocks_are_computed_by_torch_unless_triton_is_asked_for():
     assert kernel_for(block()).name == "torch_tiles"
-    assert kernel_for(block("torch")).name == "torch_tiles"
 
 
 @needs_triton
@@ -86,7 +85,7 @@ def test_devices_without_triton_are_refused_with_the_reason(monkeypatch):
 
 def test_unknown_kernels_are_refused():
     with (
-        pytest.raises(ValueError, match=r"`kernels` must be one of 'auto', 'torch', 'triton'\. Got 'cuda'\."),
+        pytest.raises(ValueError, match=r"`kernels` must be one of 'torch', 'triton'\. Got 'cuda'\."),
         options(kernels="cuda"),
     ):
         pass
@@ -98,14 +97,15 @@ def test_who_asks_for_triton_where_it_is_missing_is_told_what_to_install(monkeyp
         pass
 
 
+@needs_triton
 def test_options_inside_others_are_those_of_outside_afterwards():
     from tellapart.errors import kernel_set, memory_budget
 
-    with options(kernels="torch", memory_budget=5):
+    with options(kernels="triton", memory_budget=5):
         with options(memory_budget=6):
-            assert (kernel_set(), memory_budget()) == ("torch", 6)
-        assert (kernel_set(), memory_budget()) == ("torch", 5)
-    assert kernel_set() == "auto"
+            assert (kernel_set(), memory_budget()) == ("triton", 6)
+        assert (kernel_set(), memory_budget()) == ("triton", 5)
+    assert kernel_set() == "torch"
 
 
 def test_neither_importing_the_package_nor_a_loss_on_a_processor_imports_triton():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from functools import cache
 
-import torch
-
 from tellapart._engine.kernels.interface import Block, Kernel
 from tellapart._engine.kernels.torch_tiles import TorchTiles
 from tellapart._engine.kernels.triton_tiles import TritonTiles
@@ -20,12 +18,12 @@ _log = logging.getLogger(__name__)
 def kernel_for(block: Block) -> Kernel:
     """The first kernel that supports a block; why others do not is logged at debug level, each reason once.
 
-    Triton's kernels are tried on GPUs, on the CPU only under `options(kernels="triton")`, and nowhere under
-    `options(kernels="torch")`.
+    Triton's kernels are tried under `options(kernels="triton")` alone: no card has run them yet.
 
     Raises:
         TypeError: none does.
 
+    >>> import torch
     >>> from tellapart._engine.candidates import Candidates
     >>> from tellapart._engine.kernels.grid import tiling
     >>> kernel_for(Block(torch.ones(2, 1), torch.ones(2, 1), 1.0, Candidates(2, 2, 2), "exp", tiling())).name
@@ -33,22 +31,13 @@ def kernel_for(block: Block) -> Kernel:
     """
     reasons = []
     for kernel in KERNELS:
-        if isinstance(kernel, TritonTiles) and not admits_triton(block.kernels, block.queries.device):
+        if isinstance(kernel, TritonTiles) and block.kernels != "triton":
             continue
         if (reason := kernel.supports(block)) is None:
             return kernel
         reasons.append(f"{kernel.name}: {reason}")
         _say(reasons[-1])
     raise TypeError(f"No kernel computes these scores. {'; '.join(reasons)}.")
-
-
-def admits_triton(kernels: str, device: torch.device) -> bool:
-    """Whether `options` let Triton's kernels compute blocks on a device.
-
-    >>> admits_triton("auto", torch.device("cpu")), admits_triton("triton", torch.device("cpu"))
-    (False, True)
-    """
-    return kernels == "triton" or (kernels == "auto" and device.type != "cpu")
 
 
 @cache

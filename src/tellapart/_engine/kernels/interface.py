@@ -34,8 +34,8 @@ class Block(NamedTuple):
     tiling: Tiling
     positives: tuple[Pairs, ...] | Relation | None = None
     """The positives, if the largest logits of positives and negatives are wanted."""
-    kernels: str = "auto"
-    """Which kernels `options` asked for when the block was scheduled: "auto", "torch" or "triton"."""
+    kernels: str = "torch"
+    """Which kernels `options` asked for when the block was scheduled: "torch" or "triton"."""
     product_dtype: torch.dtype | None = None
     """The half precision in which the vectors came: a kernel may multiply in it, with sums in float32."""
 
