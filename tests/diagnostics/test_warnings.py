@@ -162,7 +162,7 @@ def test_before_training_nobody_is_suspected_however_low_the_temperature():
     assert not bool(suspected(info_nce_terms(first, second, temperature=0.01)).any())
 
 
-@pytest.mark.parametrize(("measures", "advice"), [(1, "--trainer.validate_every 50"), (2, "--trainer.patience 5")])
+@pytest.mark.parametrize(("measures", "advice"), [(1, "keeps the best weights"), (2, "--trainer.patience 5")])
 def test_a_training_that_measures_held_out_rows_already_is_not_told_to(measures, advice):
     log = log_of(4, accuracy=0.9)
     for entry in log[-measures:]:
