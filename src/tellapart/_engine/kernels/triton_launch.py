@@ -144,7 +144,7 @@ def for_tiles(vectors: Vectors, *, is_plain: bool) -> Sizes:
 
 
 def for_rows(vectors: Vectors, padded: int, *, is_plain: bool) -> Sizes:
-    """Of the kernel whose programs keep rows and their gradient, with all features.
+    """Of the kernel in which a program keeps rows and their gradient, with all features.
 
     >>> for_rows(Vectors(torch.ones(1, 1), torch.ones(1, 1), "tf32"), 16, is_plain=True).height >= 16
     True

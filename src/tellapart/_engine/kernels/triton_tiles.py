@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 BAND = 8192
-"""Rows whose parts of sums are held at a time: 16 MiB of 32768 keys."""
+"""Rows for which parts of sums are held at a time: 16 MiB of 32768 keys."""
 GROUP = 8
 """Bands of tiles that are computed together, for the vectors that they share."""
 IN_REGISTERS = 256
-"""Length of the longest vectors whose gradient a program keeps in registers."""
+"""Length of the longest vectors for which a program keeps the gradient in registers."""
 SIDE = 8192
 """Rows and columns of a block of `∂L/∂S` of longer vectors: 128 MiB in half precision, or half as many rows."""
 

@@ -89,7 +89,7 @@ class Dataset:
         return replace(table, notes=notes)
 
     def _known(self, encoder: Embeds) -> PictureSet:
-        """Pictures to train on whose labels are shown, as many as time and memory allow."""
+        """How many pictures to train on show their labels: what time and memory allow."""
         if self.training.labels is None:
             return self.training
         width = encoder.embed(self.training.content[:1]).shape[1]
