@@ -1,4 +1,4 @@
-"""How much of a large data set an evaluation takes: about 1 GiB of memory and 2 minutes of one core at most."""
+"""How much of a large data set an evaluation takes, to stay near 1 GiB of memory and some minutes of one core."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ line-up are the views of its batch and a bank of keys that the clients share:
     L = mean_i [ log ( Σ_{j ≠ i} exp(z_i·z_j / τ) + w Σ_{k of others} exp(z_i·b_k / τ) ) − z_i·z_p / τ ]
 
 with z and b at length 1, p the other view of the picture, and w the bank's weight. Keys of the client's own pictures
-are no candidates, nor are keys whose cosine with z is `bank_alike` or more. The server averages the clients' weights
+are no candidates, nor are keys with a cosine of `bank_alike` or more to z. The server averages the clients' weights
 (FedAvg). Every `bank_every` rounds the bank is made anew: each client sends keys of some of its pictures, or prototypes
 of all, by the averaged network or by a slow one that follows it. What leaves a client is in the log.
 

@@ -51,7 +51,7 @@ def load_pairs(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) ->
     Args:
         source: "openmoji", a folder that holds one table or its shards, or the table itself: CSV, TSV, JSONL or
             Parquet with the columns `image` (a path, relative to the table; in Parquet perhaps the picture itself)
-            and `text`; a folder without a table whose pictures have texts beside them, as crow.txt beside crow.jpg;
+            and `text`; a folder without a table, with texts beside its pictures, as crow.txt beside crow.jpg;
             or a tar of samples, as webdataset writes it, or its shards, as data-{000..003}.tar.
         size: the pictures' side, in pixels.
         form: what the columns are called, and what separates them.
