@@ -45,6 +45,22 @@ def is_traced(tensor: Tensor) -> bool:
     )
 
 
+def makes_ordinary() -> bool:
+    """Whether a tensor that is made here is an ordinary one, which may be kept and used anywhere.
+
+    >>> with torch.inference_mode():
+    ...     makes_ordinary()
+    False
+    """
+    return not (
+        _is_compiling()
+        or _n_modes()
+        or _transform() is not None
+        or forward_ad._current_level >= 0
+        or torch.is_inference_mode_enabled()
+    )
+
+
 def must_be_whole() -> bool:
     """Whether what is traced leaves no way to the streamed loss: only `torch.compile` does, by a graph break.
 

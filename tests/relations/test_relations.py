@@ -5,9 +5,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tellapart import dense, edges, everyone, gaussian, info_nce, listed, other_views, paired, same, within
+from tellapart import dense, edges, everyone, gaussian, info_nce, listed, nt_xent, other_views, paired, same, within
 from tellapart.relations import lowered
+from tellapart.relations.pairs import numbers
 from tests.harness import RELATIONS, M, N, relations
 
 
@@ -309,3 +311,21 @@ def test_a_width_in_time_is_a_number_also_in_a_tensor_but_is_not_learned(paramet
 def test_a_relation_that_cannot_be_is_refused(build, error, message):
     with pytest.raises(error, match=message):
         build()
+
+
+def test_numbers_that_are_kept_are_ordinary_after_any_mode_and_never_written_to():
+    kept = numbers(6, torch.device("cpu"), turned=2)
+    assert kept is numbers(6, torch.device("cpu"), turned=2)
+    before = kept.clone()
+    with torch.inference_mode():
+        assert numbers(6, torch.device("cpu"), turned=2) is not kept
+        nt_xent(torch.eye(5), torch.eye(5))
+    with FakeTensorMode():
+        nt_xent(torch.ones(5, 2), torch.ones(5, 2))
+    views = torch.eye(5, requires_grad=True)
+    for engine in ("dense", "tiled"):
+        nt_xent(views, views.flip(1), engine=engine).backward()
+        info_nce(views, views.flip(1), symmetric=True, engine=engine).backward()
+    assert numbers(10, torch.device("cpu"), turned=5)._version == 0
+    assert torch.equal(kept, before)
+    assert torch.equal(before, torch.tensor([4, 5, 0, 1, 2, 3]))

@@ -12,7 +12,7 @@ from torch import Tensor
 from tellapart.errors import requirement, values_are_checked
 from tellapart.relations.ids import integers, is_numeric, numbered
 from tellapart.relations.lowered import Diagonal, Everything, IdsEqual, IndexEqual, Lowered
-from tellapart.relations.pairs import Pairs, few, stretches
+from tellapart.relations.pairs import Pairs, few, numbers, stretches
 from tellapart.relations.relation import Relation
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class _Paired(Relation):
         """Any shape will do: that a query has no key of its own is for the loss to judge."""
 
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs:
-        places = torch.arange(min(n, m), device=device)
+        places = numbers(min(n, m), device)
         return Pairs(places, places, one_each=n <= m)
 
     def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
@@ -181,7 +181,7 @@ class _Listed(Relation):
         check_range(parameter, "keys", self.index, n_keys)
 
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs:  # noqa: ARG002
-        return Pairs(torch.arange(n, device=device), self.index.to(device), one_each=True)
+        return Pairs(numbers(n, device), self.index.to(device), one_each=True)
 
 
 class _OtherViews(Relation):
@@ -205,9 +205,9 @@ class _OtherViews(Relation):
         others = n // self.n_examples - 1
         if not few(n * others, n, m):
             return None
-        rows = torch.arange(n, device=device)
+        rows = numbers(n, device)
         if others == 1:
-            return Pairs(rows, rows.roll(self.n_examples), one_each=True)
+            return Pairs(rows, numbers(n, device, turned=self.n_examples), one_each=True)
         steps = self.n_examples * torch.arange(1, others + 1, device=device)
         return Pairs(rows.repeat_interleave(others), ((rows[:, None] + steps) % n).flatten())
 

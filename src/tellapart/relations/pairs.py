@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
+from tellapart._traced import makes_ordinary
 from tellapart.relations.lowered import representable
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 PAIRS_PER_ROW = 8
 """A relation with more pairs than this, per query and key, is read in tiles and not listed."""
+_SHORT = 2**11
+"""Of a loss of so few queries, making their numbers anew is a notable part."""
 
 
 class Pairs(NamedTuple):
@@ -24,6 +28,24 @@ class Pairs(NamedTuple):
     weights: Float[Tensor, " p"] | None = None
     one_each: bool = False
     """Whether `rows` is 0, 1, …, n − 1: each query has exactly one."""
+
+
+def numbers(n: int, device: torch.device | None, *, turned: int = 0) -> Int[Tensor, " n"]:
+    """0, 1, …, n − 1, turned by some places. Must not be written to: short ones on the CPU are made once and kept.
+
+    >>> numbers(4, torch.device("cpu"), turned=1)
+    tensor([3, 0, 1, 2])
+    """
+    if n <= _SHORT and device is not None and device.type == "cpu" and makes_ordinary():
+        return _kept_numbers(n, turned)
+    made = torch.arange(n, device=device)
+    return made.roll(turned) if turned else made
+
+
+@lru_cache(maxsize=32)
+def _kept_numbers(n: int, turned: int) -> Int[Tensor, " n"]:
+    made = torch.arange(n, device="cpu")
+    return made.roll(turned) if turned else made
 
 
 def few(n_pairs: int, n: int, m: int) -> bool:

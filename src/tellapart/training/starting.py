@@ -5,8 +5,8 @@ names and shapes agree. A model may say of its parts, as attributes of its class
 
 - `of_its_data`, names of parts that mean nothing for other data, and begin anew: a queue of keys, clocks;
 - `copies`, names of parts with the names of those that they begin as copies of, if the other run lacks them;
-- `fitted`, a method: called with the weights and the path of the other run's vocabulary, it returns weights whose rows
-  are those of its own words.
+- `fitted`, a method: called with the weights and the path of the other run's vocabulary, it returns weights with rows
+  for the new run's words.
 """
 
 from __future__ import annotations
