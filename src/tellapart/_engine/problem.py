@@ -100,33 +100,26 @@ class LineUp:
                 queries, keys, negatives, positives, exclude, exclude_negatives
             )
             is_one, negatives = False, None
-        n_keys = keys.shape[0]
         scale = 1 / (temperature.to(queries) if isinstance(temperature, Tensor) else temperature)
         if not is_one and not isinstance(score, nn.Module):
             same_width("keys", keys, queries)
-        mined = None
         if negatives is not None:
             negatives = _checked_negatives(negatives, queries, keys, score)
-        if negatives is None:
-            product = scores.product_of(score, queries, keys)
-        elif negatives.ndim == 2:
-            product = _with_negatives(queries, keys, negatives, score)
-        else:
-            product = scores.product_of(score, queries, keys)
-            mined = _mined_scores(score, queries, negatives) * _column(scale)
+        shared, mined = (None, negatives) if negatives is not None and negatives.ndim == 3 else (negatives, None)
+        product = _product(queries, keys, shared, score)
         if key_bias is not None:
             check_per_candidate("key_bias", key_bias, len(product.keys))
             key_bias = key_bias.to(queries.dtype)
         folded = _folded(product, scale, key_bias)
         return cls(
             *folded,
-            n_keys=n_keys,
+            n_keys=keys.shape[0],
             positives=positives,
             exclude=exclude,
             penalty=_penalty(margin, scale, queries),
-            mined=mined,
+            mined=None if mined is None else _mined_scores(score, queries, mined) * _column(scale),
             mirrored=is_one
-            and (negatives is None or mined is not None)
+            and shared is None
             and scores.is_mirrored(score)
             and not (isinstance(scale, Tensor) and scale.ndim)
             and key_bias is None
@@ -186,11 +179,13 @@ def _checked_negatives(negatives: Tensor, queries: Tensor, keys: Tensor, score: 
     return negatives if negatives.shape[-2] else None  # a queue is empty at first
 
 
-def _with_negatives(queries: Tensor, keys: Tensor, negatives: Tensor, score: Score) -> InnerProduct:
-    """The product of the queries with the keys and the shared negatives behind them."""
+def _product(queries: Tensor, keys: Tensor, shared: Tensor | None, score: Score) -> InnerProduct:
+    """The product of the queries with the keys and, behind them, the shared negatives."""
+    if shared is None:
+        return scores.product_of(score, queries, keys)
     if score is scores.cosine:
-        return InnerProduct(scores.unit(queries, "queries"), scores.unit_rows(keys=keys, negatives=negatives))
-    return scores.product_of(score, queries, torch.cat([keys, negatives]))
+        return InnerProduct(scores.unit(queries, "queries"), scores.unit_rows(keys=keys, negatives=shared))
+    return scores.product_of(score, queries, torch.cat([keys, shared]))
 
 
 def default_positives(positives: Relation | None, n: int, m: int) -> Relation:
