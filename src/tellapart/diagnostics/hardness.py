@@ -86,7 +86,7 @@ def _effective(
     with torch.no_grad():
         line_up = _line_up(group, queries, keys, options)
     # A further column adds 0 to every logit; its gradient is the sum of the shares after rounding.
-    rows, cols = line_up.scaled_queries(), line_up.keys
+    rows, cols = line_up.scaled_queries(), line_up.scaled_keys()
     factors = [torch.cat([rows, torch.zeros_like(rows[:, :1])], dim=1)]
     if line_up.mined is not None:
         factors.append(line_up.mined)
