@@ -17,7 +17,8 @@ from tellapart._engine.pairs import segment_logsumexp, segment_sum
 from tellapart._engine.problem import LineUp
 from tellapart._engine.share import Share
 from tellapart._engine.streamed import log_partition
-from tellapart.relations import Pairs
+from tellapart.errors import at_hand
+from tellapart.relations import Pairs, counted
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -59,9 +60,11 @@ def listed(
         values = values * key_scale[pairs.cols]
     if line_up.penalty is not None:
         values = values - (line_up.penalty[pairs.rows] if line_up.penalty.ndim else line_up.penalty)
-    outside = None if line_up.exclude is None else line_up.exclude.at(pairs.rows, pairs.cols) > 0
-    if outside is not None and not bool(outside.any()):
-        outside = None
+    positives, exclude, outside = line_up.positives, line_up.exclude, None
+    if exclude is not None and not (positives.avoids(exclude) or exclude.avoids(positives)):
+        outside = exclude.at(pairs.rows, pairs.cols) > 0
+        if at_hand(outside) and not bool(outside.any()):
+            outside = None
     found = []
     for direction in (0, 1) if symmetric else (0,):
         one_each = (line_up.positives.diagonal and n == m) if direction else pairs.one_each
@@ -142,9 +145,9 @@ def _by_row(
     else:
         logit = segment_logsumexp(values + weights.log(), where, size)
         logit = logit.masked_fill(logit.isinf(), 0)
-    n_positives = torch.bincount(where, minlength=size)
+    n_positives = counted(where, size)
     if outside is not None:
-        values, where = values[~outside], where[~outside]
+        values = values.masked_fill(outside, -torch.inf)
     return Positives(logit, segment_logsumexp(values, where, size), n_positives, one_each)
 
 
