@@ -37,6 +37,15 @@ def add_gradients(
         along: the same from the keys' sums, if these were wanted.
         kept: tiles of scores.
         only_keys: leave out all but the keys' gradient.
+
+    >>> from types import SimpleNamespace
+    >>> from tellapart._engine.candidates import Candidates
+    >>> from tellapart._engine.schedule import ALONE, Schedule
+    >>> of = Schedule(ALONE, [1], [Candidates(1, 1, 1)])
+    >>> ctx = SimpleNamespace(schedule=of, form="exp", needs_input_grad=(True, False, False, False))
+    >>> factors = Factors(torch.zeros(1, 1), torch.ones(1, 1), 2.0)
+    >>> add_gradients(ctx, factors, LogitGrad(torch.ones(1), None), (), {})[0]
+    tensor([[2.]])
     """
     schedule, m, needs = ctx.schedule, ctx.schedule.own.m, ctx.needs_input_grad
     of_queries, of_keys = factors.given()

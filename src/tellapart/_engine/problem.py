@@ -95,7 +95,7 @@ class LineUp:
         positives = _checked(queries, keys, positives, exclude, margin, score, comm)
         temperature = as_temperature(temperature, queries.shape[0])
         plain = comm is ALONE and not margin and key_bias is None and exclude_negatives is None
-        if plain and enter_as_they_are(queries, keys, negatives, score) and not is_traced(queries):
+        if plain and not is_traced(queries) and enter_as_they_are(queries, keys, negatives, score):
             n_keys = len(same_width("keys", keys, queries))
             if negatives is not None and (negatives := _checked_negatives(negatives, queries, keys, score)) is not None:
                 keys = torch.cat([keys, negatives])
