@@ -141,7 +141,12 @@ def info_nce(
         "margin": margin,
     }
     if group is None and torch.compiler.is_compiling():
-        how = {"multi_positive": multi_positive, "symmetric": symmetric, "reduction": reduction, "engine": engine}
+        how: dict[str, Any] = {
+            "multi_positive": multi_positive,
+            "symmetric": symmetric,
+            "reduction": reduction,
+            "engine": engine,
+        }
         if (found := loss_as_one(queries, keys, given, **how)) is not None:
             return found
     line_up = _line_up(group, queries, keys, given)

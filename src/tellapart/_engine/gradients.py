@@ -117,7 +117,13 @@ def common_factor(gradient: Float[Tensor, " n"], expected: Float[Tensor, " n"]) 
 
 
 def save(ctx: Any, factors: Factors, *tensors: Tensor | None) -> None:
-    """Save for backward; autograd takes no scale that is a number."""
+    """Save for backward; autograd takes no scale that is a number.
+
+    >>> from types import SimpleNamespace
+    >>> ctx = SimpleNamespace(save_for_backward=lambda *tensors: print(len(tensors)))
+    >>> save(ctx, Factors(torch.zeros(1, 1), torch.ones(1, 1), 2.0))
+    6
+    """
     queries, keys, scale, key_scale, halves, _ = factors
     ctx.scale = None if isinstance(scale, Tensor) else scale
     scales = scale if isinstance(scale, Tensor) else None, key_scale
@@ -125,7 +131,13 @@ def save(ctx: Any, factors: Factors, *tensors: Tensor | None) -> None:
 
 
 def saved(ctx: Any) -> Any:
-    """The factors and tensors that were saved."""
+    """The factors and tensors that were saved.
+
+    >>> from types import SimpleNamespace
+    >>> x = torch.ones(1, 1)
+    >>> saved(SimpleNamespace(saved_tensors=(x, x, None, None, None, None, x), scale=2.0))[0].scale
+    2.0
+    """
     queries, keys, scale, key_scale, half_queries, half_keys, *tensors = ctx.saved_tensors
     halves = None if half_queries is None else Halves(half_queries, half_keys)
     return Factors(queries, keys, ctx.scale if scale is None else scale, key_scale, halves), *tensors

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 _SCORES = {"cosine": scores.cosine, "dot": scores.dot, "sqeuclidean": scores.sqeuclidean}
+_BOTH_SIDES: dict[str, Any] = {
+    "same": lowered.IdsEqual,
+    "before": lowered.EarlierKey,
+    "within": lowered.WithinRadius,
+    "gaussian": lowered.GaussianWeight,
+}
 _RELATIONS = ("positives", "exclude", "exclude_negatives")
 
 
@@ -119,15 +125,12 @@ def _info_nce(
     with guard, torch.set_grad_enabled(with_grad):
         vectors = [None if x is None else x.detach().requires_grad_(with_grad) for x in vectors]
         q, k, learned, further, bias = vectors
-        line_up = LineUp.build(
-            *(q, q if k is None else k),
-            **{name: _relation(words, leaves) for name, words in zip(_RELATIONS, programs.split(";"), strict=True)},
-            negatives=further,
-            temperature=tau if learned is None else learned,
-            score=_SCORES[score],
-            key_bias=bias,
-            margin=margin,
-        )
+        related: dict[str, Any] = {
+            name: _relation(words, leaves) for name, words in zip(_RELATIONS, programs.split(";"), strict=True)
+        }
+        learned_or_given: Any = tau if learned is None else learned
+        others = {"negatives": further, "score": _SCORES[score], "key_bias": bias, "margin": margin}
+        line_up = LineUp.build(q, q if k is None else k, temperature=learned_or_given, **related, **others)
         terms = dispatch.evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, fuse=True)
         loss = terms.loss(reduction)
         if not with_grad:
@@ -169,24 +172,28 @@ def _words(form: Any, leaves: list[Tensor]) -> list[str] | None:
     if isinstance(form, lowered.Not):
         part = _words(form.part, leaves)
         return None if part is None else [*part, "not"]
+    leaf = _of_places(form) or _of_tensors(form, leaves)
+    return None if leaf is None else [leaf]
+
+
+def _of_places(form: Any) -> str | None:
     if isinstance(form, lowered.Everything):
-        return ["everyone"]
-    if isinstance(form, lowered.Diagonal):
-        if form.period and form.with_main:
-            return None
-        return [f"views:{form.period}"] if form.period else ["paired"]
+        return "everyone"
+    if not isinstance(form, lowered.Diagonal) or (form.period and form.with_main):
+        return None
+    return f"views:{form.period}" if form.period else "paired"
+
+
+def _of_tensors(form: Any, leaves: list[Tensor]) -> str | None:
     if isinstance(form, lowered.IndexEqual):
-        return [f"listed:{_place(form.key_of, leaves)}"]
-    if isinstance(form, lowered.IdsEqual):
-        return [f"same:{_place(form.query_ids, leaves)}:{_place(form.key_ids, leaves)}"]
-    if isinstance(form, lowered.EarlierKey):
-        return [f"before:{_place(form.query_times, leaves)}:{_place(form.key_times, leaves)}"]
-    if isinstance(form, lowered.WithinRadius | lowered.GaussianWeight):
-        kind, width = ("within", form[2]) if isinstance(form, lowered.WithinRadius) else ("gaussian", form[2])
-        return [f"{kind}:{_place(form.query_times, leaves)}:{_place(form.key_times, leaves)}:{width}"]
+        return f"listed:{_place(form.key_of, leaves)}"
     if isinstance(form, lowered.PairList):
         weights = "" if form.weights is None else f":{_place(form.weights, leaves)}"
-        return [f"edges:{form.stride}:{_place(form.places, leaves)}{weights}"]
+        return f"edges:{form.stride}:{_place(form.places, leaves)}{weights}"
+    for kind, record in _BOTH_SIDES.items():
+        if isinstance(form, record):
+            width = f":{form[2]}" if len(form) == 3 else ""
+            return f"{kind}:{_place(form[0], leaves)}:{_place(form[1], leaves)}{width}"
     return None
 
 

@@ -97,6 +97,9 @@ def _effective(
             queries=factors[0],
             keys=torch.cat([cols, torch.ones_like(cols[:, :1])], dim=1),
             scale=1.0,
+            key_scale=None,
+            halves=None,
+            largest=None,
             mined=factors[1] if len(factors) > 1 else None,
             mirrored=False,
         )
