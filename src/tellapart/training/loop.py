@@ -25,6 +25,7 @@ from tellapart.errors import InputError, NotFiniteError, require_option, require
 from tellapart.runs import Run
 from tellapart.training.batches import Batches
 from tellapart.training.checkpoints import AtomicCheckpoints
+from tellapart.training.computing import compiled_parts, deterministic
 from tellapart.training.entries import Entry, entry_of, read
 from tellapart.training.forecast import Forecast
 from tellapart.training.held_out import HeldOut
@@ -86,7 +87,9 @@ def train(
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
     resume_from = run.checkpoint if run.checkpoint.is_file() else None
-    trainer.fit(_Learner(step, batches, collate, count, options), ckpt_path=resume_from, weights_only=True)
+    learner = _Learner(step, batches, collate, count, options)
+    with deterministic(options.deterministic), compiled_parts(step.model, options.compile):
+        trainer.fit(learner, ckpt_path=resume_from, weights_only=True)
     assert count.done == count.of or trainer.should_stop, "Lightning left out steps"
     validation.take_best(step.model)
 
