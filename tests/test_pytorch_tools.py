@@ -150,8 +150,35 @@ def test_the_compiler_makes_one_graph_of_a_whole_matrix(name):
     torch.testing.assert_close(gradients, plain_gradients(name))
 
 
+EXCLUDED = (same(IDS) | NEAR) & ~paired()
+SYMMETRIC = {"positives": OTHERS & ~edges(torch.tensor([[0], [3]])), "symmetric": True, "multi_positive": "in"}
+STREAMED = {
+    "nt_xent": LOSSES["nt_xent"],
+    "half": lambda q, k: nt_xent(q.bfloat16(), k.bfloat16(), temperature=TAU()).double(),
+    "module": LOSSES["module"],
+    "relations": lambda q, k: info_nce(q, k, exclude=EXCLUDED, key_bias=LOG_Q[:N], margin=0.1),
+    "more": lambda q, k: info_nce(q, k, negatives=SHARED, temperature=TAU()) + info_nce(q, k.detach(), **SYMMETRIC),
+}
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["nt_xent", "sigmoid"])
+@pytest.mark.parametrize("name", STREAMED)
+def test_a_streamed_loss_is_one_operation_of_the_compilers_graph(name, monkeypatch):
+    monkeypatch.setattr(dispatch, "CROSSOVER", 4)
+    torch._dynamo.reset()
+    given = Q.clone().requires_grad_(), K.clone().requires_grad_(), *TAU.parameters(), *MODULE.parameters()
+    plain, compiled = (
+        how(lambda q, k: 2 * STREAMED[name](2 * q, k))
+        for how in (lambda loss: loss, lambda loss: torch.compile(loss, backend="aot_eager", fullgraph=True))
+    )
+    expected, found = (torch.autograd.grad(loss(*given[:2]), given, allow_unused=True) for loss in (plain, compiled))
+    assert [x is None for x in found] == [x is None for x in expected]
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4 if name == "half" else 1e-7, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["dcl", "sigmoid"])
 def test_the_compiler_breaks_its_graph_where_the_loss_is_streamed(name, monkeypatch):
     monkeypatch.setattr(dispatch, "CROSSOVER", 4)
     torch._dynamo.reset()

@@ -102,7 +102,16 @@ def values_are_checked(tensor: Tensor) -> bool:
     >>> values_are_checked(torch.zeros(2))
     True
     """
-    return not is_traced(tensor) and (tensor.is_cpu or _debug.get())
+    return not is_traced(tensor) and (at_hand(tensor) or _debug.get())
+
+
+def at_hand(tensor: Tensor) -> bool:
+    """Whether values can be read without waiting for a device, as those on the CPU.
+
+    >>> at_hand(torch.zeros(2))
+    True
+    """
+    return tensor.is_cpu
 
 
 def requirement(parameter: str, must: str, got: object) -> str:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
-from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, full_precision
+from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, full_precision, loss_as_one
 from tellapart.errors import as_temperature, check_choice, requirement
 from tellapart.relations import Relation, other_views, paired
 
@@ -94,7 +94,8 @@ def info_nce(
 
     `L_i = log Σ_j exp S_ij − S_i⁺`, with `S_ij = (s(q_i, k_j) − margin·[j positive]) / τ + key_bias_j`.
     Half-precision inputs, which may be mixed with float32, are computed, and the loss returned, in float32. Under
-    `torch.compile` a whole matrix is part of the graph, and a streamed loss breaks it.
+    `torch.compile` a whole matrix is part of the graph, and a streamed loss is one operation in it; with
+    `reduction="none"`, a relation of your own or a score that is a function, it breaks the graph.
 
     Args:
         queries: `(n, d)`, one row per query.
@@ -139,6 +140,15 @@ def info_nce(
         "key_bias": key_bias,
         "margin": margin,
     }
+    if group is None and torch.compiler.is_compiling():
+        how: dict[str, Any] = {
+            "multi_positive": multi_positive,
+            "symmetric": symmetric,
+            "reduction": reduction,
+            "engine": engine,
+        }
+        if (found := loss_as_one(queries, keys, given, **how)) is not None:
+            return found
     line_up = _line_up(group, queries, keys, given)
     fuse = reduction != "none"
     terms = evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, fuse=fuse)

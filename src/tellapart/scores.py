@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tellapart._room import room_for
 from tellapart._traced import is_traced
-from tellapart.errors import check_choice, check_finite, requirement
+from tellapart.errors import at_hand, check_choice, check_finite, requirement
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -162,8 +162,8 @@ def _turned(gradient: Tensor, result: Tensor, vectors: Tensor, length: Tensor) -
 
 def _squares_are_safe(length: Tensor) -> bool:
     """Whether every row is finite, and its squares neither underflowed nor overflowed."""
-    if not length.is_cpu:
-        return False  # Reading the values would synchronise the accelerator.
+    if not at_hand(length):
+        return False
     if not length.numel():
         return True
     low, high = length.aminmax()

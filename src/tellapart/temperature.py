@@ -13,7 +13,7 @@ from tellapart._traced import is_sharded
 from tellapart.errors import requirement
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
 
 _ROUNDING = 1e-6
 
@@ -94,7 +94,16 @@ class LearnedTemperature(nn.Module):
         >>> LearnedTemperature(0.01, minimum=0.01).at_bound(), LearnedTemperature(0.07).at_bound()
         (True, False)
         """
-        return not self.minimum * (1 + _ROUNDING) < self().item() < self.maximum * (1 - _ROUNDING)
+        return bool(self.is_at_bound())
+
+    def is_at_bound(self) -> Bool[Tensor, ""]:
+        """The same as a tensor, which the host need not wait for.
+
+        >>> LearnedTemperature(0.01, minimum=0.01).is_at_bound()
+        tensor(True)
+        """
+        tau = self().detach()
+        return (tau <= self.minimum * (1 + _ROUNDING)) | (tau >= self.maximum * (1 - _ROUNDING))
 
     def extra_repr(self) -> str:
         """The current value and its bounds, for `print`."""

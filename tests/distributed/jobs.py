@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from tellapart import edges, everyone, gaussian, info_nce, info_nce_terms, nt_xent, paired, same, within
+from tellapart import edges, everyone, gaussian, info_nce, info_nce_terms, nt_xent, options, paired, same, within
 from tellapart.diagnostics import effective_negatives
 from tellapart.negatives import alike, guided
 from tellapart.relations import Relation
@@ -235,6 +237,42 @@ def asked_differently(group, different):
     if given.pop("keys need", None):
         k.requires_grad_()
     return _said(lambda: info_nce(q, k, group=group, **given))
+
+
+def by_triton(group, dtype, rows):
+    """A loss whose blocks are all computed by Triton's kernels, and its gradients; of one process, in float64."""
+    n, here = sum(rows), rows_of(group, rows)
+    q, k = (made(seed, n)[here].to(dtype) for seed in (1, 2))
+    labels = (torch.arange(n) * 7 % 3)[here]
+    q, k = (x.double() if group is None else x for x in (q, k))
+    q, k, tau = q.requires_grad_(), k.requires_grad_(), torch.tensor(0.2, requires_grad=True)
+    with options(kernels="torch" if group is None else "triton"), _blocks() as names:
+        exclude = same(labels) & ~paired()
+        loss = info_nce(q, k, exclude=exclude, temperature=tau, symmetric=True, group=group)
+        loss.backward()
+    assert set(names) == (set() if group is None else {"triton_tiles"})
+    size = 1 if group is None else len(rows)  # gradients are those of the mean over processes
+    found = {"queries": q.grad / size, "keys": k.grad / size}
+    means = {"mean of loss": loss.detach(), "mean of temperature": tau.grad}
+    return {name: x.double() for name, x in (found | means).items()}
+
+
+@contextmanager
+def _blocks():
+    """The names of the kernels that compute blocks."""
+    from tellapart._engine import streamed
+
+    names, choose = [], streamed.kernel_for
+
+    def noted(block):
+        names.append(choose(block).name)
+        return choose(block)
+
+    streamed.kernel_for = noted
+    try:
+        yield names
+    finally:
+        streamed.kernel_for = choose
 
 
 def in_half(group, dtype, score):

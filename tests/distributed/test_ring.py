@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests._engine.kernels.triton_here import needs_triton
 from tests.distributed import jobs
 
 pytestmark = pytest.mark.xdist_group("processes")
@@ -64,6 +65,17 @@ def test_half_precision_is_summed_in_float32(pool, dtype, score):
     for found in pool.run(2, jobs.in_half, dtype, score):
         torch.testing.assert_close(found["loss"], found["expected"], rtol=2e-2, atol=2e-2)
         assert found["dtype"] == dtype
+
+
+@needs_triton
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_blocks_of_a_ring_are_computed_by_the_kernels_that_were_asked_for(pool, dtype):
+    rows = [3, 5]
+    answers = pool.run(2, jobs.by_triton, dtype, rows)
+    for name, value in jobs.by_triton(None, dtype, rows).items():
+        found = [answer[name] for answer in answers]
+        whole = torch.stack(found).mean(0) if name.startswith("mean of") else torch.cat(found)
+        assert (whole - value).norm() <= (4e-3 if dtype == torch.bfloat16 and whole.ndim else 1e-5) * value.norm()
 
 
 def test_several_backward_passes_add_up(pool):

@@ -7,6 +7,7 @@ blocks of keys, a kernel computes each block, and `assemble` adds what the posit
 
 from tellapart._engine.binary import evaluate_binary
 from tellapart._engine.dispatch import ENGINES, evaluate
+from tellapart._engine.opaque import loss_as_one
 from tellapart._engine.pairs import log_add, pair_products, segment_logsumexp
 from tellapart._engine.precision import full_precision
 from tellapart._engine.problem import TEMPERATURE, LineUp, check_per_candidate, default_positives
@@ -26,6 +27,7 @@ __all__ = [
     "evaluate_binary",
     "full_precision",
     "log_add",
+    "loss_as_one",
     "pair_products",
     "segment_logsumexp",
 ]

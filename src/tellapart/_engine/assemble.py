@@ -32,12 +32,14 @@ def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bo
             fast where all queries' losses get the same gradient, as in a mean.
     """
     share = Share(line_up, multi_positive, symmetric)
-    queries, keys, own = line_up.queries, line_up.keys, line_up.comm.rank
+    factors, own = line_up.factors(), line_up.comm.rank
     candidates, pairs = share.candidates(), share.listed_positives()
     if pairs is not None:
-        products, *after = pair_products(queries, keys, pairs)
+        products, *after = pair_products(line_up.queries, line_up.keys, pairs, line_up.halves)
         # What comes out of a function of both needs a gradient if one of them does.
-        queries, keys = (b if a.requires_grad else a for a, b in zip((queries, keys), after, strict=True))
+        before = line_up.queries, line_up.keys
+        queries, keys = (b if a.requires_grad else a for a, b in zip(before, after, strict=True))
+        factors = factors._replace(queries=queries, keys=keys)
         sides = positives.listed(line_up, pairs, products, multi_positive, symmetric)
         candidates[own] = candidates[own].without(pairs)
     else:
@@ -48,7 +50,7 @@ def evaluate(line_up: LineUp, multi_positive: str, symmetric: bool, detailed: bo
     if fuse and schedule.is_one_block and not symmetric:
         rest = _rest(sides[0], line_up.mined)
         rest = None if rest is None else rest - references[0]
-    logs, maxima = log_partition(queries, keys, line_up.scale, schedule, references, fuse=fuse, rest=rest)
+    logs, maxima = log_partition(factors, schedule, references, fuse=fuse, rest=rest)
     if line_up.mined is not None:
         logs[0] = log_add(logs[0], line_up.mined.logsumexp(1) - references[0])
         if maxima[0] is not None:

@@ -41,7 +41,7 @@ def evaluate_binary(line_up: LineUp, *, only_negatives: bool = False) -> Float[T
 
 def _streamed(line_up: LineUp, only_negatives: bool) -> Tensor:
     share = Share(line_up, "out", symmetric=False)
-    queries, keys, relation = line_up.scaled_queries(), line_up.keys, line_up.positives
+    queries, keys, relation = line_up.scaled_queries(), line_up.scaled_keys(), line_up.positives
     n, m, c = share.n, share.m, share.c
     pairs, candidates = share.listed_positives(), share.candidates()[0]._replace(mirrored=False)
     if pairs is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from tellapart._engine.candidates import Candidates
+from tellapart._engine.factors import Factors
 from tellapart._engine.kernels.accumulators import SOFTPLUS_THRESHOLD, Form
 from tellapart._engine.kernels.masks import MASKED
 from tellapart._engine.precision import full_precision
@@ -19,29 +20,32 @@ if TYPE_CHECKING:
 
 @full_precision
 def gradients(
-    queries: Float[Tensor, "n e"],
-    keys: Float[Tensor, "c e"],
-    scale: float | Float[Tensor, ""],
-    candidates: Candidates,
-    upstream: tuple[Tensor, ...],
-    form: Form,
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients of sums per row, and perhaps per column, with a graph of their own.
+    factors: Factors, candidates: Candidates, upstream: tuple[Tensor, ...], form: Form
+) -> tuple[Tensor | None, ...]:
+    """The gradients of sums per row, and perhaps per column, with a graph of their own: those of the four factors.
 
     >>> q, k = torch.zeros(2, 1, requires_grad=True), torch.ones(3, 1)
-    >>> gradients(q, k, 1.0, Candidates(2, 3, 3), (torch.ones(2),), "exp")[0].requires_grad
+    >>> gradients(Factors(q, k, 1.0), Candidates(2, 3, 3), (torch.ones(2),), "exp")[0].requires_grad
     True
     """
     with torch.enable_grad():
         # The upstream gradients may depend on the same vectors; here they are constants: hence the aliases.
-        given = [queries, keys, *([scale] if isinstance(scale, Tensor) else [])]
-        aliases = [x.view_as(x) for x in given]
-        logits = _masked((aliases[2] if len(aliases) == 3 else scale) * aliases[0] @ aliases[1].T, candidates)
+        made = factors._replace(
+            queries=factors.queries.view_as(factors.queries),
+            keys=factors.keys.view_as(factors.keys),
+            scale=_alias(factors.scale),
+            key_scale=_alias(factors.key_scale),
+        )
+        logits = _masked(made.scaled_queries() @ made.scaled_keys().T, candidates)
         sums = _sum(logits, 1, form), _sum(logits[:, : candidates.m], 0, form)
         totals = [(x * gradient).sum() for x, gradient in zip(sums, upstream, strict=False)]
-        found = iter(torch.autograd.grad(totals, [x for x in aliases if x.requires_grad], create_graph=True))
-    each = [next(found) if x.requires_grad else None for x in aliases]
-    return each[0], each[1], each[2] if len(each) == 3 else None
+        aliases = [x if isinstance(x, Tensor) and x.requires_grad else None for x in made[:4]]
+        found = iter(torch.autograd.grad(totals, [x for x in aliases if x is not None], create_graph=True))
+    return tuple(None if x is None else next(found) for x in aliases)
+
+
+def _alias(scale: float | Tensor | None) -> Any:
+    return scale.view_as(scale) if isinstance(scale, Tensor) else scale
 
 
 def _masked(logits: Tensor, candidates: Candidates) -> Tensor:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from tellapart._engine.factors import Halves, widened
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
@@ -18,60 +20,68 @@ _STEP = 1024
 
 
 def pair_products(
-    queries: Float[Tensor, "n e"], keys: Float[Tensor, "c e"], pairs: Pairs
+    queries: Float[Tensor, "n e"], keys: Float[Tensor, "c e"], pairs: Pairs, halves: Halves | None = None
 ) -> tuple[Float[Tensor, " p"], Float[Tensor, "n e"], Float[Tensor, "c e"]]:
     """Each pair's product, and the vectors again, to be used from there on.
 
-    The gradients of what is done with them come back this way, and that of the pairs is added in place.
+    The gradients of what is done with them come back this way, and that of the pairs is added in place. With `halves`
+    these are the vectors, and `queries` and `keys` their carriers.
 
     >>> from tellapart.relations import paired
     >>> pair_products(torch.eye(2), torch.eye(2), paired().pairs(2, 2))[0]
     tensor([1., 1.])
     """
-    values, queries, keys = _PairProducts.apply(queries, keys, pairs.rows, pairs.cols)
+    vectors = Halves(queries.detach(), keys.detach()) if halves is None else halves
+    values, queries, keys = _PairProducts.apply(queries, keys, *vectors, pairs.rows, pairs.cols)
     return values, queries, keys
 
 
 class _PairProducts(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: Any, queries: Tensor, keys: Tensor, of_queries: Tensor, of_keys: Tensor, rows: Tensor, cols: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         values = queries.new_empty(len(rows))
-        for part, q, k in _parts(queries, keys, rows, cols):
+        for part, q, k in _parts(of_queries, of_keys, rows, cols, values.dtype):
             torch.sum(q * k, dim=1, out=values[part])
-        ctx.save_for_backward(queries, keys, rows, cols)
+        ctx.save_for_backward(queries, keys, of_queries, of_keys, rows, cols)
         ctx.set_materialize_grads(False)
         return values, queries.view_as(queries), keys.view_as(keys)
 
     @staticmethod
     def backward(
         ctx: Any, values_grad: Tensor | None, queries_grad: Tensor | None, keys_grad: Tensor | None
-    ) -> tuple[Tensor | None, Tensor | None, None, None]:
-        queries, keys, rows, cols = ctx.saved_tensors
+    ) -> tuple[Tensor | None, ...]:
+        queries, keys, of_queries, of_keys, rows, cols = ctx.saved_tensors
         if values_grad is None:
-            return queries_grad, keys_grad, None, None
+            return queries_grad, keys_grad, None, None, None, None
         if torch.is_grad_enabled():
+            if of_queries.dtype != queries.dtype:
+                queries, keys = widened(queries, of_queries), widened(keys, of_keys)
             to_queries = torch.zeros_like(queries).index_add(0, rows, values_grad[:, None] * keys[cols])
             to_keys = torch.zeros_like(keys).index_add(0, cols, values_grad[:, None] * queries[rows])
-            return _sum(to_queries, queries_grad), _sum(to_keys, keys_grad), None, None
+            return _sum(to_queries, queries_grad), _sum(to_keys, keys_grad), None, None, None, None
         # The streamed reduction made these gradients for this place: nothing else reads them.
         to = [
-            (torch.zeros_like(x) if gradient is None else gradient) if needed else None
+            (x.new_zeros(x.shape) if gradient is None else gradient) if needed else None
             for x, gradient, needed in zip(
                 (queries, keys), (queries_grad, keys_grad), ctx.needs_input_grad[:2], strict=True
             )
         ]
-        for part, q, k in _parts(queries, keys, rows, cols):
+        for part, q, k in _parts(of_queries, of_keys, rows, cols, queries.dtype):
             if to[0] is not None:
                 to[0].index_add_(0, rows[part], k * values_grad[part, None])
             if to[1] is not None:
                 to[1].index_add_(0, cols[part], q * values_grad[part, None])
-        return to[0], to[1], None, None
+        return to[0], to[1], None, None, None, None
 
 
-def _parts(queries: Tensor, keys: Tensor, rows: Tensor, cols: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+def _parts(
+    queries: Tensor, keys: Tensor, rows: Tensor, cols: Tensor, dtype: torch.dtype
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
     for start in range(0, len(rows), _STEP):
         part = slice(start, start + _STEP)
-        yield part, queries[rows[part]], keys[cols[part]]
+        yield part, queries[rows[part]].to(dtype), keys[cols[part]].to(dtype)
 
 
 def _sum(gradient: Tensor, other: Tensor | None) -> Tensor:

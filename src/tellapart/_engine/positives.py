@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from tellapart._engine.candidates import Candidates
+from tellapart._engine.factors import Factors
 from tellapart._engine.pairs import segment_logsumexp, segment_sum
 from tellapart._engine.problem import LineUp
 from tellapart._engine.share import Share
 from tellapart._engine.streamed import log_partition
-from tellapart.relations import Pairs
+from tellapart.errors import at_hand
+from tellapart.relations import Pairs, counted
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -52,12 +54,17 @@ def listed(
     [[2.0, 2.0], [2.0, 2.0]]
     """
     n, m = len(line_up.queries), line_up.n_keys
-    values = products * line_up.scale
+    scale, key_scale = line_up.scale, line_up.key_scale
+    values = products * (scale[pairs.rows] if isinstance(scale, Tensor) and scale.ndim else scale)
+    if key_scale is not None:
+        values = values * key_scale[pairs.cols]
     if line_up.penalty is not None:
         values = values - (line_up.penalty[pairs.rows] if line_up.penalty.ndim else line_up.penalty)
-    outside = None if line_up.exclude is None else line_up.exclude.at(pairs.rows, pairs.cols) > 0
-    if outside is not None and not bool(outside.any()):
-        outside = None
+    positives, exclude, outside = line_up.positives, line_up.exclude, None
+    if exclude is not None and not (positives.avoids(exclude) or exclude.avoids(positives)):
+        outside = exclude.at(pairs.rows, pairs.cols) > 0
+        if at_hand(outside) and not bool(outside.any()):
+            outside = None
     found = []
     for direction in (0, 1) if symmetric else (0,):
         one_each = (line_up.positives.diagonal and n == m) if direction else pairs.one_each
@@ -84,22 +91,24 @@ def related(
     [1.0, 1.0]
     """
     line_up, n_directions = share.line_up, 1 + share.symmetric
-    queries, keys = line_up.scaled_queries(), line_up.keys[: line_up.n_keys]
+    queries, keys = line_up.scaled_queries(), line_up.scaled_keys()[: line_up.n_keys]
+    factors = _without_negatives(line_up)
     if line_up.penalty is not None:
         queries = torch.cat([queries, -line_up.penalty.expand(len(queries))[:, None]], dim=1)
         keys = torch.cat([keys, torch.ones_like(keys[:, :1])], dim=1)
+        factors = Factors(queries, keys, 1.0)
     totals, means = zip(*(_mean(share, queries, keys, direction) for direction in range(n_directions)), strict=True)
     log_sums: list[Tensor] = []
     if line_up.penalty is not None or multi_positive == "in":
         relations, zeros = share.positives[0], [torch.zeros_like(mean.detach()) for mean in means]
         keys_only = [c._replace(c=c.m, mirrored=c.mirrored and line_up.penalty is None) for c in candidates]
         inside = [c.only(~~r) for c, r in zip(keys_only, relations, strict=True)]
-        log_sums = log_partition(queries, keys, 1.0, share.schedule(inside, None, False), zeros).logs
+        log_sums = log_partition(factors, share.schedule(inside, None, False), zeros).logs
         if multi_positive == "in":
             logs = log_sums
             if line_up.exclude is not None or share.is_weighted:
                 weighted = [c._replace(left_out=(), among=r) for c, r in zip(keys_only, relations, strict=True)]
-                logs = log_partition(queries, keys, 1.0, share.schedule(weighted, None, False), zeros).logs
+                logs = log_partition(factors, share.schedule(weighted, None, False), zeros).logs
             means = tuple(x.masked_fill(x.isinf(), 0) - total.log() for x, total in zip(logs, totals, strict=True))
         candidates = [c.only(~r) for c, r in zip(candidates, relations, strict=True)]
     found = [
@@ -107,6 +116,16 @@ def related(
         for i, mean in enumerate(means)
     ]
     return found, candidates
+
+
+def _without_negatives(line_up: LineUp) -> Factors:
+    """The factors of the matrix of keys alone, which stand before shared negatives."""
+    made, m = line_up.factors(), line_up.n_keys
+    if m == len(made.keys):
+        return made
+    halves = None if made.halves is None else made.halves._replace(keys=made.halves.keys[:m])
+    key_scale = None if made.key_scale is None else made.key_scale[:m]
+    return made._replace(keys=made.keys[:m], key_scale=key_scale, halves=halves)
 
 
 def _by_row(
@@ -126,9 +145,9 @@ def _by_row(
     else:
         logit = segment_logsumexp(values + weights.log(), where, size)
         logit = logit.masked_fill(logit.isinf(), 0)
-    n_positives = torch.bincount(where, minlength=size)
+    n_positives = counted(where, size)
     if outside is not None:
-        values, where = values[~outside], where[~outside]
+        values = values.masked_fill(outside, -torch.inf)
     return Positives(logit, segment_logsumexp(values, where, size), n_positives, one_each)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
+from tellapart._engine.factors import Factors, Halves, enter_as_they_are, of_half
 from tellapart._engine.further import check_kept, negatives_as_keys, same_width
 from tellapart._engine.precision import full_precision
 from tellapart._engine.schedule import ALONE, Comm
@@ -38,7 +39,7 @@ class LineUp:
 
     queries: Float[Tensor, "n e"]
     keys: Float[Tensor, "c e"]
-    scale: float | Float[Tensor, ""]
+    scale: float | Float[Tensor, ""] | Float[Tensor, " n"]
     n_keys: int
     positives: Relation
     exclude: Relation | None
@@ -51,8 +52,11 @@ class LineUp:
     """The ring of processes that share the problem; all else is this process's part of it."""
     exclude_negatives: Relation | None = None
     """If given, the negatives stand among the first `n_keys` keys, where they would be queries of a symmetric loss."""
-    product_dtype: torch.dtype | None = None
-    """The half precision in which both sides came, if their products may be taken in it, with sums in float32."""
+    key_scale: Float[Tensor, " c"] | None = None
+    halves: Halves | None = None
+    """With these two, and a scale for each query, see `Factors`."""
+    largest: float | None = None
+    """A bound on the absolute logits that is known without a look at values."""
     is_traced: bool = False
     """Whether only plain operations may be taken: then the matrix is held as a whole."""
 
@@ -90,7 +94,25 @@ class LineUp:
         is_one = keys is queries
         positives = _checked(queries, keys, positives, exclude, margin, score, comm)
         temperature = as_temperature(temperature, queries.shape[0])
-        half = queries.dtype if queries.dtype == keys.dtype and queries.dtype not in _PRECISE else None
+        plain = comm is ALONE and not margin and key_bias is None and exclude_negatives is None
+        if plain and not is_traced(queries) and enter_as_they_are(queries, keys, negatives, score):
+            n_keys = len(same_width("keys", keys, queries))
+            if negatives is not None and (negatives := _checked_negatives(negatives, queries, keys, score)) is not None:
+                keys = torch.cat([keys, negatives])
+            mirrored = keys is queries and not (isinstance(temperature, Tensor) and temperature.ndim)
+            factors = of_half(queries, keys, score, temperature)
+            return cls(
+                *factors[:3],
+                n_keys=n_keys,
+                positives=positives,
+                exclude=exclude,
+                penalty=None,
+                mined=None,
+                mirrored=mirrored and _are_symmetric(positives, exclude),
+                key_scale=factors.key_scale,
+                halves=factors.halves,
+                largest=factors.largest,
+            )
         if queries.dtype not in _PRECISE or keys.dtype != queries.dtype:
             queries, keys = queries.float(), keys.float()
             keys = queries if is_one else keys
@@ -110,9 +132,8 @@ class LineUp:
         if key_bias is not None:
             check_per_candidate("key_bias", key_bias, len(product.keys))
             key_bias = key_bias.to(queries.dtype)
-        folded = _folded(product, scale, key_bias)
         return cls(
-            *folded,
+            *_folded(product, scale, key_bias),
             n_keys=keys.shape[0],
             positives=positives,
             exclude=exclude,
@@ -123,22 +144,29 @@ class LineUp:
             and scores.is_mirrored(score)
             and not (isinstance(scale, Tensor) and scale.ndim)
             and key_bias is None
-            and positives.symmetric
-            and (exclude is None or exclude.symmetric),
+            and _are_symmetric(positives, exclude),
             comm=comm,
             exclude_negatives=exclude_negatives,
-            # A bias or a margin in a column of its own needs more digits than half precision has.
-            product_dtype=None if margin or folded[0].shape[1] > product.queries.shape[1] else half,
+            # Of cosines alone: a bias may have any size.
+            largest=scale if score is scores.cosine and key_bias is None and not isinstance(scale, Tensor) else None,
             is_traced=is_traced(queries),
         )
 
+    def factors(self) -> Factors:
+        """What the matrix is a product of."""
+        return Factors(self.queries, self.keys, self.scale, self.key_scale, self.halves, self.largest)
+
     def scaled_queries(self) -> Float[Tensor, "n e"]:
-        """Queries scaled such that their products with the keys are the logits."""
-        return self.queries * self.scale
+        """Queries scaled such that their products with the scaled keys are the logits."""
+        return self.factors().scaled_queries()
+
+    def scaled_keys(self) -> Float[Tensor, "c e"]:
+        """Keys, scaled if they have a scale of their own."""
+        return self.factors().scaled_keys()
 
     def logits(self) -> Float[Tensor, "n c"]:
         """The whole matrix S, without those of `mined`."""
-        return self.scaled_queries() @ self.keys.T
+        return self.scaled_queries() @ self.scaled_keys().T
 
 
 def _checked(
@@ -177,6 +205,10 @@ def _checked_negatives(negatives: Tensor, queries: Tensor, keys: Tensor, score: 
         raise ValueError(requirement("negatives", must, len(negatives)))
     negatives = same_width("negatives", negatives.to(keys.dtype), keys)
     return negatives if negatives.shape[-2] else None  # a queue is empty at first
+
+
+def _are_symmetric(positives: Relation, exclude: Relation | None) -> bool:
+    return positives.symmetric and (exclude is None or exclude.symmetric)
 
 
 def _product(queries: Tensor, keys: Tensor, shared: Tensor | None, score: Score) -> InnerProduct:

@@ -19,6 +19,7 @@ from tellapart.relations import Pairs, Ranks, Relation
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from tellapart._engine.factors import Factors
     from tellapart._engine.kernels.accumulators import Form
 
 
@@ -95,11 +96,10 @@ class Visit(NamedTuple):
     hand_on: Callable[[Tensor], Tensor]
     """Sends what belongs to these keys after them, and receives what belongs to the next."""
 
-    def block(self, queries: Tensor, scale: float, form: Form) -> Block:
+    def block(self, queries: Tensor, scale: float | Tensor, form: Form, key_scale: Tensor | None = None) -> Block:
         """The block of the score matrix that these keys make."""
-        how = self.schedule
-        vectors = queries, self.keys, scale
-        return Block(*vectors, self.candidates, form, how.tiling, self.positives, how.kernels, how.product_dtype)
+        how, vectors = self.schedule, (queries, self.keys, scale)
+        return Block(*vectors, self.candidates, form, how.tiling, self.positives, how.kernels, key_scale)
 
     def is_empty(self) -> bool:
         """Whether there is nothing to compute."""
@@ -119,8 +119,6 @@ class Schedule:
     """How blocks are cut into tiles: backward cuts them as forward did."""
     kernels: str = field(default_factory=kernel_set)
     """Which kernels compute them: backward runs in a thread of its own, which knows no options."""
-    product_dtype: torch.dtype | None = None
-    """The half precision in which the vectors came, if kernels may multiply in it."""
 
     @property
     def own(self) -> Candidates:
@@ -147,19 +145,30 @@ class Schedule:
             yield Visit(here, self.candidates[owner], positives, travelling[1:], self, hand_on)
             travelling = tuple(arrived() for arrived in arriving)
 
-    def form(self, queries: Tensor, keys: Tensor, scale: float) -> Form:
-        """ "exp" if no logit can be so large that exponentials overflow or vanish, in sums and in gradients."""
+    def form(self, factors: Factors) -> Form:
+        """ "exp" if no logit can be so large that exponentials overflow or vanish, in sums and in gradients.
+
+        Triton's kernels take what is known without a look at values, for which the host would wait.
+        """
+        queries, keys, scale = factors[:3]
+        is_weighted = any(candidates.is_weighted() for candidates in self.candidates)
+        if self.kernels == "triton" and self.is_one_block:
+            # The factors of exponentials that are not bounded by 1 may be beyond float16.
+            unknown = factors.largest is None or factors.given().queries.dtype == torch.float16
+            if is_weighted or unknown or factors.largest is None:
+                return "logits"
+            return _bounded(factors.largest, max(len(queries), len(keys)), queries.dtype)
         lengths = [float(torch.linalg.vector_norm(x, dim=1).amax()) if len(x) else 0.0 for x in (queries, keys)]
-        # The factors of exponentials that are not bounded by 1 may be beyond float16.
-        is_half = self.product_dtype == torch.float16 and self.kernels == "triton"
-        is_bounded = not is_half and not any(candidates.is_weighted() for candidates in self.candidates)
-        ranks = self.comm.numbers(*lengths, scale, not is_bounded, len(queries), len(keys))
+        ranks = self.comm.numbers(*lengths, float(scale), is_weighted, len(queries), len(keys))
         if any(rank[3] for rank in ranks):
             return "logits"
-        largest = largest_logit(ranks)
-        n_entries = max(sum(rank[4] for rank in ranks), sum(rank[5] for rank in ranks), 1)
-        # Of the 88 nats that float32 has to either side, 60 are for a sum of exponentials, the rest for gradients.
-        return "exp" if largest + math.log(n_entries) < 0.68 * math.log(torch.finfo(queries.dtype).max) else "logits"
+        n_entries = max(int(sum(rank[side] for rank in ranks)) for side in (4, 5))
+        return _bounded(largest_logit(ranks), n_entries, queries.dtype)
+
+
+def _bounded(largest: float, n_entries: int, dtype: torch.dtype) -> Form:
+    # Of the 88 nats that float32 has to either side, 60 are for a sum of exponentials, the rest for gradients.
+    return "exp" if largest + math.log(max(n_entries, 1)) < 0.68 * math.log(torch.finfo(dtype).max) else "logits"
 
 
 def largest_logit(ranks: list[list[float]]) -> float:

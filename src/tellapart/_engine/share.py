@@ -52,13 +52,12 @@ class Share:
 
     def schedule(self, candidates: list[Candidates], positives: Pairs | None, detailed: bool) -> Schedule:
         """The blocks of all ranks' keys; with the listed positives of this one, if details are wanted."""
-        dtype = self.line_up.product_dtype
         if not detailed:
-            return Schedule(self.comm, self.m_of, candidates, product_dtype=dtype)
+            return Schedule(self.comm, self.m_of, candidates)
         by_rank: list[tuple[Pairs, ...] | Relation] = list(self.positives[0])
         if positives is not None:
             by_rank[self.comm.rank] = (positives,)
-        return Schedule(self.comm, self.m_of, candidates, by_rank, product_dtype=dtype)
+        return Schedule(self.comm, self.m_of, candidates, by_rank)
 
     def candidates(self) -> list[Candidates]:
         """What counts of each rank's block: all but the excluded. Further negatives are in this rank's block."""

@@ -1,7 +1,7 @@
 """`log Z` as a streamed reduction over blocks of scores, with its exact gradient.
 
     log Z_i = log Σ_j exp S_ij,    S = scale · Q Kᵀ,    p_ij = exp(S_ij − log Z_i)
-    ∂log Z_i/∂q_i = scale Σ_j p_ij k_j,    ∂log Z_i/∂scale = q_i·(∂log Z_i/∂q_i) / scale
+    ∂log Z_i/∂q_i = scale Σ_j p_ij k_j,    ∂log Z_i/∂scale = Σ_j p_ij S_ij / scale
 
 No n×c matrix exists. A schedule brings the blocks, a kernel computes each: once in the forward pass, for rows and
 columns alike, and once more in the backward pass unless the memory budget let the scores stay.
@@ -17,10 +17,12 @@ from torch.autograd.function import once_differentiable
 
 from tellapart._engine import double_backward
 from tellapart._engine.candidates import Candidates
-from tellapart._engine.kernels.accumulators import LogitGrad, OnlineSum
-from tellapart._engine.kernels.choice import kernel_for
+from tellapart._engine.factors import Factors, Halves
+from tellapart._engine.gradients import add_gradients, common_factor, of_scale, save, saved
+from tellapart._engine.kernels.accumulators import OnlineSum
+from tellapart._engine.kernels.choice import kernel_for, takes_halves
 from tellapart._engine.kernels.grid import tiling
-from tellapart._engine.kernels.interface import FusedRequest, KeptTiles, Sums
+from tellapart._engine.kernels.interface import Block, FusedRequest, KeptTiles, Sums
 from tellapart._engine.kernels.masks import MASKED
 from tellapart._engine.schedule import ALONE, Schedule
 from tellapart.errors import memory_budget
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from tellapart._engine.kernels.accumulators import Form
-
-# A gradient that is the expected one up to so many ulps, row by row, is taken for it.
-_ULPS = 64
 
 
 class Partition(NamedTuple):
@@ -44,23 +43,19 @@ class Partition(NamedTuple):
 
 
 def log_partition(
-    queries: Float[Tensor, "n e"],
-    keys: Float[Tensor, "c e"],
-    scale: float | Float[Tensor, ""],
+    factors: Factors,
     schedule: Schedule,
     references: list[Float[Tensor, " n"]],
     *,
     fuse: bool = False,
     rest: Float[Tensor, " n"] | None = None,
 ) -> Partition:
-    """`log Σ_j exp(scale q_i·k_j) − reference_i` of each query and, with a second reference, of each key.
+    """`log Σ_j exp S_ij − reference_i` of each query and, with a second reference, of each key.
 
     −∞ where no candidate is. The references are constants near the result, and spare it rounding.
 
     Args:
-        queries: `(n, e)`.
-        keys: `(c, e)`.
-        scale: multiplies all scores.
+        factors: what S is a product of.
         schedule: the blocks, and what counts of them.
         references: one of the queries, and perhaps one of the keys.
         fuse: form the gradient in the forward pass where that saves work. It is the gradient of
@@ -68,24 +63,28 @@ def log_partition(
         rest: as above; ∞ for a row that is not in the sum, and `None` for −∞ everywhere.
 
     >>> schedule = Schedule(ALONE, [3], [Candidates(2, 3, 3)])
-    >>> found = log_partition(torch.zeros(2, 1), torch.zeros(3, 1), 1.0, schedule, [torch.zeros(2), torch.zeros(3)])
+    >>> factors = Factors(torch.zeros(2, 1), torch.zeros(3, 1), 1.0)
+    >>> found = log_partition(factors, schedule, [torch.zeros(2), torch.zeros(3)])
     >>> found.logs[0].exp().round(), found.logs[1].exp().round()
     (tensor([3., 3.]), tensor([2., 2., 2.]))
     """
     with torch.no_grad():
-        number = float(scale.detach() if isinstance(scale, Tensor) else scale)
-        form = schedule.form(queries, keys, number)
+        form = schedule.form(factors)
+        fits = factors.halves is None or takes_halves(_own_block(factors, schedule, form))
+    if not fits:
+        factors = factors.wide()
+    queries, keys, scale, key_scale, halves, _ = factors
     differentiated = [isinstance(x, Tensor) and x.requires_grad for x in (queries, keys, scale)]
     # Without a gradient of the keys nothing depends on the expectation.
     is_wanted = torch.is_grad_enabled() and any(differentiated) and (fuse or not differentiated[1])
     if is_wanted and schedule.is_one_block and len(references) == 1:
-        block = next(schedule.visits(keys)).block(queries, number, form)
+        block = _own_block(factors, schedule, form)
         if kernel_for(block).fuses(block):
             log_z, maxima = _Fused.apply(queries, keys, scale, schedule, form, references[0], rest)
             return Partition([log_z], [maxima])
     n_references = len(references)
     function = _Streamed if schedule.is_one_block else _StreamedAcrossRanks
-    found = function.apply(queries, keys, scale, schedule, form, *references)
+    found = function.apply(queries, keys, scale, key_scale, *(halves or (None, None)), schedule, form, *references)
     return Partition(list(found[:n_references]), list(found[n_references:]))
 
 
@@ -98,8 +97,15 @@ def softplus_sum(
     tensor([2.0794, 2.0794])
     """
     schedule = Schedule(ALONE, [candidates.m], [candidates])
-    total: Tensor = _Streamed.apply(queries, keys, 1.0, schedule, "softplus", queries.new_zeros(0))[0]
+    given = (queries, keys, 1.0, None, None, None, schedule, "softplus", queries.new_zeros(0))
+    total: Tensor = _Streamed.apply(*given)[0]
     return total
+
+
+def _own_block(factors: Factors, schedule: Schedule, form: Form) -> Block:
+    """The block of this rank's keys."""
+    queries, keys = factors.given()
+    return next(schedule.visits(keys)).block(queries, factors.scale, form, factors.key_scale)
 
 
 def _forward(
@@ -107,20 +113,25 @@ def _forward(
     queries: Tensor,
     keys: Tensor,
     scale: float | Tensor,
+    key_scale: Tensor | None,
+    half_queries: Tensor | None,
+    half_keys: Tensor | None,
     schedule: Schedule,
     form: Form,
     *references: Tensor,
 ) -> tuple[Tensor | None, ...]:
-    own, number = schedule.own, float(scale)
+    halves = None if half_queries is None or half_keys is None else Halves(half_queries, half_keys)
+    factors = Factors(queries, keys, scale, key_scale, halves)
+    own, given = schedule.own, factors.given()
     columns = len(references) == 2 and not own.mirrored
     rows = OnlineSum(own.n, queries, form)
     cols = OnlineSum(own.m, queries, form) if columns else None
     maxima = [None if schedule.positives is None else _no_maxima(size, queries) for size in (own.n, own.m)]
     is_kept = any(ctx.needs_input_grad) and schedule.is_one_block and form != "softplus"
     kept: KeptTiles = {}
-    for visit in schedule.visits(keys):
+    for visit in schedule.visits(given.keys):
         if not visit.is_empty():
-            block = visit.block(queries, number, form)
+            block = visit.block(given.queries, scale, form, key_scale)
             keep = room_for_scores(queries) if is_kept else 0
             sums = kernel_for(block).forward(block, columns=columns, keep=keep)
             rows.merge(sums.rows)
@@ -135,14 +146,14 @@ def _forward(
         maxima[1] = maxima[0]
     ctx.schedule, ctx.form, ctx.sums = schedule, form, (rows, cols)
     ctx.places, ctx.n_references = tuple(kept), len(references)
-    _save(ctx, scale, queries, keys, *kept.values())
+    save(ctx, factors, *kept.values())
     ctx.mark_non_differentiable(*(x for x in maxima if x is not None))
     found = [sums.value(minus) for sums, minus in zip((rows, cols or rows), references, strict=False)]
     return *found, *maxima[: len(references)]
 
 
 def _backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-    scale, queries, keys, *tiles = _saved(ctx)
+    factors, *tiles = saved(ctx)
     rows, cols = ctx.sums
     n_references = ctx.n_references
     along: tuple[Tensor, ...] = ()
@@ -152,12 +163,9 @@ def _backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
     else:
         row_grad = rows.logit_grad(gradients[0])
         along = tuple(x for x in cols.logit_grad(gradients[1]) if x is not None)
-    with torch.autocast(queries.device.type, enabled=False):
-        queries_grad, keys_grad = _add_gradients(
-            ctx, queries, keys, float(scale), row_grad, along, dict(zip(ctx.places, tiles, strict=True))
-        )
-        of_scale = _of_scale(queries, queries_grad, scale) if ctx.needs_input_grad[2] else None
-    return queries_grad, keys_grad, of_scale, *(None,) * (2 + n_references)
+    with torch.autocast(factors.queries.device.type, enabled=False):
+        found = add_gradients(ctx, factors, row_grad, along, dict(zip(ctx.places, tiles, strict=True)))
+    return *found, *(None,) * (4 + n_references)
 
 
 class _Streamed(torch.autograd.Function):
@@ -167,10 +175,10 @@ class _Streamed(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         if not torch.is_grad_enabled():
             return _backward(ctx, *gradients)
-        scale, queries, keys, *_ = _saved(ctx)
         n_references = ctx.n_references
-        found = double_backward.gradients(queries, keys, scale, ctx.schedule.own, gradients[:n_references], ctx.form)
-        return *found, *(None,) * (2 + n_references)
+        upstream = gradients[:n_references]
+        found = double_backward.gradients(saved(ctx)[0], ctx.schedule.own, upstream, ctx.form)
+        return *found, *(None,) * (4 + n_references)
 
 
 class _StreamedAcrossRanks(torch.autograd.Function):
@@ -192,63 +200,35 @@ class _Fused(torch.autograd.Function):
         reference: Tensor,
         rest: Tensor | None,
     ) -> tuple[Tensor, Tensor | None]:
-        block = next(schedule.visits(keys)).block(queries, float(scale), form)
+        factors = Factors(queries, keys, scale)
+        block = _own_block(factors, schedule, form)
         needs = ctx.needs_input_grad[0] or ctx.needs_input_grad[2], ctx.needs_input_grad[1]
         found = kernel_for(block).fused(block, FusedRequest(reference, rest, *needs))
         ctx.schedule, ctx.form, ctx.rows = schedule, form, found.rows
-        _save(ctx, scale, queries, keys, found.expected, found.queries_grad, found.keys_grad)
+        save(ctx, factors, found.expected, found.queries_grad, found.keys_grad)
         if found.row_maxima is not None:
             ctx.mark_non_differentiable(found.row_maxima)
         return found.log_z, found.row_maxima
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
-        scale, queries, keys, expected, queries_grad, keys_grad = _saved(ctx)
+        factors, expected, queries_grad, keys_grad = saved(ctx)
         constants = (None,) * 4
         if torch.is_grad_enabled():
-            found = double_backward.gradients(queries, keys, scale, ctx.schedule.own, (gradient,), ctx.form)
-            return *found, *constants
+            found = double_backward.gradients(factors, ctx.schedule.own, (gradient,), ctx.form)
+            return *found[:3], *constants
+        queries, _, scale, *_ = factors
         queries_grad = None if queries_grad is None else queries_grad * gradient[:, None]
         with torch.autocast(queries.device.type, enabled=False):
             if keys_grad is not None:
-                factor = _common_factor(gradient, expected)
+                factor = common_factor(gradient, expected)
                 if factor is not None:
                     keys_grad = keys_grad * factor
                 else:
                     rows = ctx.rows.logit_grad(gradient)
-                    keys_grad = _add_gradients(ctx, queries, keys, float(scale), rows, (), {}, only_keys=True)[1]
-            of_scale = _of_scale(queries, queries_grad, scale) if ctx.needs_input_grad[2] else None
-        return queries_grad, keys_grad, of_scale, *constants
-
-
-def _add_gradients(
-    ctx: Any,
-    queries: Tensor,
-    keys: Tensor,
-    scale: float,
-    row_grad: LogitGrad,
-    along: tuple[Tensor, ...],
-    kept: KeptTiles,
-    *,
-    only_keys: bool = False,
-) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of queries and keys that are needed, over all blocks; the scale's is made of the queries'."""
-    schedule, m = ctx.schedule, ctx.schedule.own.m
-    wanted = not only_keys and (ctx.needs_input_grad[0] or ctx.needs_input_grad[2])
-    queries_grad = torch.zeros_like(queries) if wanted else None
-    keys_grad = torch.zeros_like(keys) if ctx.needs_input_grad[1] else None
-    travelling = keys_grad
-    for visit in schedule.visits(keys, *along):
-        if not visit.is_empty():
-            block = visit.block(queries, scale, ctx.form)
-            col_grad = LogitGrad(visit.along[0], visit.along[1] if len(along) == 2 else None) if along else None
-            kernel_for(block).backward(block, kept, row_grad, col_grad, (queries_grad, travelling))
-        if travelling is not None:
-            # The first block has the negatives that do not travel behind the keys that do.
-            travelling = visit.hand_on(travelling[:m] if travelling is keys_grad else travelling)
-    if keys_grad is not None and travelling is not None and not schedule.is_one_block:
-        keys_grad[:m] = travelling
-    return queries_grad, keys_grad
+                    keys_grad = add_gradients(ctx, factors, rows, (), {}, only_keys=True)[1]
+            by_scale = of_scale(queries, queries_grad, scale) if ctx.needs_input_grad[2] else None
+        return queries_grad, keys_grad, by_scale, *constants
 
 
 def _no_maxima(size: int, like: Tensor) -> Tensor:
@@ -260,34 +240,6 @@ def _merge_maxima(maxima: list[Tensor | None], sums: Sums) -> None:
         own = maxima[side]
         if own is not None and found is not None and len(found):
             torch.maximum(own, found, out=own)
-
-
-def _common_factor(gradient: Tensor, expected: Tensor) -> Tensor | None:
-    """The factor by which a gradient is the expected one, up to rounding; `None` if there is no such factor."""
-    largest, best = expected.max(0)
-    factor = torch.where(largest > 0, gradient[best] / largest, 0)
-    limits = torch.finfo(gradient.dtype)
-    # Row by row: the keys of a query with a small share of the loss can have none of the others' gradient.
-    tolerance = factor.abs() * (_ULPS * limits.eps * expected + limits.tiny)
-    fits = ((gradient - factor * expected).abs() <= tolerance).all() & (largest > 0)
-    return factor if bool(fits) else None
-
-
-def _of_scale(queries: Tensor, queries_grad: Tensor | None, scale: float | Tensor) -> Tensor:
-    """`scale · ∂L/∂scale = Σ_i q_i·∂L/∂q_i`, for both scale the logits."""
-    assert queries_grad is not None
-    return torch.dot(queries.flatten(), queries_grad.flatten()) / scale
-
-
-def _save(ctx: Any, scale: float | Tensor, *tensors: Tensor | None) -> None:
-    """Save for backward; autograd takes no scale that is a number."""
-    ctx.scale = None if isinstance(scale, Tensor) else scale
-    ctx.save_for_backward(scale if isinstance(scale, Tensor) else None, *tensors)
-
-
-def _saved(ctx: Any) -> Any:
-    scale, *tensors = ctx.saved_tensors
-    return ctx.scale if scale is None else scale, *tensors
 
 
 def room_for_scores(like: Tensor) -> int:

@@ -86,7 +86,7 @@ def _effective(
     with torch.no_grad():
         line_up = _line_up(group, queries, keys, options)
     # A further column adds 0 to every logit; its gradient is the sum of the shares after rounding.
-    rows, cols = line_up.scaled_queries(), line_up.keys
+    rows, cols = line_up.scaled_queries(), line_up.scaled_keys()
     factors = [torch.cat([rows, torch.zeros_like(rows[:, :1])], dim=1)]
     if line_up.mined is not None:
         factors.append(line_up.mined)
@@ -97,6 +97,9 @@ def _effective(
             queries=factors[0],
             keys=torch.cat([cols, torch.ones_like(cols[:, :1])], dim=1),
             scale=1.0,
+            key_scale=None,
+            halves=None,
+            largest=None,
             mined=factors[1] if len(factors) > 1 else None,
             mirrored=False,
         )

@@ -157,7 +157,7 @@ def smile(
     n = _pairs(queries, keys, options, at_least=2)
     line_up = LineUp.build(queries, keys, **options)
     positive, sums = [], []
-    for rows, logits in bands(line_up.scaled_queries(), line_up.keys):
+    for rows, logits in bands(line_up.scaled_queries(), line_up.scaled_keys()):
         positive.append(logits[:, rows].diagonal().clone())
         clipped = logits.clip_(-clip, clip)
         clipped[:, rows].diagonal().fill_(-math.inf)

@@ -91,6 +91,6 @@ def suspected(terms: Terms) -> Bool[Tensor, " n"]:
     >>> suspected(info_nce_terms(x, x, temperature=0.1))
     tensor([False, False, False,  True,  True])
     """
-    usual = terms.top_positive[terms.n_positives > 0].median()
+    usual = terms.top_positive.masked_fill(terms.n_positives == 0, torch.nan).nanmedian()
     trained = usual >= terms.top_negative.quantile(0.25)
     return trained & (hardest_share(terms) > 0.5) & (terms.top_negative >= usual)

@@ -12,7 +12,7 @@ from tellapart.relations.composed import but_not
 from tellapart.relations.given import dense, edges
 from tellapart.relations.kinds import check_size, everyone, listed, other_views, paired, same
 from tellapart.relations.lowered import Lowered, NotLowered, reasons
-from tellapart.relations.pairs import Pairs, stretches
+from tellapart.relations.pairs import Pairs, counted, stretches
 from tellapart.relations.ranks import Ranks
 from tellapart.relations.relation import Relation, check_relation, is_boolean
 from tellapart.relations.times import before, gaussian, within
@@ -31,6 +31,7 @@ __all__ = [
     "but_not",
     "check_relation",
     "check_size",
+    "counted",
     "dense",
     "edges",
     "everyone",

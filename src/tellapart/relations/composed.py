@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from tellapart.errors import at_hand
 from tellapart.relations.boxes import meeting
 from tellapart.relations.lowered import Both, Either, Lowered, Not, NotLowered, PairList, representable
 from tellapart.relations.pairs import Pairs, few, filtered
@@ -61,7 +62,11 @@ class Intersection(Relation):
         """The pairs of the sparse side that the other side relates, too; or of no sparse side, where all sides meet."""
         for one, other in ((self.left, self.right), (self.right, self.left)):
             if (found := one.pairs(n, m, device)) is not None:
+                if not at_hand(found.rows):
+                    return None  # how many of them are left is a value
                 return filtered(found, other.at(found.rows, found.cols))
+        if device is not None and not at_hand(torch.empty(0, device=device)):
+            return None
         if (near := meeting([part.coordinates() for part in self._parts()])) is None:
             return None
         rows, cols = (places.to(device) for places in near)
@@ -76,8 +81,9 @@ class Intersection(Relation):
         """Those of the left side less those that a sparse `~right` takes away."""
         if (taken := self._taken(n, m, device)) is None:
             return super().counts(n, m, device)
-        rows, cols = self.left.counts(n, m, device)
-        return rows - torch.bincount(taken.rows, minlength=n), cols - torch.bincount(taken.cols, minlength=m)
+        counts, (places, is_taken) = self.left.counts(n, m, device), taken
+        rows, cols = (x.index_add(0, p, is_taken.to(x), alpha=-1) for x, p in zip(counts, places, strict=True))
+        return rows, cols
 
     def gather_sum(self, keys: Tensor, n: int) -> Tensor:
         """The sum over a boolean left side less that over what a sparse `~right` takes away."""
@@ -85,14 +91,15 @@ class Intersection(Relation):
         # Weights can differ so much that little is left of a difference.
         if taken is None or not is_boolean(self.left):
             return super().gather_sum(keys, n)
-        return self.left.gather_sum(keys, n).index_add(0, taken.rows, keys[taken.cols], alpha=-1)
+        (rows, cols), is_taken = taken
+        return self.left.gather_sum(keys, n).index_add(0, rows, keys[cols] * is_taken.to(keys)[:, None], alpha=-1)
 
-    def _taken(self, n: int, m: int, device: torch.device | None) -> Pairs | None:
-        """Of a dense `left & ~sparse`: the pairs of the left side that are not in the whole."""
+    def _taken(self, n: int, m: int, device: torch.device | None) -> tuple[tuple[Tensor, Tensor], Tensor] | None:
+        """Of a dense `left & ~sparse`: the pairs of the sparse side, and which of them the left side loses."""
         if not isinstance(self.right, Complement) or self.left.pairs(n, m, device) is not None:
             return None
         found = self.right.inner.pairs(n, m, device)
-        return None if found is None else filtered(found._replace(weights=None), self.left.at(*found[:2]))
+        return None if found is None else (found[:2], self.left.at(*found[:2]) > 0)
 
 
 class Union(Relation):

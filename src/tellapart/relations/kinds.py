@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart.errors import requirement, values_are_checked
+from tellapart.errors import at_hand, requirement, values_are_checked
 from tellapart.relations.ids import integers, is_numeric, numbered
 from tellapart.relations.lowered import Diagonal, Everything, IdsEqual, IndexEqual, Lowered
-from tellapart.relations.pairs import Pairs, few, numbers, stretches
+from tellapart.relations.pairs import Pairs, counted, few, numbers, stretches
 from tellapart.relations.relation import Relation
 
 if TYPE_CHECKING:
@@ -238,17 +238,25 @@ class _Same(Relation):
     def _groups(self) -> tuple[Tensor, Tensor, int]:
         """Each query's and each key's group, numbered from 0, and how many groups there are."""
         # The groups stay with the ids' device; what is made of them moves to where it is wanted.
-        distinct, group = torch.cat([self.query_ids, self.key_ids.to(self.query_ids)]).unique(return_inverse=True)
-        return group[: len(self.query_ids)], group[len(self.query_ids) :], len(distinct)
+        ids = torch.cat([self.query_ids, self.key_ids.to(self.query_ids)])
+        if at_hand(ids):
+            distinct, group = ids.unique(return_inverse=True)
+            size = len(distinct)
+        else:
+            # Numbers with gaps, such as the place of the first equal id in order: how many there are is not known.
+            group, size = torch.searchsorted(ids.sort().values, ids), len(ids)
+        return group[: len(self.query_ids)], group[len(self.query_ids) :], size
 
     def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         of_query, of_key, size = self._groups
-        in_keys, in_queries = torch.bincount(of_key, minlength=size), torch.bincount(of_query, minlength=size)
+        in_keys, in_queries = counted(of_key, size), counted(of_query, size)
         return in_keys[of_query].to(device), in_queries[of_key].to(device)
 
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:
+        if not at_hand(self.query_ids):
+            return None  # how many there are is a value
         of_query, of_key, size = self._groups
-        group_size = torch.bincount(of_key, minlength=size)
+        group_size = counted(of_key, size)
         per_query = group_size[of_query]
         if not few(int(per_query.sum()), n, m):
             return None

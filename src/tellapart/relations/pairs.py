@@ -67,6 +67,15 @@ def stretches(lengths: Int[Tensor, " n"]) -> tuple[Int[Tensor, " p"], Int[Tensor
     return rows, torch.arange(len(rows), device=lengths.device) - (lengths.cumsum(0) - lengths)[rows]
 
 
+def counted(numbers: Int[Tensor, " p"], size: int) -> Int[Tensor, " size"]:
+    """How often each number below `size` occurs; the host waits for no value.
+
+    >>> counted(torch.tensor([2, 0, 2]), 3).tolist()
+    [1, 0, 2]
+    """
+    return numbers.new_zeros(size).index_add(0, numbers, torch.ones_like(numbers))
+
+
 def filtered(pairs: Pairs, values: Shaped[Tensor, " p"]) -> Pairs:
     """The pairs where `values` are not 0, their weights multiplied by them.
 

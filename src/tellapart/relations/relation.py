@@ -12,7 +12,7 @@ from torch import Tensor
 from tellapart import _html
 from tellapart.errors import requirement
 from tellapart.relations.lowered import Both, Either, Lowered, Not, NotLowered
-from tellapart.relations.pairs import Pairs
+from tellapart.relations.pairs import Pairs, counted
 from tellapart.relations.sums import tiled_sum
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Relation(ABC):
     def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
         """How many keys each query is related to, and how many queries each key."""
         if (pairs := self.pairs(n, m, device)) is not None:
-            return torch.bincount(pairs.rows, minlength=n), torch.bincount(pairs.cols, minlength=m)
+            return counted(pairs.rows, n), counted(pairs.cols, m)
         rows, cols = torch.zeros(n, dtype=torch.long, device=device), torch.zeros(m, dtype=torch.long, device=device)
         for r, c, tile in self.tiles(n, m, device):
             related = tile > 0

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from tellapart.errors import InputError, cannot_write
 from tellapart.runs import Run, is_first_process
+from tellapart.training.entries import READ_EVERY, Entry, read
 from tellapart.training.options import Interrupted, TrainerOptions
 from tellapart.training.schedule import Count
 from tellapart.training.seeds import seed_step
@@ -31,6 +32,7 @@ class Keeper(Callback):
         self.previous: dict[int, Any] = {}
         self.log_file: io.TextIOWrapper | None = None
         self.started = 0.0
+        self.open: list[Entry] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         is_main = threading.current_thread() is threading.main_thread()  # no other may handle signals
@@ -52,17 +54,17 @@ class Keeper(Callback):
         self.count.done += 1
         step = self.count.done
         n_steps = self.count.of
-        entry: dict[str, float] = outputs["log"]
-        for name, value in entry.items():
-            if name.startswith("loss") and not math.isfinite(value):
-                raise diverged(step, f"the {name} became {value}.")
+        entry: Entry = outputs["log"]
         entry |= {"step": step, **self._state(trainer)}
-        self._write(entry)
+        self.open.append(entry)
         is_last = step == n_steps or trainer.should_stop
         is_late = time.monotonic() - self.saved > 60 * self.options.checkpoint_minutes
         is_asked = self._any(trainer, is_late or bool(self.stop_signal))
         stop = is_asked and self._any(trainer, bool(self.stop_signal))
-        if is_asked or is_last or step % self.options.checkpoint_every == 0:
+        is_kept = is_asked or is_last or step % self.options.checkpoint_every == 0
+        if is_kept or entry.is_at_hand or step % READ_EVERY == 0:
+            self._read_open()
+        if is_kept:
             trainer.save_checkpoint(self.run.checkpoint)
             self.saved = time.monotonic()
         if stop and not is_last:
@@ -102,6 +104,16 @@ class Keeper(Callback):
             "seconds": parts.get("data", 0.0) + time.perf_counter() - self.started,
             **{f"seconds_{part}": seconds for part, seconds in parts.items()},
         }
+
+    def _read_open(self) -> None:
+        """Write the entries that wait for the device, and stop where a loss is not finite."""
+        read(self.open)
+        entries, self.open = self.open, []
+        for entry in entries:
+            for name, value in entry.items():
+                if name.startswith("loss") and not math.isfinite(value):
+                    raise diverged(int(entry["step"]), f"the {name} became {value}.")
+            self._write(entry)
 
     def _write(self, entry: dict[str, float]) -> None:
         if self.log_file is None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger
 
     from tellapart.runs import Run
+    from tellapart.training.entries import Entry
     from tellapart.training.schedule import Count
 
 _OF_PACKAGES = ("tensorboard", "wandb", "mlflow")
@@ -39,6 +40,7 @@ class Logging(Callback):
         check_installed(name)
         self.name, self.run, self.count = name, run, count
         self.logger: Logger | None = None
+        self.open: list[Entry] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -53,7 +55,9 @@ class Logging(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._tell(outputs["log"])
+        self.open.append(outputs["log"])
+        while self.open and self.open[0].is_read:
+            self._tell(self.open.pop(0))
 
     def _tell(self, entry: Mapping[str, float]) -> None:
         if self.logger is not None:

@@ -7,7 +7,6 @@ a step depends on nothing but the weights and the optimizers' states, which is w
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,8 @@ from tellapart.errors import InputError, NotFiniteError, require_option, require
 from tellapart.runs import Run
 from tellapart.training.batches import Batches
 from tellapart.training.checkpoints import AtomicCheckpoints
+from tellapart.training.computing import compiled_parts, deterministic
+from tellapart.training.entries import Entry, entry_of, read
 from tellapart.training.forecast import Forecast
 from tellapart.training.held_out import HeldOut
 from tellapart.training.keeper import Keeper, diverged
@@ -86,7 +87,9 @@ def train(
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise InputError(f"trainer: {' '.join(str(error).split())}") from error
     resume_from = run.checkpoint if run.checkpoint.is_file() else None
-    trainer.fit(_Learner(step, batches, collate, count, options), ckpt_path=resume_from, weights_only=True)
+    learner = _Learner(step, batches, collate, count, options)
+    with deterministic(options.deterministic), compiled_parts(step.model, options.compile):
+        trainer.fit(learner, ckpt_path=resume_from, weights_only=True)
     assert count.done == count.of or trainer.should_stop, "Lightning left out steps"
     validation.take_best(step.model)
 
@@ -123,7 +126,7 @@ class _Learner(LightningModule):
         self.do, self.batches, self.collate = step, batches, collate
         self.count, self.options = count, options
         self.schedules: list[LRScheduler | None] = []
-        self.norms: list[float] = []
+        self.norms: list[Tensor] = []
 
     def setup(self, stage: str) -> None:
         fused_batch_norm(self.model, self.trainer.strategy.root_device)
@@ -150,10 +153,9 @@ class _Learner(LightningModule):
         except NotFiniteError as error:
             raise diverged(self.step, str(error)) from error
         with timed("panel"), self.unmixed():
-            log = self.mean_over_processes(found)
-        if self.norms:
-            log["gradient_norm"] = math.hypot(*self.norms)
-        return {"log": log}
+            if self.norms:
+                found["gradient_norm"] = torch.stack(self.norms).double().norm()
+            return {"log": self._entry(found)}
 
     def minimise(self, loss: Tensor, which: int = 0) -> None:
         with self.unmixed():
@@ -210,12 +212,18 @@ class _Learner(LightningModule):
 
     def mean_over_processes(self, values: dict[str, Tensor | float]) -> dict[str, float]:
         """The mean of what processes say: of loss and accuracy, of which each says its share, that of all rows."""
-        if not values:
-            return {}
-        stacked = torch.stack([torch.as_tensor(value, device=self.device).double() for value in values.values()])
-        mean = self.trainer.strategy.reduce(stacked.detach(), reduce_op="mean")
-        assert isinstance(mean, Tensor)
-        return dict(zip(values, mean.tolist(), strict=True))
+        entry = self._entry(values)
+        read([entry])
+        return entry
+
+    def _entry(self, values: dict[str, Tensor | float]) -> Entry:
+        """The same, to be read later."""
+        entry = entry_of(values, self.device)
+        if values:
+            mean = self.trainer.strategy.reduce(entry.values_there, reduce_op="mean")
+            assert isinstance(mean, Tensor)
+            entry.values_there = mean
+        return entry
 
     def _mean_gradients(self, own: Sequence[Tensor | None]) -> list[Tensor | None]:
         """The mean over processes, sent as one vector."""

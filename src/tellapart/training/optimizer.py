@@ -13,6 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
+
     from tellapart.training.options import TrainingOptions
 
 Shape = Literal["cosine", "linear", "constant"]
@@ -61,18 +63,19 @@ def rate(step: int, n_steps: int, shape: Shape = "cosine", warm_up: float = WARM
     return rise * (1 - step / n_steps) if shape == "linear" else rise
 
 
-def clip(weights: Sequence[Tensor], most: float, length: float) -> None:
+def clip(weights: Sequence[Tensor], most: float, length: Float[Tensor, ""]) -> None:
     """Shorten a gradient of this length to at most `most`, in place; its direction stays.
 
     >>> weight = nn.Parameter(torch.zeros(2))
     >>> weight.grad = torch.tensor([3.0, 4.0])
-    >>> clip([weight], most=1.0, length=5.0)
+    >>> clip([weight], most=1.0, length=torch.tensor(5.0))
     >>> weight.grad
     tensor([0.6000, 0.8000])
     """
-    for weight in weights if length > most else ():
+    factor = torch.where(length > most, most / length, 1.0)
+    for weight in weights:
         if weight.grad is not None:
-            weight.grad.mul_(most / length)
+            weight.grad.mul_(factor)
 
 
 class LazyAdamW(torch.optim.AdamW):

@@ -77,6 +77,10 @@ class TrainerOptions:
     """Devices (on the CPU: processes) that train together, on batches of as many times `batch_size`."""
     precision: Literal["32-true", "64-true", "bf16-mixed", "bf16-true", "16-mixed"] = "32-true"
     """Number format; the loss itself is always computed in float32 or better."""
+    compile: bool = False
+    """Whether torch.compile compiles the parts of the model: it takes minutes at first, and saves time at each step."""
+    deterministic: bool = False
+    """Whether PyTorch takes operations that give the same bits each time, or fails; on the CPU they do without it."""
     checkpoint_every: int = 50
     """Steps between two checkpoints: at most so many are done again after a kill."""
     checkpoint_minutes: float = 10.0

@@ -83,14 +83,14 @@ def readings(model: nn.Module, terms: Terms, costly: bool) -> dict[str, Tensor]:
     def suspects(side: Terms) -> Tensor:
         return suspected(side).float().masked_fill(hardest_share(side).isnan(), math.nan)
 
-    learned = [module.at_bound() for module in model.modules() if isinstance(module, LearnedTemperature)]
+    learned = [module.is_at_bound() for module in model.modules() if isinstance(module, LearnedTemperature)]
     found = {
         "n_candidates": terms.n_candidates.double().mean(),
         "mi_bound": mi_bound(terms),
         "mi_ceiling": mi_ceiling(terms),
         "accuracy": terms.accuracy(),
         "temperature": tau.mean(),
-        "temperature_at_bound": number(float(any(learned)) if learned else math.nan),
+        "temperature_at_bound": torch.stack(learned).any().double() if learned else number(math.nan),
         # With a τ for each query, the logits of one key have several.
         "effective_margin": _mean(terms if tau.ndim == 0 else replace(terms, reverse=None), margin),
         "hardest_share": _mean(terms, hardest_share),
@@ -151,14 +151,15 @@ def readings_of_two(products: GradientProducts) -> dict[str, Tensor]:
     }
 
 
-def gradient_norm(parameters: Iterable[Tensor]) -> float:
+def gradient_norm(parameters: Iterable[Tensor]) -> Float[Tensor, ""]:
     """The length of the gradient of all parameters together.
 
     >>> layer = nn.Linear(1, 1)
     >>> layer(torch.tensor([[2.0]])).sum().backward()
-    >>> round(gradient_norm(layer.parameters()) ** 2, 4)
+    >>> round(gradient_norm(layer.parameters()).item() ** 2, 4)
     5.0
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     gradients = [g.coalesce().values() if g.is_sparse else g for g in gradients]
-    return float(nn.utils.get_total_norm(gradients))
+    norm: Tensor = nn.utils.get_total_norm(gradients)
+    return norm

@@ -33,6 +33,7 @@ class StepBar(Callback):
     def __init__(self, batches: Batches, count: Count) -> None:
         self.batches, self.count = batches, count
         self.shown: Shown | None = None
+        self.known: dict[str, float] = {}
         self.measured: dict[str, float] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -45,9 +46,12 @@ class StepBar(Callback):
     ) -> None:
         if self.shown is None:
             return
-        step, log = self.count.done, outputs["log"]
+        step = self.count.done
+        if outputs["log"].is_read:
+            self.known = outputs["log"]
+        log = self.known
         epoch = -(-step // self.batches.steps_per_epoch(trainer.world_size))
-        self.measured |= {name: value for name, value in log.items() if name.startswith(PREFIX)}
+        self.measured |= {name: value for name, value in outputs["log"].items() if name.startswith(PREFIX)}
         known, said = self.measured | log, [f"epoch {epoch}/{self.batches.epochs}"]
         said += [text(known[name]) for name, text in _SHOWN if name in known]
         self.shown.update(step, self.count.of, " · ".join(said))

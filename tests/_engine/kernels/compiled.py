@@ -11,7 +11,6 @@ from tellapart._engine.kernels import triton_masks
 
 N = 8
 KINDS = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
-FLOATS = {"scale"}
 TILE = {"HEIGHT": 64, "WIDTH": 32, "LENGTH": 40, "PRECISION": "tf32x3"}
 
 
@@ -26,7 +25,7 @@ def compiled(kernel, pointers, constants, leaves):
         if name in constants:
             signature[name], values[place,] = "constexpr", constants[name]
         else:
-            signature[name] = {**pointers, **leaves}.get(name, "fp32" if name in FLOATS else "i32")
+            signature[name] = {**pointers, **leaves}.get(name, "i32")
     source = ASTSource(fn=kernel, signature=signature, constexprs=values)
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": True}).asm["ptx"]
 
@@ -49,13 +48,18 @@ def main():
     listed, listed_leaves = mask_of(pairs)
     of_sums = {"of_rows": "*fp32", "of_cols": "*fp32"}
     of_gradient = dict.fromkeys(("row_factor", "row_log", "col_factor", "col_log", "out"), "*fp32")
+    of_gradient |= dict.fromkeys(("moments", "row_moments", "col_moments"), "*fp32")
     both = {"leaves": leaves, "positive_leaves": listed_leaves}
     for vectors, form, other in (("*fp32", "logits", True), ("*bf16", "softplus", False)):
-        sides = dict.fromkeys(("queries", "keys", "own", "others"), vectors)
+        sides = dict.fromkeys(("queries", "keys", "own", "others"), vectors) | {"row_scale": "*fp32"}
         constants = {**TILE, "STEP": 16, "GROUP": 8, "FORM": form, "MASK": among}
+        if other:
+            constants |= {"key_scale": None}
+        else:
+            sides |= {"key_scale": "*fp32"}
         how = {**constants, "POSITIVES": listed if other else None, "MIRRORED": other}
         yield "sums", compiled(sums_kernel, {**sides, **of_sums}, how, both)
-        how = {**constants, "PADDED": 64, "TURNED": other}
+        how = {**constants, "PADDED": 64, "TURNED": other, "ADDED": other}
         yield "rows", compiled(rows_kernel, {**sides, **of_gradient}, how, both)
     yield "block", compiled(block_kernel, {**sides, **of_gradient, "out": vectors}, constants, both)
 

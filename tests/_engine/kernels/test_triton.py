@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tellapart import edges, gaussian, info_nce, info_nce_terms, nt_xent, options, paired, same, variants
 from tellapart._engine.candidates import Candidates
-from tellapart._engine.kernels import triton_tiles
+from tellapart._engine.kernels import triton_gradient, triton_tiles
 from tellapart._engine.kernels.grid import tiling
 from tellapart._engine.kernels.interface import Block, FusedRequest
 from tellapart._engine.kernels.triton_launch import Vectors, rounded
@@ -26,7 +26,7 @@ TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 2e-2}
 def small_blocks(monkeypatch):
     """Bands and blocks so small that a small matrix has several."""
     monkeypatch.setattr(triton_tiles, "BAND", 32)
-    monkeypatch.setattr(triton_tiles, "SIDE", 48)
+    monkeypatch.setattr(triton_gradient, "SIDE", 48)
 
 
 def relations(n, m):
@@ -101,7 +101,7 @@ BY_BLOCKS = ("symmetric", "negatives", "NT-Xent", "low scores", "no half of the 
     ("case", "in_registers"), [*((case, 256) for case in CASES), *((case, 0) for case in BY_BLOCKS)]
 )
 def test_gradients_are_those_of_the_whole_matrix_and_the_same_bits_again(case, in_registers, monkeypatch):
-    monkeypatch.setattr(triton_tiles, "IN_REGISTERS", in_registers)
+    monkeypatch.setattr(triton_gradient, "IN_REGISTERS", in_registers)
     case = dict(CASES[case])
     n, m = case.pop("n", 35), case.pop("m", 35 if case.get("symmetric") else 45)
     queries, keys = vectors(1, n, 9), vectors(2, m, 9)
@@ -120,7 +120,7 @@ def test_gradients_are_those_of_the_whole_matrix_and_the_same_bits_again(case, i
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("in_registers", [256, 0])
 def test_half_precision_errs_less_than_the_plain_formula(dtype, in_registers, monkeypatch):
-    monkeypatch.setattr(triton_tiles, "IN_REGISTERS", in_registers)
+    monkeypatch.setattr(triton_gradient, "IN_REGISTERS", in_registers)
     queries, keys = vectors(1, 50, 33, dtype), vectors(2, 50, 33, dtype)
     exact = with_gradients("exact", queries, keys, symmetric=True)
     unit = [torch.nn.functional.normalize(x, dim=1) for x in (queries, keys)]
@@ -138,7 +138,7 @@ def test_half_precision_reaches_the_products_unless_a_bias_needs_more_digits():
 
     class Seen(triton_tiles.TritonTiles):
         def forward(self, block, **how):
-            seen.append(Vectors.of(block).queries.dtype)
+            seen.append(block.queries.dtype)
             return super().forward(block, **how)
 
     with pytest.MonkeyPatch.context() as patch, options(kernels="triton"):

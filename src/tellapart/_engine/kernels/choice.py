@@ -40,6 +40,23 @@ def kernel_for(block: Block) -> Kernel:
     raise TypeError(f"No kernel computes these scores. {'; '.join(reasons)}.")
 
 
+def takes_halves(block: Block) -> bool:
+    """Whether Triton's kernels multiply the half vectors of a block as they are; if not, the reason is logged.
+
+    >>> import torch
+    >>> from tellapart._engine.candidates import Candidates
+    >>> from tellapart._engine.kernels.grid import tiling
+    >>> from tellapart.relations import dense
+    >>> candidates = Candidates(2, 2, 2, among=dense(torch.eye(2)))
+    >>> takes_halves(Block(torch.ones(2, 1).half(), torch.ones(2, 1).half(), 1.0, candidates, "exp", tiling()))
+    False
+    """
+    kernel = TritonTiles()
+    if (reason := kernel.supports(block)) is not None:
+        _say(f"{kernel.name}: {reason}")
+    return reason is None
+
+
 @cache
 def _say(reason: str) -> None:
     _log.debug(reason)

@@ -46,7 +46,7 @@ def fused_pass(pass_: Pass, request: FusedRequest) -> FusedResult:
             [1.]])
     """
     block, grid = pass_.block, pass_.grid
-    queries, keys, scale = block.queries, block.keys, block.scale
+    queries, keys, scale = block.queries, block.keys, pass_.scale
     sums = OnlineSum(block.candidates.n, queries, block.form)
     log_z, expected = torch.empty_like(request.reference), torch.ones_like(request.reference)
     queries_grad = torch.empty_like(queries) if request.needs_queries else None

@@ -14,7 +14,6 @@ from torch import Tensor
 from tellapart.relations import Pairs, Relation
 
 if TYPE_CHECKING:
-    import torch
     from jaxtyping import Float
 
     from tellapart._engine.candidates import Candidates
@@ -23,11 +22,12 @@ if TYPE_CHECKING:
 
 
 class Block(NamedTuple):
-    """A part of the score matrix, `S = scale · queries keysᵀ`, and what counts of it."""
+    """A part of the score matrix, `S_ij = scale_i · key_scale_j · q_i·k_j`, and what counts of it."""
 
     queries: Float[Tensor, "n e"]
     keys: Float[Tensor, "c e"]
-    scale: float
+    scale: float | Tensor
+    """One number or, of half vectors, one for each query."""
     candidates: Candidates
     form: Form
     """In which form scores are added up: it is the same for all blocks, and decided from all of them."""
@@ -36,9 +36,12 @@ class Block(NamedTuple):
     """The positives, if the largest logits of positives and negatives are wanted."""
     kernels: str = "torch"
     """Which kernels `options` asked for when the block was scheduled: "torch" or "triton"."""
-    product_dtype: torch.dtype | None = None
-    """The half precision in which the vectors came: a kernel may multiply in it, with sums in float32."""
+    key_scale: Float[Tensor, " c"] | None = None
+    """Of half vectors, if there is one."""
 
+
+Moments = tuple[Tensor | None, Tensor | None]
+"""`Σ_j G_ij S_ij` of each query and `Σ_i G_ij S_ij` of each key, before weights: what the scales' gradients are of."""
 
 KeptTiles = dict[tuple[int, int], Tensor]
 """Tiles that backward need not compute again, by their place in the grid."""
@@ -75,8 +78,14 @@ class Kernel(Protocol):
         row_grad: LogitGrad,
         col_grad: LogitGrad | None,
         into: tuple[Float[Tensor, "n e"] | None, Float[Tensor, "c e"] | None],
-    ) -> None:
-        """Add the gradients of queries and keys, `scale · G K` and `scale · Gᵀ Q`, to those that are given."""
+        *,
+        moments: bool = False,
+    ) -> Moments | None:
+        """Add the gradients of queries and keys, `scale · G K` and `scale · Gᵀ Q`, to those that are given.
+
+        With `moments`, those of the sides that have a gradient; `None` if products of vectors and gradients are as
+        exact.
+        """
 
     def fuses(self, block: Block) -> bool:
         """Whether `fused` can compute the block."""

@@ -28,7 +28,7 @@ class Pass:
     """One pass over a block's tiles."""
 
     def __init__(self, block: Block, columns: bool, height: int = 0, *, is_forward: bool = True) -> None:
-        self.is_forward, self.block = is_forward, block
+        self.is_forward, self.block, self.scale = is_forward, block, float(block.scale)
         sizes = block.tiling.for_vectors(block.queries.shape[1])
         self.grid = Grid(block.candidates, block.queries.device, sizes, height)
         self.mask = Mask(self.grid)
@@ -41,7 +41,7 @@ class Pass:
         """The tile in the form in which it is added up, or that its gradient needs; computed in `out`."""
         block = self.block
         logits = out[: tile.size].view(tile.shape)
-        logits.addmm_(block.queries[tile.rows], block.keys[tile.cols].T, beta=0, alpha=block.scale)
+        logits.addmm_(block.queries[tile.rows], block.keys[tile.cols].T, beta=0, alpha=self.scale)
         places = None if self.maxima is None else self.maxima.of_positives(logits, tile)
         self.mask.apply(logits, tile)
         if self.maxima is not None:

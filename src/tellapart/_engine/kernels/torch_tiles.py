@@ -59,10 +59,12 @@ class TorchTiles:
         row_grad: LogitGrad,
         col_grad: LogitGrad | None,
         into: tuple[Float[Tensor, "n e"] | None, Float[Tensor, "c e"] | None],
+        *,
+        moments: bool = False,  # noqa: ARG002 - gradients are as exact as the vectors
     ) -> None:
         """Add `scale · G K` and `scale · Gᵀ Q`, from the tiles that were kept and others computed again."""
         pass_ = Pass(block._replace(positives=None), columns=col_grad is not None, is_forward=False)
-        queries, keys, scale = block.queries, block.keys, block.scale
+        queries, keys, scale = block.queries, block.keys, pass_.scale
         queries_grad, keys_grad = into
 
         def work(tile: Tile, scratch: Scratch) -> None:

@@ -6,12 +6,12 @@ So the sums have the same bits on every run: parts are reduced afterwards, in a 
 import triton
 import triton.language as tl
 
-from tellapart._engine.kernels.triton_tile import LOWEST, NONE, counted, related, scores, softplus
+from tellapart._engine.kernels.triton_tile import LOWEST, NONE, counted, related, scale_of, scores, softplus
 
 
 @triton.jit
 def sums_kernel(
-    queries, keys, query_row, query_feature, key_row, key_feature, scale,
+    queries, keys, query_row, query_feature, key_row, key_feature, row_scale, row_step, key_scale,
     of_rows, of_cols, row_kind, col_kind,
     leaves, positive_leaves, first_row, height, n, m, c,
     MASK: tl.constexpr, POSITIVES: tl.constexpr, FORM: tl.constexpr, MIRRORED: tl.constexpr,
@@ -39,8 +39,8 @@ def sums_kernel(
         product = scores(
             queries, keys, query_row, query_feature, key_row, key_feature, rows, cols, n, c, LENGTH, STEP, PRECISION
         )
-        raw = product * scale
         down, across = rows[:, None], cols[None, :]
+        raw = product * scale_of(row_scale, row_step, key_scale, down, across, n, c)
         logits = counted(raw, leaves, down, across, first_row + height, m, c, MASK)
         if POSITIVES is None:
             is_positive = None

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from tellapart._engine.factors import HALF
+
 if TYPE_CHECKING:
     from tellapart._engine.kernels.interface import Block
 
-HALF = (torch.bfloat16, torch.float16)
+GROUP = 8
+"""Bands of tiles that are computed together, for the vectors that they share."""
 ROOM = 1024
 """Bytes of shared memory that are left to the compiler."""
 
@@ -36,20 +39,17 @@ class Vectors(NamedTuple):
 
     @classmethod
     def of(cls, block: Block) -> Vectors:
-        """Those of a block: in its half precision, or in float32, rounded to TF32 where torch's own switch allows it.
+        """Those of a block: half vectors as they are, others rounded to TF32 where torch's own switch allows it.
 
         Tensor cores cut off the digits that TF32 lacks, and a sum of numbers all too small is too small. Rounded
-        before, they are as often too large. Float16 is left where factors are not bounded by the loss's gradient.
+        before, they are as often too large.
         """
-        dtype = block.product_dtype or block.queries.dtype
-        if dtype == torch.float16 and block.form == "exp":
-            dtype = torch.float32
+        dtype = block.queries.dtype
         precision = "tf32" if dtype in HALF or tf32_is_allowed() else "ieee" if torch.version.hip else "tf32x3"
         if is_interpreted() and dtype in HALF:
             precision = "interpreted"
 
         def made(vectors: Tensor) -> Tensor:
-            vectors = vectors.to(dtype)
             return rounded(vectors) if precision == "tf32" and dtype == torch.float32 else vectors
 
         queries = made(block.queries)
@@ -176,3 +176,34 @@ def _shared_memory(device: torch.device) -> int:
     # ROCm's devices have no more than every program gets.
     found: int = getattr(properties, "shared_memory_per_block_optin", 2**16)
     return found
+
+
+def how(vectors: Vectors, sizes: Sizes) -> dict[str, int | str]:
+    """How a kernel of tiles is compiled.
+
+    >>> how(Vectors(torch.ones(1, 1), torch.ones(1, 1), "tf32"), Sizes(16, 32, 16, 4, 1))["HEIGHT"]
+    16
+    """
+    tile = {"HEIGHT": sizes.height, "WIDTH": sizes.width, "STEP": sizes.step, "GROUP": GROUP}
+    return {**tile, "PRECISION": vectors.precision, **sizes.launch()}
+
+
+def scales_of(block: Block) -> tuple[Tensor, int, Tensor | None]:
+    """What the products of a block are multiplied by, as kernels read it: numbers of rows, their step, those of keys.
+
+    A number of the host becomes one of the device; one of the device is not read by the host.
+    """
+    scale = block.scale
+    if not isinstance(scale, Tensor):
+        scale = torch.full((), scale, dtype=torch.float32, device=block.queries.device)
+    key_scale = None if block.key_scale is None else block.key_scale.contiguous()
+    return scale.float().contiguous(), scale.ndim, key_scale
+
+
+def cdiv(size: int, step: int) -> int:
+    """How many steps a size takes.
+
+    >>> cdiv(9, 4)
+    3
+    """
+    return -(-size // step)

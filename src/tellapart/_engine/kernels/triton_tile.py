@@ -44,6 +44,15 @@ def scores(
 
 
 @triton.jit
+def scale_of(row_scale, row_step, key_scale, rows, cols, n, c):
+    """By what the products of rows and columns are multiplied; both indices broadcast. One number has a step of 0."""
+    scale = tl.load(row_scale + tl.minimum(rows, n - 1) * row_step)
+    if key_scale is not None:
+        scale *= tl.load(key_scale + tl.minimum(cols, c - 1))
+    return scale
+
+
+@triton.jit
 def multiplied(left, right, total, PRECISION: tl.constexpr):
     """A product on the tensor cores, added to a total in float32."""
     if PRECISION == "interpreted":

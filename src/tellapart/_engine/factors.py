@@ -1,0 +1,174 @@
+"""What the score matrix is a product of, and half-precision vectors that enter it as they are.
+
+    S_ij = scale_i · key_scale_j · q_i·k_j
+
+The cosine of half vectors has their inverse lengths in both scales: no unit vectors are made, and none are rounded.
+Autograd rounds the gradient of a half tensor wherever it passes. So a half tensor is represented by a *carrier*: a
+float32 tensor of its shape that takes no memory. Gradients meet at the carrier in float32, and are rounded once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tellapart import scores
+from tellapart.errors import check_finite, kernel_set
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from tellapart.scores import Score
+
+HALF = (torch.bfloat16, torch.float16)
+# Of shorter or longer vectors of bfloat16, float32 could not hold the squares or the products.
+_SHORTEST, _LONGEST = 2.0**-50, 2.0**60
+
+
+class Halves(NamedTuple):
+    """The numbers of half vectors; their gradients belong to the carriers."""
+
+    queries: Float[Tensor, "n e"]
+    keys: Float[Tensor, "c e"]
+
+
+class Factors(NamedTuple):
+    """`S_ij = scale_i · key_scale_j · q_i·k_j`."""
+
+    queries: Float[Tensor, "n e"]
+    keys: Float[Tensor, "c e"]
+    scale: float | Float[Tensor, ""] | Float[Tensor, " n"]
+    """One number or, with `halves`, one for each query."""
+    key_scale: Float[Tensor, " c"] | None = None
+    halves: Halves | None = None
+    """If given, these are the vectors, and `queries` and `keys` their carriers."""
+    largest: float | None = None
+    """A bound on the absolute logits that is known without a look at values."""
+
+    def given(self) -> Halves:
+        """The vectors as kernels multiply them."""
+        return Halves(self.queries, self.keys) if self.halves is None else self.halves
+
+    def wide(self) -> Factors:
+        """The same in the dtype in which sums are formed: of half vectors, scaled copies."""
+        if self.halves is None:
+            return self
+        return Factors(self.scaled_queries(), self.scaled_keys(), 1.0, largest=self.largest)
+
+    def scaled_queries(self) -> Float[Tensor, "n e"]:
+        """Queries scaled such that their products with the scaled keys are the logits."""
+        vectors = self.queries if self.halves is None else widened(self.queries, self.halves.queries)
+        return vectors * (self.scale[:, None] if isinstance(self.scale, Tensor) and self.scale.ndim else self.scale)
+
+    def scaled_keys(self) -> Float[Tensor, "c e"]:
+        """Keys, scaled if they have a scale of their own."""
+        vectors = self.keys if self.halves is None else widened(self.keys, self.halves.keys)
+        return vectors if self.key_scale is None else vectors * self.key_scale[:, None]
+
+
+def enter_as_they_are(queries: Tensor, keys: Tensor, negatives: Tensor | None, score: Score) -> bool:
+    """Whether vectors are multiplied in half precision: by Triton's kernels, as cosines or products, all of one dtype.
+
+    >>> enter_as_they_are(torch.ones(1, 1), torch.ones(1, 1), None, scores.cosine)
+    False
+    """
+    dtypes = {x.dtype for x in (queries, keys, negatives) if x is not None}
+    return (
+        kernel_set() == "triton"
+        and len(dtypes) == 1
+        and queries.dtype in HALF
+        and (score is scores.cosine or score is scores.dot)
+        and (negatives is None or negatives.ndim == 2)
+    )
+
+
+def of_half(
+    queries: Float[Tensor, "n d"], keys: Float[Tensor, "c d"], score: Score, temperature: float | Tensor
+) -> Factors:
+    """The factors of half vectors, with cosines or inner products as scores.
+
+    Raises:
+        NotFiniteError: a row that is not finite, where values are checked.
+
+    >>> x = torch.tensor([[3.0, 4.0], [0.0, 2.0]], dtype=torch.bfloat16)
+    >>> made = of_half(x, x, scores.cosine, 0.5)
+    >>> (made.scaled_queries() @ made.scaled_keys().T).tolist()
+    [[2.0, 1.600...], [1.600..., 2.0]]
+    """
+    halves = Halves(queries.detach(), keys.detach())
+    of_queries: Tensor = _Carrier.apply(queries)
+    of_keys: Tensor = of_queries if keys is queries else _Carrier.apply(keys)
+    scale = 1 / (temperature.float() if isinstance(temperature, Tensor) else temperature)
+    if score is not scores.cosine:
+        return Factors(of_queries, of_keys, scale, halves=halves)
+    check_finite("queries", queries)
+    inverse, of_queries = _InverseLengths.apply(of_queries, halves.queries)
+    of_key, largest = inverse, None if isinstance(scale, Tensor) else scale
+    if keys is queries:
+        of_keys = of_queries
+    else:
+        check_finite("keys", keys)
+        of_key, of_keys = _InverseLengths.apply(of_keys, halves.keys)
+    return Factors(of_queries, of_keys, inverse * scale, of_key, halves, largest)
+
+
+def widened(carrier: Float[Tensor, "n d"], vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """A float32 copy of half vectors, with the carrier's gradient.
+
+    >>> widened(torch.empty(1, 1), torch.ones(1, 1, dtype=torch.bfloat16))
+    tensor([[1.]])
+    """
+    result: Tensor = _Widened.apply(carrier, vectors)
+    return result
+
+
+class _Carrier(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor) -> Tensor:
+        ctx.dtype = vectors.dtype
+        # What would read its values by mistake finds no number.
+        return vectors.new_full((1, 1), float("nan"), dtype=torch.float32).expand(vectors.shape)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.to(ctx.dtype)
+
+
+class _Widened(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, carrier: Tensor, vectors: Tensor) -> Tensor:  # noqa: ARG004
+        return vectors.float()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
+        return gradient, None
+
+
+class _InverseLengths(torch.autograd.Function):
+    """`1/‖v‖` of each row, 1 of a zero row, and the carrier again, to be used from there on.
+
+    What the carrier's gradient is by then, this one adds to in place.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, carrier: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        length = torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float32)
+        is_zero = torch.linalg.vector_norm(vectors, float("inf"), dim=1) == 0
+        inverse = torch.where((length >= _SHORTEST) & (length <= _LONGEST), 1 / length, torch.nan)
+        inverse = inverse.masked_fill_(is_zero, 1)
+        ctx.save_for_backward(carrier, vectors, inverse)
+        ctx.set_materialize_grads(False)
+        return inverse, carrier.view_as(carrier)
+
+    @staticmethod
+    def backward(ctx: Any, inverse_grad: Tensor | None, gradient: Tensor | None) -> tuple[Tensor | None, None]:
+        if inverse_grad is None:
+            return gradient, None
+        carrier, vectors, inverse = ctx.saved_tensors
+        along = (-inverse_grad * inverse**3)[:, None]
+        if torch.is_grad_enabled():
+            turned = along * widened(carrier, vectors)
+            return turned if gradient is None else gradient + turned, None
+        return along * vectors if gradient is None else gradient.addcmul_(vectors, along), None
