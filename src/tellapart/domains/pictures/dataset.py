@@ -37,6 +37,8 @@ class Embeds(Protocol):
 
 
 _CHUNK = 256
+_PIXELS = 2**26  # of all that a network embeds to be measured: 85,598 pictures of 28 × 28, 1,337 of 224 × 224
+_LEAST = 300  # pictures, however large
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,14 +89,22 @@ class Dataset:
 
     def asked(self, held_out: PictureSet) -> PictureSet:
         """The pictures that are measured: all held-out ones, or a sample, as time allows."""
-        return self._drawn(held_out, MOST_ASKED)
+        return self._drawn(held_out, self._most_asked())
 
     def known(self, labelled: PictureSet, encoder: Embeds) -> PictureSet:
         """The pictures that show their labels: all of these, or a sample, as time and memory allow."""
         if labelled.labels is None:
             return labelled
         width = encoder.embed(labelled.content[:1]).shape[1]
-        return self._drawn(labelled, most_known(width, len(labelled.labels.unique())))
+        most = self._most() - min(len(self.test), self._most_asked())
+        return self._drawn(labelled, min(most, most_known(width, len(labelled.labels.unique()))))
+
+    def _most(self) -> int:
+        """Pictures of both kinds together."""
+        return max(_LEAST, _PIXELS // self.shape.side**2)
+
+    def _most_asked(self) -> int:
+        return min(MOST_ASKED, self._most() // 3)
 
     def _drawn(self, part: PictureSet, most: int) -> PictureSet:
         return part if len(part) <= most else part.part(sampled(len(part), most, self.options.seed))
