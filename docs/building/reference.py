@@ -36,7 +36,8 @@ def address(module: str) -> str:
 
 def page(module: str) -> str:
     """The Markdown of a module's page, which mkdocstrings fills."""
-    return f"# `{module}`\n\n::: {module}\n"
+    inherited = "    options:\n      inherited_members: true\n" if module == "tellapart.api" else ""
+    return f"# `{module}`\n\n::: {module}\n{inherited}"
 
 
 def navigation() -> list[dict[str, list[dict[str, str]]]]:

@@ -22,7 +22,7 @@ def names(folder):
 
 
 def laid_out(folder, labels="auto"):
-    parts, of = layout(folder, found(folder), labels)
+    parts, of, _ = layout(folder, found(folder), labels)
     return {split: len(files) for split, files in parts.items()}, None if of is None else sorted(set(of.values()))
 
 
@@ -100,11 +100,14 @@ def test_train_alone_is_a_label_like_any_other(tmp_path):
     assert laid_out(tmp_path) == ({"train": 3}, ["bus", "car", "train"])
 
 
-def test_files_beside_folders_have_no_labels_and_it_is_said(tmp_path):
+def test_files_beside_folders_have_no_labels_and_it_is_told_why(tmp_path):
     put(tmp_path, "cat/1.x", "dog/2.x", "3.x")
-    with reading.accounted() as account:
-        assert laid_out(tmp_path) == ({"train": 3}, None)
-    assert account.told() == "No labels: 1 of 3 files lie beside the folders that would be labels."
+    assert laid_out(tmp_path) == ({"train": 3}, None)
+    why = "No labels: 1 of 3 files lie beside the folders that would be labels."
+    assert layout(tmp_path, found(tmp_path)).without == why
+    (tmp_path / "cat" / "1.x").rename(tmp_path / "1.x")
+    (tmp_path / "dog" / "2.x").rename(tmp_path / "2.x")
+    assert layout(tmp_path, found(tmp_path)).without == ""
 
 
 def test_words_that_only_begin_like_a_split_are_none():

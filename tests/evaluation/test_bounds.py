@@ -18,7 +18,7 @@ def test_what_is_known_is_bounded_in_memory_and_its_probe_in_time(width, n_class
     assert n * width * 8 <= 2**28 or n == 2  # float64
     steps = BOUNDS.probe_steps(n, width, n_classes)
     assert 50 <= steps <= 1000
-    assert steps * n * width * n_classes <= 2**37 or n <= 5 * n_classes
+    assert steps * n * width * n_classes <= 2**36 or n <= 5 * n_classes
     starts = BOUNDS.k_means_starts(10_000, width, n_classes)
     assert 1 <= starts <= 10
     assert starts * 10_000 * width * n_classes <= 2**30 or starts == 1

@@ -173,3 +173,25 @@ def test_mistakes_are_named(change, message):
     good = {"train": torch.ones(3, 2), "train_labels": [1, 2, 3], "queries": torch.ones(1, 2)}
     with pytest.raises(ValueError, match=f"^{message}$"):
         linear_probe(**(good | change))
+
+
+def test_many_numbers_are_fitted_in_float32_to_the_same_labels(monkeypatch):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(5, 40))
+    labels = rng.integers(0, 5, 1500)
+    rows = torch.tensor(1000 + centres[labels] + 2 * rng.normal(size=(1500, 40)))
+    known, queries = rows[:1000], rows[1000:]
+    exact = linear_probe(known, labels[:1000], queries)
+    seen = []
+    fit = MODULE._fit
+
+    def watched(model, embeddings, labels):
+        seen.append(embeddings.dtype)
+        return fit(model, embeddings, labels)
+
+    monkeypatch.setattr(MODULE, "_fit", watched)
+    monkeypatch.setattr(MODULE, "_PRECISE", 1000)
+    rounded = linear_probe(known, labels[:1000], queries)
+    assert seen == [np.float32]
+    assert rounded.converged == exact.converged
+    assert (rounded.labels == exact.labels).double().mean() > 0.99

@@ -94,7 +94,8 @@ def test_the_slow_network_is_a_moving_average_of_rounds_that_the_first_weights_a
 def test_keys_are_the_slow_networks_with_its_own_statistics(data, statistics):
     options = config(key_momentum=0.7, statistics=statistics, key_precision="float32")
     model, works, states = rounds_of(options, data)
-    last = options.agreed().last_bank()
+    last = int(model.bank_round)
+    assert last == max(number for number in range(1, 1 + len(states)) if options.agreed().makes_keys_after(number))
     slow, network = states[last - 1][1], states[last - 1][0]
     bank = model.read_bank()
     for work in works:

@@ -409,6 +409,5 @@ def test_rounds_of_keys_and_statistics():
     agreed = Agreed(clients=2, rounds=5, local_epochs=1, bank=10, bank_every=2, statistics="recalibrated")
     assert [agreed.makes_keys_after(number) for number in range(1, 6)] == [True, False, True, False, False]
     assert [agreed.recalibrates_after(number) for number in range(1, 6)] == [True, False, True, False, True]
-    assert agreed.last_bank() == 3
     assert not any(agreed.sends_statistics(number) for number in range(1, 6))
     assert len(np.unique(torch.cat([drawn_rows(agreed, number, 0, 50) for number in range(40)]))) == 50

@@ -187,10 +187,20 @@ def test_mistakes_of_one_system(capsys, tmp_path):
 
 def test_a_query_that_is_no_picture_or_many_is_refused(capsys, learned, tmp_path):
     (tmp_path / "words.png").write_text("cat")
+    (tmp_path / "crow.txt").write_text("a black crow\n")
+    (tmp_path / "all.txt").write_text("a black crow\na frog\n")
     for query, message in [
         ("a cat", "a cat: neither a picture file nor the name of a picture of the run. This run finds pictures by"),
         (learned.parent / "data" / "patterns.npz", "holds 160 pictures. Name a single one"),
         (tmp_path / "words.png", "not a picture that can be read"),
+        (
+            tmp_path / "crow.txt",
+            "crow.txt: none of its 1 lines, the first being 'a black crow', is a picture file or the name",
+        ),
+        (
+            tmp_path / "all.txt",
+            "all.txt: none of its 2 lines, the first being 'a black crow', is a picture file or the name",
+        ),
     ]:
         assert message in fails(capsys, "search", learned, query)
 

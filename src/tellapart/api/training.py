@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from tellapart import reading, systems
-from tellapart.api.trained import Trained, saved_options
+from tellapart.api.record import saved_options
+from tellapart.api.trained import Trained
 from tellapart.errors import InputError
 from tellapart.planning import Plan, PlanOptions, make_plan
 from tellapart.runs import Run, forget_stray_rank, is_first_process

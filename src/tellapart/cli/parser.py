@@ -153,7 +153,7 @@ def _evaluate() -> ArgumentParser:
 def _embed() -> ArgumentParser:
     parser = _with_run("Turn pictures, texts, nodes or sequences, whatever the run is of, into vectors of length 1.")
     what = "A picture or a folder; of texts, a .txt or a table (csv, tsv, parquet); without texts, a .npy, .npz or idx."
-    what += " For graph: what it takes as --data; for genomics: FASTA or FASTQ; for bilingual: texts, .tsv or .tmx."
+    what += " For graph: what it takes as --data; for genomics: FASTA or FASTQ; for bilingual: texts, tables or a .tmx."
     what += " For word2vec: text. For pixels: a video or a picture. For microstructure: TIFF, PNG or a folder."
     what += " For attention: what it takes as --data."
     parser.add_argument("input", type=str, help=what)

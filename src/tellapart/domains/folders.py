@@ -101,6 +101,8 @@ class Layout(NamedTuple):
     """The files of each split, by "train", "test" and "validation"; all under "train" if there are no splits."""
     labels: dict[Path, str] | None
     """The label of each file: the first folder that is not common to all; `None` if there are no such folders."""
+    without: str = ""
+    """Why there are no labels though there are folders, in words."""
 
 
 def layout(folder: Path, files: Sequence[Path], labels: Labels = "auto") -> Layout:
@@ -124,10 +126,10 @@ def layout(folder: Path, files: Sequence[Path], labels: Labels = "auto") -> Layo
         _check_empty_splits(folder, files, depth)
     parts = _splits(folder, places) if labels == "auto" else None
     if parts is None:
-        return Layout({"train": list(files)}, _labels(places))
+        return Layout({"train": list(files)}, *_labels(places))
     inside = {file: place[1:] for file, place in places.items()}
     depth = below_wrappers(list(inside.values()))
-    return Layout(parts, _labels({file: place[depth:] for file, place in inside.items()}))
+    return Layout(parts, *_labels({file: place[depth:] for file, place in inside.items()}))
 
 
 def _check_empty_splits(folder: Path, files: Sequence[Path], depth: int) -> None:
@@ -160,10 +162,11 @@ def _splits(folder: Path, places: dict[Path, tuple[str, ...]]) -> dict[str, list
     return parts
 
 
-def _labels(places: dict[Path, tuple[str, ...]]) -> dict[Path, str] | None:
+def _labels(places: dict[Path, tuple[str, ...]]) -> tuple[dict[Path, str] | None, str]:
+    """The label of each file, and why there are none."""
     loose = sum(len(place) == 1 for place in places.values())
-    if loose:
-        if loose < len(places):
-            reading.note(f"No labels: {loose} of {len(places)} files lie beside the folders that would be labels.")
-        return None
-    return {file: place[0] for file, place in places.items()}
+    if loose == 0:
+        return {file: place[0] for file, place in places.items()}, ""
+    if loose == len(places):
+        return None, ""
+    return None, f"No labels: {loose} of {len(places)} files lie beside the folders that would be labels."

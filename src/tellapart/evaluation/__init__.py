@@ -1,6 +1,6 @@
 """Evaluation of embeddings on data that training did not see."""
 
-from tellapart.evaluation.bounds import MOST_ASKED, most_known, sampled
+from tellapart.evaluation.bounds import MOST_ASKED, most_known, probe_steps, sampled
 from tellapart.evaluation.clusters import Clustering, clustering, density_clustering, grouped
 from tellapart.evaluation.frozen import frozen
 from tellapart.evaluation.invariance import relative_distance
@@ -32,6 +32,7 @@ __all__ = [
     "most_known",
     "nearest_neighbours",
     "probe_over_splits",
+    "probe_steps",
     "relative_distance",
     "retrieval",
     "roc_auc",

@@ -16,7 +16,7 @@ MOST_ASKED = 10_000
 _MOST_KNOWN = 60_000
 _NUMBERS = 2**25  # of embeddings with known labels: 128 MiB, and twice that where they are float64
 _LEAST_OF_A_CLASS = 5
-_PROBE = 2**37  # products of a probe, which does some 2³¹ a second
+_PROBE = 2**36  # products of a probe, which does some 2³¹ to 2³² a second
 _K_MEANS = 2**30  # products of one iteration of all starts
 STARTS = 10
 """Starts of k-means, where they are not too many."""
@@ -39,7 +39,7 @@ def probe_steps(n_known: int, width: int, n_classes: int) -> int:
     """The steps of L-BFGS that a linear probe may take: 1,000, or fewer, but at least 50.
 
     >>> probe_steps(60_000, 192, 10), probe_steps(60_000, 784, 10)
-    (1000, 292)
+    (596, 146)
     """
     return min(_MOST_STEPS, max(_LEAST_STEPS, _PROBE // (n_known * width * n_classes)))
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from tellapart.errors import check_embeddings, requirement
+from tellapart.evaluation.bounds import STARTS
 from tellapart.evaluation.labels import integer_labels
 from tellapart.scores import unit
 
@@ -37,7 +38,12 @@ class Clustering:
 
 
 def clustering(
-    embeddings: Float[Tensor, "n d"], labels: Labels, *, n_clusters: int | None = None, seed: int = 0, starts: int = 10
+    embeddings: Float[Tensor, "n d"],
+    labels: Labels,
+    *,
+    n_clusters: int | None = None,
+    seed: int = 0,
+    starts: int = STARTS,
 ) -> Clustering:
     """Group unit embeddings by k-means, the best of 10 `starts`, and compare the groups with the labels.
 
@@ -104,7 +110,7 @@ def grouped(
     n_clusters: int | None = None,
     least: int | None = None,
     seed: int = 0,
-    starts: int = 10,
+    starts: int = STARTS,
 ) -> Int[Tensor, " n"]:
     """The group of each embedding, by direction: k-means if their number is given, else HDBSCAN, which finds it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tellapart.errors import check_embeddings, requirement
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from tellapart.evaluation.labels import Labels
 
-    Models = dict[str, tuple[Float[Tensor, "m d"], Float[Tensor, "n d"]]]
+    Models = Mapping[str, tuple[Float[Tensor, "m d"], Float[Tensor, "n d"]]]
 
 _K = 15
 
@@ -32,7 +33,8 @@ def frozen(models: Models, train_labels: Labels, test_labels: Labels, title: str
     probe takes fewer steps than 1,000, and k-means of many classes fewer starts than 10 (`evaluation.bounds`).
 
     Args:
-        models: for each model's name, the embeddings `(m, d)` of the training and `(n, d)` of the test set.
+        models: for each model's name, the embeddings `(m, d)` of the training and `(n, d)` of the test set. They are
+            asked for once each, and only one model's are needed at a time.
         train_labels: the training set's labels, any integers, one per embedding.
         test_labels: the test set's labels, likewise.
         title: the table's title.
@@ -49,12 +51,14 @@ def frozen(models: Models, train_labels: Labels, test_labels: Labels, title: str
     """
     known = integer_labels("train_labels", train_labels, len(train_labels), n_classes=2)
     truth = integer_labels("test_labels", test_labels, len(test_labels), n_classes=2)
-    _check(models, len(known), len(truth))
+    if not models:
+        raise ValueError(requirement("models", "name at least one model", "none"))
     k = min(_K, len(known))
     guess = _accuracy(_most_frequent(known), truth)
     rows: list[list[str | float]] = [["chance", guess, guess, 0.0, 0.0]]
     notes = _explained(k)
     for name, (train, test) in models.items():
+        _check(name, (train, test), len(known), len(truth))
         near = nearest_neighbours(train, known, test, k=k)
         n_classes, width = len(known.unique()), train.shape[1]
         probe = linear_probe(train, known, test, max_steps=probe_steps(len(train), width, n_classes))
@@ -66,15 +70,12 @@ def frozen(models: Models, train_labels: Labels, test_labels: Labels, title: str
     return Table(title, header, rows, ["", *(".3f" for _ in header[1:])], notes)
 
 
-def _check(models: Models, n_train: int, n_test: int) -> None:
-    if not models:
-        raise ValueError(requirement("models", "name at least one model", "none"))
-    for name, pair in models.items():
-        for part, vectors, n in zip(("training", "test"), pair, (n_train, n_test), strict=True):
-            parameter = f"models[{name!r}]"
-            check_embeddings(parameter, vectors)
-            if len(vectors) != n:
-                raise ValueError(requirement(parameter, f"have one {part} embedding per label, {n}", len(vectors)))
+def _check(name: str, pair: tuple[Tensor, Tensor], n_train: int, n_test: int) -> None:
+    parameter = f"models[{name!r}]"
+    for part, vectors, n in zip(("training", "test"), pair, (n_train, n_test), strict=True):
+        check_embeddings(parameter, vectors)
+        if len(vectors) != n:
+            raise ValueError(requirement(parameter, f"have one {part} embedding per label, {n}", len(vectors)))
 
 
 def _most_frequent(labels: Int[Tensor, " m"]) -> Int[Tensor, ""]:

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from tellapart.evaluation.labels import Labels
 
 _NUMBERS = 2**22  # of embeddings that are normalised at once: 32 MB of them
-# Similarities held at once: 32 MB of them.
-_SCORES = 2**22
+_SCORES = 2**22  # similarities held at once: 32 MB of them
 # Products of equal vectors may differ in their last bits, depending on their places. Rounding makes them tie.
 _DECIMALS = 9
 
@@ -40,7 +39,7 @@ def nearest_neighbours(
 
     The smallest label wins every tie, among equally near embeddings and among classes of equal score. Cosines that
     agree to 9 decimals are equal, and so are scores that agree to 9 digits. A zero vector has cosine 0 with all.
-    Streams over the queries: memory grows with m, not with n·m.
+    Streams over both: memory does not grow with m, nor with n·m.
 
     Args:
         train: the embeddings with known labels.
@@ -69,20 +68,53 @@ def nearest_neighbours(
     # Sorted by label, the first of several ties has the smallest label.
     ordered, order = labels.sort()
     classes, voters = ordered.unique(return_inverse=True)
-    known = torch.empty(train.shape, dtype=torch.float64, device=train.device)
+    cosines = torch.empty(len(queries), 0, dtype=torch.float64, device=train.device)
+    nearest = torch.empty(len(queries), 0, dtype=torch.long, device=train.device)
     most = max(1, _NUMBERS // train.shape[1])
-    for rows, places in zip(order.split(most), known.split(most), strict=True):
-        places.copy_(unit(train[rows].detach().double(), "train"))
-    predicted = torch.empty(len(queries), dtype=labels.dtype, device=labels.device)
-    at_once = max(1, min(_SCORES // m, most))
+    for first in range(0, m, most):
+        known = unit(train[order[first : first + most]].detach().double(), "train")
+        cosines, nearest = _with_those_of(known, first, queries, cosines, nearest, k)
+    # Relative to the vote of the nearest, since exp(1/τ) may overflow.
+    votes = ((cosines - cosines.amax(dim=1, keepdim=True)) / temperature).exp()
+    at_once = max(1, _SCORES // len(classes))
+    predicted = [
+        _first_best(vote.new_zeros(len(vote), len(classes)).scatter_add_(1, voters[near], vote))
+        for vote, near in zip(votes.split(at_once), nearest.split(at_once), strict=True)
+    ]
+    told: Tensor = classes[torch.cat(predicted)]
+    return told
+
+
+def _with_those_of(
+    known: Float[Tensor, "b d"],
+    first: int,
+    queries: Float[Tensor, "n d"],
+    cosines: Float[Tensor, "n c"],
+    nearest: Int[Tensor, "n c"],
+    k: int,
+) -> tuple[Float[Tensor, "n e"], Int[Tensor, "n e"]]:
+    """The k nearest of each query among those found so far and a block of known embeddings, by ascending place.
+
+    Args:
+        known: the block, at length 1.
+        first: the place of its first embedding; all found so far have lower ones.
+        queries: of any length.
+        cosines: of those found so far …
+        nearest: … and their places.
+        k: how many are kept.
+    """
+    found = []
+    at_once = max(1, min(_SCORES // len(known), _NUMBERS // known.shape[1]))
     for start in range(0, len(queries), at_once):
-        chunk = unit(queries[start : start + at_once].detach().double(), "queries")
-        cosines, nearest = _nearest(chunk @ known.T, k)
-        # Relative to the vote of the nearest, since exp(1/τ) may overflow.
-        votes = ((cosines - cosines.amax(dim=1, keepdim=True)) / temperature).exp()
-        scores = votes.new_zeros(len(chunk), len(classes)).scatter_add_(1, voters[nearest], votes)
-        predicted[start : start + at_once] = classes[_first_best(scores)]
-    return predicted
+        rows = slice(start, start + at_once)
+        here, places = _nearest(unit(queries[rows].detach().double(), "queries") @ known.T, min(k, len(known)))
+        both = torch.cat([cosines[rows], here], dim=1), torch.cat([nearest[rows], places + first], dim=1)
+        order = both[1].argsort(dim=1)
+        scores, columns = (part.gather(1, order) for part in both)
+        best, kept = _nearest(scores, min(k, scores.shape[1]))
+        found.append((best, columns.gather(1, kept)))
+    parts = zip(*found, strict=True)
+    return tuple(map(torch.cat, parts))  # type: ignore[return-value]
 
 
 def _nearest(similar: Float[Tensor, "n m"], k: int) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:

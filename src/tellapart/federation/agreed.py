@@ -75,10 +75,6 @@ class Agreed:
         """Whether a client's statistics leave it with its weights."""
         return self.statistics == "averaged" or (self.statistics == "local" and number == self.rounds)
 
-    def last_bank(self) -> int:
-        """The last round that keys are made after; 0 if there is none."""
-        return max((number for number in range(1, self.rounds) if self.makes_keys_after(number)), default=0)
-
 
 def drawn_rows(agreed: Agreed, number: int, client: int, n: int) -> Int[Tensor, " k"]:
     """Which of a client's n examples it shares keys of after a round: drawn anew each time. Prototypes are of all.

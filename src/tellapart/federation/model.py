@@ -13,7 +13,7 @@ from tellapart.federation.statistics import as_of, names_of
 from tellapart.negatives import KeyQueue
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
     from tellapart.runs import InChunks
 
@@ -29,8 +29,9 @@ class Federation(nn.Module):
         agreed: what is done in which round.
     """
 
-    of_its_data = ("bank", "statistics")
+    of_its_data = ("bank", "bank_round", "statistics")
     copies: ClassVar = {"slow": "network"}
+    bank_round: Int[Tensor, ""] | None
 
     def __init__(self, network: nn.Module, dim: int, agreed: Agreed) -> None:
         super().__init__()
@@ -38,6 +39,8 @@ class Federation(nn.Module):
         self.slow = copy.deepcopy(network).requires_grad_(False) if agreed.key_momentum else None
         self.agreed = agreed
         self.bank = KeyQueue(agreed.bank, dim) if agreed.bank else None
+        # After which round its keys were made: weights of an earlier round may be the best.
+        self.register_buffer("bank_round", torch.zeros((), dtype=torch.long) if agreed.bank else None)
         own = nn.Module()
         for name, value in self._statistics().items() if agreed.statistics == "local" else ():
             own.register_buffer(name.replace(".", "/"), torch.stack([value] * agreed.clients))
@@ -79,6 +82,14 @@ class Federation(nn.Module):
         state = (self.network if into is None else into).state_dict()
         for name, value in weights.items():
             state[name].copy_(as_of(value, state[name]))
+
+    @torch.no_grad()
+    def replace_bank(self, number: int, keys: Float[Tensor, "k dim"], clients: Int[Tensor, " k"]) -> None:
+        """Put the keys of a round into the bank: no older one stays."""
+        assert self.bank is not None
+        assert self.bank_round is not None
+        self.bank.replace(keys, clients)
+        self.bank_round.fill_(number)
 
     def read_bank(self) -> Bank | None:
         """The bank, if it has keys."""

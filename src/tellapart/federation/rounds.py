@@ -132,7 +132,7 @@ def _share_keys(grid: Grid, model: Federation, number: int, say: Say, timeout: f
     keys = [from_arrays(message.content.array_records["keys"])["keys"].float() for message in used]
     clients = [int(message.content.metric_records["metrics"]["client"]) for message in used]
     owners = torch.tensor(clients).repeat_interleave(torch.tensor([len(part) for part in keys]))
-    bank.replace(torch.cat(keys), owners)
+    model.replace_bank(number, torch.cat(keys), owners)
     return {
         "length_of_mean_key": float(unit(torch.cat(keys)).mean(dim=0).norm()),
         "bytes_of_keys": float(max(map(bytes_of, used))),

@@ -14,8 +14,9 @@ from tellapart.version import __version__
 def write_page(target: Path, folder: str, **values: Any) -> None:
     """Fill the template `page.html` in a folder of this package, and write it in one step.
 
-    In the template `{{ "page.js" | source | safe }}` is the text of another file in its folder, or of this one, which
-    has the style that all pages share. All other values are escaped. A missing value is an error.
+    A template begins with `head` of `head.html`, which says what the page may load: nothing but what is in it.
+    `{{ "page.js" | source | safe }}` is the text of another file in its folder, or of this one, which has the style
+    that all pages share. All other values are escaped. A missing value is an error.
 
     Raises:
         InputError: the page cannot be written.

@@ -153,7 +153,7 @@ system = System(
     Config,
     train,
     commands.make_model,
-    own_data="sentences and translations, two text files, a .tsv or a .tmx",
+    own_data="sentences and translations, two text files, a .tsv, a .tmx or a table",
     evaluate=commands.evaluate,
     embed=commands.embed,
     search=commands.search,

@@ -179,7 +179,9 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
         config,
     )
     batches = Batches(len(data.training), config.batch_size, config.epochs, config.seed)
-    fit(step, batches, data.training.__getitem__, run, trainer)
+    unseen = data.unseen
+    held_out = step.held_out(len(unseen), unseen.__getitem__)
+    fit(step, batches, data.training.__getitem__, run, trainer, held_out)
     commands.finish(config, run, data)
 
 

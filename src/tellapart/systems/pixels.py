@@ -22,7 +22,8 @@ https://arxiv.org/abs/2103.17263; Wang et al. 2021, DenseCL, https://arxiv.org/a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,7 +31,7 @@ from torch import nn
 
 from tellapart.distributed import share_batch_norm
 from tellapart.domains import pixels
-from tellapart.domains.pixels import Dataset, DenseConv, PixelOptions, Views, as_cells
+from tellapart.domains.pixels import Dataset, DenseConv, PixelOptions, Sampler, Shown, Views, as_cells
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.runs import Run
@@ -41,6 +42,8 @@ from tellapart.training import TermsStep, TrainerOptions, begin, fit, timed
 if TYPE_CHECKING:
     from jaxtyping import Float, UInt8
     from torch import Tensor
+
+_MEASURED = 64  # held-out frames, each with up to `queries` points
 
 
 @dataclass(frozen=True)
@@ -102,18 +105,20 @@ def terms(model: Pixels, views: Views) -> Terms:
     )
 
 
+def draw(sampler: Sampler, _: nn.Module, shown: Shown) -> Views:
+    """Two views of each frame of a batch."""
+    with timed("views"):
+        return sampler.draw(shown)
+
+
 def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     """Train into a run folder, from its checkpoint if it has one; then evaluate and fill the gallery."""
     begin(run, "pixels", config, trainer)
     data = Dataset.load(config, run)
-    sampler = data.sampler()
-
-    def draw(_: nn.Module, shown: pixels.Shown) -> Views:
-        with timed("views"):
-            return sampler.draw(shown)
-
-    step = TermsStep(Pixels(config), terms, config, prepare=draw)
-    fit(step, data.batches(), sampler.frames, run, trainer)
+    sampler, unseen = data.sampler(), data.unseen()
+    step = TermsStep(Pixels(config), terms, config, prepare=partial(draw, sampler))
+    measured = replace(step, prepare=partial(draw, unseen)).held_out(len(unseen), unseen.frames)
+    fit(step, data.batches(), sampler.frames, run, trainer, replace(measured, most=_MEASURED))
     commands.finish(config, run, data)
 
 

@@ -25,10 +25,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tellapart.domains import words
-from tellapart.domains.words import Dataset, KernelStep, Text, WordOptions, check_trainer
+from tellapart.domains.words import Dataset, KernelStep, Text, Unseen, WordOptions, check_trainer
 from tellapart.runs import Run
 from tellapart.systems.contract import System
-from tellapart.training import Batches, TrainerOptions, begin, fit
+from tellapart.training import Batches, HeldOut, TrainerOptions, begin, fit
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,9 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     if isinstance(data, Dataset) and not run.is_trained():
         batches = Batches(len(data.corpus.ids), config.batch_size, config.epochs, config.seed, in_order=True)
         step = KernelStep(words.make_model(config, run), batches)
-        fit(step, batches, Text(data.corpus, data.held_out).passage, run, on_processor)
+        text, unseen = Text(data.corpus, data.held_out), Unseen(data.corpus, data.held_out)
+        held_out = HeldOut(len(unseen), unseen.passages, step.measure, at_once=unseen.at_once)
+        fit(step, batches, text.passage, run, on_processor, held_out)
     commands.finish(config, run, data)
 
 

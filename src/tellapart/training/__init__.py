@@ -6,7 +6,7 @@ The loop itself, which needs Lightning, is imported by `fit` when it is called.
 from tellapart.training.batches import Batches
 from tellapart.training.combine import RULES, Rule, coefficients, combine
 from tellapart.training.fit import begin, fit
-from tellapart.training.held_out import HeldOut, best_of, measured, told
+from tellapart.training.held_out import OBJECTIVE, HeldOut, best_of, measured, told
 from tellapart.training.optimizer import usual_optimizer
 from tellapart.training.options import (
     Interrupted,
@@ -25,6 +25,7 @@ from tellapart.training.stopwatch import spent, timed
 from tellapart.training.two_losses import TwoLossStep
 
 __all__ = [
+    "OBJECTIVE",
     "RULES",
     "STATE",
     "STEPS_DONE",

@@ -20,6 +20,7 @@ BestBy = Literal["accuracy", "loss"]
 PREFIX = "held_out_"
 """What the log calls a measure on held-out rows begins with it."""
 OBJECTIVE = "objective"
+"""A measure of this name alone says which weights are the best: those of the least."""
 _MOST_ROWS = 2048
 
 
@@ -35,6 +36,7 @@ class HeldOut:
             least for the best.
         in_blocks: a batch has rows that are neighbours, as of `Batches` in blocks.
         at_once: rows of a batch at most, if fewer than in training.
+        most: about how many rows are measured, if there are more.
     """
 
     n_rows: int
@@ -42,11 +44,12 @@ class HeldOut:
     measure: Callable[[Any], Mapping[str, Tensor]]
     in_blocks: bool = False
     at_once: int | None = None
+    most: int = _MOST_ROWS
 
     def batches(self, size: int, seed: int) -> list[Int[Tensor, " b"]]:
         """Rows to measure, the same at every measure, in batches of one size: a loss depends on its negatives.
 
-        A random part of them, about 2,048, if there are more. The last batch may repeat rows of the one before it.
+        A random part of them, about `most`, if there are more. The last batch may repeat rows of the one before it.
 
         Args:
             size: rows of a batch of the training, of all devices; with fewer held-out rows, a batch has all of them.
@@ -56,7 +59,7 @@ class HeldOut:
         [4, 4, 4]
         """
         size = min(size, self.n_rows, self.at_once or self.n_rows)
-        n_batches, last = -(-min(self.n_rows, max(_MOST_ROWS, size)) // size), self.n_rows - size
+        n_batches, last = -(-min(self.n_rows, max(self.most, size)) // size), self.n_rows - size
         if self.in_blocks:
             starts = [round(last * i / max(1, n_batches - 1)) for i in range(n_batches)]
             return [torch.arange(start, start + size) for start in starts]

@@ -7,7 +7,9 @@ positives ("out", "in"), symmetric, soft targets (`positives=dense(weights)`, `g
 
 from tellapart.variants.at_hand import of_scores, plackett_luce
 from tellapart.variants.binary import nce, sgns, sigmoid
-from tellapart.variants.negatives import dcl, dclw, debiased, hard_negatives, info_loob, log_q, robust
+from tellapart.variants.decoupled import dcl, dclw, info_loob
+from tellapart.variants.negatives import debiased, hard_negatives, log_q
+from tellapart.variants.noise import robust
 from tellapart.variants.positives import label_smoothing, mil_nce, ranking, sup_con
 from tellapart.variants.prefixes import matryoshka
 

@@ -1,4 +1,4 @@
-"""Other negatives, and other weights for them."""
+"""Other weights for negatives: hard ones count more, hidden positives less, frequent ones as if drawn evenly."""
 
 from __future__ import annotations
 
@@ -8,119 +8,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart._engine import TEMPERATURE, LineUp, Terms, check_per_candidate, evaluate
-from tellapart.errors import as_temperature, requirement
+from tellapart._engine import Terms, check_per_candidate
+from tellapart.errors import as_temperature
 from tellapart.objective import info_nce
 from tellapart.relations import Relation
-from tellapart.variants.options import (
-    LineUpOptions,
-    Options,
-    both_ways,
-    check_between,
-    decoupled_terms,
-    n_candidates,
-    reduced,
-)
+from tellapart.variants.options import Options, check_between, decoupled_terms, n_candidates, reduced
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from jaxtyping import Float
-
-
-def dcl(
-    queries: Float[Tensor, "n d"],
-    keys: Float[Tensor, "m d"],
-    *,
-    symmetric: bool = False,
-    reduction: str = "mean",
-    engine: str = "auto",
-    **options: Unpack[LineUpOptions],
-) -> Float[Tensor, "..."]:
-    """Decoupled contrastive learning: the positive leaves the denominator, `L_i = log Z⁻_i − S⁺_i`.
-
-    Easy batches then push as hard as large ones. Unlike InfoNCE it has no floor at 0.
-
-    Args:
-        queries: `(n, d)`.
-        keys: `(m, d)`.
-        symmetric: as for `info_nce`, like the other options.
-
-    Raises:
-        ValueError: as `info_nce`; a query with positives as its only candidates.
-
-    Source: Yeh et al. 2022, eq. 6. The same value is InfoLOOB's (Fürst et al. 2022, eq. 4).
-
-    >>> dcl(torch.eye(2), torch.eye(2), temperature=1.0)  # 0 − 1
-    tensor(-1.)
-    """
-    terms = decoupled_terms(queries, keys, symmetric=symmetric, engine=engine, **options)
-    return terms.loss(reduction)
-
-
-def dclw(
-    queries: Float[Tensor, "n d"],
-    keys: Float[Tensor, "m d"],
-    *,
-    sigma: float = 0.5,
-    reduction: str = "mean",
-    engine: str = "auto",
-    **options: Unpack[LineUpOptions],
-) -> Float[Tensor, "..."]:
-    """DCL with the positives' pull weighted: `L_i = log Z⁻_i − w_i S⁺_i`, `w_i = 2 − exp(s_i⁺/σ) / mean_j exp(s_j⁺/σ)`.
-
-    Counterparts that are far apart get more weight, those that are close less; the weights have mean 1.
-
-    Args:
-        queries: `(n, d)`.
-        keys: `(m, d)`.
-        sigma: σ > 0, the width of the weights' von Mises-Fisher distribution; `s⁺ = τ S⁺`, the score before τ.
-        reduction: as for `info_nce`, like the other options.
-
-    Raises:
-        ValueError: `sigma <= 0`, or as `dcl`.
-
-    Source: Yeh et al. 2022, eq. 7.
-
-    >>> dclw(torch.eye(2), torch.eye(2), temperature=1.0)  # both weights are 1
-    tensor(-1.)
-    """
-    if not 0 < sigma < float("inf"):
-        raise ValueError(requirement("sigma", "be positive and finite", sigma))
-    terms = decoupled_terms(queries, keys, symmetric=False, engine=engine, **options)
-    active = terms.n_positives > 0
-    scores = terms.positive * as_temperature(options.get("temperature", TEMPERATURE), len(queries))
-    shares = (scores / sigma).masked_fill(~active, -torch.inf).softmax(0)
-    losses = terms.log_partition - (2 - active.sum() * shares) * terms.positive
-    return reduced(losses, active, reduction)
-
-
-def info_loob(
-    queries: Float[Tensor, "n d"],
-    keys: Float[Tensor, "m d"],
-    *,
-    reduction: str = "mean",
-    engine: str = "auto",
-    **options: Unpack[LineUpOptions],
-) -> Float[Tensor, "..."]:
-    """InfoLOOB, both ways: leave the positive out of the denominator, `L = ½ (L_queries + L_keys)` of `dcl`.
-
-    `log(K) − L` with K negatives is, at the best score, the leave-one-out *upper* bound of the mutual information.
-
-    Args:
-        queries: `(n, d)`.
-        keys: `(m, d)`.
-        reduction: as for `info_nce`, like the other options.
-
-    Raises:
-        ValueError: as `dcl`.
-
-    Source: Fürst et al. 2022 (CLOOB), eq. 4; the bound: Poole et al. 2019, eq. 13.
-
-    >>> info_loob(torch.eye(2), torch.eye(2), temperature=1.0)
-    tensor(-1.)
-    """
-    return dcl(queries, keys, symmetric=True, reduction=reduction, engine=engine, **options)
 
 
 def hard_negatives(
@@ -261,48 +158,3 @@ def log_q(
     bias = options.get("key_bias")
     options["key_bias"] = -log_probability if bias is None else bias - log_probability
     return info_nce(queries, keys, **options)
-
-
-def robust(
-    queries: Float[Tensor, "n d"],
-    keys: Float[Tensor, "m d"],
-    *,
-    q: float = 0.5,
-    density: float = 0.01,
-    symmetric: bool = False,
-    reduction: str = "mean",
-    engine: str = "auto",
-    **options: Unpack[LineUpOptions],
-) -> Float[Tensor, "..."]:
-    """RINCE, robust to false positives: `L_i = −exp(q S⁺)/q + (λ Z_i)^q / q`.
-
-    q → 0 gives InfoNCE (plus log λ), q = 1 a loss that tolerates symmetric noise in the pairs.
-    Not in nats. It grows as `exp(q S)`: with float32 keep `q/τ` below 88.
-
-    Args:
-        queries: `(n, d)`.
-        keys: `(m, d)`.
-        q: in (0, 1].
-        density: λ in (0, 1), the share of noise it should bear.
-        symmetric: as for `info_nce`, like the other options.
-
-    Raises:
-        ValueError: q or λ out of range, or as `info_nce`.
-
-    Source: Chuang et al. 2022, eq. 4.
-
-    >>> robust(torch.eye(2), torch.eye(2), q=1.0, density=0.5, temperature=1.0)  # −e + (e + 1)/2
-    tensor(-0.8591)
-    """
-    if not 0 < q <= 1:
-        raise ValueError(requirement("q", "lie in (0, 1]", q))
-    if not 0 < density < 1:
-        raise ValueError(requirement("density", "lie in (0, 1)", density))
-    terms = evaluate(LineUp.build(queries, keys, **options), symmetric=symmetric, engine=engine)
-    sides = [terms] if terms.reverse is None else [terms, terms.reverse]
-    # Both less 1, which keeps the digits of a small q.
-    losses = [
-        (torch.expm1(q * (math.log(density) + side.log_partition)) - torch.expm1(q * side.positive)) / q
-        for side in sides
-    ]
-    return both_ways(terms, losses, reduction)

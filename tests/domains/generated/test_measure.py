@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import sqrtm
 
 from tellapart.domains.generated import calibration, frechet_distance, kl_bound, kl_to_even
-from tellapart.domains.generated.measure import log_kernel_density
+from tellapart.domains.generated.measure import energy_distance, log_kernel_density
 
 
 def drawn(n, d, seed, scale=1.0):
@@ -30,6 +30,24 @@ def test_of_the_same_features_it_is_0_even_if_these_span_few_dimensions():
     flat = drawn(50, 2, 3) @ drawn(2, 7, 4)
     assert frechet_distance(flat, flat) == pytest.approx(0, abs=1e-5)
     assert frechet_distance(flat[:2], flat[:2]) == pytest.approx(0, abs=1e-5)
+
+
+def test_the_energy_distance_is_written_in_loops():
+    a, b = drawn(5, 3, 0), drawn(4, 3, 1, 2.0)
+
+    def mean(pairs):
+        return np.mean([(x - y).norm().item() for x, y in pairs])
+
+    own = [mean((x[i], x[j]) for i in range(len(x)) for j in range(len(x)) if i != j) for x in (a, b)]
+    expected = 2 * mean((x, y) for x in a for y in b) - sum(own)
+    assert energy_distance(a, b).item() == pytest.approx(expected, rel=1e-5)
+    assert energy_distance(a.reshape(5, 3, 1), b.reshape(4, 1, 3)).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_energy_distance_is_about_0_of_one_distribution_and_grows_as_they_part():
+    a = drawn(800, 2, 0)
+    near, apart = (energy_distance(a, shift + drawn(800, 2, 1)).item() for shift in (0.0, 1.0))
+    assert abs(near) < 0.02 < 0.3 < apart
 
 
 def test_the_bound_is_written_in_loops():

@@ -11,11 +11,13 @@ from PIL import Image
 
 from tellapart import InputError, reading
 from tellapart.domains import picture_files
-from tellapart.domains.pictures import load_pictures, load_splits
+from tellapart.domains.pictures import ImageShape, load_pictures, load_splits
 from tellapart.domains.pictures.images import read_picture
 from tellapart.domains.pictures.load import load_pairs
+from tellapart.domains.pictures.parts import picture_parts
 from tellapart.domains.pictures.picture_sets import Form
 from tellapart.domains.tables import Form as TableForm
+from tellapart.runs import gathered
 from tests.tiny.pictures import draw
 
 
@@ -82,6 +84,18 @@ def test_classes_that_are_links_are_read(tmp_path):
     save(tmp_path / "data" / "cat" / "2.png")
     (tmp_path / "data" / "dog").symlink_to(tmp_path / "source" / "dog")
     assert load_pictures(str(tmp_path / "data"), 8).classes == ["cat", "dog"]
+
+
+def test_of_a_folder_without_labels_it_is_said_where_labels_matter_and_nowhere_else(tmp_path):
+    for name in ("cat/1.png", "dog/2.png", "3.png"):
+        save(tmp_path / name)
+    with reading.accounted() as account:
+        load_splits(str(tmp_path), 8)
+    assert "No labels: 1 of 3 files lie beside the folders that would be labels." in account.told()
+    with reading.accounted() as account:
+        found = gathered(picture_parts(str(tmp_path), ImageShape(8, 3), lambda x: x.float().flatten(1)))
+    assert found.names == ["3.png", "cat/1.png", "dog/2.png"]
+    assert account.told() == "Read 3 pictures."
 
 
 def test_a_broken_picture_is_left_out_with_its_label_and_its_text_or_stops(tmp_path):

@@ -64,3 +64,13 @@ def test_a_sample_with_one_label_is_measured_by_views(monkeypatch):
     whole.test.labels[-1] = 1
     monkeypatch.setattr(MODULE, "MOST_ASKED", 3)
     assert whole.measure(Seen(), Seen()).title.startswith("Retrieval of 3")
+
+
+def test_of_large_pictures_fewer_are_measured(monkeypatch):
+    monkeypatch.setattr(MODULE, "_PIXELS", 90 * 8 * 8)
+    monkeypatch.setattr(MODULE, "_LEAST", 4)
+    before = Seen()
+    table = data(labels=True).measure(before, Seen())
+    assert before.sizes == [60, 30]
+    assert "Measured with 30 of 90 held-out pictures, drawn at random." in table.notes
+    assert "The labels of 60 of the 120 pictures to train on are shown to each." in table.notes

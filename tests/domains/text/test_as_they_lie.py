@@ -130,3 +130,66 @@ def test_pairs_of_which_one_side_is_empty_are_counted(tmp_path):
     with reading.accounted() as account:
         load_translations(str(tmp_path / "x.tsv"))
     assert account.told().startswith("Read 2 pairs. Left out 1: pair of which one side is empty or missing.")
+
+
+def table(path, text):
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("header", "given"),
+    [
+        ("de,en,note", {}),
+        ("DE,En,note", {}),
+        ("source,target,fr", {}),
+        ("de,en,fr", {"languages": "de,en"}),
+        ("satz,sentence,note", {"columns": "source=satz,target=sentence"}),
+        ("de,en,fr", {"columns": "target=en,source=de"}),
+    ],
+)
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_the_columns_of_a_table_are_known_by_their_names_in_any_order(tmp_path, header, given, separator):
+    for order in ((0, 1, 2), (2, 1, 0)):
+        lines = [header.split(","), *([f"ein {row}", f"one {row}", "x"] for row in range(3))]
+        text = "\n".join(separator.join(line[i] for i in order) for line in lines)
+        pairs = load_translations(table(tmp_path / "x.csv", text), **given)
+        found = pairs.sources, pairs.targets
+        expected = [f"ein {row}" for row in range(3)], [f"one {row}" for row in range(3)]
+        # Two languages that were not named come in the order of the columns.
+        is_reversed = header.lower() == "de,en,note" and order[0] == 2
+        assert found == (expected[::-1] if is_reversed else expected)
+        assert len(set(pairs.groups)) == 3
+
+
+def test_a_table_is_read_as_a_tsv_is_with_groups_quotes_and_empty_sides(tmp_path):
+    lines = ["de,en,group", '"Ja, gern",Yes,p1', ",nothing,p1", "Nein,No,p1", "Gut,Good,p2"]
+    source = table(tmp_path / "x.csv", "\n".join(lines))
+    with reading.accounted() as account:
+        pairs = load_translations(source)
+    assert (pairs.sources, pairs.targets) == (["Ja, gern", "Nein", "Gut"], ["Yes", "No", "Good"])
+    assert (pairs.groups, pairs.languages, pairs.left_out) == (["p1", "p1", "p2"], ("de", "en"), 1)
+    assert "Sentences of x.csv are in the column de, translations in en." in account.told()
+    assert load_sentences(source) == ["Ja, gern", "Nein", "Gut", "Yes", "No", "Good"]
+    assert load_sentences(table(tmp_path / "y.csv", "de,en,text\na,b,c\n")) == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "said"),
+    [
+        ("satz,sentence\na,b\n", "", r"no column source and no column target\. Found: satz, sentence\. .* --columns "),
+        ("de,en,fr\na,b,c\n", "", r"no column source and no column target\. Found: de, en, fr\."),
+        ("de,en\na,b\n", "source=de,target=fr", r"no column fr\. Found: de, en\."),
+        ("de,en\na,b\n", "source=de", r"no column target\. Found: de, en\."),
+        ("de,en\na,b\n", "de", r"`columns` must be of the form"),
+    ],
+)
+def test_a_table_of_which_the_columns_cannot_be_told_names_them(tmp_path, text, columns, said):
+    with pytest.raises(InputError, match=said):
+        load_translations(table(tmp_path / "x.csv", text), columns=columns)
+
+
+def test_columns_of_what_is_no_table_are_refused(tmp_path):
+    source = ",".join(table(tmp_path / name, "a\nb\n") for name in ("x.de", "x.en"))
+    with pytest.raises(InputError, match="`columns` must be left out: the data are no table"):
+        load_translations(source, columns="source=de,target=en")

@@ -136,7 +136,7 @@ def test_what_is_no_file_of_translations_is_refused(tmp_path):
     for source, found in [
         (str(tmp_path), "a folder. Give two text files"),
         (text, "a single text file. Give two text files"),
-        (write(tmp_path / "a.csv", "source,target\na,b\n"), "a table of another kind. Give two text files"),
+        (write(tmp_path / "a.csv", "left,right\na,b\n"), "no column source and no column target. Found: left, right"),
         (f"{text},{tmp_path / 'none'}", "there is no such file"),
         (",".join([text] * 4), "4 files. Give two"),
     ]:

@@ -38,6 +38,10 @@ class Data(Protocol):
     def training(self) -> Rows:
         """Those to train on."""
 
+    @property
+    def unseen(self) -> Rows:
+        """Those that training never sees."""
+
     def watch(self, players: Players, /) -> dict[str, float]:
         """What the log says of generated examples, now and then."""
 

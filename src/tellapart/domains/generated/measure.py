@@ -76,6 +76,21 @@ def log_kernel_density(
     return torch.cat(parts)
 
 
+def energy_distance(a: Float[Tensor, "n ..."], b: Float[Tensor, "m ..."]) -> Float[Tensor, ""]:
+    """How far two distributions are apart, from at least 2 samples of each: `2 E|a − b| − E|a − a'| − E|b − b'|`.
+
+    It is at least 0, and 0 only if they are the same. The estimate has no bias, and so may be below 0.
+
+    Source: Székely & Rizzo 2013, eq. 2, as a U-statistic.
+
+    >>> energy_distance(torch.tensor([[0.0], [0.0]]), torch.tensor([[3.0], [3.0]]))
+    tensor(6.)
+    """
+    a, b = a.float().flatten(1), b.float().flatten(1)
+    own = [torch.cdist(x, x).sum() / (len(x) * (len(x) - 1)) for x in (a, b)]
+    return 2 * torch.cdist(a, b).mean() - own[0] - own[1]
+
+
 def frechet_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
     """The Fréchet distance of two Gaussians with the means and covariances of two sets of features, squared.
 

@@ -62,6 +62,11 @@ class PictureData:
         """Pictures to train on, in [−1, 1]."""
         return BytesAsShades(self.training_pictures)
 
+    @property
+    def unseen(self) -> BytesAsShades:
+        """Pictures that training never sees, in [−1, 1]."""
+        return BytesAsShades(self.held_out)
+
     def watch(self, _: Players) -> dict[str, float]:
         """Nothing: no figure of pictures is quick."""
         return {}

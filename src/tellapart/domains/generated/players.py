@@ -42,9 +42,10 @@ class Players(nn.Module):
         self.register_buffer("seen", torch.zeros(_SEEN, *first.shape))
         self.register_buffer("seen_at", torch.zeros(_SEEN, dtype=torch.long))
 
-    def generate(self, n: int) -> Float[Tensor, "n ..."]:
-        """n examples of the generator, by torch's random numbers and with a gradient."""
-        made: Tensor = self.generator(torch.randn(n, self.latent, device=self.latents.device, dtype=self.latents.dtype))
+    def generate(self, n: int, averaged: bool = False) -> Float[Tensor, "n ..."]:
+        """n examples of the generator or of its average, by torch's random numbers and with a gradient."""
+        latents = torch.randn(n, self.latent, device=self.latents.device, dtype=self.latents.dtype)
+        made: Tensor = (self.averaged if averaged else self.generator)(latents)
         return made
 
     @torch.no_grad()

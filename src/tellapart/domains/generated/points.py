@@ -55,6 +55,11 @@ class PointData:
         return self._drawn[0] / self.mixture.scale
 
     @property
+    def unseen(self) -> Float[Tensor, "m 2"]:
+        """Points that training never sees, of unit size."""
+        return self.held_out / self.mixture.scale
+
+    @property
     def held_out(self) -> Float[Tensor, "m 2"]:
         """Points that training never sees, as they are."""
         return self._drawn[1]

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from tellapart.training import Loop, timed, usual_optimizer
+from tellapart.domains.generated.measure import energy_distance
+from tellapart.training import OBJECTIVE, HeldOut, Loop, timed, usual_optimizer
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -63,6 +64,28 @@ class PlayerStep:
         """AdamW without momentum for either, with warm-up and half a cosine."""
         players = self.model.critic, self.model.generator
         return [usual_optimizer(player, self.options, n_steps, betas=_BETAS) for player in players]
+
+    def held_out(self, n_rows: int, collate: Callable[[Tensor], Tensor]) -> HeldOut:
+        """Held-out examples to measure both players on.
+
+        The loss is the critic's, without its penalty and against new generated examples. Its least value is no aim: it
+        is low where the generator is bad. The best weights are those of the least energy distance between held-out
+        examples and what the averaged generator draws, in which the critic has no part.
+
+        Args:
+            n_rows: how many there are.
+            collate: rows to a batch, as of training.
+        """
+        return HeldOut(n_rows, collate, self._measure)
+
+    def _measure(self, batch: Float[Tensor, "n ..."]) -> Mapping[str, Tensor]:
+        players = self.model
+        batch = batch.to(players.latents.dtype)
+        loss = self.critic_loss(players.critic(batch), players.critic(players.generate(len(batch))))
+        drawn = players.generate(len(batch), averaged=True)
+        told = {name: torch.as_tensor(value) for name, value in self.readings(len(batch), loss).items()}
+        size = {name: value for name, value in told.items() if name == "n_candidates"}
+        return {"loss": loss, OBJECTIVE: energy_distance(batch, drawn), **size}
 
     def __call__(self, batch: Float[Tensor, "n ..."], loop: Loop) -> Mapping[str, Tensor | float]:
         """Both players' moves; losses and readings are logged."""

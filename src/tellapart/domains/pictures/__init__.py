@@ -2,7 +2,8 @@
 
 from tellapart.domains.pictures.backbones import Backbone
 from tellapart.domains.pictures.captions import Pairs, split
-from tellapart.domains.pictures.clients import ClientData, Split
+from tellapart.domains.pictures.client_options import ClientOptions, Split
+from tellapart.domains.pictures.clients import ClientData
 from tellapart.domains.pictures.commands import commands_for
 from tellapart.domains.pictures.convnet import ConvNet
 from tellapart.domains.pictures.dataset import Dataset
@@ -30,6 +31,7 @@ __all__ = [
     "Backbone",
     "Batch",
     "ClientData",
+    "ClientOptions",
     "ConvNet",
     "Dataset",
     "FewLabels",

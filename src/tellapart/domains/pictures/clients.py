@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from tellapart.domains.pictures.client_options import Split
 from tellapart.domains.pictures.dataset import Dataset
 from tellapart.domains.pictures.picture_sets import PictureSet
 from tellapart.errors import InputError, require_option
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _MOST, _CHUNK = 4000, 256
 _COLUMN = "membership AUC"
-
-Split = Literal["dirichlet", "classes", "folders", "even"]
 
 
 def by_folder(pictures: PictureSet, source: str) -> list[Int[Tensor, " n"]]:
@@ -119,8 +118,10 @@ class ClientData:
 
     def _sharing(self, after: Federation) -> Int[Tensor, " k"]:
         """The pictures that the keys of the last bank were made of."""
-        bank, last = after.read_bank(), after.agreed.last_bank()
+        bank = after.read_bank()
         assert bank is not None
+        assert after.bank_round is not None
+        last = int(after.bank_round)
         owners = bank.clients.unique().tolist()
         return torch.cat([self.rows[c][drawn_rows(after.agreed, last, c, len(self.rows[c]))] for c in owners])
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from tellapart.domains.pictures.network import Network
 
+_BY_PICTURES = "This run finds pictures by pictures; a run of clip finds them by words."
+
 
 def commands_for(
     make_model: MakeModel,
@@ -48,11 +50,17 @@ def _read(finished: FinishedRun, network: Network, source: Any) -> Parts:
     return picture_parts(source, ImageShape.noted(finished.run), network.embed)
 
 
-def _ask(_: FinishedRun, typed: str) -> list[Query]:
+def _ask(finished: FinishedRun, typed: str) -> list[Query]:
     """Each picture of a folder, or each line of a text: a picture file, or the name of one of the run's own."""
     if exists(typed) and Path(typed).is_dir():
         return picture_queries(Path(typed))
-    return lines_or_one(typed)
+    queries = lines_or_one(typed)
+    if exists(typed) and not any(exists(query.value) for query in queries):
+        own = set(Gallery.load(finished.run.gallery).names)
+        if not any(query.value in own for query in queries):
+            told = f"none of its {len(queries)} lines, the first being {queries[0].value[:40]!r}, is"
+            raise InputError(f"{typed}: {told} a picture file or the name of a picture of the run. {_BY_PICTURES}")
+    return queries
 
 
 def _find(finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, " d"]:
@@ -60,8 +68,7 @@ def _find(finished: FinishedRun, gallery: Gallery, query: Any) -> Float[Tensor, 
     if isinstance(query, str) and not exists(query):
         if query in gallery.names:
             return gallery.vectors[gallery.names.index(query)]
-        what = "neither a picture file nor the name of a picture of the run"
-        raise InputError(f"{query}: {what}. This run finds pictures by pictures; a run of clip finds them by words.")
+        raise InputError(f"{query}: neither a picture file nor the name of a picture of the run. {_BY_PICTURES}")
     found = as_pictures(query, ImageShape.noted(finished.run))
     if len(found) != 1:
         what = query if isinstance(query, str) else "query"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from tellapart.runs import InChunks, Run
+    from tellapart.runs import InChunks, PictureRows, Run
 
     Encode = Callable[[InChunks], Float[Tensor, "n d"]]
 
@@ -37,6 +37,8 @@ class Embeds(Protocol):
 
 
 _CHUNK = 256
+_PIXELS = 2**26  # of all that a network embeds to be measured: 85,598 pictures of 28 × 28, 1,337 of 224 × 224
+_LEAST = 300  # pictures, however large
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,22 +80,31 @@ class Dataset:
         With labels in both parts: how well they can be told from the features, by what the training part's labels
         teach. Without: whether a random view of a picture finds it among all.
         """
-        asked, known = self._drawn(self.test, MOST_ASKED), self._known(after)
+        asked, known = self.asked(self.test), self.known(self.training, after)
         labelled = _has_labels(known) and _has_labels(asked)
         raw = RawPixels.within_bounds(asked.content.shape, len(known if labelled else asked), len(asked))
         encoders: dict[str, Encode] = {"raw pixels": raw, "untrained": before.embed, "trained": after.embed}
         table = self._labels_told(encoders, known, asked) if labelled else self._views_found(encoders, asked)
-        notes = [*table.notes, *raw.notes()]
-        if len(asked) < len(self.test):
-            notes.append(f"Measured with {len(asked)} of {len(self.test)} held-out pictures, drawn at random.")
-        return replace(table, notes=notes)
+        return replace(table, notes=[*table.notes, *raw.notes(), *sample_notes(asked, self.test)])
 
-    def _known(self, encoder: Embeds) -> PictureSet:
-        """How many pictures to train on show their labels: what time and memory allow."""
-        if self.training.labels is None:
-            return self.training
-        width = encoder.embed(self.training.content[:1]).shape[1]
-        return self._drawn(self.training, most_known(width, len(self.training.labels.unique())))
+    def asked(self, held_out: PictureSet) -> PictureSet:
+        """The pictures that are measured: all held-out ones, or a sample, as time allows."""
+        return self._drawn(held_out, self._most_asked())
+
+    def known(self, labelled: PictureSet, encoder: Embeds) -> PictureSet:
+        """The pictures that show their labels: all of these, or a sample, as time and memory allow."""
+        if labelled.labels is None:
+            return labelled
+        width = encoder.embed(labelled.content[:1]).shape[1]
+        most = self._most() - min(len(self.test), self._most_asked())
+        return self._drawn(labelled, min(most, most_known(width, len(labelled.labels.unique()))))
+
+    def _most(self) -> int:
+        """Pictures of both kinds together."""
+        return max(_LEAST, _PIXELS // self.shape.side**2)
+
+    def _most_asked(self) -> int:
+        return min(MOST_ASKED, self._most() // 3)
 
     def _drawn(self, part: PictureSet, most: int) -> PictureSet:
         return part if len(part) <= most else part.part(sampled(len(part), most, self.options.seed))
@@ -122,7 +133,7 @@ class Dataset:
     def _labels_told(self, encoders: dict[str, Encode], labelled: PictureSet, asked: PictureSet) -> Table:
         assert labelled.labels is not None
         assert asked.labels is not None
-        models = {name: (encode(labelled.content), encode(asked.content)) for name, encode in encoders.items()}
+        models = _Encoded(encoders, labelled.content, asked.content)
         title = f"Labels of {len(asked)} held-out pictures, told from features that were learned without labels"
         table = frozen(models, labelled.labels, asked.labels, title)
         known = f"The labels of {len(labelled)} of the {len(self.training)} pictures to train on are shown to each."
@@ -140,6 +151,32 @@ class Dataset:
         models = {name: (torch.cat(seen[name]), encode(pictures)) for name, encode in encoders.items()}
         title = f"Retrieval of {len(pictures)} held-out pictures by a random view of each"
         return found_by(same(pixel_ids(pictures)), models, title)
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoded(Mapping[str, "tuple[Tensor, Tensor]"]):
+    """What encoders make of two sets of pictures, each when it is asked for: all at once may take much memory."""
+
+    encoders: dict[str, Encode]
+    labelled: PictureRows
+    asked: PictureRows
+
+    def __getitem__(self, name: str) -> tuple[Tensor, Tensor]:
+        encode = self.encoders[name]
+        return encode(self.labelled), encode(self.asked)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.encoders)
+
+    def __len__(self) -> int:
+        return len(self.encoders)
+
+
+def sample_notes(asked: PictureSet, held_out: PictureSet) -> list[str]:
+    """What to say below a table if a sample was measured."""
+    if len(asked) == len(held_out):
+        return []
+    return [f"Measured with {len(asked)} of {len(held_out)} held-out pictures, drawn at random."]
 
 
 def _has_labels(part: PictureSet) -> bool:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from tellapart.domains.pictures.dataset import Dataset
+from tellapart.domains.pictures.dataset import Dataset, sample_notes
 from tellapart.domains.pictures.raw_pixels import RawPixels
 from tellapart.errors import InputError
-from tellapart.evaluation import Table, linear_probe
+from tellapart.evaluation import Table, linear_probe, probe_steps
 from tellapart.training import Batches
 
 if TYPE_CHECKING:
@@ -108,23 +108,31 @@ class FewLabels:
 
     @torch.no_grad()
     def measure(self, before: Classifies, after: Classifies) -> Table:
-        """Guessing, raw pixels, the untrained and the trained network, on the pictures held out."""
-        known, truth = self.labelled.labels, self.test.labels
+        """Guessing, raw pixels, the untrained and the trained network, on the pictures held out.
+
+        Of many pictures a sample is measured, and of many known labels a sample is shown to the linear probes.
+        """
+        sample = replace(self, test=self.data.asked(self.test), labelled=self.data.known(self.labelled, after))
+        known, truth = self.labelled.labels, sample.test.labels
         assert known is not None
         assert truth is not None
-        untrained, trained = (self._measure(model) for model in (before, after))
-        raw = RawPixels.within_bounds(self.test.content.shape, len(self.labelled), len(self.test))
+        untrained, trained = (sample._measure(model) for model in (before, after))
+        raw = RawPixels.within_bounds(self.test.content.shape, len(sample.labelled), len(sample.test))
         most = known.bincount().argmax()
         guessed = (truth == most).double().mean().item()
+        probed = sample._probe(raw(sample.labelled.content), raw(sample.test.content))
         rows: list[list[str | float]] = [
-            ["chance", guessed, guessed, math.log(len(self.classes)), self._guessing()],
-            ["raw pixels", "", self._probe(raw(self.labelled.content), raw(self.test.content)), "", ""],
+            ["chance", guessed, guessed, math.log(len(self.classes)), sample._guessing()],
+            ["raw pixels", "", probed, "", ""],
             ["untrained", *untrained],
             ["trained", *trained],
         ]
-        title = f"Labels of {len(self.test)} held-out pictures, after training with {len(self.labelled)} labels"
+        title = f"Labels of {len(sample.test)} held-out pictures, after training with {len(self.labelled)} labels"
         header = ["", "accuracy", "linear probe", "cross-entropy", "NT-Xent"]
-        return Table(title, header, rows, ["", *(".3f" for _ in header[1:])], self._notes() + raw.notes())
+        notes = self._notes() + raw.notes() + sample_notes(sample.test, self.test)
+        if len(sample.labelled) < len(self.labelled):
+            notes.append(f"Linear probes learn from {len(sample.labelled)} of these labels, drawn at random.")
+        return Table(title, header, rows, ["", *(".3f" for _ in header[1:])], notes)
 
     def _measure(self, model: Classifies) -> list[float]:
         """Accuracy, accuracy of a linear probe, and both losses."""
@@ -143,7 +151,8 @@ class FewLabels:
         labels, truth = self.labelled.labels, self.test.labels
         assert labels is not None
         assert truth is not None
-        return float((linear_probe(known, labels, held_out).labels == truth).double().mean())
+        steps = probe_steps(len(known), known.shape[1], len(self.classes))
+        return float((linear_probe(known, labels, held_out, max_steps=steps).labels == truth).double().mean())
 
     def _parts(self) -> tuple[Int[Tensor, " b"], ...]:
         """The rows of held-out pictures in even batches, as large as those of the training or a little smaller."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Views = Callable[[UInt8[Tensor, "n c side side"], int], tuple[Float[Tensor, "n c side side"], ...]]
 
-_CHUNK, _PIXELS = 256, 2**21  # of 224 × 224, pictures are embedded 41 at a time
+_CHUNK, _PIXELS = 64, 2**18  # embedded at a time: few enough to stay in the cache, 5 pictures of 224 × 224
 
 
 class Network(nn.Module):

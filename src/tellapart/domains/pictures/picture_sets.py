@@ -239,6 +239,8 @@ def _read_folder(path: Path, size: int | None, form: Form) -> list[Part]:
     bounds = [(0, n_training), (n_training, len(read))][: len(parts)]
     if found.labels is not None:
         reading.note(f"Labels are the folders: {reading.listed(sorted(set(found.labels.values())))}.")
+    elif found.without:
+        reading.note(found.without)
     if len(parts) > 1:
         reading.note(f"Train on {n_training}, and measure with the {len(read) - n_training} of {held_out}.")
     return [

@@ -50,6 +50,10 @@ class Dataset:
         """What draws views of the frames to train on."""
         return Sampler(self.training, self.options)
 
+    def unseen(self) -> Sampler:
+        """What draws views of the frames held out."""
+        return Sampler(self.test, self.options)
+
     def batches(self) -> Batches:
         """The batches of a training: their rows are frames."""
         n = sum(map(len, self.training))

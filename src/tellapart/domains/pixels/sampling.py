@@ -80,6 +80,9 @@ class Sampler:
         self.videos, self.options = videos, options
         self.flows = [Flows(video, options.hop) for video in videos]
 
+    def __len__(self) -> int:
+        return sum(map(len, self.videos))
+
     def frames(self, rows: Int[Tensor, " n"]) -> Shown:
         """The frames at these rows, which are counted over all videos."""
         lengths = torch.tensor([len(video) for video in self.videos])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from tellapart.domains import tables
 from tellapart.domains.held_out import text_id
+from tellapart.domains.sniff import suffix
 from tellapart.domains.text.load import load_sentences, load_translations
 from tellapart.domains.text.pools import in_pools
 from tellapart.domains.text.tfidf import character_tfidf
@@ -46,8 +49,8 @@ class Dataset:
             InputError: they are missing, broken or too few; or the run's own changed since it began.
         """
         if source is not None:
-            return cls._of_others(source, options.languages)
-        whole = load_translations(options.data, options.languages)
+            return cls._of_others(source, options)
+        whole = load_translations(options.data, options.languages, options.columns)
         unaligned: list[str] = []
         run.check_data(whole.fingerprint())
         rows, held_out = whole.split(options.held_out, options.seed)
@@ -58,8 +61,9 @@ class Dataset:
         return cls(whole.rows(rows), whole.rows(held_out), unaligned, whole.left_out)
 
     @classmethod
-    def _of_others(cls, source: str, languages: str) -> Dataset:
-        pairs = load_translations(source, languages)
+    def _of_others(cls, source: str, options: SentenceOptions) -> Dataset:
+        columns = options.columns if suffix(Path(source)) in tables.SUFFIXES else ""
+        pairs = load_translations(source, options.languages, columns)
         if len(pairs) < 2:
             raise InputError(f"{source}: a single pair of sentences. At least 2 are needed, to tell them apart.")
         return cls(pairs.rows(torch.arange(0)), pairs, [], pairs.left_out, source)

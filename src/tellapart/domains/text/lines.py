@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tellapart import reading
@@ -73,7 +73,7 @@ def read_together(paths: list[Path]) -> Translations:
             left_out += 1
     suffixes = suffix(paths[0])[1:], suffix(paths[1])[1:]
     languages = suffixes if all(suffixes) and suffixes[0] != suffixes[1] else ("source", "target")
-    return _gathered(pairs, languages, left_out)
+    return gathered(pairs, languages, left_out)
 
 
 def read_table(path: Path) -> Translations:
@@ -107,7 +107,7 @@ def read_table(path: Path) -> Translations:
             pairs.append((*cells[:2], cells[2] if n_cells == 3 else str(number)))
         else:
             left_out += 1
-    return _gathered(pairs, languages, left_out)
+    return gathered(pairs, languages, left_out)
 
 
 def is_header(cells: list[str]) -> bool:
@@ -119,9 +119,19 @@ def is_header(cells: list[str]) -> bool:
     names = [cell.lower() for cell in cells]
     if len(names) not in (2, 3) or len(set(names)) < len(names):
         return False
-    return set(names) <= _COLUMNS or all(_LANGUAGE.fullmatch(cell) for cell in cells[:2])
+    return set(names) <= _COLUMNS or all(map(is_language, cells[:2]))
 
 
-def _gathered(pairs: list[tuple[str, ...]], languages: tuple[str, str], left_out: int) -> Translations:
+def is_language(name: str) -> bool:
+    """Whether it is the code of a language that is often translated.
+
+    >>> is_language("de"), is_language("pt-BR"), is_language("id")
+    (True, True, False)
+    """
+    return _LANGUAGE.fullmatch(name) is not None
+
+
+def gathered(pairs: Sequence[tuple[str, ...]], languages: tuple[str, str], left_out: int) -> Translations:
+    """Pairs, each with its group, as columns."""
     sources, targets, groups = (list(column) for column in zip(*pairs, strict=True)) if pairs else ([], [], [])
     return Translations(sources, targets, groups, languages, left_out)

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from tellapart import reading
 from tellapart.domains import tables
 from tellapart.domains.sniff import suffix, unreadable
+from tellapart.domains.text.columns import holds_translations, read_columns
 from tellapart.domains.text.lines import read_lines, read_table, read_together
 from tellapart.domains.text.tmx import read_tmx, read_variants
 from tellapart.domains.text.translations import Translations
 from tellapart.errors import InputError, existing, exists, require_option
 
-_FORMS = "two text files joined by a comma, a .tsv or a .tmx"
+_FORMS = "two text files joined by a comma, a .tsv, a .tmx or a table with a column for each language"
 
 
-def load_translations(source: str, languages: str = "") -> Translations:
+def load_translations(source: str, languages: str = "", columns: str = "") -> Translations:
     """Load sentences with their translations. Pairs with an empty side are left out, and counted.
 
     Args:
         source: `corpus.en,corpus.fr`, two text files with corresponding lines, and perhaps a third with each pair's
-            group; a `.tsv` without a header, of two columns or, with the group, three; or a `.tmx`.
-        languages: of a TMX of more than two, which two: "de,en"; of other files, what theirs are called.
+            group; a `.tsv` without a header, of two columns or, with the group, three; a `.tmx`; or another table
+            (CSV, JSONL, Parquet) with a header, as for `read_columns`.
+        languages: of a TMX of more than two, or of a table's columns, which two: "de,en"; of other files, what theirs
+            are called.
+        columns: of a table, what its columns are called, as for `read_columns`.
 
     Raises:
         InputError: a file is missing, empty or broken, or files differ in length; the message names file and line.
@@ -31,20 +36,23 @@ def load_translations(source: str, languages: str = "") -> Translations:
     for path in paths:
         if path.is_dir():
             raise InputError(f"{path}: a folder. Give {_FORMS}.")
+    named, is_table = pair_of(languages), len(paths) == 1 and suffix(paths[0]) in tables.SUFFIXES
+    require_option("columns", is_table or not columns, "be left out: the data are no table", repr(columns))
     if len(paths) > 1:
         found = read_together(paths)
     elif suffix(paths[0]) == ".tmx":
-        found = read_tmx(paths[0], pair_of(languages))
-    elif suffix(paths[0]) == ".tsv":
+        found = read_tmx(paths[0], named)
+    elif suffix(paths[0]) == ".tsv" and not columns:
         found = read_table(paths[0])
+    elif is_table:
+        found = read_columns(paths[0], columns, named)
     else:
-        what = "a table of another kind" if suffix(paths[0]) in tables.SUFFIXES else "a single text file"
-        raise unreadable(paths[0], "sentences with translations", f"{source}: {what}. Give {_FORMS}.")
+        raise unreadable(paths[0], "sentences with translations", f"{source}: a single text file. Give {_FORMS}.")
     if not len(found):
         raise reading.first_broken() or InputError(f"{source}: holds no pair of sentences.")
     reading.pass_over("pair of which one side is empty or missing", [""] * found.left_out)
     reading.read(len(found), "pair")
-    if (named := pair_of(languages)) is not None and suffix(paths[0]) != ".tmx":
+    if named is not None and suffix(paths[0]) != ".tmx":
         found = replace(found, languages=named)
     reading.note(f"Languages: {' and '.join(found.languages)}.")
     return found
@@ -69,7 +77,7 @@ def load_sentences(source: str) -> list[str]:
 
     Args:
         source: text files, separated by commas; tables with a column `text` (CSV, JSONL, Parquet); or a source for
-            `load_translations`.
+            `load_translations`, of a table both languages.
 
     Raises:
         InputError: a file is missing, empty or broken.
@@ -78,7 +86,7 @@ def load_sentences(source: str) -> list[str]:
     paths = [existing(part.strip()) for part in parts]
     if any(suffix(path) == ".tmx" for path in paths):
         lines = [text for path in paths for text in read_variants(path)]
-    elif any(suffix(path) == ".tsv" for path in paths):
+    elif any(suffix(path) == ".tsv" for path in paths) or _holds_pairs_alone(paths):
         both = load_translations(source)
         return [*both.sources, *both.targets]
     elif any(suffix(path) in tables.SUFFIXES for path in paths):
@@ -89,3 +97,11 @@ def load_sentences(source: str) -> list[str]:
         raise reading.first_broken() or InputError(f"{source}: holds no text.")
     reading.read(len(lines), "sentence")
     return lines
+
+
+def _holds_pairs_alone(paths: list[Path]) -> bool:
+    """Whether it is one table with a column for each of two languages, and without a column `text`."""
+    if len(paths) > 1 or suffix(paths[0]) not in tables.SUFFIXES:
+        return False
+    header, _ = tables.rows_of(paths[0], ("text",), (), tables.AS_IT_LIES)
+    return "text" not in map(str.lower, header) and holds_translations(paths[0])

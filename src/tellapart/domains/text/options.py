@@ -15,9 +15,12 @@ class SentenceOptions(TrainingOptions):
     """Data, encoders and training."""
 
     data: str
-    """Two aligned text files joined by a comma (and a third of groups), a .tsv of source, target, group, or a .tmx."""
+    """Two aligned text files joined by a comma (and a third of groups), a .tsv of source, target, group, a .tmx or a
+    .csv, .jsonl or .parquet with a column for each language."""
     languages: str = ""
-    """Of a .tmx with more than two languages, which two, as de,en; of other files, what theirs are called."""
+    """Of more than two, as of a .tmx or of columns, which two, as de,en; of other files, what theirs are called."""
+    columns: str = ""
+    """Of a table with a header, what its columns are called, as source=german,target=english,group=page."""
     unaligned: str = ""
     """Text files, joined by commas, of either language or both, which the transformer learns to read, too."""
     pairs: int = 0

@@ -11,7 +11,7 @@ from tellapart.domains.words.phrases import Phrases
 from tellapart.domains.words.taken import final
 from tellapart.domains.words.texts import mean_vectors, true_word_first
 from tellapart.domains.words.tokens import Tokens
-from tellapart.domains.words.training import KernelStep, Text, check_trainer
+from tellapart.domains.words.training import KernelStep, Text, Unseen, check_trainer
 from tellapart.domains.words.vocabulary import Vocabulary
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Phrases",
     "Text",
     "Tokens",
+    "Unseen",
     "Vocabulary",
     "WordOptions",
     "WordVectors",

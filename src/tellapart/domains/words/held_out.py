@@ -48,16 +48,29 @@ class HeldOut:
         Raises:
             InputError: there are none, or no others.
         """
+        return passages_of(corpus, self.starts(corpus)[: _MOST // PASSAGE])
+
+    def starts(self, corpus: Corpus) -> Int64[np.ndarray, " n"]:
+        """Where in a text the held-out passages begin.
+
+        Raises:
+            InputError: there are none, or no others.
+        """
         n = -(-len(corpus.ids) // PASSAGE)
         starts = PASSAGE * np.flatnonzero(self.is_out(np.arange(n) * PASSAGE))
         must = (
             f"leave passages of {PASSAGE} words on either side, of the {len(corpus.ids)} words that are frequent enough"
         )
         require_option("held_out", 0 < len(starts) < n, must, self.share)
-        end = np.full(1, -1, np.int32)
-        stretches = [(start, min(start + PASSAGE, len(corpus.ids))) for start in starts[: _MOST // PASSAGE].tolist()]
-        parts = [with_ends(corpus, corpus.ids[start:stop], start) for start, stop in stretches]
-        return np.concatenate([piece for part in parts for piece in (part, end)])
+        return starts
+
+
+def passages_of(corpus: Corpus, starts: Int64[np.ndarray, " n"]) -> Int32[np.ndarray, " m"]:
+    """The words of passages, −1 where a line or a passage ends."""
+    end = np.full(1, -1, np.int32)
+    stretches = [(start, min(start + PASSAGE, len(corpus.ids))) for start in starts.tolist()]
+    parts = [with_ends(corpus, corpus.ids[start:stop], start) for start, stop in stretches]
+    return np.concatenate([piece for part in parts for piece in (part, end)])
 
 
 def with_ends(corpus: Corpus, ids: Int32[np.ndarray, " n"], start: int) -> Int32[np.ndarray, " m"]:

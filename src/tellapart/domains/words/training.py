@@ -8,18 +8,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from tellapart.domains.words.held_out import HeldOut, with_ends
+from tellapart.domains.words.held_out import HeldOut, passages_of, with_ends
 from tellapart.domains.words.network import WordVectors
 from tellapart.errors import require_option
 from tellapart.training import Batches, Loop, TrainerOptions, timed
 
 if TYPE_CHECKING:
-    from jaxtyping import Int, Int32
+    from jaxtyping import Int, Int32, Int64
     from torch import Tensor
 
     from tellapart.domains.words.corpus import Corpus
@@ -57,6 +58,28 @@ class Text:
         return Passage(with_ends(self.corpus, ids, start), start + n_ends, int((ids >= 0).sum()))
 
 
+@dataclass(frozen=True)
+class Unseen:
+    """The held-out part of a corpus: its rows are passages."""
+
+    at_once = 2048
+    """Passages that are measured at a time, at most."""
+    corpus: Corpus
+    held_out: HeldOut
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def passages(self, rows: Int[Tensor, " n"]) -> Passage:
+        """The words of the passages at these rows."""
+        ids = passages_of(self.corpus, self._starts[rows.numpy()])
+        return Passage(ids, 0, int((ids >= 0).sum()))
+
+    @cached_property
+    def _starts(self) -> Int64[np.ndarray, " n"]:
+        return self.held_out.starts(self.corpus)
+
+
 class KernelStep:
     """A step is a stretch of the text; the kernel makes many steps of SGD of it. There is no optimizer."""
 
@@ -83,6 +106,13 @@ class KernelStep:
         if options.objective == "infonce":
             log["n_candidates"] = float(options.negatives + 1)
         return log | {"words_per_second": batch.n_words / (time.perf_counter() - started)}
+
+    def measure(self, batch: Passage) -> Mapping[str, Tensor]:
+        """Loss and accuracy of a text, with the same windows and drawn words at every measure; nothing is trained."""
+        options = self.model.options
+        found = self.kernel.measure(batch.ids, options.seed)
+        told = {"loss": found.loss, "accuracy": found.accuracy, "n_candidates": options.negatives + 1.0}
+        return {name: torch.tensor(value, dtype=torch.float64) for name, value in told.items()}
 
 
 def check_trainer(trainer: TrainerOptions) -> TrainerOptions:
