@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from tellapart.domains.held_out import text_id
 from tellapart.domains.text.load import load_sentences, load_translations
 from tellapart.domains.text.pools import in_pools
 from tellapart.domains.text.tfidf import character_tfidf
 from tellapart.domains.text.translations import Translations, fingerprint_of
 from tellapart.domains.text.wordpieces import WordPieces
+from tellapart.domains.texts import chosen, hashes, together
 from tellapart.errors import InputError
 from tellapart.evaluation import Table
 from tellapart.runs import Gallery
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tellapart.domains.text.encoder import Embed
     from tellapart.domains.text.options import SentenceOptions
     from tellapart.runs import Run
@@ -30,7 +32,7 @@ class Dataset:
 
     training: Translations
     held_out: Translations
-    unaligned: list[str]
+    unaligned: Sequence[str]
     left_out: int = 0
     """Pairs of the data that were not taken, because one side is empty or missing."""
     source: str | None = None
@@ -48,13 +50,13 @@ class Dataset:
         if source is not None:
             return cls._of_others(source, options.languages)
         whole = load_translations(options.data, options.languages)
-        unaligned: list[str] = []
+        unaligned: Sequence[str] = []
         run.check_data(whole.fingerprint())
         rows, held_out = whole.split(options.held_out, options.seed)
         if 0 < options.pairs < len(rows):
             rows = rows[torch.from_numpy(np.random.default_rng(options.seed).permutation(len(rows)))]
             rows, rest = rows[: options.pairs], whole.rows(rows[options.pairs :])
-            unaligned = [*rest.sources, *rest.targets]
+            unaligned = together(rest.sources, rest.targets)
         return cls(whole.rows(rows), whole.rows(held_out), unaligned, whole.left_out)
 
     @classmethod
@@ -74,12 +76,13 @@ class Dataset:
             return self
         texts = load_sentences(options.unaligned)
         run.check_data(fingerprint_of(texts), "unaligned text")
-        kept = {text_id(text) for side in (self.held_out.sources, self.held_out.targets) for text in side}
-        return replace(self, unaligned=[*(text for text in texts if text_id(text) not in kept), *self.unaligned])
+        held_out = np.concatenate([hashes(side) for side in (self.held_out.sources, self.held_out.targets)])
+        rows = torch.from_numpy(np.flatnonzero(~np.isin(hashes(texts), held_out)))
+        return replace(self, unaligned=together(chosen(texts, rows), self.unaligned))
 
-    def to_read(self, *, unaligned: bool) -> list[str]:
+    def to_read(self, *, unaligned: bool) -> Sequence[str]:
         """The sentences that training sees; the unaligned ones, too, if it is to."""
-        return [*self.training.sources, *self.training.targets, *(self.unaligned if unaligned else [])]
+        return together(self.training.sources, self.training.targets, self.unaligned if unaligned else [])
 
     def tokeniser(self, options: SentenceOptions, run: Run, *, unaligned: bool) -> str:
         """The tokeniser of a run, as JSON, which its folder keeps; "" if the encoder has none."""

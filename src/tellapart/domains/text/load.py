@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from tellapart import reading
 from tellapart.domains import tables
@@ -10,13 +13,18 @@ from tellapart.domains.sniff import suffix, unreadable
 from tellapart.domains.text.lines import read_lines, read_table, read_together
 from tellapart.domains.text.tmx import read_tmx, read_variants
 from tellapart.domains.text.translations import Translations
+from tellapart.domains.text_store import columns_of
+from tellapart.domains.texts import exact_hash, text_hash, together
 from tellapart.errors import InputError, existing, exists, require_option
 
+_PAIR = {"source": text_hash, "target": text_hash, "group": exact_hash}
 _FORMS = "two text files joined by a comma, a .tsv or a .tmx"
 
 
 def load_translations(source: str, languages: str = "") -> Translations:
     """Load sentences with their translations. Pairs with an empty side are left out, and counted.
+
+    Of files that are too large for the memory, texts go to a store (`tellapart.domains.text_store`).
 
     Args:
         source: `corpus.en,corpus.fr`, two text files with corresponding lines, and perhaps a third with each pair's
@@ -31,21 +39,24 @@ def load_translations(source: str, languages: str = "") -> Translations:
     for path in paths:
         if path.is_dir():
             raise InputError(f"{path}: a folder. Give {_FORMS}.")
+    is_tmx, named = suffix(paths[0]) == ".tmx", pair_of(languages)
     if len(paths) > 1:
-        found = read_together(paths)
-    elif suffix(paths[0]) == ".tmx":
-        found = read_tmx(paths[0], pair_of(languages))
+        rows = partial(read_together, paths)
+    elif is_tmx:
+        rows = partial(read_tmx, paths[0], named)
     elif suffix(paths[0]) == ".tsv":
-        found = read_table(paths[0])
+        rows = partial(read_table, paths[0])
     else:
         what = "a table of another kind" if suffix(paths[0]) in tables.SUFFIXES else "a single text file"
         raise unreadable(paths[0], "sentences with translations", f"{source}: {what}. Give {_FORMS}.")
+    columns, facts = columns_of(paths, f"translations {languages if is_tmx else ''}", _PAIR, rows)
+    called = named if named is not None and not is_tmx else facts["languages"]
+    sides = columns["source"], columns["target"]
+    found = Translations(*sides, columns["group"], (called[0], called[1]), facts["left_out"])
     if not len(found):
         raise reading.first_broken() or InputError(f"{source}: holds no pair of sentences.")
     reading.pass_over("pair of which one side is empty or missing", [""] * found.left_out)
     reading.read(len(found), "pair")
-    if (named := pair_of(languages)) is not None and suffix(paths[0]) != ".tmx":
-        found = replace(found, languages=named)
     reading.note(f"Languages: {' and '.join(found.languages)}.")
     return found
 
@@ -64,8 +75,10 @@ def pair_of(languages: str) -> tuple[str, str] | None:
     return named[0], named[1]
 
 
-def load_sentences(source: str) -> list[str]:
+def load_sentences(source: str) -> Sequence[str]:
     """Load sentences of any language: the non-empty lines of text files, or both languages of translations.
+
+    Of files that are too large for the memory, they go to a store.
 
     Args:
         source: text files, separated by commas; tables with a column `text` (CSV, JSONL, Parquet); or a source for
@@ -76,16 +89,25 @@ def load_sentences(source: str) -> list[str]:
     """
     parts = [source] if exists(source) else source.split(",")
     paths = [existing(part.strip()) for part in parts]
-    if any(suffix(path) == ".tmx" for path in paths):
-        lines = [text for path in paths for text in read_variants(path)]
-    elif any(suffix(path) == ".tsv" for path in paths):
+    endings = {suffix(path) for path in paths}
+    if ".tsv" in endings and ".tmx" not in endings:
         both = load_translations(source)
-        return [*both.sources, *both.targets]
-    elif any(suffix(path) in tables.SUFFIXES for path in paths):
-        lines = [text for path in paths for text in tables.read_table(path, ("text",), ("text",)).columns["text"]]
-    else:
-        lines = [line for path in paths for line in read_lines(path) if line]
-    if not lines:
+        return together(both.sources, both.targets)
+    read = read_variants if ".tmx" in endings else _cells if endings & set(tables.SUFFIXES) else _lines
+
+    def rows(_: dict[str, Any]) -> Iterator[tuple[str]]:
+        return ((text,) for path in paths for text in read(path))
+
+    columns, _ = columns_of(paths, f"sentences {read.__name__}", {"text": text_hash}, rows)
+    if not len(columns["text"]):
         raise reading.first_broken() or InputError(f"{source}: holds no text.")
-    reading.read(len(lines), "sentence")
-    return lines
+    reading.read(len(columns["text"]), "sentence")
+    return columns["text"]
+
+
+def _cells(path: Path) -> Iterator[str]:
+    return (cells["text"] for _, cells, _ in tables.read_cells(path, ("text",), ("text",))[1])
+
+
+def _lines(path: Path) -> Iterator[str]:
+    return (line for line in read_lines(path) if line)
