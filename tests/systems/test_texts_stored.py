@@ -7,6 +7,7 @@ import pytest
 
 import tellapart
 from tellapart.domains import text_store, texts
+from tellapart.runs import Gallery
 from tests.command_line import fails, read_results, say, train
 from tests.killed import Killed, killed_before
 from tests.tiny.genomes import GENOME_OPTIONS
@@ -84,6 +85,26 @@ def test_a_killed_training_from_a_store_goes_on_from_it(tmp_path, stored, cache,
     shutil.rmtree(stores(cache)[0])  # a cache may be emptied at any time
     tellapart.train(system, run=killed, trainer={"checkpoint_every": 1}, resume=True, **options)
     assert_same_end(killed, whole)
+
+
+def test_of_pairs_in_a_store_no_more_are_measured_and_found_than_the_bounds_and_that_is_said(
+    tmp_path, stored, cache, monkeypatch
+):
+    monkeypatch.setattr("tellapart.domains.text.dataset.MOST_ASKED", 10)
+    monkeypatch.setattr("tellapart.domains.text.dataset._MOST_SHOWN", 25)
+    system, options = given("bilingual", tmp_path)
+    words = [f"--{name}={value}" for name, value in options.items()]
+    in_memory = train(tmp_path / "memory", system, words)
+    assert len(Gallery.load(in_memory / "gallery.parquet").names) == 120
+    stored()
+    run = train(tmp_path / "stored", system, words)
+    gallery = Gallery.load(run / "gallery.parquet")
+    assert (len(gallery.names), int(gallery.held_out.sum())) == (50, 25)
+    assert read_results(run)["title"].startswith("R@1 among 10 held-out pairs, after training on 88 others")
+    said = read_results(run)["notes"][-2:]
+    assert said[0] == "Measured with 10 of 32 held-out pairs, drawn at random."
+    assert said[1] == "Search looks through 50 of 120 pairs, drawn at random."
+    assert cache.exists()
 
 
 def test_data_that_changed_are_noticed(tmp_path, stored, cache, capsys):

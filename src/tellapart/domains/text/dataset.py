@@ -13,9 +13,9 @@ from tellapart.domains.text.pools import in_pools
 from tellapart.domains.text.tfidf import character_tfidf
 from tellapart.domains.text.translations import Translations, fingerprint_of
 from tellapart.domains.text.wordpieces import WordPieces
-from tellapart.domains.texts import chosen, hashes, together
+from tellapart.domains.texts import are_stored, chosen, hashes, together
 from tellapart.errors import InputError
-from tellapart.evaluation import Table
+from tellapart.evaluation import MOST_ASKED, Table, sampled
 from tellapart.runs import Gallery
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tellapart.domains.text.encoder import Embed
     from tellapart.domains.text.options import SentenceOptions
     from tellapart.runs import Run
+
+
+_MOST_SHOWN = 50_000  # pairs of a store, for training and held out each, that a gallery has
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,20 +99,32 @@ class Dataset:
         return definition
 
     def gallery(self, after: Embed) -> Gallery:
-        """All pairs, the targets with the sources as their texts."""
-        parts = self.training, self.held_out
+        """All pairs, the targets with the sources as their texts; of a store, so many as fit into memory."""
+        parts = [_bounded(part, _MOST_SHOWN) for part in (self.training, self.held_out)]
         sources, targets = ([text for part in parts for text in getattr(part, side)] for side in ("sources", "targets"))
-        is_out = torch.arange(len(sources)) >= len(self.training)
+        is_out = torch.arange(len(sources)) >= len(parts[0])
         return Gallery(targets, sources, is_out, after(targets), after(sources), None, kind="translation")
 
     def measure(self, before: Embed, after: Embed) -> Table:
         """Recall among the held-out pairs."""
-        n, known = len(self.held_out), len(self.training)
+        asked = _bounded(self.held_out, MOST_ASKED)
+        n, known = len(asked), len(self.training)
         title = f"R@1 among {n} held-out pairs, after training on {known} others"
         if self.source is not None:
             title = f"R@1 among {n} pairs of {self.source}"
-        table = recall(self.held_out, before, after, title)
-        return replace(table, notes=[*table.notes, *_on_what_was_left_out(self.left_out)])
+        table = recall(asked, before, after, title)
+        return replace(table, notes=[*table.notes, *_on_what_was_left_out(self.left_out), *self._on_bounds(n)])
+
+    def _on_bounds(self, n_asked: int) -> list[str]:
+        """What of pairs in a store is neither measured nor found."""
+        notes = []
+        if n_asked < len(self.held_out):
+            notes.append(f"Measured with {n_asked} of {len(self.held_out)} held-out pairs, drawn at random.")
+        parts = self.training, self.held_out
+        shown = sum(len(_bounded(part, _MOST_SHOWN)) for part in parts)
+        if shown < sum(map(len, parts)):
+            notes.append(f"Search looks through {shown} of {sum(map(len, parts))} pairs, drawn at random.")
+        return notes
 
 
 def recall(pairs: Translations, before: Embed, after: Embed, title: str) -> Table:
@@ -118,6 +133,13 @@ def recall(pairs: Translations, before: Embed, after: Embed, title: str) -> Tabl
     for name, embed in (("untrained", before), ("trained", after)):
         models[name] = embed(pairs.sources), embed(pairs.targets)
     return in_pools(pairs.languages, pairs.ids(), models, title)
+
+
+def _bounded(pairs: Translations, most: int) -> Translations:
+    """All pairs or, of a store, no more than so many, drawn at random."""
+    if len(pairs) <= most or not are_stored(pairs.sources):
+        return pairs
+    return pairs.rows(sampled(len(pairs), most, seed=0))
 
 
 def _on_what_was_left_out(n: int) -> list[str]:
