@@ -120,8 +120,8 @@ def table(lines: list[str], steps: int) -> str:
             "|---" * len(head) + "|",
             *lines,
             "",
-            f"{'. '.join(kinds)}. {steps} steps, and as many after they were resumed; {os.cpu_count()} cores. MiB are "
-            "the peak of anonymous / resident memory (RssAnon, VmHWM) of a fresh process. The latter counts shared "
+            f"{' and '.join(kinds)}; {steps} steps, and as many after they were resumed; {os.cpu_count()} cores. MiB "
+            "are the peak of anonymous / resident memory (RssAnon, VmHWM) of a fresh process. The latter counts shared "
             "libraries and mapped files, pages of which the system takes back where it needs them.",
         ]
     )

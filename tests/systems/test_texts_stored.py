@@ -10,7 +10,7 @@ from tellapart.domains import text_store, texts
 from tellapart.runs import Gallery
 from tests.command_line import fails, read_results, say, train
 from tests.killed import Killed, killed_before
-from tests.tiny.genomes import GENOME_OPTIONS
+from tests.tiny.genomes import GENOME_OPTIONS, few_reads
 from tests.tiny.pictures import CLIP_OPTIONS, write_pairs
 from tests.tiny.sentences import SENTENCE_OPTIONS, TRANSFORMER_OPTIONS, write_translations
 from tests.tiny.texts import stores, write_reads
@@ -23,6 +23,14 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "tellapart" / "texts"
 
 
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Few reads are measured and shown."""
+    monkeypatch.setattr("tellapart.domains.genomes.measure._MOST_READS", 80)
+    with few_reads():
+        yield
+
+
 @pytest.fixture
 def stored(monkeypatch):
     """A function; from its call on, texts and reads go to a store."""
@@ -33,7 +41,7 @@ CASES = {
     "bilingual": (SENTENCE_OPTIONS, write_translations),
     "bilingual, transformer": (TRANSFORMER_OPTIONS | {"pairs": 40}, write_translations),
     "clip": (CLIP_OPTIONS, write_pairs),
-    "genomics": (GENOME_OPTIONS, lambda folder: write_reads(folder, 200)),
+    "genomics": (GENOME_OPTIONS, lambda folder: write_reads(folder, 100)),
 }
 
 
