@@ -59,6 +59,11 @@ FLOORS = {
 # Modules that other packages may import as they are, not through their package: they are heavy, or for few.
 PUBLIC_MODULES = {
     "domains.archives",
+    "domains.kept",
+    "domains.ranges",
+    "domains.shards",
+    "domains.text_store",
+    "domains.texts",
     "variants.options",  # what the variants share, for diagnostics and adapters
     "domains.features",
     "domains.folders",

@@ -12,11 +12,11 @@ Outside an account nothing is left out that is broken: the loader raises its err
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from tellapart.errors import InputError
 
@@ -71,6 +71,16 @@ class Account:
     def as_dict(self) -> dict[str, object]:
         """It as plain data, for run.json."""
         return {"read": dict(self.read), "left_out": dict(self.counts), "notes": list(self.notes), "told": self.told()}
+
+    def to_keep(self) -> dict[str, object]:
+        """All of it as plain data, from which `of_kept` makes it again."""
+        names = ("read", "left_out", "counts", "notes")
+        return {name: getattr(self, name) for name in names} | {"pending": [str(error) for error in self.pending]}
+
+    @classmethod
+    def of_kept(cls, told: Mapping[str, Any]) -> Account:
+        """An account of what was read before."""
+        return cls(**{**told, "pending": [InputError(message) for message in told["pending"]]})
 
     def places(self) -> list[tuple[str, str]]:
         """Reason and place of each thing left out."""
@@ -138,6 +148,24 @@ def enter_parts(parts: Iterable[Account]) -> None:
             account.pending += part.pending
     if account is not None:
         _weigh(account, n)
+
+
+def enter_again(part: Account) -> None:
+    """Enter the account of a part as if it were read now.
+
+    What is broken is weighed beside what was read there or, if nothing was entered as read, when more is read.
+
+    Raises:
+        InputError: an item is broken where none may be left out, or more items than whole ones.
+    """
+    account = _account.get()
+    if part.pending and (account is None or account.broken == "stop"):
+        raise part.pending[0]
+    enter(part)
+    if account is not None:
+        account.pending += part.pending
+    if part.read:
+        judge(sum(part.read.values()))
 
 
 def enter(other: Account) -> None:

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from tellapart import InputError, reading
-from tellapart.domains.tables import Form, find_tables, read_table, read_tables
+from tellapart.domains.shards import read_tables
+from tellapart.domains.tables import Form, find_tables, read_table
 
 WANTED = ("image", "text")
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tellapart import InputError
-from tellapart.domains.text import Batch, Dataset, Ragged, Reading, Translations, WordPieces
+from tellapart.domains.text import Batch, Dataset, Ragged, Reading, ReadPairs, Translations, WordPieces
 from tellapart.domains.text.encoder import embed
 from tellapart.runs import Run
 from tellapart.systems.bilingual import Bilingual, Config, masked, terms
@@ -67,7 +67,7 @@ def test_every_parameter_gets_a_gradient(options):
 def test_rows_of_a_batch_are_those_pairs():
     encoder = make().encoder
     index = torch.tensor([3, 0])
-    rows, alone = Batch.of(encoder, PAIRS).rows(index), Batch.of(encoder, PAIRS.rows(index))
+    rows, alone = ReadPairs.of(encoder, PAIRS).rows(index), Batch.of(encoder, PAIRS.rows(index))
     torch.testing.assert_close(encoder(rows.sources), encoder(alone.sources))
     torch.testing.assert_close(encoder(rows.targets), encoder(alone.targets))
     assert rows.target_ids.tolist() == [2, 0]

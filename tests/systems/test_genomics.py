@@ -184,7 +184,7 @@ def test_what_is_held_out_is_never_read_in_training(sequenced):
     for start, stop in zip(dataset.test.start, dataset.test.stop, strict=True):
         held_out[start:stop] = True
     assert 0.2 < held_out.mean() < 0.35
-    model, n = Genomics(dataset.options), int(dataset._n_parts().sum())
+    model, n = Genomics(dataset.options), dataset.n_loci()
     for seed in range(5):
         torch.manual_seed(seed)
         reads = prepare(model, dataset.loci(torch.arange(n)))
@@ -194,7 +194,7 @@ def test_what_is_held_out_is_never_read_in_training(sequenced):
 
 def test_the_loci_of_an_epoch_cover_every_region_evenly(sequenced):
     dataset = Dataset.load(config(data=str(sequenced.parent / "data")), Run.open(sequenced))
-    found = dataset.loci(torch.arange(int(dataset._n_parts().sum())))
+    found = dataset.loci(torch.arange(dataset.n_loci()))
     for start, stop in zip(dataset.training.start, dataset.training.stop, strict=True):
         mine = found.start == start
         assert found.part[mine].tolist() == list(range((stop - start) // 50))

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ Row = tuple[str, dict[str, Any]]
 JSON_LINES = (".jsonl", ".ndjson")
 SEPARATORS = (",", "\t", ";", "|")
 _TRIED = 50  # rows by which a separator is found
+_HEAD = 600  # bytes that tell another kind of file
 csv.field_size_limit(sys.maxsize)  # a caption may be longer than 128 kB
 
 
@@ -34,14 +35,14 @@ def header_of(path: Path, separator: str) -> list[str]:
     Raises:
         InputError: the file is none, or its first row is broken.
     """
-    first = next(_records(path, _text(path), separator), None)
+    first = next(_records(path, separator), None)
     return [] if first is None else [name.strip() for name in first[1]]
 
 
 def width_of(path: Path, separator: str) -> int:
     """How many cells the first rows have, if all of them have as many; else 0, and if there is but one row."""
     try:
-        widths = [len(cells) for _, cells in islice(_records(path, _text(path), separator), _TRIED) if cells]
+        widths = [len(cells) for _, cells in islice(_records(path, separator), _TRIED) if cells]
     except InputError:  # its quotations are none with this separator
         return 0
     return widths[0] if len(widths) > 1 and len(set(widths)) == 1 else 0
@@ -55,7 +56,7 @@ def read_cells(path: Path, separator: str) -> tuple[list[str], Iterator[Row]]:
     Raises:
         InputError: the file is none, or its quotations do not end.
     """
-    records = _records(path, _text(path), separator)
+    records = _records(path, separator)
     header = [name.strip() for name in next(records, (0, []))[1]]
 
     def rows() -> Iterator[Row]:
@@ -109,25 +110,26 @@ def _object(line: str, place: str) -> dict[str, Any] | InputError:
     return content
 
 
-def _text(path: Path) -> str:
+def _lines_of(path: Path, newline: str) -> Iterator[str]:
+    """The lines of a table, with what ends them; bytes that are not UTF-8 become halves of characters."""
     with opened(path) as file:
-        content = file.read()
-    kind = kind_of_bytes(content[:600])
-    if kind is not None:
-        raise InputError(f"{path}: {kind.told}, not a table in UTF-8. {kind.remedy}.")
-    text = content.decode("utf-8-sig", "surrogateescape")
-    if "\0" in text:
-        raise InputError(f"{path}: holds a zero byte, so it is not a text. Is it a CSV file?")
-    return text
+        kind = kind_of_bytes(file.peek(_HEAD)[:_HEAD])
+        if kind is not None:
+            raise InputError(f"{path}: {kind.told}, not a table in UTF-8. {kind.remedy}.")
+        with io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline) as text:
+            for line in text:
+                if "\0" in line:
+                    raise InputError(f"{path}: holds a zero byte, so it is not a text. Is it a CSV file?")
+                yield line
 
 
-def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """The cells of each row, with the number of its last line."""
     if separator == "\t":
-        yield from _lines(text)
+        yield from _lines(_lines_of(path, "\n"))
         return
     held: list[str] = []  # the lines of a row
-    reader = csv.reader(_held(text, held), delimiter=separator, strict=True)
+    reader = csv.reader(_held(_lines_of(path, ""), held), delimiter=separator, strict=True)
     spanning, n_cells = 0, 0
     try:
         for cells in reader:
@@ -143,9 +145,9 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
         reading.note(f"Of {path.name}, {reading.counted(spanning, 'row')} hold quotations of several lines.")
 
 
-def _held(text: str, held: list[str]) -> Iterator[str]:
-    """The lines of a text, each of which is also put into a list."""
-    for line in io.StringIO(text, newline=""):
+def _held(lines: Iterable[str], held: list[str]) -> Iterator[str]:
+    """The lines of a table, each of which is also put into a list."""
+    for line in lines:
         held.append(line)
         yield line
 
@@ -162,11 +164,11 @@ def _check_swallowed(path: Path, lines: list[str], last: int, separator: str, n_
         raise InputError(f"{path} line {first}: {what}. {remedy}.")
 
 
-def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
+def _lines(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
     """The cells of each line of a table that tabs separate."""
     n_cells = 0
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.removesuffix("\r")
+    for number, line in enumerate(lines, 1):
+        line = line.removesuffix("\n").removesuffix("\r")
         if not line:
             continue
         cells = line.split("\t")

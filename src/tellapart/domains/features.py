@@ -6,6 +6,7 @@ import math
 import re
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ _INDEX = re.compile(r"|Unnamed: \d+|__index_level_\d+__")  # as pandas calls its
 
 
 def read_numbers(
-    path: Path, but: tuple[str, ...], places: list[str], form: tables.Form = tables.AS_IT_LIES
+    path: Path, but: tuple[str, ...], places: Sequence[str], form: tables.Form = tables.AS_IT_LIES
 ) -> Float[np.ndarray, "n d"]:
     """All columns except those named `but`, as numbers, of the rows at these places; `(n, 0)` if there are no others.
 

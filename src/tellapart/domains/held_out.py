@@ -19,7 +19,8 @@ def text_id(text: str) -> str:
     >>> text_id(" Red  ﬁsh") == text_id("red fish")
     True
     """
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return " ".join(plain.casefold().split())
 
 
 def divide(group: np.ndarray, share: float, seed: int) -> tuple[Int[Tensor, " t"], Int[Tensor, " h"]]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_TEXTS, _PICTURES = 1024, 32  # rows at a time
+_BUFFER = 2**20
+
+
 @contextmanager
 def parsing(path: Path) -> Iterator[None]:
     """Every error of pyarrow inside the block says what the file is, or that it is damaged."""
@@ -52,14 +56,15 @@ def read_rows(path: Path, columns: list[str], pictures: tuple[str, ...]) -> Iter
     import pyarrow.parquet as pq
 
     with parsing(path):
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, buffer_size=_BUFFER)  # else whole columns of a row group are in memory
     types = {field.name: field.type for field in file.schema_arrow}
     for name in columns:
         if not (_is_text(types[name]) or (name in pictures and _is_picture(types[name]))):
             raise InputError(f"{path}: the column {name} holds {types[name]}, not texts. Convert it to strings.")
     number = 0
     with parsing(path):
-        for batch in file.iter_batches(columns=columns, batch_size=1024):
+        has_pictures = any(_is_picture(types[name]) for name in columns)
+        for batch in file.iter_batches(columns=columns, batch_size=_PICTURES if has_pictures else _TEXTS):
             for row in batch.to_pylist():
                 number += 1
                 yield f"{path} row {number}", {name: _cell(value) for name, value in row.items()}

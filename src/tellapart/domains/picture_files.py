@@ -14,6 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from tellapart.domains.folders import files_in
 from tellapart.domains.sniff import PICTURES, kind_of, kind_of_bytes, unreadable
+from tellapart.domains.texts import Content, Source
 from tellapart.errors import InputError
 
 # Only these are tried, whatever a file's suffix: reading other formats, such as EPS, starts a program.
@@ -81,7 +82,7 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def opened(path: Path | bytes, place: str = "", *, shrinks: bool = True) -> Iterator[Image.Image]:
+def opened(path: Source, place: str = "", *, shrinks: bool = True) -> Iterator[Image.Image]:
     """Open a picture, a file or its content, without decoding it; every error inside the block names it.
 
     Args:
@@ -95,6 +96,8 @@ def opened(path: Path | bytes, place: str = "", *, shrinks: bool = True) -> Iter
         HeicError: it is in HEIC, and the extra is not installed.
     """
     name = place or (_short(path) if isinstance(path, Path) else "picture")
+    if isinstance(path, Content):
+        path = path.read()
     try:
         if isinstance(path, Path) and not path.is_file():
             what = "it is a folder" if path.is_dir() else "there is no such file"

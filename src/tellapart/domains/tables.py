@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from tellapart import reading
 from tellapart.domains import archives, delimited, parquet_rows
 from tellapart.domains.sniff import name_unpacked, suffix
+from tellapart.domains.texts import Source, Texts
 from tellapart.errors import InputError, existing
 
 SUFFIXES = (".csv", ".tsv", ".parquet", *delimited.JSON_LINES)
@@ -47,18 +48,20 @@ class Form(NamedTuple):
 
 
 AS_IT_LIES = Form()
+Cells = tuple[str, dict[str, Any], str | None]
+"""The place of a row, its cells by the names of the columns, and its own name if it has one."""
 
 
 @dataclass(frozen=True)
 class Table:
     """Columns of cells, and the file and line of every row, for messages."""
 
-    columns: dict[str, list[Any]]
-    """Texts; of pictures in a Parquet file, the bytes of their files."""
-    places: list[str]
+    columns: Mapping[str, Any]
+    """Texts; of pictures inside the table, the bytes of their files, or where these are kept."""
+    places: Sequence[str]
     folder: Path
     """What paths in the table are relative to."""
-    keys: list[str] | None = None
+    keys: Sequence[str] | None = None
     """The names of rows, if they have any."""
 
     def __len__(self) -> int:
@@ -72,15 +75,17 @@ class Table:
         """
         return [self._file(cell, place) for cell, place in zip(self.columns[column], self.places, strict=True)]
 
-    def pictures(self, column: str) -> tuple[list[Path | bytes], list[str]]:
+    def pictures(self, column: str) -> tuple[list[Source], Sequence[str]]:
         """Pictures, as files or the contents of files, and their names."""
         cells = self.columns[column]
-        found: list[Path | bytes] = [
-            cell if isinstance(cell, bytes) else self._file(cell, place)
+        found: list[Source] = [
+            self._file(cell, place) if isinstance(cell, str) else cell
             for cell, place in zip(cells, self.places, strict=True)
         ]
+        if isinstance(self.keys, Texts):  # of a store, which has the names of files, too
+            return found, self.keys
         names = self.keys or [f"row {row}" for row in range(len(cells))]
-        return found, [name if isinstance(cell, bytes) else cell for name, cell in zip(names, cells, strict=True)]
+        return found, [cell if isinstance(cell, str) else name for name, cell in zip(names, cells, strict=True)]
 
     def _file(self, cell: str, place: str) -> Path:
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", cell) and not cell.startswith("file://"):
@@ -128,17 +133,6 @@ def named(source: str) -> list[Path]:
     return [existing(name) for name in archives.expanded(source)]
 
 
-def read_tables(
-    paths: list[Path], wanted: tuple[str, ...], required: tuple[str, ...], form: Form | None = AS_IT_LIES
-) -> Table:
-    """The rows of shards of one table, in the order of their names: `read_table` of each, one after another."""
-    parts = [read_table(path, wanted, required, form=form) for path in paths]
-    names = [name for name in wanted if all(name in part.columns for part in parts)]
-    columns = {name: [cell for part in parts for cell in part.columns[name]] for name in names}
-    places, keys = ([x for part in parts for x in (getattr(part, name) or [])] for name in ("places", "keys"))
-    return Table(columns, places, paths[0].parent, keys or None)
-
-
 def read_table(
     path: Path,
     wanted: tuple[str, ...],
@@ -155,6 +149,29 @@ def read_table(
         InputError: no such file, not UTF-8, a row with too many or too few cells, a missing column,
             an empty cell, or no rows.
     """
+    names, rows = read_cells(path, wanted, required, blank, form)
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    places, keys = list[str](), list[str]()
+    for place, cells, key in rows:
+        for name, cell in cells.items():
+            columns[name].append(cell)
+        places.append(place)
+        keys += [] if key is None else [key]
+    return Table(columns, places, path.parent, keys or None)
+
+
+def read_cells(
+    path: Path,
+    wanted: tuple[str, ...],
+    required: tuple[str, ...],
+    blank: tuple[str, ...] = (),
+    form: Form | None = None,
+) -> tuple[list[str], Iterator[Cells]]:
+    """As `read_table`, row by row: which of the `wanted` columns there are, and the rows.
+
+    Raises:
+        InputError: as for `read_table`.
+    """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file.")
     given = (form or AS_IT_LIES).names()
@@ -165,22 +182,30 @@ def read_table(
         found = ", ".join(header) or "none"
         what = f"no column {' and no column '.join(missing)}. Found: {found}"
         raise InputError(f"{path}: {what}. {_remedy(header, required, form)}.")
-    columns: dict[str, list[Any]] = {name: [] for name in wanted if called[name] is not None}
-    places, keys = list[str](), list[str]()
+    names = {name: column for name, column in called.items() if column is not None}
+    return list(names), _whole(path, rows, names, blank)
+
+
+def _whole(
+    path: Path, rows: Iterator[delimited.Row], called: dict[str, str], blank: tuple[str, ...]
+) -> Iterator[Cells]:
+    """The rows without empty cells."""
+    n = 0
     for place, row in rows:
-        cells = {name: row.get(str(called[name])) for name in columns}
+        cells = {name: row.get(column) for name, column in called.items()}
         empty = [name for name, cell in cells.items() if name not in blank and _is_blank(cell)]
         if empty:
             error = InputError(f"{place}: the column {empty[0]} is empty. Fill it or remove the row.")
             reading.leave_out(f"row with an empty {empty[0]}", place, error)
             continue
-        for name, cell in cells.items():
-            columns[name].append(cell if isinstance(cell, bytes) else "" if cell is None else str(cell).strip())
-        places.append(place)
-        keys += [row[archives.KEY]] if archives.KEY in row else []
-    if not places:
+        n += 1
+        plain = {
+            name: cell if isinstance(cell, bytes) else "" if cell is None else str(cell).strip()
+            for name, cell in cells.items()
+        }
+        yield place, plain, row.get(archives.KEY)
+    if not n:
         raise reading.first_broken() or InputError(f"{path}: the table has no rows.")
-    return Table(columns, places, path.parent, keys or None)
 
 
 def _is_blank(cell: Any) -> bool:

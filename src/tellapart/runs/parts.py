@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -80,7 +80,7 @@ def in_rows(
         yield Part(lambda some=some: embed(some), lambda some=some: content(some), some.stop / n)  # type: ignore[misc]
 
 
-def in_texts(texts: list[str], kind: str, encode: Callable[[list[str]], Float[Tensor, "n d"]]) -> Parts:
+def in_texts(texts: Sequence[str], kind: str, encode: Callable[[Sequence[str]], Float[Tensor, "n d"]]) -> Parts:
     """The parts of texts, which are called by themselves.
 
     Args:
@@ -90,7 +90,8 @@ def in_texts(texts: list[str], kind: str, encode: Callable[[list[str]], Float[Te
     """
 
     def made(rows: slice) -> Embeddings:
-        return Embeddings(texts[rows], [kind] * len(texts[rows]), encode(texts[rows]))
+        some = list(texts[rows])
+        return Embeddings(some, [kind] * len(some), encode(some))
 
     def content(rows: slice) -> Iterator[bytes]:
         return (text.encode("utf-8", "replace") for text in texts[rows])

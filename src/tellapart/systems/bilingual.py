@@ -30,7 +30,17 @@ from torch import nn
 
 from tellapart.distributed import world
 from tellapart.domains import text
-from tellapart.domains.text import Bag, Batch, Dataset, Reading, SentenceOptions, Transformer, make_encoder
+from tellapart.domains.text import (
+    Bag,
+    Batch,
+    Dataset,
+    Reading,
+    ReadPairs,
+    SentenceOptions,
+    Transformer,
+    make_encoder,
+    sentences_of,
+)
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.planning import PlannedLoss
@@ -128,15 +138,16 @@ def train(config: Config, run: Run, trainer: TrainerOptions) -> None:
     data, guesses = Dataset.load(config, run).with_unaligned(config, run), config.guesses()
     model = Bilingual(config, data.tokeniser(config, run, unaligned=guesses))
     if not run.is_trained():
-        pairs = Batch.of(model.encoder, data.training)
+        pairs = ReadPairs.of(model.encoder, data.training)
         lengths = None if config.encoder == "bag" else pairs.lengths().numpy()
         batches = Batches(len(data.training), config.batch_size, config.epochs, config.seed, lengths)
         step = TermsStep(model, terms, config)
         if guesses:
-            reading = Reading(model.encoder.read(data.to_read(unaligned=True)), config.reading)
+            sentences = sentences_of(model.encoder.read, data.to_read(unaligned=True))
+            reading = Reading(sentences, config.reading)
             auxiliary = AuxiliaryLoss("masked", config.masked_weight, masked)
             step = TermsStep(model, terms, config, lambda _, batch: reading.beside(batch), auxiliary=auxiliary)
-        unseen = Batch.of(model.encoder, data.held_out)
+        unseen = ReadPairs.of(model.encoder, data.held_out)
         fit(step, batches, pairs.rows, run, trainer, step.held_out(len(data.held_out), unseen.rows))
     commands.finish(config, run, data)
 

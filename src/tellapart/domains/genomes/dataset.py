@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -76,13 +77,12 @@ class Dataset:
         """The batches of a training: their rows are loci, of which every region has one for each read in its length."""
         n = self.n_loci()
         pieces = piece_length(self.training.lengths(), self.options.read_length)
-        lengths = pieces.repeat_interleave(self._n_parts()).numpy() if len(pieces.unique()) > 1 else None
+        lengths = pieces.repeat_interleave(self._n_parts).numpy() if len(pieces.unique()) > 1 else None
         return Batches(n, self.options.batch_size, self.options.epochs, self.options.seed, lengths)
 
     def loci(self, rows: Int[Tensor, " n"]) -> Loci:
         """The loci at these rows."""
-        n_parts = self._n_parts()
-        end = n_parts.cumsum(0)
+        n_parts, end = self._n_parts, self._ends
         region = torch.searchsorted(end, rows, right=True)
         chosen = self.training.rows(region)
         part = rows - (end - n_parts)[region]
@@ -90,14 +90,19 @@ class Dataset:
 
     def n_loci(self) -> int:
         """How many there are in the regions to train on."""
-        return int(self._n_parts().sum())
+        return int(self._ends[-1])
 
     def unseen(self) -> Dataset:
         """The same with the held-out regions in the place of those to train on, to measure the objective there."""
         return replace(self, training=self.test)
 
+    @cached_property
     def _n_parts(self) -> Int[Tensor, " regions"]:
         return (self.training.lengths() // self.options.read_length).clamp(min=1)
+
+    @cached_property
+    def _ends(self) -> Int[Tensor, " regions"]:
+        return self._n_parts.cumsum(0)
 
     def measure(self, before: Encode, after: Encode) -> Table:
         """Guessing, composition, the untrained and the trained network, on reads of regions held out.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,13 +14,18 @@ import torch
 from tellapart import reading
 from tellapart.domains.folders import below_wrappers
 from tellapart.domains.genomes.fastx import find_files, read_records, stem
+from tellapart.domains.text_store import fits_in_memory, stored
+from tellapart.domains.texts import Texts, digest_of
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Int, UInt8
     from torch import Tensor
 
 _REGIONS, _LARGEST = 20, 100_000
+_CHUNK = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +40,7 @@ class Regions:
     stop: Int[Tensor, " n"]
     sequence: Int[Tensor, " n"]
     label: Int[Tensor, " n"]
-    names: list[str]
+    names: Sequence[str]
     """The name of each sequence."""
     classes: list[str]
     """The name of each label."""
@@ -53,15 +59,22 @@ class Regions:
 
     def fingerprint(self) -> str:
         """A hash of all content, to detect that data changed between two commands."""
-        digest = hashlib.sha256(self.bases.numpy().tobytes())
-        for column in (self.start, self.stop, self.sequence, self.label):
-            digest.update(column.numpy().tobytes())
-        digest.update("\0".join([*self.names, *self.classes]).encode("utf-8", "surrogatepass"))
+        digest = hashlib.sha256()
+        for chunk in self.bases.split(_CHUNK):
+            digest.update(chunk[chunk != 0].numpy().data)  # a store has a 0 behind each sequence
+        stop = self.lengths().cumsum(0)
+        for column in (stop - self.lengths(), stop, self.sequence, self.label):
+            digest.update(column.numpy().data)
+        for piece in digest_of(self.names, self.classes):
+            digest.update(piece)
         return digest.hexdigest()
 
 
 def load_sequences(source: str) -> Regions:
     """All records of a FASTA or FASTQ file, or of a folder of them: genomes, contigs or reads; each is a region.
+
+    Bases of files that are too large for the memory go to a store (`tellapart.domains.text_store`). Its file is mapped:
+    a step picks single bases from all over it, and a base is a byte in it.
 
     A record's label is the first subfolder that not all files are in, or the file's name. Only evaluation uses
     labels. All records of a single file have the same label.
@@ -72,17 +85,39 @@ def load_sequences(source: str) -> Regions:
     files, folder = find_files(source), Path(source)
     label_of = _labels(files, folder)
     classes = sorted(set(label_of.values()))
+    labels = [classes.index(label_of[file]) for file in files]
+    if not fits_in_memory(files):
+        return _in_store(files, labels, classes)
     bases, names, stop, label = bytearray(), [], [], []
-    for file in files:
+    for file, number in zip(files, labels, strict=True):
         for record in read_records(file):
             bases += record.bases.tobytes()
             names.append(record.name)
             stop.append(len(bases))
-            label.append(classes.index(label_of[file]))
+            label.append(number)
     ends = torch.tensor(stop)
     begins = torch.cat([torch.zeros(1, dtype=torch.int64), ends[:-1]])
     together = torch.frombuffer(bases, dtype=torch.uint8)
     return Regions(together, begins, ends, torch.arange(len(names)), torch.tensor(label), names, classes)
+
+
+def _in_store(files: list[Path], labels: list[int], classes: list[str]) -> Regions:
+    def rows(facts: dict[str, Any]) -> Iterator[tuple[str | bytes, ...]]:
+        facts["of_each_file"] = []
+        for file in files:
+            n = 0
+            for n, record in enumerate(read_records(file), 1):  # noqa: B007
+                yield record.name, record.bases.tobytes()
+            facts["of_each_file"].append(n)
+
+    made = stored(files, "sequences", {"name": None, "bases": None}, rows, "Bases")
+    file = made.file("bases")
+    bases = torch.from_file(str(file), shared=False, size=file.stat().st_size, dtype=torch.uint8)
+    places = torch.from_file(str(file.with_suffix(".places")), shared=False, size=2 * made.n, dtype=torch.int64)
+    start, stop = places.reshape(-1, 2).unbind(1)
+    label = torch.tensor(labels).repeat_interleave(torch.tensor(made.facts["of_each_file"]))
+    names = Texts(made.file("name"), np.arange(made.n))
+    return Regions(bases, start, stop, torch.arange(made.n), label, names, classes)
 
 
 def split_regions(sequences: Regions, held_out: float, seed: int, least: int) -> tuple[Regions, Regions]:
@@ -131,6 +166,8 @@ def _cut(sequences: Regions, least: int) -> Regions:
     of_label = torch.zeros(len(sequences.classes), dtype=torch.int64).index_add(0, sequences.label, lengths)
     size = (of_label // _REGIONS).clamp(max=_LARGEST).clamp(min=least)[sequences.label]
     n_parts = (lengths // size).clamp(min=1)
+    if int(n_parts.max()) == 1:
+        return sequences
     whole = torch.arange(len(sequences)).repeat_interleave(n_parts)
     part = torch.arange(len(whole)) - (n_parts.cumsum(0) - n_parts)[whole]
     cut = sequences.rows(whole)

@@ -36,15 +36,15 @@ def texts_beside(folder: Path) -> Table | None:
     _pass_over("picture without a text beside it", set(pictures) - set(paired), folder)
     used = {picture.with_suffix("") for picture in paired}
     _pass_over("text without a picture beside it", {file for stem, file in texts.items() if stem not in used}, folder)
-    table = Table({"image": [], "text": []}, [], folder)
+    places, images, captions = list[str](), list[str](), list[str]()
     for picture in paired:
         if (text := _text(texts[picture.with_suffix("")])) is not None:
-            table.columns["image"].append(str(picture.relative_to(folder)))
-            table.columns["text"].append(text)
-            table.places.append(str(picture))
-    if not table.places:
+            images.append(str(picture.relative_to(folder)))
+            captions.append(text)
+            places.append(str(picture))
+    if not places:
         raise reading.first_broken() or InputError(f"{folder}: all texts beside the pictures are broken.")
-    return table
+    return Table({"image": images, "text": captions}, places, folder)
 
 
 def _text(file: Path) -> str | None:

@@ -11,6 +11,8 @@ import torch
 
 from tellapart.domains.held_out import divide, text_id
 from tellapart.domains.pictures.stored import all_pixels, chosen, pixel_ids
+from tellapart.domains.texts import chosen as chosen_texts
+from tellapart.domains.texts import digest_of, numbers, picked
 from tellapart.errors import InputError
 from tellapart.relations import Relation, same
 
@@ -29,8 +31,8 @@ class Pairs:
 
     content: PictureRows
     """The pictures, in memory or in a file."""
-    texts: list[str]
-    names: list[str]
+    texts: Sequence[str]
+    names: Sequence[str]
     """The names of the pictures: their files, or the emoji."""
 
     def __len__(self) -> int:
@@ -43,15 +45,11 @@ class Pairs:
 
     def rows(self, index: Int[Tensor, " k"]) -> Pairs:
         """The pairs at these rows, in this order and in memory: a batch."""
-        return self._with(self.content[index], index)
+        return Pairs(self.content[index], picked(self.texts, index), picked(self.names, index))
 
     def part(self, index: Int[Tensor, " k"]) -> Pairs:
-        """The pairs at these rows, in this order; pictures in a file stay there."""
-        return self._with(chosen(self.content, index), index)
-
-    def _with(self, content: PictureRows, index: Int[Tensor, " k"]) -> Pairs:
-        picked = index.tolist()
-        return Pairs(content, [self.texts[i] for i in picked], [self.names[i] for i in picked])
+        """The pairs at these rows, in this order; what is in a file stays there."""
+        return Pairs(chosen(self.content, index), chosen_texts(self.texts, index), chosen_texts(self.names, index))
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Pairs:
         """The same pairs with the pictures on `device`."""
@@ -65,6 +63,11 @@ class Pairs:
         """One id per row; rows with identical pixels share it, whatever their names."""
         return pixel_ids(self.content)
 
+    def picture_numbers(self) -> Int[np.ndarray, " n"]:
+        """One number per row, from 0; rows with identical pixels share it."""
+        found: dict[bytes, int] = {}
+        return np.array([found.setdefault(x, len(found)) for x in self.picture_ids()])
+
     def matches(self) -> Relation:
         """Which pictures and texts belong together: those of pairs with the same text, or with the same picture."""
         return same(self.text_ids()) | same(self.picture_ids())
@@ -74,7 +77,8 @@ class Pairs:
         digest = hashlib.sha256()
         for pixels in all_pixels(self.content):
             digest.update(pixels)
-        digest.update("\0".join([*self.texts, *self.names]).encode("utf-8", "surrogatepass"))
+        for piece in digest_of(self.texts, self.names):
+            digest.update(piece)
         return digest.hexdigest()
 
 
@@ -93,7 +97,7 @@ def split(pairs: Pairs, held_out: float, seed: int) -> tuple[Int[Tensor, " a"], 
     >>> sorted(len(set(pairs.rows(rows).texts)) for rows in (train, test))
     [2, 2]
     """
-    group = _groups(pairs.text_ids(), pairs.picture_ids())
+    group = _groups(numbers(pairs.texts).numpy(), pairs.picture_numbers())
     sizes = np.bincount(group)
     if len(sizes) < 4:
         raise InputError(
@@ -103,15 +107,15 @@ def split(pairs: Pairs, held_out: float, seed: int) -> tuple[Int[Tensor, " a"], 
     return divide(group, held_out, seed)
 
 
-def _groups(*ids: Sequence[str | bytes]) -> np.ndarray:
-    """Number the connected components of rows that share an id of any kind."""
+def _groups(*columns: Int[np.ndarray, " n"]) -> np.ndarray:
+    """Number the connected components of rows that share a number of any kind."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    n = len(ids[0])
-    nodes: dict[tuple[int, str | bytes], int] = {}
-    links = [nodes.setdefault((kind, x), n + len(nodes)) for kind, column in enumerate(ids) for x in column]
-    rows = np.tile(np.arange(n), len(ids))
-    graph = coo_array((np.ones(len(rows), dtype=bool), (rows, links)), shape=(n + len(nodes), n + len(nodes)))
+    n = len(columns[0])
+    ends = n + np.cumsum([0, *(int(column.max()) + 1 for column in columns)])  # of the nodes of each kind
+    links = np.concatenate([column + begin for column, begin in zip(columns, ends[:-1], strict=True)])
+    rows = np.tile(np.arange(n), len(columns))
+    graph = coo_array((np.ones(len(rows), dtype=bool), (rows, links)), shape=(ends[-1], ends[-1]))
     labels = connected_components(graph, directed=False)[1][:n]
     return np.unique(labels, return_inverse=True)[1]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
     from torch import Tensor
 
-    Source = Path | bytes
+    from tellapart.domains.texts import Source
+
     Read = Callable[[Source, int], UInt8[Tensor, "3 size size"]]
 
 _AT_ONCE = 32  # pictures that a process decodes before it tells of them

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
     from torch import Tensor
 
+    from tellapart.domains.texts import Source
     from tellapart.runs import PictureRows
 
 USUAL_SIDE = 32
@@ -29,7 +29,7 @@ _MOST = 1024  # a larger side must be asked for
 _MANY = 500  # from so many pictures on, a progress bar is shown
 
 
-def read_picture(path: Path | bytes, size: int, place: str = "") -> UInt8[Tensor, "3 size size"]:
+def read_picture(path: Source, size: int, place: str = "") -> UInt8[Tensor, "3 size size"]:
     """Read a picture, a file or its content, as RGB, shrunk to fit a `size`×`size` square and centred on white.
 
     Transparent pixels become white. The first frame of an animation is taken. EXIF rotation is applied.
@@ -41,7 +41,7 @@ def read_picture(path: Path | bytes, size: int, place: str = "") -> UInt8[Tensor
         return to_square(image, size)
 
 
-def read_pictures(paths: Sequence[Path | bytes], places: Sequence[str], size: int) -> PictureRows:
+def read_pictures(paths: Sequence[Source], places: Sequence[str], size: int) -> PictureRows:
     """Read pictures `(n, 3, size, size)`, all of which are needed: `read_whole` that leaves none out.
 
     Raises:
@@ -54,7 +54,7 @@ def read_pictures(paths: Sequence[Path | bytes], places: Sequence[str], size: in
 
 
 def read_whole(
-    paths: Sequence[Path | bytes], places: Sequence[str], size: int, thing: str = "picture"
+    paths: Sequence[Source], places: Sequence[str], size: int, thing: str = "picture"
 ) -> tuple[PictureRows, list[int]]:
     """Read pictures by `read_picture`, each distinct file once, and tell which k rows could be read.
 
@@ -86,14 +86,14 @@ def read_whole(
     return chosen(pictures, torch.tensor(kept)), kept
 
 
-def _first(paths: Sequence[Path | bytes], places: Sequence[str], broken: dict[Path | bytes, InputError]) -> InputError:
+def _first(paths: Sequence[Source], places: Sequence[str], broken: dict[Source, InputError]) -> InputError:
     """The error of the first broken picture, which counts the others."""
     row = next(row for row, path in enumerate(paths) if path in broken)
     more = f" (and {len(broken) - 1} more broken pictures)" if len(broken) > 1 else ""
     return InputError(f"{places[row] + ': ' if places[row] else ''}{broken[paths[row]]}{more}")
 
 
-def _decoded(paths: Sequence[Path | bytes], size: int) -> tuple[PictureRows, dict[Path | bytes, InputError]]:
+def _decoded(paths: Sequence[Source], size: int) -> tuple[PictureRows, dict[Source, InputError]]:
     """All pictures, with a progress bar if there are many, and the errors of those that are broken."""
     distinct = list(dict.fromkeys(paths))
     if store.fits_in_memory(len(distinct), size):
@@ -106,11 +106,9 @@ def _decoded(paths: Sequence[Path | bytes], size: int) -> tuple[PictureRows, dic
     return chosen(pictures, torch.tensor([row_of[path] for path in paths])), broken
 
 
-def _decoded_in_memory(
-    distinct: Sequence[Path | bytes], size: int
-) -> tuple[PictureRows, dict[Path | bytes, InputError]]:
+def _decoded_in_memory(distinct: Sequence[Source], size: int) -> tuple[PictureRows, dict[Source, InputError]]:
     pictures = torch.empty(len(distinct), 3, size, size, dtype=torch.uint8)
-    broken: dict[Path | bytes, InputError] = {}
+    broken: dict[Source, InputError] = {}
 
     def read(row: int) -> None:
         try:
@@ -124,7 +122,7 @@ def _decoded_in_memory(
     return pictures, broken
 
 
-def common_side(paths: Sequence[Path | bytes], places: Sequence[str]) -> int:
+def common_side(paths: Sequence[Source], places: Sequence[str]) -> int:
     """The side of the square that holds the pictures, in pixels; `USUAL_SIDE` if they differ in size or are large.
 
     Pictures that cannot be opened are not asked: reading them says what is wrong.

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from tellapart import reading
 from tellapart.domains import tables
 from tellapart.domains.picture_files import find_pictures
@@ -14,10 +16,14 @@ from tellapart.domains.pictures.beside import texts_beside
 from tellapart.domains.pictures.captions import Pairs
 from tellapart.domains.pictures.openmoji import load_openmoji
 from tellapart.domains.queries import lines_of
+from tellapart.domains.shards import read_tables
 from tellapart.domains.sniff import suffix, unreadable
+from tellapart.domains.texts import Source, chosen
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tellapart.runs import PictureRows
 
 _COLUMNS = ("image", "text")
@@ -27,12 +33,12 @@ _COLUMNS = ("image", "text")
 class Listed:
     """Files of pictures, texts or both, for an encoder to embed; they need not be paired."""
 
-    files: list[Path | bytes]
+    files: list[Source]
     """Files, or the contents of files."""
-    places: list[str]
+    places: Sequence[str]
     """What names each file in messages; may be empty."""
-    names: list[str]
-    texts: list[str]
+    names: Sequence[str]
+    texts: Sequence[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +47,8 @@ class Items:
 
     pictures: PictureRows | None
     """Of three channels."""
-    names: list[str]
-    texts: list[str]
+    names: Sequence[str]
+    texts: Sequence[str]
 
 
 def load_pairs(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) -> Pairs:
@@ -64,7 +70,8 @@ def load_pairs(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) ->
     table = _table_of_pairs(tables.named(source), form)
     files, names = table.pictures("image")
     pictures, kept = images.read_whole(files, table.places, size, "pair")
-    return Pairs(pictures, [table.columns["text"][i] for i in kept], [names[i] for i in kept])
+    rows = torch.tensor(kept)
+    return Pairs(pictures, chosen(table.columns["text"], rows), chosen(names, rows))
 
 
 def _table_of_pairs(paths: list[Path], form: tables.Form) -> tables.Table:
@@ -80,7 +87,7 @@ def _table_of_pairs(paths: list[Path], form: tables.Form) -> tables.Table:
     if suffix(paths[0]) not in tables.WITH_PICTURES:
         otherwise = f"{path}: not a table. Give a folder, or a .csv, .tsv, .jsonl, .parquet or .tar file."
         raise unreadable(path, "a table", otherwise)
-    return tables.read_tables(paths, _COLUMNS, required=_COLUMNS, form=form)
+    return read_tables(paths, _COLUMNS, required=_COLUMNS, form=form)
 
 
 def load_items(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) -> Items:
@@ -102,7 +109,7 @@ def load_items(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) ->
     if not found.files:
         return Items(None, [], found.texts)
     pictures, kept = images.read_whole(found.files, found.places, size)
-    return Items(pictures, [found.names[i] for i in kept], found.texts)
+    return Items(pictures, chosen(found.names, torch.tensor(kept)), found.texts)
 
 
 def list_items(source: str, form: tables.Form = tables.AS_IT_LIES) -> Listed:
@@ -120,7 +127,7 @@ def list_items(source: str, form: tables.Form = tables.AS_IT_LIES) -> Listed:
     found = tables.find_tables(path) if path.is_dir() else named if suffix(path) in tables.WITH_PICTURES else []
     if found:
         return _items_of_table(found, form)
-    files: list[Path | bytes] = [path]
+    files: list[Source] = [path]
     names = [path.name]
     if path.is_dir():
         paths = find_pictures(path)
@@ -131,7 +138,7 @@ def list_items(source: str, form: tables.Form = tables.AS_IT_LIES) -> Listed:
 
 
 def _items_of_table(paths: list[Path], form: tables.Form) -> Listed:
-    table = tables.read_tables(paths, _COLUMNS, required=(), form=form)
+    table = read_tables(paths, _COLUMNS, required=(), form=form)
     if not table.columns:
         header, _ = tables.rows_of(paths[0], _COLUMNS, (), form)
         what = f"neither a column image nor a column text. Found: {', '.join(header)}"

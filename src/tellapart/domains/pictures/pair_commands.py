@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,7 @@ def _read(finished: FinishedRun, encoder: PairEncoder, source: Any) -> Parts:
     return picture_parts(source, shape, encoder.embed_pictures)
 
 
-def _both(names: list[str], pictures: Parts, texts: list[str], encoder: PairEncoder) -> Parts:
+def _both(names: Sequence[str], pictures: Parts, texts: Sequence[str], encoder: PairEncoder) -> Parts:
     return joined((len(names), pictures), (len(texts), in_texts(texts, "text", encoder.embed_texts)))
 
 

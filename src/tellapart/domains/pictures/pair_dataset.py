@@ -86,4 +86,4 @@ class PairDataset:
         pairs = self.pairs
         is_out = torch.zeros(len(pairs), dtype=torch.bool).index_fill(0, self.held_out, True)
         vectors = after.embed_pictures(pairs.content), after.embed_texts(pairs.texts)
-        return Gallery(pairs.names, pairs.texts, is_out, *vectors, thumbnails(pairs.content, is_out))
+        return Gallery(list(pairs.names), list(pairs.texts), is_out, *vectors, thumbnails(pairs.content, is_out))

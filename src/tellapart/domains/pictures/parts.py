@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from tellapart.domains.pictures.options import ImageShape
+    from tellapart.domains.texts import Source
     from tellapart.runs import PictureRows
 
     Encode = Callable[[UInt8[Tensor, "n c side side"]], Float[Tensor, "n d"]]
@@ -44,11 +45,11 @@ def picture_parts(given: Any, shape: ImageShape, encode: Encode) -> Parts:
     return parts_of_pictures(found.content, found.names, encode)
 
 
-def parts_of_pictures(pictures: PictureRows, names: list[str], encode: Encode) -> Parts:
+def parts_of_pictures(pictures: PictureRows, names: Sequence[str], encode: Encode) -> Parts:
     """The parts of pictures that are in memory."""
 
     def made(rows: slice) -> Embeddings:
-        return Embeddings(names[rows], ["picture"] * len(names[rows]), encode(pictures[rows]))
+        return Embeddings(list(names[rows]), ["picture"] * len(names[rows]), encode(pictures[rows]))
 
     def content(rows: slice) -> Iterator[bytes]:
         for name, picture in zip(names[rows], pictures[rows], strict=True):
@@ -59,7 +60,7 @@ def parts_of_pictures(pictures: PictureRows, names: list[str], encode: Encode) -
 
 
 def parts_of_files(
-    files: Sequence[Path | bytes], places: Sequence[str], names: Sequence[str], shape: ImageShape, encode: Encode
+    files: Sequence[Source], places: Sequence[str], names: Sequence[str], shape: ImageShape, encode: Encode
 ) -> Parts:
     """The parts of picture files, or of their contents.
 
@@ -79,7 +80,7 @@ def parts_of_files(
     def content(rows: slice) -> Iterator[bytes]:
         for name, file in zip(names[rows], files[rows], strict=True):
             yield name.encode("utf-8", "replace")
-            yield file if isinstance(file, bytes) else _state(file)
+            yield _state(file) if isinstance(file, Path) else file if isinstance(file, bytes) else file.read()
 
     return in_rows(len(files), made, content)
 

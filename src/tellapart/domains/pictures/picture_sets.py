@@ -18,7 +18,9 @@ from tellapart.domains.pictures import arrays, idx, images
 from tellapart.domains.pictures.arrays import Part
 from tellapart.domains.pictures.openmoji import load_openmoji
 from tellapart.domains.pictures.stored import Stored, all_pixels, chosen, in_channels, joined
+from tellapart.domains.shards import read_tables
 from tellapart.domains.sniff import suffix, unreadable
+from tellapart.domains.texts import picked
 from tellapart.errors import InputError, require_option
 
 if TYPE_CHECKING:
@@ -132,7 +134,8 @@ def load_splits(
               `valid`, …), they are the two sets, and their own subfolders the labels. Of test and validation, the
               test set is taken;
             - a table, `.csv`, `.tsv` or `.parquet`, with a column `image` (a path, or in Parquet the picture itself)
-              and perhaps `label`; or a `.tar` of samples, as webdataset writes it, or shards, as data-{000..003}.tar;
+              and perhaps `label`; or a `.tar` of samples, as webdataset writes it, or shards, as data-{000..003}.tar,
+              or a folder of them;
             - a picture file, or "openmoji" (without labels);
             - a `.npy` file of `(n, h, w)`, `(n, h, w, c)` or `(n, c, h, w)`, uint8 or floating-point in [0, 1];
             - a `.npz` file with such an array `images` (or `x`, or the only one) and perhaps `labels` (or `y`),
@@ -169,7 +172,7 @@ def _squares(pictures: PictureRows, size: int | None) -> PictureRows:
 def _parts(source: str, size: int | None, form: Form) -> list[Part]:
     if source == "openmoji":
         pairs = load_openmoji(size or _OPENMOJI_SIZE)
-        return [Part(pairs.pictures, None, pairs.names)]
+        return [Part(pairs.pictures, None, list(pairs.names))]
     paths = tables.named(source)
     path = paths[0]
     if path.is_dir():
@@ -188,27 +191,37 @@ def _parts(source: str, size: int | None, form: Form) -> list[Part]:
 
 
 def _read_shards(folder: Path, size: int | None, form: Form) -> list[Part]:
-    """The pictures of the tar shards in a folder; none if it holds none."""
-    if not any(suffix(file) in archives.TARS for file in folder.iterdir()):
+    """The pictures of the shards in a folder; none if it holds none."""
+    if not _has_shards(folder):
         return []
     return [_read_tables(tables.find_tables(folder), size, form)]
 
 
+def _has_shards(folder: Path) -> bool:
+    """Whether there are tar shards in a folder, or Parquet files and no pictures beside them."""
+    endings = {suffix(file) for file in folder.iterdir()}
+    if endings & set(archives.TARS):
+        return True
+    with reading.accounted():
+        return ".parquet" in endings and not find_pictures(folder)
+
+
 def _read_tables(paths: list[Path], size: int | None, form: Form) -> Part:
-    table = tables.read_tables(paths, ("image", "label"), required=("image",), form=form.table)
+    table = read_tables(paths, ("image", "label"), required=("image",), form=form.table)
     files, names = table.pictures("image")
     pictures, kept = images.read_whole(files, table.places, size or images.common_side(files, table.places))
+    rows = torch.tensor(kept)
     labels = table.columns.get("label") if form.labels != "none" else None
-    return Part(pictures, None if labels is None else np.array([labels[i] for i in kept]), [names[i] for i in kept])
+    return Part(pictures, None if labels is None else np.array(picked(labels, rows)), picked(names, rows))
 
 
 def files_of_folder(path: Path, form: Form = AS_IT_LIES) -> list[Path]:
-    """The picture files of a folder in the order of `load_pictures`; none of a folder of idx files or of tar shards.
+    """The picture files of a folder in the order of `load_pictures`; none of a folder of idx files or of shards.
 
     Raises:
         InputError: there are none, or folders are called like splits and may be none.
     """
-    if any(idx.is_images(file) or suffix(file) in archives.TARS for file in path.iterdir()):
+    if any(idx.is_images(file) for file in path.iterdir()) or _has_shards(path):
         return []
     return [file for part in _listed(path, form)[1] for file in part]
 

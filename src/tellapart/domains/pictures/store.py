@@ -6,8 +6,7 @@
         store.json      the rows of broken pictures
 
 KEY is a hash of the size, of Pillow's version, and of each file's name, length, and times of change; pictures inside a
-table count by their content. So a changed picture makes another store. A folder of this name is whole: it is filled
-under another name, synced to the disk, and renamed. One process fills it at a time, under a lock.
+table count by their content. So a changed picture makes another store (`tellapart.domains.kept`).
 """
 
 from __future__ import annotations
@@ -15,9 +14,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import logging
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,20 +23,21 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import PIL
 
+from tellapart.domains import kept
 from tellapart.domains.pictures.decoding import Decoding, in_processes, tracked
 from tellapart.domains.pictures.stored import HASH, Stored, picture_id
-from tellapart.errors import InputError, cannot_write
-from tellapart.files import locked
+from tellapart.domains.texts import Content
+from tellapart.errors import InputError
 
 if TYPE_CHECKING:
-    from tellapart.domains.pictures.decoding import Read, Source
+    from tellapart.domains.pictures.decoding import Read
+    from tellapart.domains.texts import Source
 
 IN_MEMORY = 2**28
 """Bytes of pixels up to which decoded picture files stay in memory; more go to a store."""
 _VERSION = 1  # of how pictures are decoded
 _PIXELS, _HASHES, _TOLD = "pictures.npy", "hashes.npy", "store.json"
 _TRIED = 32  # pictures that are compared with their hashes before a store is used
-_logger = logging.getLogger("tellapart")
 
 
 def fits_in_memory(n: int, size: int) -> bool:
@@ -62,17 +60,16 @@ def stored(paths: Sequence[Source], size: int, read: Read) -> tuple[Stored, dict
     Raises:
         InputError: the store cannot be written, as on a full disk.
     """
-    folder = cache() / _key(paths, size)
-    found = _opened(folder, paths, size, read)
-    if found is None:
-        with locked(folder.with_suffix(".lock"), lambda: _logger.info("Wait for a process that decodes the same.")):
-            found = _opened(folder, paths, size, read) or _filled(folder, paths, size, read)
-    return found
+    folder = kept.cache("pictures") / _key(paths, size)
 
+    def fill(partial: Path) -> tuple[Stored, dict[Source, InputError]]:
+        remedy = "lower --picture_size"
+        kept.tell_room(folder, len(paths) * 3 * size**2, f"{len(paths):,} pictures of {size} × {size}", remedy)
+        found, broken = _fill(partial, paths, size, read)
+        errors = {paths[row]: InputError(why) for row, why in broken.items()}
+        return replace(found, file=folder / _PIXELS), errors
 
-def cache() -> Path:
-    """The folder of all stores."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tellapart" / "pictures"
+    return kept.opened_or_filled(folder, lambda: _opened(folder, paths, size, read), fill)
 
 
 def _key(paths: Sequence[Source], size: int) -> str:
@@ -81,21 +78,14 @@ def _key(paths: Sequence[Source], size: int) -> str:
     root = os.path.commonpath({file.parent for file in files}) if files else ""
     digest = hashlib.blake2b(f"{_VERSION} {PIL.__version__} {size} {len(paths)}".encode(), digest_size=HASH)
     for path in paths:
-        if isinstance(path, bytes):
+        if isinstance(path, Content):
+            digest.update(path.hash)
+        elif isinstance(path, bytes):
             digest.update(hashlib.blake2b(path, digest_size=HASH).digest())
         else:
             name = str(path.absolute())[len(root) :]
-            digest.update(f"\0{name}\0{_state(path)}".encode("utf-8", "surrogatepass"))
+            digest.update(f"\0{name}\0{kept.state(path)}".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
-
-
-def _state(path: Path) -> str:
-    """Length and times of change of a file; the last is the system's own, which no program sets."""
-    try:
-        told = path.stat()
-    except (OSError, ValueError):
-        return "missing"
-    return f"{told.st_size} {told.st_mtime_ns} {told.st_ctime_ns}"
 
 
 def _opened(
@@ -138,36 +128,6 @@ def _error_of(path: Source, size: int, read: Read) -> InputError:
     raise KeyError(path)
 
 
-def _filled(folder: Path, paths: Sequence[Source], size: int, read: Read) -> tuple[Stored, dict[Source, InputError]]:
-    """A new store, in the place of a damaged one. No other process fills it meanwhile."""
-    if folder.exists():
-        _logger.warning(f"{folder}: damaged or out of date. It is filled anew.")
-        shutil.rmtree(folder, ignore_errors=True)
-    for leftover in folder.parent.glob(f".{folder.name}.*"):  # of a process that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
-    try:
-        _check_room(folder, len(paths), size)
-        partial.mkdir()
-        found, broken = _fill(partial, paths, size, read)
-        partial.rename(folder)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    errors = {paths[row]: InputError(why) for row, why in broken.items()}
-    return replace(found, file=folder / _PIXELS), errors
-
-
-def _check_room(folder: Path, n: int, size: int) -> None:
-    gigabytes, free = n * 3 * size**2 / 1e9, shutil.disk_usage(folder.parent).free / 1e9
-    what = f"{n:,} pictures of {size} × {size} take {gigabytes:.1f} GB on the disk"
-    if gigabytes > free:
-        remedy = "Make room, lower --picture_size, or name another place by the variable XDG_CACHE_HOME"
-        raise InputError(f"{folder.parent}: {what}, and {free:.1f} GB are free. {remedy}.")
-    _logger.info(f"{what}, in {folder}. Later commands use them again. Delete them whenever you like.")
-
-
 def _fill(folder: Path, paths: Sequence[Source], size: int, read: Read) -> tuple[Stored, dict[int, str]]:
     """Decode all pictures into a folder; also what is wrong with those that are broken, by row."""
     shape = (len(paths), 3, size, size)
@@ -186,9 +146,6 @@ def _fill(folder: Path, paths: Sequence[Source], size: int, read: Read) -> tuple
     table = np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(len(paths), HASH)
     np.save(folder / _HASHES, table)
     (folder / _TOLD).write_text(json.dumps({"broken": sorted(broken)}), encoding="utf-8")
-    for name in (_PIXELS, _HASHES, _TOLD):
-        with (folder / name).open("rb+") as file:
-            os.fsync(file.fileno())
     return Stored(folder / _PIXELS, offset, shape[1:], table, np.arange(len(paths))), broken
 
 

@@ -1,14 +1,8 @@
-"""Pictures that lie in a file, of which rows are read when they are asked for: they take a tensor's place.
-
-Rows are read into memory of their own. The file is not mapped: pages of a mapping count as memory of this process for
-as long as the system leaves them there, and a disk that fails under a mapping kills the process. What was read lately
-comes from the system's cache in both cases.
-"""
+"""Pictures that lie in a file, of which rows are read when they are asked for: they take a tensor's place."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +12,9 @@ import numpy as np
 import torch
 
 from tellapart.domains.pictures.arrays import to_channels
-from tellapart.errors import InputError
+from tellapart.domains.ranges import read_ranges
 
 if TYPE_CHECKING:
-    from io import FileIO
-
     from jaxtyping import Int, UInt8
     from torch import Tensor
 
@@ -77,22 +69,10 @@ class Stored:
 
     def _read(self, rows: Int[np.ndarray, " k"]) -> UInt8[Tensor, "k 3 size size"]:
         found = torch.empty(len(rows), *self.row_shape, dtype=torch.uint8)
-        ends = np.append(np.flatnonzero(np.diff(rows) != 1) + 1, len(rows))  # of stretches that lie side by side
-        starts = np.append(0, ends[:-1])
-        stretches = [(self._place(rows[a]), found[a:b].numpy()) for a, b in zip(starts, ends, strict=True) if a < b]
-        try:
-            with self.file.open("rb", buffering=0) as file:
-                _announce(file, stretches)
-                for place, into in stretches:
-                    file.seek(place)
-                    _read_into(file, into.reshape(-1).data)
-        except OSError as error:
-            again = "Run the command again, which fills the file anew"
-            raise InputError(f"{self.file}: cannot read pictures, {error.strerror or error}. {again}.") from error
+        size = int(np.prod(self.row_shape))
+        begins = self.offset + rows.astype(np.int64) * size
+        read_ranges(self.file, begins, np.full(len(rows), size), found.numpy().reshape(-1), "pictures")
         return found
-
-    def _place(self, row: int) -> int:
-        return self.offset + int(row) * int(np.prod(self.row_shape))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,20 +138,3 @@ def all_pixels(pictures: PictureRows) -> Iterator[bytes]:
     else:
         for chunk in pictures.split(_CHUNK):
             yield chunk.cpu().numpy().tobytes()
-
-
-def _announce(file: FileIO, stretches: list[tuple[int, np.ndarray]]) -> None:
-    """Let the disk read scattered stretches at the same time, and nothing between them."""
-    if len(stretches) > 1 and hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-        for place, into in stretches:
-            os.posix_fadvise(file.fileno(), place, into.nbytes, os.POSIX_FADV_WILLNEED)
-
-
-def _read_into(file: FileIO, view: memoryview) -> None:
-    """Fill a buffer, in as many reads as it takes."""
-    while len(view):
-        n = file.readinto(view)
-        if not n:
-            raise OSError("the file is shorter than it was")
-        view = view[n:]

@@ -1,6 +1,6 @@
 """Sentences and translations: text files, tables and TMX, text encoders, retrieval in pools."""
 
-from tellapart.domains.text.batch import Batch, Reading
+from tellapart.domains.text.batch import Batch, Reading, ReadPairs
 from tellapart.domains.text.commands import as_sentences, commands_for
 from tellapart.domains.text.dataset import Dataset
 from tellapart.domains.text.encoder import Bag, make_encoder
@@ -14,6 +14,7 @@ from tellapart.domains.text.tensors import text_encoder
 from tellapart.domains.text.tfidf import character_tfidf
 from tellapart.domains.text.transformer import Transformer
 from tellapart.domains.text.translations import Translations, fingerprint_of
+from tellapart.domains.text.unread import Unread, sentences_of
 from tellapart.domains.text.wordpieces import WordPieces
 
 __all__ = [
@@ -23,10 +24,12 @@ __all__ = [
     "NgramBag",
     "PretrainedText",
     "Ragged",
+    "ReadPairs",
     "Reading",
     "SentenceOptions",
     "Transformer",
     "Translations",
+    "Unread",
     "WordPieces",
     "as_sentences",
     "character_tfidf",
@@ -38,5 +41,6 @@ __all__ = [
     "load_sentences",
     "load_translations",
     "make_encoder",
+    "sentences_of",
     "text_encoder",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tellapart import reading
 from tellapart.domains import tables
-from tellapart.domains.text.lines import gathered, is_language
-from tellapart.domains.text.translations import Translations
+from tellapart.domains.text.lines import is_language
 
 _SIDES = ("source", "target")
 _ALL = (*_SIDES, "group")
@@ -16,7 +17,9 @@ _PAIRS = (_SIDES, ("src", "tgt"), ("src", "trg"), ("original", "translation"), (
 _NAMED = {"english", "german", "french", "spanish", "italian", "dutch", "portuguese", "russian"}
 
 
-def read_columns(path: Path, columns: str = "", languages: tuple[str, str] | None = None) -> Translations:
+def read_columns(
+    path: Path, columns: str, languages: tuple[str, str] | None, facts: dict[str, Any]
+) -> Iterator[tuple[str, str, str]]:
     """Sentences and translations of a table with a header, and perhaps a column `group`.
 
     Both columns are those that were named, or those called like the two languages, or `source` and `target`, or the
@@ -26,6 +29,7 @@ def read_columns(path: Path, columns: str = "", languages: tuple[str, str] | Non
         path: the table.
         columns: what they are called, as `source=german,target=english,group=page`.
         languages: which two languages are wanted, as columns may be called.
+        facts: gets the `languages`, and the number of pairs `left_out` because one side is empty.
 
     Raises:
         InputError: it cannot be told which columns they are; the message names all. Or the table is broken.
@@ -35,14 +39,15 @@ def read_columns(path: Path, columns: str = "", languages: tuple[str, str] | Non
     sides = _sides(header, languages)
     if sides is not None and not columns:
         form = tables.Form(f"source={sides[0]},target={sides[1]}")
-    table = tables.read_table(path, _ALL, required=_SIDES, blank=_ALL, form=form)
+    _, rows = tables.read_cells(path, _ALL, required=_SIDES, blank=_ALL, form=form)
     called = tuple(form.names().get(name, name) for name in _SIDES)
     reading.note(f"Sentences of {path.name} are in the column {called[0]}, translations in {called[1]}.")
-    sources, targets = (table.columns[name] for name in _SIDES)
-    groups = table.columns.get("group") or [""] * len(table)
-    rows = enumerate(zip(sources, targets, groups, strict=True))
-    pairs = [(source, target, group or f"row {row}") for row, (source, target, group) in rows if source and target]
-    return gathered(pairs, (called[0].lower(), called[1].lower()), len(table) - len(pairs))
+    facts |= {"languages": (called[0].lower(), called[1].lower()), "left_out": 0}
+    for row, (_, cells, _) in enumerate(rows):
+        if cells["source"] and cells["target"]:
+            yield cells["source"], cells["target"], cells.get("group") or f"row {row}"
+        else:
+            facts["left_out"] += 1
 
 
 def holds_translations(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ def commands_for(make: Callable[[Any, str], nn.Module]) -> Commands:
     return Commands(make_model, encoder=_encoder, load=Dataset.load, read=_read, ask=texts_only, find=_find)
 
 
-def as_sentences(given: Any) -> list[str]:
+def as_sentences(given: Any) -> Sequence[str]:
     """Sentences of either language.
 
     Args:

@@ -10,21 +10,26 @@ import numpy as np
 import torch
 
 from tellapart.domains import tables
-from tellapart.domains.held_out import text_id
 from tellapart.domains.sniff import suffix
 from tellapart.domains.text.load import load_sentences, load_translations
 from tellapart.domains.text.pools import in_pools
 from tellapart.domains.text.tfidf import character_tfidf
 from tellapart.domains.text.translations import Translations, fingerprint_of
 from tellapart.domains.text.wordpieces import WordPieces
+from tellapart.domains.texts import are_stored, chosen, hashes, together
 from tellapart.errors import InputError
-from tellapart.evaluation import Table
+from tellapart.evaluation import MOST_ASKED, Table, sampled
 from tellapart.runs import Gallery
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tellapart.domains.text.encoder import Embed
     from tellapart.domains.text.options import SentenceOptions
     from tellapart.runs import Run
+
+
+_MOST_SHOWN = 50_000  # pairs of a store, for training and held out each, that a gallery has
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +38,7 @@ class Dataset:
 
     training: Translations
     held_out: Translations
-    unaligned: list[str]
+    unaligned: Sequence[str]
     left_out: int = 0
     """Pairs of the data that were not taken, because one side is empty or missing."""
     source: str | None = None
@@ -51,13 +56,13 @@ class Dataset:
         if source is not None:
             return cls._of_others(source, options)
         whole = load_translations(options.data, options.languages, options.columns)
-        unaligned: list[str] = []
+        unaligned: Sequence[str] = []
         run.check_data(whole.fingerprint())
         rows, held_out = whole.split(options.held_out, options.seed)
         if 0 < options.pairs < len(rows):
             rows = rows[torch.from_numpy(np.random.default_rng(options.seed).permutation(len(rows)))]
             rows, rest = rows[: options.pairs], whole.rows(rows[options.pairs :])
-            unaligned = [*rest.sources, *rest.targets]
+            unaligned = together(rest.sources, rest.targets)
         return cls(whole.rows(rows), whole.rows(held_out), unaligned, whole.left_out)
 
     @classmethod
@@ -78,12 +83,13 @@ class Dataset:
             return self
         texts = load_sentences(options.unaligned)
         run.check_data(fingerprint_of(texts), "unaligned text")
-        kept = {text_id(text) for side in (self.held_out.sources, self.held_out.targets) for text in side}
-        return replace(self, unaligned=[*(text for text in texts if text_id(text) not in kept), *self.unaligned])
+        held_out = np.concatenate([hashes(side) for side in (self.held_out.sources, self.held_out.targets)])
+        rows = torch.from_numpy(np.flatnonzero(~np.isin(hashes(texts), held_out)))
+        return replace(self, unaligned=together(chosen(texts, rows), self.unaligned))
 
-    def to_read(self, *, unaligned: bool) -> list[str]:
+    def to_read(self, *, unaligned: bool) -> Sequence[str]:
         """The sentences that training sees; the unaligned ones, too, if it is to."""
-        return [*self.training.sources, *self.training.targets, *(self.unaligned if unaligned else [])]
+        return together(self.training.sources, self.training.targets, self.unaligned if unaligned else [])
 
     def tokeniser(self, options: SentenceOptions, run: Run, *, unaligned: bool) -> str:
         """The tokeniser of a run, as JSON, which its folder keeps; "" if the encoder has none."""
@@ -97,20 +103,32 @@ class Dataset:
         return definition
 
     def gallery(self, after: Embed) -> Gallery:
-        """All pairs, the targets with the sources as their texts."""
-        parts = self.training, self.held_out
+        """All pairs, the targets with the sources as their texts; of a store, so many as fit into memory."""
+        parts = [_bounded(part, _MOST_SHOWN) for part in (self.training, self.held_out)]
         sources, targets = ([text for part in parts for text in getattr(part, side)] for side in ("sources", "targets"))
-        is_out = torch.arange(len(sources)) >= len(self.training)
+        is_out = torch.arange(len(sources)) >= len(parts[0])
         return Gallery(targets, sources, is_out, after(targets), after(sources), None, kind="translation")
 
     def measure(self, before: Embed, after: Embed) -> Table:
         """Recall among the held-out pairs."""
-        n, known = len(self.held_out), len(self.training)
+        asked = _bounded(self.held_out, MOST_ASKED)
+        n, known = len(asked), len(self.training)
         title = f"R@1 among {n} held-out pairs, after training on {known} others"
         if self.source is not None:
             title = f"R@1 among {n} pairs of {self.source}"
-        table = recall(self.held_out, before, after, title)
-        return replace(table, notes=[*table.notes, *_on_what_was_left_out(self.left_out)])
+        table = recall(asked, before, after, title)
+        return replace(table, notes=[*table.notes, *_on_what_was_left_out(self.left_out), *self._on_bounds(n)])
+
+    def _on_bounds(self, n_asked: int) -> list[str]:
+        """What of pairs in a store is neither measured nor found."""
+        notes = []
+        if n_asked < len(self.held_out):
+            notes.append(f"Measured with {n_asked} of {len(self.held_out)} held-out pairs, drawn at random.")
+        parts = self.training, self.held_out
+        shown = sum(len(_bounded(part, _MOST_SHOWN)) for part in parts)
+        if shown < sum(map(len, parts)):
+            notes.append(f"Search looks through {shown} of {sum(map(len, parts))} pairs, drawn at random.")
+        return notes
 
 
 def recall(pairs: Translations, before: Embed, after: Embed, title: str) -> Table:
@@ -119,6 +137,13 @@ def recall(pairs: Translations, before: Embed, after: Embed, title: str) -> Tabl
     for name, embed in (("untrained", before), ("trained", after)):
         models[name] = embed(pairs.sources), embed(pairs.targets)
     return in_pools(pairs.languages, pairs.ids(), models, title)
+
+
+def _bounded(pairs: Translations, most: int) -> Translations:
+    """All pairs or, of a store, no more than so many, drawn at random."""
+    if len(pairs) <= most or not are_stored(pairs.sources):
+        return pairs
+    return pairs.rows(sampled(len(pairs), most, seed=0))
 
 
 def _on_what_was_left_out(n: int) -> list[str]:

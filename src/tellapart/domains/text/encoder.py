@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tellapart.domains.text.ngram_bag import NgramBag, hashed
 from tellapart.domains.text.ragged import Ragged
 from tellapart.domains.text.transformer import Transformer
+from tellapart.domains.text.unread import sentences_of
 from tellapart.domains.text.wordpieces import WordPieces
 from tellapart.scores import unit
 
@@ -70,7 +71,7 @@ def make_encoder(options: SentenceOptions, tokeniser: str, *, guesses: bool) -> 
 def embed(encoder: TextEncoder, texts: Sequence[str]) -> Float[Tensor, "n d"]:
     """Unit embeddings of texts: those of similar lengths together, so many at a time as have not too many tokens."""
     device = next(encoder.parameters()).device if isinstance(encoder, nn.Module) else None
-    sentences = encoder.read(texts)
+    sentences = sentences_of(encoder.read, texts)
     order = sentences.lengths.argsort(stable=True)
     parts, start = [], 0
     while start < len(order):

@@ -1,14 +1,14 @@
-"""Read translations from text files, line by line, and from tables, one pair a line."""
+"""Read translations from text files, line by line, and from tables, one pair a line, with a line in memory."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tellapart import reading
 from tellapart.domains.sniff import numbered_lines, suffix
-from tellapart.domains.text.translations import Translations
 from tellapart.errors import InputError
 
 # Of languages that are often translated: a word of two letters may be a sentence.
@@ -39,23 +39,29 @@ def _trimmed(line: str) -> str:
     return line.rstrip("\r\n") if "\t" in line else line.strip()
 
 
-def read_together(paths: list[Path]) -> Translations:
-    """Two text files with corresponding lines, and perhaps a third with the groups.
+def read_together(paths: list[Path], facts: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Source, target and group of two text files with corresponding lines, and perhaps a third with the groups.
 
     The languages are the suffixes of the names, as in corpus.en, if these differ.
+
+    Args:
+        paths: the files.
+        facts: gets the `languages`, and the number of pairs `left_out` because one side is empty or missing.
 
     Raises:
         InputError: another number of files, or files of different lengths; the message names the first missing line.
     """
     if len(paths) > 3:
         raise InputError(f"data: {len(paths)} files. Give two, and perhaps a third with the group of each pair.")
-    pairs, left_out = [], 0
+    suffixes = suffix(paths[0])[1:], suffix(paths[1])[1:]
+    are_languages = all(suffixes) and suffixes[0] != suffixes[1]
+    facts |= {"languages": suffixes if are_languages else ("source", "target"), "left_out": 0}
     files = [numbered_lines(path) for path in paths]
     number = 0
     while True:
         rows = [next(file, None) for file in files]
         if all(row is None for row in rows):
-            break
+            return
         number += 1
         for path, found in zip(paths, rows, strict=True):
             if found is None:
@@ -68,32 +74,34 @@ def read_together(paths: list[Path]) -> Translations:
             continue
         row = [line.strip() for line in lines if isinstance(line, str)]
         if row[0] and row[1]:
-            pairs.append((*row[:2], row[2] if len(row) == 3 else str(number)))
+            yield row[0], row[1], row[2] if len(row) == 3 else str(number)
         else:
-            left_out += 1
-    suffixes = suffix(paths[0])[1:], suffix(paths[1])[1:]
-    languages = suffixes if all(suffixes) and suffixes[0] != suffixes[1] else ("source", "target")
-    return gathered(pairs, languages, left_out)
+            facts["left_out"] += 1
 
 
-def read_table(path: Path) -> Translations:
-    """A table of source, target and perhaps group, separated by tabs; quotes have no meaning.
+def read_table(path: Path, facts: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The rows of a table of source, target and perhaps group, separated by tabs; quotes have no meaning.
 
     It needs no header. A first row that names columns, or two languages, is taken for one, and said.
+
+    Args:
+        path: the file.
+        facts: as for `read_together`.
 
     Raises:
         InputError: a line with another number of columns; the message names the line.
     """
-    pairs, left_out, n_cells, languages = [], 0, 0, ("source", "target")
+    facts |= {"languages": ("source", "target"), "left_out": 0}
+    n_cells = 0
     for number, line in enumerate(read_lines(path), 1):
         cells = [cell.strip() for cell in line.split("\t")]
         if number == 1 and is_header(cells):
             reading.note(f"The first row of {path.name} ({', '.join(cells)}) is taken for a header.")
-            languages = cells[0].lower(), cells[1].lower()
+            facts["languages"] = cells[0].lower(), cells[1].lower()
             n_cells = len(cells)
             continue
         if cells == [""]:
-            left_out += 1
+            facts["left_out"] += 1
             continue
         n_cells = n_cells or len(cells)
         if len(cells) != n_cells or n_cells not in (2, 3):
@@ -104,10 +112,9 @@ def read_table(path: Path) -> Translations:
             reading.leave_out("line with another number of cells", f"{path} line {number}", error)
             continue
         if cells[0] and cells[1]:
-            pairs.append((*cells[:2], cells[2] if n_cells == 3 else str(number)))
+            yield cells[0], cells[1], cells[2] if n_cells == 3 else str(number)
         else:
-            left_out += 1
-    return gathered(pairs, languages, left_out)
+            facts["left_out"] += 1
 
 
 def is_header(cells: list[str]) -> bool:
@@ -129,9 +136,3 @@ def is_language(name: str) -> bool:
     (True, True, False)
     """
     return _LANGUAGE.fullmatch(name) is not None
-
-
-def gathered(pairs: Sequence[tuple[str, ...]], languages: tuple[str, str], left_out: int) -> Translations:
-    """Pairs, each with its group, as columns."""
-    sources, targets, groups = (list(column) for column in zip(*pairs, strict=True)) if pairs else ([], [], [])
-    return Translations(sources, targets, groups, languages, left_out)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tellapart import reading
 from tellapart.domains import tables
@@ -12,13 +14,18 @@ from tellapart.domains.text.columns import holds_translations, read_columns
 from tellapart.domains.text.lines import read_lines, read_table, read_together
 from tellapart.domains.text.tmx import read_tmx, read_variants
 from tellapart.domains.text.translations import Translations
+from tellapart.domains.text_store import columns_of
+from tellapart.domains.texts import exact_hash, text_hash, together
 from tellapart.errors import InputError, existing, exists, require_option
 
+_PAIR = {"source": text_hash, "target": text_hash, "group": exact_hash}
 _FORMS = "two text files joined by a comma, a .tsv, a .tmx or a table with a column for each language"
 
 
 def load_translations(source: str, languages: str = "", columns: str = "") -> Translations:
     """Load sentences with their translations. Pairs with an empty side are left out, and counted.
+
+    Of files that are too large for the memory, texts go to a store (`tellapart.domains.text_store`).
 
     Args:
         source: `corpus.en,corpus.fr`, two text files with corresponding lines, and perhaps a third with each pair's
@@ -36,24 +43,27 @@ def load_translations(source: str, languages: str = "", columns: str = "") -> Tr
     for path in paths:
         if path.is_dir():
             raise InputError(f"{path}: a folder. Give {_FORMS}.")
-    named, is_table = pair_of(languages), len(paths) == 1 and suffix(paths[0]) in tables.SUFFIXES
+    named, is_tmx = pair_of(languages), suffix(paths[0]) == ".tmx"
+    is_table = len(paths) == 1 and suffix(paths[0]) in tables.SUFFIXES
     require_option("columns", is_table or not columns, "be left out: the data are no table", repr(columns))
+    how = "translations"
     if len(paths) > 1:
-        found = read_together(paths)
-    elif suffix(paths[0]) == ".tmx":
-        found = read_tmx(paths[0], named)
+        rows = partial(read_together, paths)
+    elif is_tmx:
+        rows, how = partial(read_tmx, paths[0], named), f"translations {languages}"
     elif suffix(paths[0]) == ".tsv" and not columns:
-        found = read_table(paths[0])
+        rows = partial(read_table, paths[0])
     elif is_table:
-        found = read_columns(paths[0], columns, named)
+        rows, how = partial(read_columns, paths[0], columns, named), f"translations by columns {languages} {columns}"
     else:
         raise unreadable(paths[0], "sentences with translations", f"{source}: a single text file. Give {_FORMS}.")
+    cells, facts = columns_of(paths, how, _PAIR, rows)
+    called = named if named is not None and not is_tmx else facts["languages"]
+    found = Translations(cells["source"], cells["target"], cells["group"], (called[0], called[1]), facts["left_out"])
     if not len(found):
         raise reading.first_broken() or InputError(f"{source}: holds no pair of sentences.")
     reading.pass_over("pair of which one side is empty or missing", [""] * found.left_out)
     reading.read(len(found), "pair")
-    if named is not None and suffix(paths[0]) != ".tmx":
-        found = replace(found, languages=named)
     reading.note(f"Languages: {' and '.join(found.languages)}.")
     return found
 
@@ -72,8 +82,10 @@ def pair_of(languages: str) -> tuple[str, str] | None:
     return named[0], named[1]
 
 
-def load_sentences(source: str) -> list[str]:
+def load_sentences(source: str) -> Sequence[str]:
     """Load sentences of any language: the non-empty lines of text files, or both languages of translations.
+
+    Of files that are too large for the memory, they go to a store.
 
     Args:
         source: text files, separated by commas; tables with a column `text` (CSV, JSONL, Parquet); or a source for
@@ -84,19 +96,20 @@ def load_sentences(source: str) -> list[str]:
     """
     parts = [source] if exists(source) else source.split(",")
     paths = [existing(part.strip()) for part in parts]
-    if any(suffix(path) == ".tmx" for path in paths):
-        lines = [text for path in paths for text in read_variants(path)]
-    elif any(suffix(path) == ".tsv" for path in paths) or _holds_pairs_alone(paths):
+    endings = {suffix(path) for path in paths}
+    if ".tmx" not in endings and (".tsv" in endings or _holds_pairs_alone(paths)):
         both = load_translations(source)
-        return [*both.sources, *both.targets]
-    elif any(suffix(path) in tables.SUFFIXES for path in paths):
-        lines = [text for path in paths for text in tables.read_table(path, ("text",), ("text",)).columns["text"]]
-    else:
-        lines = [line for path in paths for line in read_lines(path) if line]
-    if not lines:
+        return together(both.sources, both.targets)
+    read = read_variants if ".tmx" in endings else _cells if endings & set(tables.SUFFIXES) else _lines
+
+    def rows(_: dict[str, Any]) -> Iterator[tuple[str]]:
+        return ((text,) for path in paths for text in read(path))
+
+    columns, _ = columns_of(paths, f"sentences {read.__name__}", {"text": text_hash}, rows)
+    if not len(columns["text"]):
         raise reading.first_broken() or InputError(f"{source}: holds no text.")
-    reading.read(len(lines), "sentence")
-    return lines
+    reading.read(len(columns["text"]), "sentence")
+    return columns["text"]
 
 
 def _holds_pairs_alone(paths: list[Path]) -> bool:
@@ -105,3 +118,11 @@ def _holds_pairs_alone(paths: list[Path]) -> bool:
         return False
     header, _ = tables.rows_of(paths[0], ("text",), (), tables.AS_IT_LIES)
     return "text" not in map(str.lower, header) and holds_translations(paths[0])
+
+
+def _cells(path: Path) -> Iterator[str]:
+    return (cells["text"] for _, cells, _ in tables.read_cells(path, ("text",), ("text",))[1])
+
+
+def _lines(path: Path) -> Iterator[str]:
+    return (line for line in read_lines(path) if line)

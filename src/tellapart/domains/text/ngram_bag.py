@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tellapart.domains.text.ragged import Ragged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from jaxtyping import Float, Int
 
@@ -54,11 +54,7 @@ def hashed(texts: Iterable[str], buckets: int) -> Ragged:
     >>> bags.lengths.tolist(), bags.columns[1].tolist()
     ([7, 1], [4, 24, 24, 24, 24, 24, 24, 1])
     """
-
-    @lru_cache(2**16)
-    def of_word(word: str) -> array[int]:
-        return array("i", [zlib.crc32(piece.encode("utf-8", "surrogatepass")) % buckets for piece in _pieces(word)])
-
+    of_word = _hashing(buckets)
     ids, squares, lengths = array("i"), array("q"), array("q")
     for text in texts:
         words = [of_word(word) for word in unicodedata.normalize("NFKC", text).casefold().split() or [""]]
@@ -68,6 +64,17 @@ def hashed(texts: Iterable[str], buckets: int) -> Ragged:
         lengths.append(sum(map(len, words)))
     columns = [torch.from_numpy(np.array(column)) for column in (ids, squares, lengths)]
     return Ragged((columns[0], columns[1]), columns[2])
+
+
+@lru_cache(4)
+def _hashing(buckets: int) -> Callable[[str], array[int]]:
+    """What hashes the n-grams of a word, and remembers the last words: batches that are read one by one share them."""
+
+    @lru_cache(2**16)
+    def of_word(word: str) -> array[int]:
+        return array("i", [zlib.crc32(piece.encode("utf-8", "surrogatepass")) % buckets for piece in _pieces(word)])
+
+    return of_word
 
 
 class NgramBag(nn.Module):

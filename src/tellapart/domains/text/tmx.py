@@ -7,12 +7,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from xml.parsers import expat
 
 from tellapart import reading
 from tellapart.domains.sniff import opened, unreadable
-from tellapart.domains.text.translations import Translations
 from tellapart.errors import InputError
 
 _LANGUAGE = ("xml:lang", "lang")  # since TMX 1.4, and before
@@ -33,8 +32,8 @@ class _Unit(NamedTuple):
     group: str
 
 
-def read_tmx(path: Path, languages: tuple[str, str] | None = None) -> Translations:
-    """The translation units of a TMX file in two languages.
+def read_tmx(path: Path, languages: tuple[str, str] | None, facts: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The translation units of a TMX file in two languages: source, target and group.
 
     A unit's group is its `<prop type="group">`; without it, each unit is a group. The content of inline elements
     (`<bpt>`, `<ph>`, …) is markup and left out, except for `<hi>` and `<sub>`. Units that lack one of the languages
@@ -43,47 +42,62 @@ def read_tmx(path: Path, languages: tuple[str, str] | None = None) -> Translatio
 
     Args:
         path: the file.
-        languages: which two, if there are more; by default the only two, that of the header's `srclang` first.
+        languages: which two, if there are more; without them the file is read once more before, to find the only two,
+            that of the header's `srclang` first.
+        facts: gets the `languages`, and the number of units `left_out`.
 
     Raises:
         InputError: not XML, not TMX, a variant without a language (the message names the line), an encoding that
             cannot be read, or more than two languages where none are named.
     """
-    units, source = _read(path)
-    chosen = languages or _only_two(units, source, path)
-    sources, targets, groups, left_out = [], [], [], 0
-    for number, unit in enumerate(units, 1):
+    chosen = languages or _only_two(path)
+    facts |= {"languages": chosen or ("source", "target"), "left_out": 0}
+    counts, n = _Counts(), 0
+    for number, unit in enumerate(_units(_Units(path)), 1):
+        counts.add(unit)
         pair = [_in(language, unit) for language in chosen] if chosen else [None, None]
         if pair[0] is None or pair[1] is None:
-            left_out += 1
+            facts["left_out"] += 1
             continue
-        sources.append(pair[0])
-        targets.append(pair[1])
-        groups.append(unit.group or f"unit {number}")
-    if languages is not None and units and not sources:
-        found = ", ".join(_counts(units))
+        n += 1
+        yield pair[0], pair[1], unit.group or f"unit {number}"
+    if languages is not None and counts.tags and not n:
+        found = ", ".join(counts.languages())
         raise InputError(f"{path}: no unit has both {' and '.join(languages)}. Its languages are {found}.")
-    return Translations(sources, targets, groups, chosen or ("source", "target"), left_out)
 
 
-def read_variants(path: Path) -> list[str]:
+def read_variants(path: Path) -> Iterator[str]:
     """The sentences of all languages of a TMX file, unit by unit.
 
     Raises:
         InputError: as for `read_tmx`.
     """
-    return [text for unit in _read(path)[0] for text in unit.variants.values()]
+    for unit in _units(_Units(path)):
+        yield from unit.variants.values()
 
 
-def _counts(units: list[_Unit]) -> Counter[str]:
-    """How many units have each language, whatever its region; those of one language alone by region."""
-    tags = Counter(tag for unit in units for tag in unit.variants)
-    languages = Counter(name for unit in units for name in dict.fromkeys(map(_primary, unit.variants)))
-    return languages if len(languages) > 1 else tags
+class _Counts:
+    """How many units have each language."""
+
+    def __init__(self) -> None:
+        self.tags, self.primaries = Counter[str](), Counter[str]()
+
+    def add(self, unit: _Unit) -> None:
+        self.tags.update(list(unit.variants))
+        self.primaries.update(list(dict.fromkeys(map(_primary, unit.variants))))
+
+    def languages(self) -> Counter[str]:
+        """Whatever its region; those of one language alone by region."""
+        return self.primaries if len(self.primaries) > 1 else self.tags
 
 
-def _only_two(units: list[_Unit], source: str, path: Path) -> tuple[str, str] | None:
-    counts = _counts(units)
+def _only_two(path: Path) -> tuple[str, str] | None:
+    """The two languages of a file; `None` if it has fewer."""
+    seen, file = _Counts(), _Units(path)
+    with reading.accounted():  # what is left out is entered once, when the units are read
+        for unit in _units(file):
+            seen.add(unit)
+    counts, source = seen.languages(), file.source
     names = sorted(counts, key=lambda name: _primary(name) != _primary(source)) if source else list(counts)
     if len(names) > 2:
         found = ", ".join(f"{name} ({counts[name]} units)" for name in names)
@@ -103,9 +117,9 @@ def _primary(tag: str) -> str:
     return re.split("[-_]", tag)[0]
 
 
-def _read(path: Path) -> tuple[list[_Unit], str]:
-    """All units, and the language that the header names as the source."""
-    units = _Units(path)
+def _units(units: _Units) -> Iterator[_Unit]:
+    """The units of a file, while it is read."""
+    path = units.path
     with opened(path) as file:
         head = file.read(_CHUNK)
         is_wide = head[:2] in (b"\xff\xfe", b"\xfe\xff")
@@ -119,6 +133,7 @@ def _read(path: Path) -> tuple[list[_Unit], str]:
         try:
             for chunk in _allowed(_as_utf8(head, file) if is_wide else _chunks(head, file)):
                 parser.Parse(chunk, False)
+                yield from units.taken()
             parser.Parse(b"", True)
         except expat.ExpatError as error:
             otherwise = f"{path} line {error.lineno}: {expat.ErrorString(error.code)}. Is the TMX file whole?"
@@ -127,7 +142,7 @@ def _read(path: Path) -> tuple[list[_Unit], str]:
             raise
         except (ValueError, LookupError) as error:  # an encoding of several bytes, or an unknown one
             raise InputError(f"{path}: {error}. Save it as UTF-8.") from error
-    return units.found, units.source
+        yield from units.taken()
 
 
 def _chunks(head: bytes, file: BinaryIO) -> Iterator[bytes]:
@@ -155,7 +170,7 @@ def _allowed(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class _Units:
-    """The handlers of the parser, and the units read so far."""
+    """The handlers of the parser, and the units that are read and not yet taken."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.line = path, lambda: 0
@@ -166,6 +181,11 @@ class _Units:
         self.open: list[str] = []
         self.pieces: list[str] | None = None
         self.is_broken = False
+
+    def taken(self) -> list[_Unit]:
+        """What was read since the last call."""
+        found, self.found = self.found, []
+        return found
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         if not self.open and name != "tmx":

@@ -6,24 +6,29 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
-from tellapart.domains.held_out import divide, text_id
+from tellapart.domains.held_out import divide
+from tellapart.domains.texts import chosen, digest_of, exact_hash, numbers
 from tellapart.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jaxtyping import Int
     from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Translations:
-    """Sentences of two languages, row by row. Each pair belongs to a group, such as a book, that is not divided."""
+    """Sentences of two languages, row by row: lists, or what takes their place where they outgrow the memory.
 
-    sources: list[str]
-    targets: list[str]
-    groups: list[str]
+    Each pair belongs to a group, such as a book, that is not divided.
+    """
+
+    sources: Sequence[str]
+    targets: Sequence[str]
+    groups: Sequence[str]
     languages: tuple[str, str] = ("source", "target")
     left_out: int = 0
     """The number of pairs left out, because one sentence is empty or missing."""
@@ -32,9 +37,8 @@ class Translations:
         return len(self.sources)
 
     def rows(self, index: Int[Tensor, " k"]) -> Translations:
-        """The pairs at these rows, in this order."""
-        columns = self.sources, self.targets, self.groups
-        sources, targets, groups = ([column[i] for i in index.tolist()] for column in columns)
+        """The pairs at these rows, in this order; those in a store stay there."""
+        sources, targets, groups = (chosen(column, index) for column in (self.sources, self.targets, self.groups))
         return Translations(sources, targets, groups, self.languages)
 
     def ids(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
@@ -44,11 +48,11 @@ class Translations:
         >>> [ids.tolist() for ids in pairs.ids()]
         [[0, 0, 1], [0, 1, 0]]
         """
-        return _numbered(self.sources), _numbered(self.targets)
+        return numbers(self.sources), numbers(self.targets)
 
     def fingerprint(self) -> str:
         """A hash of all content, to detect that data changed between two commands."""
-        return fingerprint_of([*self.sources, *self.targets, *self.groups])
+        return fingerprint_of(self.sources, self.targets, self.groups)
 
     def split(self, held_out: float, seed: int) -> tuple[Int[Tensor, " a"], Int[Tensor, " b"]]:
         """Rows for training and rows held out, such that no group and no sentence is in both parts.
@@ -64,33 +68,27 @@ class Translations:
         >>> [sorted({pairs.groups[i] for i in part.tolist()}) for part in (rows, held_out)]
         [['3', '4'], ['1', '2']]
         """
-        names = {group: number for number, group in enumerate(dict.fromkeys(self.groups))}
-        if len(names) < 4:
-            what = f"{len(self)} pairs in {len(names)} groups (the third column). At least 4 groups are needed"
+        groups = numbers(self.groups, exact_hash)
+        n_groups = len(groups.unique())
+        if n_groups < 4:
+            what = f"{len(self)} pairs in {n_groups} groups (the third column). At least 4 groups are needed"
             raise InputError(f"data: {what}: 2 to train on and 2 to hold out.")
-        rows, out = divide(np.array([names[group] for group in self.groups]), held_out, seed)
-        known = [set(ids[rows].tolist()) for ids in self.ids()]
-        is_new = [not any(i in seen for i, seen in zip(pair, known, strict=True)) for pair in _pairs(self.ids(), out)]
-        unseen = out[torch.tensor(is_new, dtype=torch.bool)]
+        rows, out = divide(groups.numpy(), held_out, seed)
+        is_known = torch.stack([torch.isin(ids[out], ids[rows]) for ids in self.ids()]).any(dim=0)
+        unseen = out[~is_known]
         if len(unseen) < 2 or len(rows) < 2:
             what = f"{len(rows)} pairs to train on, and {len(unseen)} held out with sentences that these have not"
             raise InputError(f"data: {what}. At least 2 of each are needed.")
         return rows, unseen
 
 
-def fingerprint_of(texts: list[str]) -> str:
+def fingerprint_of(*columns: Sequence[str]) -> str:
     """A hash of texts in their order.
 
     >>> fingerprint_of(["a", "b"]) == fingerprint_of(["b", "a"])
     False
     """
-    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _pairs(ids: tuple[Tensor, Tensor], rows: Tensor) -> list[tuple[int, int]]:
-    return list(zip(ids[0][rows].tolist(), ids[1][rows].tolist(), strict=True))
-
-
-def _numbered(texts: list[str]) -> Int[Tensor, " n"]:
-    numbers: dict[str, int] = {}
-    return torch.tensor([numbers.setdefault(text_id(text), len(numbers)) for text in texts], dtype=torch.long)
+    digest = hashlib.sha256()
+    for piece in digest_of(*columns):
+        digest.update(piece)
+    return digest.hexdigest()
