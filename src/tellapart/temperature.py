@@ -102,7 +102,7 @@ class LearnedTemperature(nn.Module):
         >>> LearnedTemperature(0.01, minimum=0.01).is_at_bound()
         tensor(True)
         """
-        tau = self().detach()
+        tau: Tensor = self().detach()
         return (tau <= self.minimum * (1 + _ROUNDING)) | (tau >= self.maximum * (1 - _ROUNDING))
 
     def extra_repr(self) -> str:

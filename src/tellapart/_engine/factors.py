@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from tellapart import scores
-from tellapart.errors import check_finite, kernel_set
+from tellapart.errors import check_finite, kernel_set, requirement, values_are_checked
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -91,6 +91,7 @@ def of_half(
 
     Raises:
         NotFiniteError: a row that is not finite, where values are checked.
+        ValueError: a row of a length whose square float32 cannot hold, likewise.
 
     >>> x = torch.tensor([[3.0, 4.0], [0.0, 2.0]], dtype=torch.bfloat16)
     >>> made = of_half(x, x, scores.cosine, 0.5)
@@ -103,15 +104,22 @@ def of_half(
     scale = 1 / (temperature.float() if isinstance(temperature, Tensor) else temperature)
     if score is not scores.cosine:
         return Factors(of_queries, of_keys, scale, halves=halves)
-    check_finite("queries", queries)
-    inverse, of_queries = _InverseLengths.apply(of_queries, halves.queries)
+    inverse, of_queries = _inverse_lengths("queries", of_queries, halves.queries)
     of_key, largest = inverse, None if isinstance(scale, Tensor) else scale
     if keys is queries:
         of_keys = of_queries
     else:
-        check_finite("keys", keys)
-        of_key, of_keys = _InverseLengths.apply(of_keys, halves.keys)
+        of_key, of_keys = _inverse_lengths("keys", of_keys, halves.keys)
     return Factors(of_queries, of_keys, inverse * scale, of_key, halves, largest)
+
+
+def _inverse_lengths(parameter: str, carrier: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    check_finite(parameter, vectors)
+    inverse, carrier = _InverseLengths.apply(carrier, vectors)
+    if values_are_checked(vectors) and bool((outside := inverse.isnan()).any()):
+        must = f"have rows of a length between {_SHORTEST:.0e} and {_LONGEST:.0e}, or convert them to float32"
+        raise ValueError(requirement(parameter, must, f"another in row {int(outside.nonzero()[0, 0])}"))
+    return inverse, carrier
 
 
 def widened(carrier: Float[Tensor, "n d"], vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

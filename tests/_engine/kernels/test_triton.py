@@ -151,6 +151,16 @@ def test_half_precision_reaches_the_products_unless_a_bias_needs_more_digits():
     assert seen == [torch.bfloat16, torch.float32, torch.float32]
 
 
+def test_half_vectors_whose_squares_float32_cannot_hold_are_refused_by_row():
+    keys = vectors(2, 4, 3, torch.bfloat16)
+    for factor in (1e-30, 1e30):
+        queries = torch.cat([keys.detach()[:3], torch.full((1, 3), factor).bfloat16()])
+        with options(kernels="triton"), pytest.raises(ValueError, match=r"`queries` must have rows.* in row 3"):
+            info_nce(queries, keys, engine="tiled")
+    zero = torch.cat([keys.detach()[:3], torch.zeros(1, 3).bfloat16()]).requires_grad_()
+    assert apart(with_gradients("triton", zero, keys), with_gradients("exact", zero, keys)) < 1e-2
+
+
 def test_details_come_from_the_same_pass():
     queries, keys = vectors(1, 35, 9), vectors(2, 35, 9)
     for positives in (None, same(torch.arange(35) % 6)):
