@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MOST_NUMBERS = 2**26  # of all features: 256 MiB of them, and 512 MiB more where a probe takes float64
 _MOST_PRODUCTS = 2**40  # of entries, to compare all with all
+_MOST_WIDTH = 2**14  # of one picture's: a probe keeps some 20 times as many numbers of each class
 _LEAST_SIDE = 4
 _CHUNK = 256
 
@@ -44,7 +45,7 @@ class RawPixels:
         12
         """
         channels, side = shape[1], shape[-1]
-        most = min(_MOST_NUMBERS // (n_known + n_asked), _MOST_PRODUCTS // (n_known * n_asked)) // channels
+        most = min(_MOST_NUMBERS // (n_known + n_asked), _MOST_PRODUCTS // (n_known * n_asked), _MOST_WIDTH) // channels
         small = min(side, max(_LEAST_SIDE, math.isqrt(most)))
         return cls(small, small < side)
 
