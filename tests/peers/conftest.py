@@ -1,7 +1,8 @@
 """torchvision beside a torch of another build: its own operators cannot be loaded, and importing it then fails.
 
-PyPI's torchvision is built for CUDA, and a torch without CUDA is often installed from elsewhere. timm needs torchvision,
-and transformers imports it where it is installed. Neither calls these operators here; two have to be known by name.
+PyPI's torchvision is built for CUDA, and a torch without CUDA is often installed from elsewhere. timm needs
+torchvision, and transformers imports it where it is installed. Neither calls these operators here; two have to be
+known by name.
 """
 
 from importlib.util import find_spec
