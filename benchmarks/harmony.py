@@ -5,7 +5,10 @@
 
 `few`: 10 labels a class. `turned`: every picture is turned by some quarters of a circle, and these are its label. Views
 that turn, too, teach the encoder to ignore what the labels ask for: a true conflict. Upright views are the control.
-`many`: 100 labels a class. The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache.
+`weights`: the same at larger weights of the contrastive loss. The rules and the control are compared at the weight that
+costs the sum most, against the supervised loss alone. `many`: 100 labels a class.
+
+The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache.
 Each run is an ordinary `tellapart train` on one core, but only the trained network is measured, the gallery has the
 held-out pictures only, and there is no report. runs/harmony keeps the runs, and complete ones are not repeated.
 """
@@ -14,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +57,7 @@ class Trial:
 
     def folder(self, runs: Path, seed: int) -> Path:
         """Where its run of a seed is kept."""
-        return runs / f"{self.part}-{re.sub(r'[^A-Za-z]+', '-', self.name)}-{seed}"
+        return runs / f"{self.part}-{re.sub(r'[^A-Za-z0-9.]+', '-', self.name)}-{seed}"
 
     def command(self, runs: Path, seed: int) -> list[str]:
         """`harmony_run.py`, and its arguments."""
@@ -64,8 +67,13 @@ class Trial:
         return [str(Path(__file__).with_name("harmony_run.py")), *words, *as_words(own)]
 
 
-def _by_rules(part: str, before: str, options: Mapping[str, Any], rules: tuple[str, ...] = RULES) -> list[Trial]:
+def _by_rules(part: str, before: str, options: Mapping[str, Any], rules: Sequence[str] = RULES) -> list[Trial]:
     return [Trial(part, before + NAMES[rule], {**options, "rule": rule}) for rule in rules]
+
+
+def _turning(weight: float, *rules: str) -> list[Trial]:
+    """Labels and views are quarter turns; the contrastive loss has another weight than the default."""
+    return _by_rules("turned", f"views that turn, weight {weight}: ", TURNED | TURNING | {"weight": weight}, rules)
 
 
 PARTS = {
@@ -79,12 +87,21 @@ PARTS = {
         *_by_rules("turned", "views that turn: ", TURNED | TURNING),
         *_by_rules("turned", "upright views: ", TURNED, RULES[:3]),
     ],
+    "weights": [
+        Trial("turned", "supervised alone", TURNED | SUPERVISED),
+        *_turning(0.5, "sum"),
+        *_turning(1, "sum"),
+        *_turning(2, "sum"),
+        *_turning(5, "sum", "pcgrad", "gate"),
+        *_by_rules("turned", "upright views, weight 5: ", TURNED | {"weight": 5}, ("sum",)),
+    ],
     "many": [
         Trial("many", "supervised alone", {"labels_per_class": 100} | SUPERVISED),
         *_by_rules("many", "", {"labels_per_class": 100}, RULES[:3]),
     ],
 }
-TITLES = {"few": "10 labels a class", "turned": "quarter turns, 25 labels of each", "many": "100 labels a class"}
+QUARTERS = "quarter turns, 25 labels of each"
+TITLES = {"few": "10 labels a class", "turned": QUARTERS, "weights": QUARTERS, "many": "100 labels a class"}
 
 
 def turned(runs: Path) -> Path:
@@ -120,7 +137,8 @@ def table(part: str, runs: Path, seeds: list[int]) -> str:
         lines.append(row([trial.name, *cells]))
     options = ", ".join(f"{name} {value}" for name, value in OPTIONS.items() if name != "trainer.checkpoint_every")
     n_steps = len(Run(PARTS[part][0].folder(runs, seeds[0])).log())
-    lines.append(f"\nOn 10000 held-out pictures. {n_steps} steps; seeds {', '.join(map(str, seeds))}; {options}.")
+    named = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    lines.append(f"\nOn 10000 held-out pictures. {n_steps} steps; {named}; {options}.")
     return "\n".join(lines)
 
 
