@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import strategies as st
 
@@ -35,7 +36,7 @@ from tests.tiny import (
     words,
 )
 
-__all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "SYSTEMS", "M", "N", "Tiny", "relations"]
+__all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "SYSTEMS", "M", "N", "Tiny", "of_a_system", "relations"]
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -213,3 +214,8 @@ SYSTEMS = {
     ),
     "word2vec, infonce": Tiny(words.write_words, words.SUBWORD_OPTIONS, "cat1", exported="x.vec.gz", keeps=("corpus",)),
 }
+
+
+def of_a_system(name: str) -> Any:
+    """A parameter, of whose system one worker runs all tests: what they need is trained and compiled once."""
+    return pytest.param(name, marks=pytest.mark.xdist_group(f"system {name.partition(',')[0]}"))
