@@ -7,6 +7,10 @@ import shutil
 from contextlib import contextmanager
 from functools import cache
 
+# Tests run in parallel processes; threads inside each, and in those that they start, would fight over the cores.
+# OpenMP reads it when it is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from hypothesis import settings
@@ -29,7 +33,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 # Collecting tests imports nearly everything and frees nearly nothing; garbage is collected from its end on.
 gc.disable()
 
-# Tests run in parallel processes; threads inside each would fight over the cores.
 torch.set_num_threads(1)
 
 BROWSER = shutil.which("chromium")

@@ -9,9 +9,30 @@ from xdist.scheduler import LoadGroupScheduling
 if TYPE_CHECKING:
     import pytest
 
-# Files and groups that take more than ten seconds, and one that waits; what comes last should be short, so that workers
-# end together.
-LONGEST = ("tests/federation/test_deployed.py",)
+# Files and groups that take more than ten seconds, the longest first: what comes last is short, so that workers end
+# together. Other tests load what those of word2vec compile, hence they are among the first.
+LONGEST = (
+    "tests/federation/test_deployed.py",
+    "system word2vec",
+    "tests/export/test_formats.py",
+    "tests/training/test_train_on.py",
+    "tests/training/test_resume.py",
+    "tests/cli/test_cli.py",
+    "tests/systems/test_pictures.py",
+    "tests/systems/test_pictures_stored.py",
+    "tests/test_api.py",
+    "tests/sklearn/test_estimators.py",
+    "tests/cli/test_as_it_lies.py",
+    "tests/systems/test_federated.py",
+    "tests/report/test_looks.py",
+    "explain",
+    "tests/test_pytorch_tools.py",
+    "tests/_engine/test_tiled.py",
+    "tests/federation/test_rounds.py",
+    "tests/_engine/test_kernel_harness.py",
+    "tests/test_published.py",
+    "tests/training/test_init.py",
+)
 
 
 class FileByFile(LoadGroupScheduling):
