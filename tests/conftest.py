@@ -7,12 +7,17 @@ import shutil
 from contextlib import contextmanager
 from functools import cache
 
+# Tests run in parallel processes; threads inside each, and in those that they start, would fight over the cores.
+# OpenMP reads it when it is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from hypothesis import settings
 
 from tests.command_line import train
 from tests.harness import SYSTEMS
+from tests.schedule import FileByFile, longest_first
 
 # Before anything imports Triton: where there is no GPU, the tests of its kernels have them interpreted.
 if not torch.cuda.is_available():
@@ -25,7 +30,9 @@ settings.register_profile("random", deadline=None, print_blob=True)
 settings.register_profile("few", settings.get_profile("ci"), max_examples=20)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-# Tests run in parallel processes; threads inside each would fight over the cores.
+# Collecting tests imports nearly everything and frees nearly nothing; garbage is collected from its end on.
+gc.disable()
+
 torch.set_num_threads(1)
 
 BROWSER = shutil.which("chromium")
@@ -38,10 +45,24 @@ def pytest_xdist_auto_num_workers():
     return os.cpu_count() or 1
 
 
+def pytest_xdist_make_scheduler(config, log):
+    """The files in the order in which `pytest_collection_modifyitems` leaves them, and not that of their sizes."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    config.option.loadscopereorder = False
+    return FileByFile(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    longest_first(items)
+
+
 def pytest_collection_finish():
     """Objects of torch and of the tests stay to the end: what collects garbage need not look at them again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

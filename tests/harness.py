@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import strategies as st
 
@@ -35,7 +36,7 @@ from tests.tiny import (
     words,
 )
 
-__all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "SYSTEMS", "M", "N", "Tiny", "relations"]
+__all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "SYSTEMS", "M", "N", "Tiny", "of_a_system", "relations"]
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -177,7 +178,10 @@ SYSTEMS = {
     "moco": Tiny(pictures.write_patterns, pictures.MOCO_OPTIONS, "3", pictures.MOCO_WRONG),
     "harmony": Tiny(pictures.write_patterns, pictures.HARMONY_OPTIONS, "3", pictures.HARMONY_WRONG),
     "audiovisual": Tiny(sound.write_moments, sound.SOUND_OPTIONS, "red.wav", sound.SOUND_WRONG),
-    "graph": Tiny(graphs.write_graph, graphs.GRAPH_OPTIONS | {"batch_size": 24}, "n7", graphs.GRAPH_WRONG),
+    "graph": Tiny(
+        *(graphs.write_graph, graphs.GRAPH_OPTIONS | {"batch_size": 24}, "n7", graphs.GRAPH_WRONG),
+        small=graphs.few_splits,
+    ),
     "genomics": Tiny(
         genomes.write_genomes, genomes.GENOME_OPTIONS, 12 * "ACGGT", genomes.GENOME_WRONG, small=genomes.few_reads
     ),
@@ -202,7 +206,11 @@ SYSTEMS = {
     "federated": Tiny(pictures.write_patterns, pictures.FEDERATED_OPTIONS, "3", pictures.FEDERATED_WRONG, needs="flwr"),
     "pixels": Tiny(pixels.write_video, pixels.PIXEL_OPTIONS, "2,30,30", pixels.PIXEL_WRONG, keeps=("pictures.json",)),
     "gan": Tiny(
-        generated.name_of_mixture, generated.POINT_OPTIONS, wrong=generated.GENERATED_WRONG, keeps=("pictures.json",)
+        generated.name_of_mixture,
+        generated.POINT_OPTIONS,
+        wrong=generated.GENERATED_WRONG,
+        keeps=("pictures.json",),
+        small=generated.few_samples,
     ),
     "gan, pictures": Tiny(
         pictures.write_patterns, generated.SHADE_OPTIONS, keeps=("pictures.json",), small=generated.short_judge
@@ -213,3 +221,8 @@ SYSTEMS = {
     ),
     "word2vec, infonce": Tiny(words.write_words, words.SUBWORD_OPTIONS, "cat1", exported="x.vec.gz", keeps=("corpus",)),
 }
+
+
+def of_a_system(name: str) -> Any:
+    """A parameter, of whose system one worker runs all tests: what they need is trained and compiled once."""
+    return pytest.param(name, marks=pytest.mark.xdist_group(f"system {name.partition(',')[0]}"))

@@ -11,7 +11,7 @@ from tellapart._engine.kernels.torch_tiles import TorchTiles
 from tellapart.relations import dense
 from tests.engines import threads
 
-N, D = 500, 16
+N, D = 300, 16  # 3 × 4 of the tiles below
 
 
 def vectors(seed, n=N, dtype=torch.float32):

@@ -20,6 +20,7 @@ from tellapart.cli import main
 from tellapart.report import write_report
 from tellapart.runs import Embeddings, Run, forget_stray_rank
 from tests.command_line import fails, say
+from tests.forked import Forked
 from tests.tiny.pictures import arguments, draw, picture_arguments, write_pairs
 
 
@@ -130,16 +131,27 @@ def test_a_rank_that_no_launcher_set_is_dropped_and_said(capsys, tmp_path, monke
     assert os.environ["LOCAL_RANK"] == "1"
 
 
-@pytest.mark.parametrize("words", [["systems"], ["train", "clip", "--help"]])
-def test_without_docstrings_the_command_line_works(words):
-    found = python("-m", "tellapart", *words, PYTHONOPTIMIZE="2")
+def test_without_docstrings_the_command_line_works():
+    """Both commands in one process, which compiles anew all that it imports."""
+    code = "import sys; from tellapart.cli import main\n"
+    code += "sys.exit(main(['systems']) or main(['train', 'clip', '--help']))"
+    found = python("-c", code, PYTHONOPTIMIZE="2")
     assert found.returncode == 0, found.stderr
-    assert "CLIP: pictures and texts in one space" in found.stdout
+    assert found.stdout.count("CLIP: pictures and texts in one space") == 2
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-def test_with_closed_output_a_command_ends_as_usual(closed):
-    command = f"{shlex.quote(sys.executable)} -m tellapart systems {closed}"
+@pytest.mark.parametrize("closed", [["stdout"], ["stderr"], ["stdout", "stderr"]])
+def test_with_closed_output_a_command_ends_as_usual(closed, monkeypatch):
+    """Without a stream, as Python begins where a shell closed it."""
+    for name in closed:
+        monkeypatch.setattr(sys, name, None)
+    assert main(["systems"]) == 0
+    for name in closed:
+        getattr(sys, name).close()  # what was opened in its place
+
+
+def test_with_both_outputs_closed_by_a_shell_a_command_ends_as_usual():
+    command = f"{shlex.quote(sys.executable)} -m tellapart systems >&- 2>&-"
     assert subprocess.run(["bash", "-c", command], capture_output=True, check=False).returncode == 0
 
 
@@ -194,13 +206,8 @@ def test_commands_that_are_suggested_after_training_can_be_typed(capsys, tmp_pat
 def test_the_command_that_is_suggested_after_ctrl_c_continues_from_any_folder(tmp_path, capsys, monkeypatch):
     write_pairs(tmp_path / "pictures")
     words = arguments(data="pictures", epochs=4000)
-    run = subprocess.Popen(
-        [sys.executable, "-m", "tellapart", "train", "clip", "--run", "my run", *words],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    )
+    monkeypatch.chdir(tmp_path)
+    run = Forked("tellapart", ["train", "clip", "--run", "my run", *words])
     log = tmp_path / "my run" / "log.jsonl"
     while not log.is_file() or not log.stat().st_size:
         time.sleep(0.05)

@@ -1,7 +1,7 @@
 """The command line: what each command does, and one line for every mistake."""
 
+import io
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -232,11 +232,11 @@ def test_a_caption_cannot_command_the_terminal(capsys, tmp_path):
     assert "[bold]dot[/bold]" in out
 
 
-def test_a_terminal_without_the_characters_shows_others(trained):
-    command = [sys.executable, "-m", "tellapart", "evaluate", str(trained)]
-    result = subprocess.run(command, capture_output=True, check=False, env=os.environ | {"PYTHONIOENCODING": "ascii"})
-    assert result.returncode == 0, result.stderr
-    assert b"picture ? text" in result.stdout
+def test_a_terminal_without_the_characters_shows_others(trained, monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert main(["evaluate", str(trained)]) == 0
+    assert b"picture ? text" in written.getvalue()
 
 
 def test_a_traceback_is_shown_only_with_debug(capsys, trained):

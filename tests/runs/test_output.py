@@ -1,12 +1,8 @@
 """Embeddings are written part after part; what was stopped goes on, and ends as what never was."""
 
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
-import textwrap
+from functools import partial
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,6 +12,8 @@ import torch
 from tellapart import InputError, reading
 from tellapart.runs import Embeddings, Part, Run, gathered, in_rows, joined, write_embeddings
 from tellapart.runs.output import _Attempt
+from tests.forked import Forked
+from tests.runs.output_job import under
 
 N, WIDTH = 11, 3
 VECTORS = torch.randn(N, WIDTH, generator=torch.Generator().manual_seed(0))
@@ -156,32 +154,8 @@ def test_the_share_that_is_behind_grows_over_several_things():
     assert found == pytest.approx([1 / 3, 2 / 3, 1])
 
 
-JOB = """
-import sys, torch, time
-from pathlib import Path
-from tellapart.runs import Embeddings, Run, in_rows, write_embeddings
-
-folder, slow = Path(sys.argv[1]), sys.argv[2] == "slow"
-vectors = torch.arange(22.0).view(11, 2)
-
-
-def embed(rows):
-    with (folder / "done.txt").open("a") as file:
-        file.write(f"{rows.start}\\n")
-    if slow and rows.start == 6:
-        time.sleep(60)
-    names = [str(row) for row in range(rows.start, rows.stop)]
-    return Embeddings(names, ["row"] * len(names), vectors[rows])
-
-
-parts = in_rows(11, embed, lambda rows: [b"%d" % rows.start], 2)
-print(write_embeddings(parts, folder / "x.parquet", Run(folder / "run")))
-"""
-
-
 def begin(tmp_path, *words, **environment):
-    command = [sys.executable, "-c", textwrap.dedent(JOB), str(tmp_path), *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
+    return Forked("tests.runs.output_job", [str(tmp_path), *words], before=partial(under, environment))
 
 
 @pytest.mark.usefixtures("run")
@@ -190,9 +164,8 @@ def test_killed_between_parts_it_goes_on_in_a_new_process(tmp_path):
     done = tmp_path / "done.txt"
     while not (done.exists() and "6\n" in done.read_text()):
         assert process.poll() is None
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    process.kill()
+    process.communicate()
     assert not (tmp_path / "x.parquet").exists()
     again = begin(tmp_path, "")
     assert again.communicate(timeout=60)[0] == "(11, 2)\n"

@@ -31,6 +31,14 @@ def name_of_mixture(_: Path) -> Path:
 
 
 @contextmanager
+def few_samples() -> Iterator[None]:
+    """Inside, the density of generated points is told from few of them: it would take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tellapart.domains.generated.points._DENSE", 2000)
+        yield
+
+
+@contextmanager
 def short_judge() -> Iterator[None]:
     """Inside, a judge of pictures learns for a moment."""
     with pytest.MonkeyPatch.context() as patch:

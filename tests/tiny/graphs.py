@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+from tellapart.evaluation import probe_over_splits
 
 # Small and quick options of the graph system, for `write_graph`.
 GRAPH_OPTIONS = {"width": 16, "dim": 16, "words": 64, "epochs": 12, "batch_size": 64, "held_out": 0.1}
@@ -47,6 +53,14 @@ def write_graph(folder: Path, n: int = 60, labelled: bool = True) -> Path:
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(content)
     return folder
+
+
+@contextmanager
+def few_splits() -> Iterator[None]:
+    """Inside, probes are fitted to few splits of the nodes: to twenty they would take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tellapart.domains.graphs.measure.probe_over_splits", partial(probe_over_splits, n_splits=3))
+        yield
 
 
 def graph_arguments(**options: object) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,16 @@ def write_page(target: Path, folder: str, **values: Any) -> None:
     Raises:
         InputError: the page cannot be written.
     """
+    html = _template(folder).render(version=__version__, **values)
+    with atomic_write(target) as file:
+        file.write(html.encode("utf-8", "replace"))
+
+
+@cache
+def _template(folder: str) -> jinja2.Template:
+    """Compiled once: that takes longer than to fill it."""
     loader = jinja2.ChoiceLoader([jinja2.PackageLoader("tellapart", name) for name in (folder, "pages")])
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "sort_keys": True}
     environment.filters["source"] = lambda name: loader.get_source(environment, name)[0]
-    html = environment.get_template("page.html").render(version=__version__, **values)
-    with atomic_write(target) as file:
-        file.write(html.encode("utf-8", "replace"))
+    return environment.get_template("page.html")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from tellapart.report.colours import AXIS, BLUE, CARD, GREEN, GREY, GRID, INK, MOST, ORANGE, PINK, RED, SKY, palette
 
@@ -18,7 +17,44 @@ if TYPE_CHECKING:
     from tellapart.evaluation import Chart
 
     Log = list[dict[str, float]]
+    Layout = dict[str, Any]
 
+
+class Below(NamedTuple):
+    """What a figure shows under its curves, over the same steps."""
+
+    trace: go.Scatter
+    share: float
+    """Of the height."""
+    y: Layout
+
+
+_FONT = {"family": "system-ui, sans-serif", "size": 13, "color": INK}
+_MARGIN = {"l": 46, "r": 12, "t": 8, "b": 44}
+_LAYOUT: Layout = {
+    "template": "none",
+    "font": _FONT,
+    "margin": _MARGIN,
+    "showlegend": False,
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "hovermode": "x unified",
+    "hoverlabel": {"bgcolor": CARD, "bordercolor": AXIS, "font": {"color": INK}, "namelength": -1},
+}
+_X: Layout = {
+    "showgrid": False,
+    "linecolor": AXIS,
+    "ticks": "outside",
+    "tickcolor": AXIS,
+    "zeroline": False,
+    "title": {"font": {"size": 13}},
+    "spikecolor": GREY,
+    "spikethickness": 1,
+    "spikedash": "dot",
+}
+_Y: Layout = {"gridcolor": GRID, "zeroline": False, "hoverformat": ".4~g"}
+_GAP = 0.08
+"""Between a figure and what is below it, as a share of the height."""
 _SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up")
 _MAX_POINTS, _SMALL_POINTS = 1500, 300
 
@@ -40,28 +76,18 @@ def loss_curve(log: Log) -> go.Figure:
     sizes = np.unique(size[~np.isnan(size)])
     if sizes.size:
         curves.append(_line(steps, np.log(size), "guessing, log(K + 1)", GREY, dash="dot"))
-    if sizes.size < 2:
-        figure = go.Figure(curves)
-        figure.update_yaxes(rangemode="tozero")
-        figure.update_xaxes(title_text="step")
-        return _styled(figure)
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.74, 0.26], vertical_spacing=0.08)
-    figure.add_traces(curves, rows=1, cols=1)
-    figure.add_trace(_line(steps, size, "candidates, K + 1", ORANGE), row=2, col=1)
-    figure.update_yaxes(rangemode="tozero", row=1, col=1)
-    figure.update_yaxes(range=[0, 1.25 * sizes.max()], nticks=3, row=2, col=1)
-    figure.update_xaxes(title_text="step", row=2, col=1)
-    return _styled(figure)
+    changing = None
+    if sizes.size >= 2:
+        candidates = _line(steps, size, "candidates, K + 1", ORANGE)
+        changing = Below(candidates, 0.26, {"range": [0, 1.25 * sizes.max()], "nticks": 3})
+    return _drawn(curves, x=_titled("step"), y={"rangemode": "tozero"}, below=changing)
 
 
 def information_curve(log: Log) -> go.Figure:
     """The lower bound on mutual information and the ceiling, log(K + 1), that it cannot exceed."""
     steps, bound, size = (_column(log, name) for name in ("step", "mi_bound", "n_candidates"))
-    figure = go.Figure(
-        [_line(steps, bound, "bound", GREEN), _line(steps, np.log(size), "ceiling, log(K + 1)", GREY, dash="dot")]
-    )
-    figure.update_xaxes(title_text="step")
-    return _styled(figure)
+    ceiling = _line(steps, np.log(size), "ceiling, log(K + 1)", GREY, dash="dot")
+    return _drawn([_line(steps, bound, "bound", GREEN), ceiling], x=_titled("step"))
 
 
 def accuracy_curve(log: Log) -> go.Figure:
@@ -69,10 +95,8 @@ def accuracy_curve(log: Log) -> go.Figure:
     steps, accuracy, size = (_column(log, name) for name in ("step", "accuracy", "n_candidates"))
     picked = _line(steps, accuracy, "the positive scores best", BLUE)
     guessing = _line(steps, 1 / size, "guessing, 1/(K + 1)", GREY, dash="dot")
-    figure = go.Figure([picked, *_held_out(log, "accuracy"), guessing])
-    figure.update_yaxes(range=[0, 1.02], tickformat=".0%")
-    figure.update_xaxes(title_text="step")
-    return _styled(figure)
+    share = {"range": [0, 1.02], "tickformat": ".0%"}
+    return _drawn([picked, *_held_out(log, "accuracy"), guessing], x=_titled("step"), y=share)
 
 
 def gradients_curve(log: Log) -> go.Figure:
@@ -81,50 +105,47 @@ def gradients_curve(log: Log) -> go.Figure:
     ratio = _known(log, "gradient_ratio")
     window = max(1, len(steps) // 20)
     mean = np.convolve(cosine, np.ones(window) / window, mode="valid")
-    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.64, 0.36], vertical_spacing=0.08)
-    figure.add_trace(_line(steps, cosine, "cosine", BLUE).update(mode="markers", marker={"size": 4}), row=1, col=1)
-    figure.add_trace(_line(steps[window - 1 :], mean, "its running mean", ORANGE), row=1, col=1)
-    figure.add_trace(_line(*ratio, "ratio of lengths", GREEN), row=2, col=1)
-    figure.add_hline(y=0, line={"color": GREY, "width": 1, "dash": "dot"}, row=1, col=1)
-    figure.update_yaxes(rangemode="tozero", nticks=3, row=2, col=1)
-    figure.update_xaxes(title_text="step", row=2, col=1)
-    return _styled(figure)
+    curves = [
+        _line(steps, cosine, "cosine", BLUE).update(mode="markers", marker={"size": 4}),
+        _line(steps[window - 1 :], mean, "its running mean", ORANGE),
+    ]
+    lengths = Below(_line(*ratio, "ratio of lengths", GREEN), 0.36, {"rangemode": "tozero", "nticks": 3})
+    dotted = {"color": GREY, "width": 1, "dash": "dot"}
+    zero = {"type": "line", "x0": 0, "x1": 1, "xref": "x domain", "y0": 0, "y1": 0, "yref": "y", "line": dotted}
+    return _drawn(curves, x=_titled("step"), below=lengths, shapes=[zero])
 
 
 def lines(chart: Chart) -> go.Figure:
     """The lines of a chart; the page writes what its axes show, which may be long."""
     pairs = zip(chart.lines.items(), palette(len(chart.lines)), strict=True)
-    figure = go.Figure([_line(np.array(chart.x), np.array(y), name, colour) for (name, y), colour in pairs])
-    figure.update_yaxes(rangemode="tozero")
-    return _styled(figure).update_layout(margin={"b": 26})
+    curves = [_line(np.array(chart.x), np.array(y), name, colour) for (name, y), colour in pairs]
+    return _drawn(curves, y={"rangemode": "tozero"}, margin=_MARGIN | {"b": 26})
 
 
 def small_curve(log: Log, name: str, limit: str | None, share: bool) -> go.Figure:
     """One reading of the panel over its steps, and its upper limit, if it has one."""
     steps, values = _known(log, name, _SMALL_POINTS)
     mode = "lines+markers" if len(steps) < 40 else "lines"
-    figure = go.Figure([_line(steps, values, name, BLUE).update(mode=mode, marker={"size": 4})])
+    curves = [_line(steps, values, name, BLUE).update(mode=mode, marker={"size": 4})]
     if limit is not None:
-        figure.add_trace(_line(*_known(log, limit, _SMALL_POINTS), "at most", GREY, dash="dot"))
-    figure.update_xaxes(nticks=3)
-    figure.update_yaxes(nticks=4, tickformat=".0%" if share else None, rangemode="tozero")
-    return _styled(figure).update_layout(margin={"l": 44, "r": 8, "t": 6, "b": 24}, font={"size": 11})
+        curves.append(_line(*_known(log, limit, _SMALL_POINTS), "at most", GREY, dash="dot"))
+    y = {"nticks": 4, "tickformat": ".0%" if share else None, "rangemode": "tozero"}
+    margin = {"l": 44, "r": 8, "t": 6, "b": 24}
+    return _drawn(curves, x={"nticks": 3}, y=y, margin=margin, font=_FONT | {"size": 11})
 
 
 def score_histogram(positive: Float[np.ndarray, " p"], negative: Float[np.ndarray, " q"], what: str) -> go.Figure:
     """The densities of the cosines of positive pairs, if there are any, and of negative pairs."""
-    edges = np.linspace(-1, 1, 51)
-    figure = go.Figure()
+    edges, bars = np.linspace(-1, 1, 51), []
     groups = [("negative pairs", negative, GREY), ("positive pairs", positive, BLUE)]
     for name, values, colour in groups if len(positive) else [("all pairs", negative, BLUE)]:
         density, _ = np.histogram(values, bins=edges, density=True)
-        bars = go.Bar(x=(edges[1:] + edges[:-1]) / 2, y=density, name=name, marker_color=colour, opacity=0.7)
-        figure.add_trace(bars)
-    figure.update_layout(barmode="overlay", bargap=0)
+        centres = (edges[1:] + edges[:-1]) / 2
+        bars.append(go.Bar(x=centres, y=density, name=name, marker={"color": colour}, opacity=0.7))
     low = min(positive.min(initial=1.0), negative.min(initial=1.0))
-    figure.update_xaxes(title_text=f"cosine of {what}", range=[low - 0.05, 1.0])
-    figure.update_yaxes(showticklabels=False, showgrid=False, ticks="")
-    return _styled(figure)
+    x = _titled(f"cosine of {what}") | {"range": [low - 0.05, 1.0]}
+    y = {"showticklabels": False, "showgrid": False, "ticks": ""}
+    return _drawn(bars, x=x, y=y, barmode="overlay", bargap=0)
 
 
 def rank_map(places: Float[np.ndarray, "n 2"], ranks: Int[np.ndarray, " n"]) -> go.Figure:
@@ -163,17 +184,18 @@ def word_map(places: Float[np.ndarray, "n 2"]) -> go.Figure:
 
 
 def _map(places: Float[np.ndarray, "n 2"], groups: list[tuple[str, Any, str, str]]) -> go.Figure:
-    figure = go.Figure()
+    points = []
     for name, chosen, colour, symbol in groups:
         marker: dict[str, Any] = {"color": colour, "symbol": symbol, "size": 7, "line": {"color": colour, "width": 1.5}}
         x, y = places[chosen].round(3).T.tolist()
         rows = np.flatnonzero(chosen).tolist()
-        figure.add_trace(
-            go.Scatter(x=x, y=y, mode="markers", name=name, marker=marker, customdata=rows, hoverinfo="none")
-        )
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
-    return _styled(figure).update_layout(hovermode="closest", margin={"l": 12, "r": 12, "t": 8, "b": 8})
+        points.append(go.Scatter(x=x, y=y, mode="markers", name=name, marker=marker, customdata=rows, hoverinfo="none"))
+    margin, unseen = {"l": 12, "r": 12, "t": 8, "b": 8}, {"visible": False}
+    return _drawn(points, x=unseen, y=unseen, hovermode="closest", margin=margin)
+
+
+def _titled(text: str) -> Layout:
+    return {"title": _X["title"] | {"text": text}}
 
 
 def _column(log: Log, name: str, most: int = _MAX_POINTS) -> np.ndarray:
@@ -204,20 +226,19 @@ def _line(x: np.ndarray, y: np.ndarray, name: str, colour: str, dash: str = "sol
     return go.Scatter(x=x, y=y, name=name, mode="lines", line={"color": colour, "width": 2, "dash": dash})
 
 
-def _styled(figure: go.Figure) -> go.Figure:
-    figure.update_layout(
-        template="none",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": INK},
-        margin={"l": 46, "r": 12, "t": 8, "b": 44},
-        showlegend=False,
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        hovermode="x unified",
-        hoverlabel={"bgcolor": CARD, "bordercolor": AXIS, "font": {"color": INK}, "namelength": -1},
-    )
-    figure.update_xaxes(
-        showgrid=False, linecolor=AXIS, ticks="outside", tickcolor=AXIS, zeroline=False, title_font_size=13
-    )
-    figure.update_xaxes(spikecolor=GREY, spikethickness=1, spikedash="dot")
-    figure.update_yaxes(gridcolor=GRID, zeroline=False, hoverformat=".4~g")
-    return figure
+def _drawn(
+    traces: list[Any], *, x: Layout | None = None, y: Layout | None = None, below: Below | None = None, **changes: Any
+) -> go.Figure:
+    """A figure as all are styled; `x` and `y` say what its axes have of their own, and `below` what is under it.
+
+    Its layout is given whole: Plotly takes ten times as long to change one.
+    """
+    axes: Layout = {"xaxis": _X | (x or {}), "yaxis": _Y | (y or {})}
+    if below is None:
+        return go.Figure(traces, _LAYOUT | axes | changes)
+    height = below.share * (1 - _GAP)
+    upper, lower = {"domain": [height + _GAP, 1.0], "anchor": "x"}, {"domain": [0.0, height], "anchor": "x2"}
+    shared = {"domain": [0.0, 1.0], "anchor": "y", "matches": "x2", "showticklabels": False}
+    axes = {"xaxis": _X | shared, "yaxis": axes["yaxis"] | upper}
+    axes |= {"xaxis2": _X | {"domain": [0.0, 1.0], "anchor": "y2"} | (x or {}), "yaxis2": _Y | lower | below.y}
+    return go.Figure([*traces, below.trace.update(xaxis="x2", yaxis="y2")], _LAYOUT | axes | changes)
