@@ -36,8 +36,7 @@ def is_large(x):
 
 
 @needs_triton
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("loss", ["pairs", "views"])
+@pytest.mark.parametrize(("loss", "dtype"), [("pairs", torch.bfloat16), ("views", torch.float16)])
 def test_half_vectors_are_not_copied_and_their_gradients_are_rounded_once(loss, dtype, monkeypatch):
     monkeypatch.setattr(pairs, "_STEP", 8)  # pairs are gathered a few at a time
     a, b = vectors(1, N, D, dtype), vectors(2, N, D, dtype)

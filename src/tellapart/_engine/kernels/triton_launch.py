@@ -192,6 +192,12 @@ def scales_of(block: Block) -> tuple[Tensor, int, Tensor | None]:
     """What the products of a block are multiplied by, as kernels read it: numbers of rows, their step, those of keys.
 
     A number of the host becomes one of the device; one of the device is not read by the host.
+
+    >>> from tellapart._engine.candidates import Candidates
+    >>> from tellapart._engine.kernels.grid import tiling
+    >>> from tellapart._engine.kernels.interface import Block
+    >>> scales_of(Block(torch.ones(2, 1), torch.ones(2, 1), 0.5, Candidates(2, 2, 2), "exp", tiling()))
+    (tensor(0.5000), 0, None)
     """
     scale = block.scale
     if not isinstance(scale, Tensor):
