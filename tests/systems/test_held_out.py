@@ -5,7 +5,7 @@ import pytest
 import tellapart
 from tellapart import InputError
 from tests.command_line import read_log
-from tests.harness import SYSTEMS, of_a_system
+from tests.harness import SYSTEMS
 from tests.training.test_resume import without_times
 
 MEASURED = {
@@ -22,7 +22,7 @@ def train(name, run_of, folder, **trainer):
         return tellapart.train(name.partition(",")[0], data=data, run=folder, trainer=trainer, **entry.options)
 
 
-@pytest.mark.parametrize("name", [of_a_system(name) for name in sorted(MEASURED)])
+@pytest.mark.parametrize("name", sorted(MEASURED))
 def test_it_measures_its_loss_on_held_out_rows_and_trains_as_without(name, run_of, tmp_path):
     plain = read_log(run_of(name))
     last = plain[-1]
@@ -43,7 +43,7 @@ def test_it_measures_its_loss_on_held_out_rows_and_trains_as_without(name, run_o
     assert '"held out, K + 1 = ' in report
 
 
-@pytest.mark.parametrize("name", [of_a_system(name) for name in sorted(set(SYSTEMS) - MEASURED)])
+@pytest.mark.parametrize("name", sorted(set(SYSTEMS) - MEASURED))
 def test_one_that_measures_nothing_while_it_trains_says_so(name, run_of, tmp_path):
     assert all("held_out_loss" not in entry for entry in read_log(run_of(name)))
     with pytest.raises(InputError, match=r"`trainer\.validate_every` must be 0: this system does not compute its loss"):
