@@ -17,7 +17,7 @@ from hypothesis import settings
 
 from tests.command_line import train
 from tests.harness import SYSTEMS
-from tests.schedule import FileByFile, longest_first
+from tests.schedule import UnitByUnit, longest_first
 
 # Before anything imports Triton: where there is no GPU, the tests of its kernels have them interpreted.
 if not torch.cuda.is_available():
@@ -50,7 +50,7 @@ def pytest_xdist_make_scheduler(config, log):
     if config.getvalue("dist") != "loadgroup":
         return None
     config.option.loadscopereorder = False
-    return FileByFile(config, log)
+    return UnitByUnit(config, log)
 
 
 @pytest.hookimpl(trylast=True)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import strategies as st
 
@@ -36,7 +35,7 @@ from tests.tiny import (
     words,
 )
 
-__all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "SYSTEMS", "M", "N", "Tiny", "of_a_system", "relations"]
+__all__ = ["DEVICES", "KERNELS", "RELATIONS", "SCORES", "SYSTEMS", "M", "N", "Tiny", "relations"]
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
@@ -221,8 +220,3 @@ SYSTEMS = {
     ),
     "word2vec, infonce": Tiny(words.write_words, words.SUBWORD_OPTIONS, "cat1", exported="x.vec.gz", keeps=("corpus",)),
 }
-
-
-def of_a_system(name: str) -> Any:
-    """A parameter, of whose system one worker runs all tests: what they need is trained and compiled once."""
-    return pytest.param(name, marks=pytest.mark.xdist_group(f"system {name.partition(',')[0]}"))

@@ -5,7 +5,6 @@ import torch
 
 from tests.distributed import adapter_jobs as jobs
 
-pytestmark = pytest.mark.xdist_group("processes")
 ROWS = [2, 2, 2, 2]  # the peers' mean is over each process's rows
 
 

@@ -7,8 +7,6 @@ from torch import nn
 from tellapart.distributed import SharedBatchNorm, fused_batch_norm, share_batch_norm
 from tests.distributed import norm_jobs
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 
 @pytest.mark.parametrize(("size", "rows"), [(2, [3, 5]), (3, [4, 0, 2]), (4, [2, 2, 2, 2])])
 @pytest.mark.parametrize("shape", [(24,), (4, 6)])

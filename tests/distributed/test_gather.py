@@ -10,8 +10,6 @@ import torch
 
 from tests.distributed import gather_jobs
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 
 @pytest.mark.parametrize(("size", "rows"), [(2, [3, 1]), (3, [0, 2, 4]), (4, [1, 1, 1, 1])])
 def test_gather_hands_everybodys_rows_to_all_in_order(pool, size, rows):

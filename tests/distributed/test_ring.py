@@ -6,8 +6,6 @@ import torch
 from tests._engine.kernels.triton_here import needs_triton
 from tests.distributed import jobs
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 # Uneven, one process without any rows, and even.
 DIVISIONS = {2: ([3, 5], [0, 4]), 3: ([2, 2, 2], [4, 0, 1]), 4: ([1, 2, 3, 2],)}
 

@@ -8,8 +8,6 @@ import torch
 
 from tests.distributed import system_jobs
 
-pytestmark = pytest.mark.xdist_group("processes")
-
 
 def assert_as_one(pool, size, job, rows, *arguments):
     answers, alone = pool.run(size, job, rows, *arguments), job(None, rows, *arguments)

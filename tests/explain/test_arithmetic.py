@@ -19,7 +19,6 @@ from tellapart.diagnostics import (
 )
 from tellapart.relations import listed
 
-pytestmark = pytest.mark.xdist_group("explain")
 TEMPERATURES = (0.01, 0.07, 0.2, 1.0, 10.0)
 
 

@@ -6,8 +6,6 @@ from tellapart.cli import main
 from tellapart.theory import curves
 from tests.command_line import fails
 
-pytestmark = pytest.mark.xdist_group("explain")
-
 
 @pytest.fixture(autouse=True)
 def _nothing_to_measure(monkeypatch):

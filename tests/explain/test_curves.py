@@ -5,8 +5,6 @@ import re
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("explain")
-
 
 def marks(page, chart, line):
     """The marks of one line of a chart, as drawn."""

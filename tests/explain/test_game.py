@@ -10,7 +10,6 @@ from tellapart.relations import listed
 from tests.explain.test_arithmetic import unit
 from tests.looks import check_looks, contrast, dress, each_look
 
-pytestmark = pytest.mark.xdist_group("explain")
 POINTS = "#points [role=slider]"
 
 

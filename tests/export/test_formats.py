@@ -14,7 +14,7 @@ import tellapart
 from tellapart import InputError
 from tellapart.systems import NAMES, load
 from tests.command_line import fails, say
-from tests.harness import SYSTEMS, of_a_system
+from tests.harness import SYSTEMS
 from tests.tiny.pictures import patterns
 from tests.tiny.sentences import translations
 
@@ -47,7 +47,7 @@ def reference(run, kind, encoder):
     return np.asarray(run.embed(items_for(kind, encoder)))
 
 
-@pytest.mark.parametrize("name", [of_a_system(name) for name in EMBEDDING])
+@pytest.mark.parametrize("name", EMBEDDING)
 def test_a_folder_of_the_hub_is_loaded_and_gives_the_same_bits(name, run_of, tmp_path):
     run = tellapart.load(run_of(name))
     said = run.export(tmp_path / "out", format="hub")

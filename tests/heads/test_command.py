@@ -2,12 +2,8 @@
 
 import shutil
 
-import pytest
-
 from tests.command_line import fails, say
 from tests.heads.conftest import TEXT, write_model
-
-pytestmark = pytest.mark.xdist_group("heads")
 
 
 def test_it_writes_attention_html_and_says_so(llama, tmp_path, monkeypatch, capsys):

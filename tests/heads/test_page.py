@@ -9,8 +9,6 @@ import transformers
 from tests.heads.conftest import TEXT
 from tests.looks import check_looks, contrast, dress, each_look
 
-pytestmark = pytest.mark.xdist_group("heads")
-
 
 @pytest.fixture
 def page(visit, written):

@@ -12,8 +12,6 @@ from tellapart.skip_gram.block import PARTS, Block, Problem, Scratch, score, upd
 from tellapart.skip_gram.windows import MOST_OCCURRENCES, MOST_WINDOWS, windows_of
 from tellapart.variants import sgns
 
-# Beside the system that compiles the same kernel.
-pytestmark = pytest.mark.xdist_group("system word2vec")
 ALL = np.uint64(2**32)
 
 

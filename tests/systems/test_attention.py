@@ -16,8 +16,6 @@ from tellapart.systems.attention import Config, compare, make_memory
 from tests.command_line import fails, read_log, read_results, say, train
 from tests.tiny.memories import MEMORY_OPTIONS, planted, write_planted
 
-pytestmark = pytest.mark.xdist_group("system attention")
-
 
 @pytest.fixture(scope="module")
 def run(run_of):

@@ -13,11 +13,11 @@ from tellapart import InputError
 from tellapart.runs import Run
 from tellapart.systems import ABILITIES, NAMES, load
 from tests.command_line import read_log, read_results
-from tests.harness import SYSTEMS, of_a_system
+from tests.harness import SYSTEMS
 from tests.killed import Killed, killed_before
 from tests.training.test_resume import without_times
 
-each = pytest.mark.parametrize("name", [of_a_system(name) for name in SYSTEMS])
+each = pytest.mark.parametrize("name", list(SYSTEMS))
 # Of the options that every system has.
 WRONG = (
     ("epochs", 0),

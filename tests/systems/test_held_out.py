@@ -6,7 +6,7 @@ import tellapart
 from tellapart import InputError
 from tellapart.training import validation
 from tests.command_line import read_log
-from tests.harness import SYSTEMS, of_a_system
+from tests.harness import SYSTEMS
 from tests.killed import Killed, killed_before
 from tests.training.test_resume import assert_same_end, without_times
 
@@ -22,7 +22,7 @@ def train(name, run_of, folder, others=None, resume=False, **trainer):
         return tellapart.train(name.partition(",")[0], trainer=trainer, **given)
 
 
-@pytest.mark.parametrize("name", [of_a_system(name) for name in sorted(set(SYSTEMS) - {"federated"})])
+@pytest.mark.parametrize("name", sorted(set(SYSTEMS) - {"federated"}))
 def test_it_measures_its_loss_on_held_out_rows_and_trains_as_without(name, run_of, tmp_path):
     plain = read_log(run_of(name))
     last = plain[-1]
@@ -43,7 +43,7 @@ def test_it_measures_its_loss_on_held_out_rows_and_trains_as_without(name, run_o
     assert '"held out, K + 1 = ' in report
 
 
-@pytest.mark.parametrize("name", [of_a_system(name) for name in ("gan", "pixels", "word2vec", "federated")])
+@pytest.mark.parametrize("name", ("gan", "pixels", "word2vec", "federated"))
 def test_killed_and_resumed_it_keeps_the_same_best_weights(name, run_of, tmp_path):
     if name == "federated":
         pytest.importorskip("flwr")
@@ -55,7 +55,6 @@ def test_killed_and_resumed_it_keeps_the_same_best_weights(name, run_of, tmp_pat
     assert_same_end(tmp_path / "killed", tmp_path / "whole")
 
 
-@pytest.mark.xdist_group("system federated")
 def test_federated_measures_the_averaged_network_and_keeps_its_bank_with_it(run_of, tmp_path, monkeypatch):
     pytest.importorskip("flwr")
     plain = train("federated", run_of, tmp_path / "plain", FEDERATED)

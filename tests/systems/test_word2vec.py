@@ -16,9 +16,6 @@ from tests.killed import whole_and_killed
 from tests.tiny.words import WORD_OPTIONS, write_words
 from tests.training.test_resume import assert_same_end
 
-# Beside the other tests that compile its kernel.
-pytestmark = pytest.mark.xdist_group("system word2vec")
-
 
 @pytest.fixture
 def run(run_of):

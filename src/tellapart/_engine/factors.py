@@ -74,11 +74,10 @@ def enter_as_they_are(queries: Tensor, keys: Tensor, negatives: Tensor | None, s
     >>> enter_as_they_are(torch.ones(1, 1), torch.ones(1, 1), None, scores.cosine)
     False
     """
-    dtypes = {x.dtype for x in (queries, keys, negatives) if x is not None}
     return (
         kernel_set() == "triton"
-        and len(dtypes) == 1
         and queries.dtype in HALF
+        and all(x.dtype == queries.dtype for x in (keys, negatives) if x is not None)
         and (score is scores.cosine or score is scores.dot)
         and (negatives is None or negatives.ndim == 2)
     )

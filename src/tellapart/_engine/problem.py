@@ -96,23 +96,7 @@ class LineUp:
         temperature = as_temperature(temperature, queries.shape[0])
         plain = comm is ALONE and not margin and key_bias is None and exclude_negatives is None
         if plain and not is_traced(queries) and enter_as_they_are(queries, keys, negatives, score):
-            n_keys = len(same_width("keys", keys, queries))
-            if negatives is not None and (negatives := _checked_negatives(negatives, queries, keys, score)) is not None:
-                keys = torch.cat([keys, negatives])
-            mirrored = keys is queries and not (isinstance(temperature, Tensor) and temperature.ndim)
-            factors = of_half(queries, keys, score, temperature)
-            return cls(
-                *factors[:3],
-                n_keys=n_keys,
-                positives=positives,
-                exclude=exclude,
-                penalty=None,
-                mined=None,
-                mirrored=mirrored and _are_symmetric(positives, exclude),
-                key_scale=factors.key_scale,
-                halves=factors.halves,
-                largest=factors.largest,
-            )
+            return cls._of_halves(queries, keys, positives, exclude, negatives, temperature, score)
         if queries.dtype not in _PRECISE or keys.dtype != queries.dtype:
             queries, keys = queries.float(), keys.float()
             keys = queries if is_one else keys
@@ -152,6 +136,36 @@ class LineUp:
             is_traced=is_traced(queries),
         )
 
+    @classmethod
+    def _of_halves(
+        cls,
+        queries: Tensor,
+        keys: Tensor,
+        positives: Relation,
+        exclude: Relation | None,
+        negatives: Tensor | None,
+        temperature: float | Tensor,
+        score: Score,
+    ) -> LineUp:
+        """The problem of half vectors that enter products as they are."""
+        n_keys = len(same_width("keys", keys, queries))
+        if negatives is not None and (negatives := _checked_negatives(negatives, queries, keys, score)) is not None:
+            keys = torch.cat([keys, negatives])
+        mirrored = keys is queries and not (isinstance(temperature, Tensor) and temperature.ndim)
+        factors = of_half(queries, keys, score, temperature)
+        return cls(
+            *factors[:3],
+            n_keys=n_keys,
+            positives=positives,
+            exclude=exclude,
+            penalty=None,
+            mined=None,
+            mirrored=mirrored and _are_symmetric(positives, exclude),
+            key_scale=factors.key_scale,
+            halves=factors.halves,
+            largest=factors.largest,
+        )
+
     def factors(self) -> Factors:
         """What the matrix is a product of."""
         return Factors(self.queries, self.keys, self.scale, self.key_scale, self.halves, self.largest)
@@ -166,7 +180,8 @@ class LineUp:
 
     def logits(self) -> Float[Tensor, "n c"]:
         """The whole matrix S, without those of `mined`."""
-        return self.scaled_queries() @ self.scaled_keys().T
+        factors = self.factors()
+        return factors.scaled_queries() @ factors.scaled_keys().T
 
 
 def _checked(
