@@ -43,7 +43,7 @@ def test_it_measures_its_loss_on_held_out_rows_and_trains_as_without(name, run_o
     assert '"held out, K + 1 = ' in report
 
 
-@pytest.mark.parametrize("name", ("gan", "pixels", "word2vec", "federated"))
+@pytest.mark.parametrize("name", ["gan", "pixels", "word2vec", "federated"])
 def test_killed_and_resumed_it_keeps_the_same_best_weights(name, run_of, tmp_path):
     if name == "federated":
         pytest.importorskip("flwr")
