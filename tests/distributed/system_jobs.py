@@ -12,7 +12,7 @@ import torch
 from tellapart.distributed import gather, share
 from tellapart.domains.pictures import ImageShape, Pairs, PictureSet
 from tellapart.domains.sound import Moments, Recorders
-from tellapart.domains.text import Batch, Translations
+from tellapart.domains.text import ReadPairs, Translations
 from tellapart.systems import audiovisual, bilingual, clip, genomics, moco, simclr
 from tests.distributed.jobs import rows_of
 from tests.tiny.genomes import GENOME_OPTIONS
@@ -108,7 +108,7 @@ def sentences(group, rows):
     sources, targets, groups = map(list, zip(*translations(sum(rows)), strict=True))
     pairs = Translations(sources, [target if i % 4 else "the same" for i, target in enumerate(targets)], groups)
     model = bilingual.Bilingual(bilingual.Config(**SENTENCE_OPTIONS | {"data": ""}), "").double()
-    batch = Batch.of(model.encoder, pairs).rows(torch.arange(sum(rows))[rows_of(group, rows)])
+    batch = ReadPairs.of(model.encoder, pairs).rows(torch.arange(sum(rows))[rows_of(group, rows)])
     with in_the_world_of(group, bilingual):
         return said(group, bilingual.terms(model, batch), model)
 
