@@ -41,8 +41,8 @@ if BROWSER is None and os.environ.get("CI"):
 
 
 def pytest_xdist_auto_num_workers():
-    """All cores: a test that waits for a process waits for one that computes."""
-    return os.cpu_count() or 1
+    """One more than there are cores, for tests wait for browsers, servers and other processes."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_xdist_make_scheduler(config, log):
