@@ -90,7 +90,7 @@ def of_half(
 
     Raises:
         NotFiniteError: a row that is not finite, where values are checked.
-        ValueError: a row of a length whose square float32 cannot hold, likewise.
+        ValueError: a row so long or short that float32 cannot hold its square, likewise.
 
     >>> x = torch.tensor([[3.0, 4.0], [0.0, 2.0]], dtype=torch.bfloat16)
     >>> made = of_half(x, x, scores.cosine, 0.5)
