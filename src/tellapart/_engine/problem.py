@@ -95,7 +95,8 @@ class LineUp:
         positives = _checked(queries, keys, positives, exclude, margin, score, comm)
         temperature = as_temperature(temperature, queries.shape[0])
         plain = comm is ALONE and not margin and key_bias is None and exclude_negatives is None
-        if plain and not is_traced(queries) and enter_as_they_are(queries, keys, negatives, score):
+        traced = is_traced(queries)
+        if plain and not traced and enter_as_they_are(queries, keys, negatives, score):
             return cls._of_halves(queries, keys, positives, exclude, negatives, temperature, score)
         if queries.dtype not in _PRECISE or keys.dtype != queries.dtype:
             queries, keys = queries.float(), keys.float()
@@ -133,7 +134,7 @@ class LineUp:
             exclude_negatives=exclude_negatives,
             # Of cosines alone: a bias may have any size.
             largest=scale if score is scores.cosine and key_bias is None and not isinstance(scale, Tensor) else None,
-            is_traced=is_traced(queries),
+            is_traced=traced,
         )
 
     @classmethod
@@ -180,8 +181,9 @@ class LineUp:
 
     def logits(self) -> Float[Tensor, "n c"]:
         """The whole matrix S, without those of `mined`."""
-        factors = self.factors()
-        return factors.scaled_queries() @ factors.scaled_keys().T
+        if self.halves is None:
+            return self.queries * self.scale @ self.keys.T
+        return self.scaled_queries() @ self.scaled_keys().T
 
 
 def _checked(
