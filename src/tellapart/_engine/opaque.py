@@ -164,7 +164,7 @@ _info_nce.register_autograd(_backward, setup_context=_save)
 
 
 def _words(form: Any, leaves: list[Tensor]) -> list[str] | None:
-    """The program of a lowered relation, whose tensors are added to the leaves; `None` if it has none."""
+    """The program of a lowered relation, or `None` if it has none; its tensors are added to the leaves."""
     if isinstance(form, lowered.Both | lowered.Either):
         left, right = _words(form.left, leaves), _words(form.right, leaves)
         word = "and" if isinstance(form, lowered.Both) else "or"
