@@ -97,11 +97,12 @@ def test_patience_ends_the_training_after_so_many_measures_that_are_no_better(tm
     assert said in caplog.text
 
 
-@pytest.mark.parametrize("step", [3, 6, 8])
-def test_killed_and_continued_it_keeps_the_same_weights_and_stops_at_the_same_step(tmp_path, step):
+@pytest.mark.parametrize("before_the_end", [0, 1, 2])
+def test_killed_and_continued_it_keeps_the_same_weights_and_stops_at_the_same_step(tmp_path, before_the_end):
+    """At which step patience ends so wild a training depends on the processor's rounding; never before the fourth."""
     options = {"validate_every": 1, "patience": 3, **TOO_FAST}
     learn(tmp_path / "whole", **options)
-    with killed_before(step), pytest.raises(Killed):
+    with killed_before(len(Run(tmp_path / "whole").log()) - before_the_end), pytest.raises(Killed):
         learn(tmp_path / "run", **options)
     learn(tmp_path / "run", **options)
     assert without_times(tmp_path / "run") == without_times(tmp_path / "whole")
