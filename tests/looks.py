@@ -54,10 +54,12 @@ _CLIPPED = """() => [...document.querySelectorAll("svg text")].filter((text) => 
 
 
 def dress(page, width, scheme):
-    """Gives a page a width and a colour scheme."""
+    """Gives a page a width and a colour scheme, and waits until it has drawn itself anew."""
+    page.bring_to_front()  # a page behind another is not drawn
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(400)  # Plotly waits before it follows a window's width
+    page.evaluate("() => new Promise((done) => requestIdleCallback(() => done()))")
 
 
 def check_looks(page, width):

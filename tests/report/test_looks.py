@@ -16,6 +16,14 @@ def report(request, run_of):
     return run_of(request.param) / "report.html"
 
 
+def opened(visit_once, run):
+    """A run's report, as it is at first, though other tests may have looked at it."""
+    page = visit_once(run / "report.html")
+    page.wait_for_selector("#map .scatterlayer .point, #map .textpoint text")
+    dress(page, 1280, "light")
+    return page
+
+
 @each_look
 def test_a_report_is_whole_and_legible(visit_once, report, width, scheme):
     page = visit_once(report)
@@ -42,9 +50,8 @@ def test_no_colour_is_used_twice_in_a_figure_and_each_has_one_for_dark(report):
         assert set(colours) <= set(ON_DARK), name
 
 
-def test_the_figures_follow_when_the_scheme_changes(visit, run_of):
-    page = visit(run_of("clip") / "report.html")
-    page.wait_for_selector("#map .scatterlayer .point")
+def test_the_figures_follow_when_the_scheme_changes(visit_once, run_of):
+    page = opened(visit_once, run_of("clip"))
     for scheme in ("light", "dark", "light"):
         dress(page, 1280, scheme)
         tick = page.locator("#loss .xtick text").first.evaluate("e => getComputedStyle(e).fill")
@@ -58,9 +65,8 @@ def _css(colour):
     return f"rgb({', '.join(str(part) for part in bytes.fromhex(colour[1:]))})"
 
 
-def test_the_filter_leaves_what_has_all_its_words_and_the_map_follows(visit, run_of):
-    page = visit(run_of("clip") / "report.html")
-    page.wait_for_selector("#map .scatterlayer .point")
+def test_the_filter_leaves_what_has_all_its_words_and_the_map_follows(visit_once, run_of):
+    page = opened(visit_once, run_of("clip"))
     captions = page.evaluate("gallery.captions")
     assert page.locator("#count").inner_text() == f"9 of {len(captions)}, at random."
     word = captions[page.evaluate("gallery.chosen[0]")].split()[0]
@@ -77,9 +83,9 @@ def test_the_filter_leaves_what_has_all_its_words_and_the_map_follows(visit, run
     assert page.evaluate("map.data.every(trace => trace.selectedpoints == null)")
 
 
-def test_each_query_finds_what_is_most_alike_and_shows_its_own_picture(visit, run_of):
+def test_each_query_finds_what_is_most_alike_and_shows_its_own_picture(visit_once, run_of):
     """The thumbnails are parts of one sheet; each place of it is another picture's."""
-    page = visit(run_of("clip") / "report.html")
+    page = opened(visit_once, run_of("clip"))
     page.wait_for_selector(".hit .thumb")
     assert page.locator(".hit").count() == 45
     size = page.locator(".hit .thumb").first.bounding_box()
@@ -91,9 +97,8 @@ def test_each_query_finds_what_is_most_alike_and_shows_its_own_picture(visit, ru
     assert scores == sorted(scores, reverse=True)
 
 
-def test_a_colour_of_the_legend_lets_its_marks_stand_out(visit, run_of):
-    page = visit(run_of("simclr") / "report.html")
-    page.wait_for_selector("#map .scatterlayer .point")
+def test_a_colour_of_the_legend_lets_its_marks_stand_out(visit_once, run_of):
+    page = opened(visit_once, run_of("simclr"))
     buttons = page.locator("#map-legend button")
     names = page.evaluate("figures.map.data.map(trace => trace.name)")
     assert buttons.all_inner_texts() == names
@@ -105,13 +110,12 @@ def test_a_colour_of_the_legend_lets_its_marks_stand_out(visit, run_of):
     assert not pressed
 
 
-def test_words_that_are_written_on_a_map_do_not_cover_each_other(visit, run_of):
-    page = visit(run_of("word2vec") / "report.html")
-    page.wait_for_selector("#map .textpoint text")
-    for width in (1280, 400):
-        dress(page, width, "light")
-        written = [text for text in page.locator("#map .textpoint").all_text_contents() if text]
-        assert written
+def test_words_that_are_written_on_a_map_do_not_cover_each_other(visit_once, run_of):
+    page = opened(visit_once, run_of("word2vec"))
+    for width, scheme in ((1280, "light"), (1280, "dark"), (400, "light"), (400, "dark"), (1280, "light")):
+        dress(page, width, scheme)
+        written = [text for text in page.locator("#map .textpoint").all_text_contents() if text.strip()]
+        assert written == page.evaluate("map.data[0].text.filter((text) => text.trim())")
         assert page.evaluate("gallery.captions[0]") in written
 
 

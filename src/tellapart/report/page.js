@@ -151,7 +151,8 @@ function write() {
     || Math.abs(left[a] - left[b]) > 3.6 * (captionOf(a).length + captionOf(b).length + 2));
   for (const row of x.keys()) if (isFree(row)) written.push(row);
   const shown = new Set(written);
-  const text = x.map((_, row) => (shown.has(row) ? captionOf(row) : ""));
+  // An empty text's element would be removed, and those behind it, when drawn anew, be taken for others.
+  const text = x.map((_, row) => (shown.has(row) ? captionOf(row) : "\u00a0"));
   Plotly.restyle(map, { text: [text], "marker.opacity": [x.map((_, row) => (shown.has(row) ? 0 : 0.35))] });
 }
 
