@@ -9,6 +9,9 @@ LOSS_TESTS := $(addprefix tests/,diagnostics negatives _engine relations theory 
 	test_objective.py test_peer_failures.py test_scores.py test_temperature.py)
 PORTABLE = HYPOTHESIS_PROFILE=few $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadgroup $(LOSS_TESTS)
 
+# Some environments forbid it: then each of the hundred processes of the tests compiles all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-portable lint peers bench site figures dist clean
 .DEFAULT_GOAL := help
 

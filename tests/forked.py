@@ -25,8 +25,9 @@ from unittest.mock import patch
 from tellapart.runs import Run
 
 LOADED = [
-    *("kornia.augmentation", "lightning.pytorch", "pytest", "sklearn.linear_model", "sklearn.manifold"),
-    *("tellapart.cli.commands", "tellapart.training.loop"),
+    *("kornia.augmentation", "lightning.pytorch", "pyarrow.parquet", "pytest", "rich._emoji_codes", "sklearn.cluster"),
+    *("sklearn.linear_model", "sklearn.manifold", "tellapart.cli.commands", "tellapart.training.loop"),
+    *("tests.preloaded", "torch.profiler"),
 ]
 # Threads of tests side by side would wait for each other.
 ALONE = {"OMP_NUM_THREADS": "1"}
