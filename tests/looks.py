@@ -59,7 +59,7 @@ def dress(page, width, scheme):
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
     page.wait_for_timeout(400)  # Plotly waits before it follows a window's width
-    page.evaluate("() => new Promise((done) => requestIdleCallback(() => done()))")
+    page.evaluate("() => new Promise((done) => requestIdleCallback(() => done(), { timeout: 2000 }))")
 
 
 def check_looks(page, width):
