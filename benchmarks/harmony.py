@@ -99,7 +99,7 @@ PARTS = {
     ],
     "no_head": [
         Trial("turned", "supervised alone", TURNED | SUPERVISED),
-        *_by_rules("turned", "no head, views that turn, weight 2: ", NO_HEAD | TURNING, RULES[:3]),
+        *_by_rules("turned", "no head, views that turn, weight 2: ", NO_HEAD | TURNING),
         *_by_rules("turned", "no head, upright views, weight 2: ", NO_HEAD, ("sum",)),
     ],
     "no_head_lighter": [
