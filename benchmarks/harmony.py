@@ -6,7 +6,8 @@
 `few`: 10 labels a class. `turned`: every picture is turned by some quarters of a circle, and these are its label. Views
 that turn, too, teach the encoder to ignore what the labels ask for: a true conflict. Upright views are the control.
 `weights`: the same at larger weights of the contrastive loss. The rules and the control are compared at the weight that
-costs the sum most, against the supervised loss alone. `many`: 100 labels a class.
+costs the sum most, against the supervised loss alone. `no_head`: the contrastive loss compares features, without a
+projection head in between; `no_head_lighter`: at half that weight. `many`: 100 labels a class.
 
 The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache.
 Each run is an ordinary `tellapart train` on one core, but only the trained network is measured, the gallery has the
@@ -45,6 +46,7 @@ RULES = ("sum", "pcgrad", "gate", "upgrad")
 NAMES = {"sum": "sum", "pcgrad": "PCGrad", "gate": "gate", "upgrad": "UPGrad"}
 # Mirror images swap two of the quarter turns. Of four turns, one in four leaves a picture as it is.
 TURNED, TURNING = {"labels_per_class": 25, "flip": 0}, {"turn": 0.75}
+NO_HEAD = TURNED | {"weight": 2, "dim": 0}
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,23 @@ PARTS = {
         *_turning(5, "sum", "pcgrad", "gate"),
         *_by_rules("turned", "upright views, weight 5: ", TURNED | {"weight": 5}, ("sum",)),
     ],
+    "no_head": [
+        Trial("turned", "supervised alone", TURNED | SUPERVISED),
+        *_by_rules("turned", "no head, views that turn, weight 2: ", NO_HEAD | TURNING),
+        *_by_rules("turned", "no head, upright views, weight 2: ", NO_HEAD, ("sum",)),
+    ],
+    "no_head_lighter": [
+        Trial("turned", "supervised alone", TURNED | SUPERVISED),
+        *_by_rules("turned", "no head, views that turn, weight 1: ", NO_HEAD | TURNING | {"weight": 1}),
+        *_by_rules("turned", "no head, upright views, weight 1: ", NO_HEAD | {"weight": 1}, ("sum",)),
+    ],
     "many": [
         Trial("many", "supervised alone", {"labels_per_class": 100} | SUPERVISED),
         *_by_rules("many", "", {"labels_per_class": 100}, RULES[:3]),
     ],
 }
 QUARTERS = "quarter turns, 25 labels of each"
-TITLES = {"few": "10 labels a class", "turned": QUARTERS, "weights": QUARTERS, "many": "100 labels a class"}
+TITLES = dict.fromkeys(PARTS, QUARTERS) | {"few": "10 labels a class", "many": "100 labels a class"}
 
 
 def turned(runs: Path) -> Path:

@@ -48,7 +48,7 @@ def test_one_client_in_one_round_is_simclr_bit_for_bit(tmp_path, statistics, pre
 SLOW = {"statistics": "recalibrated", "key_momentum": 0.5, "bank_of": "prototypes", "bank_alike": 0.9}
 
 
-@pytest.mark.parametrize("options", [{"statistics": "local"}, {"bank_every": 3} | SLOW])
+@pytest.mark.parametrize("options", [{"statistics": "local", "dim": 0}, {"bank_every": 3} | SLOW])
 def test_a_killed_run_that_is_resumed_ends_in_the_same_weights_bank_and_statistics(tmp_path, options):
     pytest.importorskip("flwr")
     given = FEDERATED_OPTIONS | {"data": write_patterns(tmp_path), "trainer.checkpoint_every": 2} | options

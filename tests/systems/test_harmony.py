@@ -69,6 +69,16 @@ def test_each_loss_sees_its_own_part_of_the_batch_and_moves_its_own_head_and_the
         assert all(p.grad is None for p in still.parameters())
 
 
+def test_without_a_head_the_contrastive_loss_compares_what_the_classifier_sees(pictures):
+    model = Harmony(config(dim=0), FORM, 3).eval()
+    shown = pictures.pictures.float() / 255
+    with torch.no_grad():
+        torch.testing.assert_close(model.classifier(model.network(shown)), model.classify(shown))
+    contrastive(model, Batch(pictures, pictures)).loss().backward()
+    moved = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    assert moved == {f"network.encoder.{name}" for name, _ in model.network.encoder.named_parameters()}
+
+
 def test_turned_views_are_for_the_contrastive_loss_alone():
     """A picture whose upper half is white: a quarter turn that is not undone would make a side of it white."""
     model = Harmony(config(turn=1.0, crop=1.0, flip=0.0, jitter=0.0), FORM, 3)
@@ -165,8 +175,8 @@ def test_with_weight_0_or_one_loss_after_the_other_the_log_has_what_was_minimise
     assert "loss_supervised" in first[-1]
 
 
-@pytest.mark.parametrize(("option", "value"), [("trainer.precision", "bf16-mixed"), ("chunk", 9)])
-def test_other_precisions_and_chunks_train_and_are_measured(capsys, tmp_path, option, value):
+@pytest.mark.parametrize(("option", "value"), [("trainer.precision", "bf16-mixed"), ("chunk", 9), ("dim", 0)])
+def test_other_precisions_chunks_and_heads_train_and_are_measured(capsys, tmp_path, option, value):
     words = harmony_arguments(data=write_patterns(tmp_path, n=48), epochs=1, **{option: value})
     code, trained_out, err = say(capsys, "train", "harmony", "--run", tmp_path / "run", *words)
     assert code == 0, err

@@ -126,6 +126,38 @@ def test_a_backbone_and_chunks_train_too(capsys, tmp_path, system):
     assert say(capsys, "embed", tmp_path / "run", tmp_path / "patterns.npz", "-o", tmp_path / "x.npz")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "layers"),
+    [
+        ({}, ["Linear", "SharedBatchNorm", "ReLU", "Linear", "SharedBatchNorm"]),
+        ({"hidden": 0}, ["Linear", "SharedBatchNorm"]),
+        ({"dim": 0}, []),
+        ({"dim": 0, "hidden": 0}, []),
+    ],
+)
+def test_a_head_has_two_layers_or_one_or_none_and_the_encoder_begins_alike(options, layers):
+    made, usual = (Network(PictureOptions(width=2, **given), ImageShape(16, 3)) for given in (options, {}))
+    assert [type(layer).__name__ for layer in made.head] == layers
+    for name, value in made.encoder.state_dict().items():
+        assert value.equal(usual.encoder.state_dict()[name])
+    views = torch.rand(4, 3, 16, 16)
+    assert made(views).shape == (4, made.dim) == (4, 128 if layers else 16)
+    assert layers or made(views).equal(made.encoder(views))
+
+
+@pytest.mark.parametrize("options", [{"hidden": 0}, {"dim": 0}, {"dim": 0, "chunk": 16}])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_with_a_linear_head_or_none_it_trains_and_is_exported(capsys, tmp_path, system, options):
+    words = picture_arguments(system, data=write_patterns(tmp_path, n=40), epochs=2, **options)
+    code, _, err = say(capsys, "train", system, "--run", tmp_path / "run", *words)
+    assert code == 0, err
+    assert say(capsys, "embed", tmp_path / "run", tmp_path / "patterns.npz", "-o", tmp_path / "x.npz")[0] == 0
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as file:
+        assert file["embedding"].shape == (40, 64)
+    code, _, err = say(capsys, "export", tmp_path / "run", tmp_path / "encoder.pt2")
+    assert code == 0, err
+
+
 def test_an_encoder_that_fails_with_pictures_of_that_size_is_named(monkeypatch):
     from tellapart.domains.pictures import Backbone
 
@@ -159,6 +191,8 @@ def test_mistakes_end_with_code_2_and_one_line(capsys, tmp_path, system):
         ("encoder", "vitt"): "vitt: neither a model type nor a folder",
         ("encoder_options", "{}"): "`encoder_options` must be left out with the convnet",
         ("picture_size", 7): "`picture_size` must be 0 or lie between 8 and 1024. Got 7.",
+        ("dim", -1): "`dim` must lie between 0 and 16384. Got -1.",
+        ("hidden", -1): "`hidden` must lie between 0 and 65536. Got -1.",
     }
     for (option, value), message in expected.items():
         words = picture_arguments(system, **{"data": data, "queue": 99, option: value})

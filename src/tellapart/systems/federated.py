@@ -56,7 +56,8 @@ class Config(ClientOptions):
 
 def make_model(config: Config, shape: ImageShape) -> Federation:
     """The network, with its first weights, and an empty bank."""
-    return Federation(Network(config, shape), config.dim, config.agreed())
+    network = Network(config, shape)
+    return Federation(network, network.dim, config.agreed())
 
 
 def compare(

@@ -79,7 +79,7 @@ class MoCo(nn.Module):
         super().__init__()
         self.network = Network(config, shape)
         self.slow = copy.deepcopy(self.network).requires_grad_(False)
-        self.queue = KeyQueue(config.queue, config.dim)
+        self.queue = KeyQueue(config.queue, self.network.dim)
         self.make_views = pictures.make_views(config, shape)
         self.momentum, self.symmetric, self.temperature = config.momentum, config.symmetric, config.temperature
 

@@ -33,13 +33,14 @@ _CHUNK, _PIXELS = 64, 2**18  # embedded at a time: few enough to stay in the cac
 class Network(nn.Module):
     """`g(f(x))`: in training the projections of views, `z = g(h)`; afterwards the features of pictures, `h = f(x)`.
 
-    `g(h) = BN(W₂ max(0, BN(W₁ h)))`. The seed decides the first weights. Of several processes the batch norms
-    are those of all, so that no projection tells where it was made.
+    `g(h) = BN(W₂ max(0, BN(W₁ h)))`; if `hidden` is 0, `g(h) = BN(W h)`; if `dim` is 0, `g(h) = h`. The seed decides
+    the first weights. Of several processes the batch norms are those of all, so that no projection tells where it was
+    made. `dim` is the length of the projections.
 
     Raises:
         InputError: the encoder cannot be made, or does not take pictures of this shape.
 
-    Source: Chen et al. 2020 (SimCLR), §2.1, §4.2 and their code, for the head with batch norm.
+    Source: Chen et al. 2020 (SimCLR), §2.1, §4.2 and their code, for the heads with batch norm.
     """
 
     def __init__(self, options: PictureOptions, shape: ImageShape) -> None:
@@ -47,13 +48,8 @@ class Network(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             self.encoder = _encoder(options, shape)
-            self.head = nn.Sequential(
-                nn.Linear(self.encoder.dim, options.hidden, bias=False),
-                nn.BatchNorm1d(options.hidden),
-                nn.ReLU(),
-                nn.Linear(options.hidden, options.dim, bias=False),
-                nn.BatchNorm1d(options.dim),
-            )
+            self.head = _head(self.encoder.dim, options.hidden, options.dim)
+        self.dim = options.dim or self.encoder.dim
         self.chunk = options.chunk
         if not self.chunk:  # chunks have a batch norm each
             share_batch_norm(self)
@@ -104,6 +100,14 @@ def _encoder(options: PictureOptions, shape: ImageShape) -> ConvNet | Backbone:
         what = f"does not take pictures of {shape.side}×{shape.side}"
         raise InputError(f"{options.encoder}: {what}, {' '.join(str(error).split())[:200]}.") from error
     return backbone.train()
+
+
+def _head(n_features: int, hidden: int, dim: int) -> nn.Sequential:
+    if not dim:
+        return nn.Sequential()
+    n_in = hidden or n_features
+    first = [nn.Linear(n_features, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()] if hidden else []
+    return nn.Sequential(*first, nn.Linear(n_in, dim, bias=False), nn.BatchNorm1d(dim))
 
 
 def _without_a_remainder_of_one(n: int, chunk: int) -> int:

@@ -39,9 +39,9 @@ class PictureOptions(TrainingOptions):
     temperature: float = 0.2
     """By what similarities are divided: the lower, the more the hardest negatives count."""
     dim: int = 128
-    """Length of the projections that are compared in training."""
+    """Length of the projections that are compared in training; 0 for no projection head: features are compared."""
     hidden: int = 512
-    """Width of the projection head between its two layers."""
+    """Width of the projection head between its two layers; 0 for a head of one layer."""
     encoder: str = _CONVNET
     """"convnet", or an image model of transformers: its type, such as vit, or a local folder that holds one."""
     encoder_options: str = ""
@@ -67,9 +67,9 @@ class PictureOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, most in (("dim", 2**14), ("hidden", 2**16), ("width", 2**10)):
+        for name, least, most in (("dim", 0, 2**14), ("hidden", 0, 2**16), ("width", 1, 2**10)):
             value = getattr(self, name)
-            require_option(name, 1 <= value <= most, f"lie between 1 and {most}", value)
+            require_option(name, least <= value <= most, f"lie between {least} and {most}", value)
         size, is_size = self.picture_size, _LEAST <= self.picture_size <= _MOST
         require_option("picture_size", is_size or size == 0, f"be 0 or lie between {_LEAST} and {_MOST}", size)
         for name in ("flip", "turn", "grey", "blur"):
