@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import weakref
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -75,6 +77,31 @@ def test_embeddings_that_coincide_are_noted_by_their_model():
     table = frozen({"good": embeddings(0.01), "collapsed": point}, TRAIN_LABELS, TEST_LABELS, "")
     assert table.cells()[2] == ["collapsed", "0.333", "0.333", "0.000", "0.000"]
     assert table.notes[-1] == "collapsed: embeddings coincide; only 1 of 3 groups could be formed."
+
+
+class Asked(Mapping):
+    """Embeddings of two models, made when they are asked for, which notes whether the other's are still there."""
+
+    def __init__(self):
+        self.made, self.left = [], []
+
+    def __getitem__(self, name):
+        self.left.append(sum(ref() is not None for ref in self.made))
+        pair = torch.eye(2).repeat(4, 1), torch.eye(2).repeat(4, 1)
+        self.made += map(weakref.ref, pair)
+        return pair
+
+    def __iter__(self):
+        return iter(["first", "second"])
+
+    def __len__(self):
+        return 2
+
+
+def test_one_models_embeddings_are_gone_before_the_next_ones_are_made():
+    models = Asked()
+    frozen(models, [0, 1] * 4, [0, 1] * 4, "")
+    assert models.left == [0, 0]
 
 
 @pytest.mark.parametrize(

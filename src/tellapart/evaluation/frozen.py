@@ -66,6 +66,7 @@ def frozen(models: Models, train_labels: Labels, test_labels: Labels, title: str
         groups = clustering(test, truth, starts=starts)
         rows.append([name, _accuracy(near, truth), _accuracy(probe.labels, truth), groups.nmi, groups.ari])
         notes += _doubts(name, probe, groups, len(truth.unique()), starts)
+        del train, test  # or the next model's would be made while they are kept
     header = ["", f"{k}-NN", "linear probe", "NMI", "ARI"]
     return Table(title, header, rows, ["", *(".3f" for _ in header[1:])], notes)
 

@@ -22,6 +22,7 @@ from tellapart.runs.pictures import Picture, load_pictures, save_pictures
 from tellapart.runs.ranks import forget_stray_rank, is_first_process
 from tellapart.runs.rows import check_rows_ending, write_rows
 from tellapart.runs.run import Run
+from tellapart.runs.stacked import stacked
 from tellapart.runs.summary import summary
 from tellapart.runs.tensor_encoder import Pooled, TensorEncoder, Unit
 from tellapart.runs.weights import load_weights, read_weights, write_weights
@@ -69,6 +70,7 @@ __all__ = [
     "open_run",
     "read_weights",
     "save_pictures",
+    "stacked",
     "summary",
     "table_of_groups",
     "thumbnails",

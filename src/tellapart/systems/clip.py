@@ -34,7 +34,7 @@ from tellapart.planning import PlannedLoss
 from tellapart.pretrained import Tower
 from tellapart.progress import each
 from tellapart.relations import Relation, same
-from tellapart.runs import FinishedRun, PictureRows, Run, TensorEncoder
+from tellapart.runs import FinishedRun, PictureRows, Run, TensorEncoder, stacked
 from tellapart.scores import unit
 from tellapart.systems.contract import System
 from tellapart.temperature import LearnedTemperature
@@ -110,13 +110,14 @@ class CLIP(nn.Module):
     @torch.no_grad()
     def embed_pictures(self, pictures: PictureRows) -> Float[Tensor, "n d"]:
         """Unit embeddings of pictures, in chunks."""
-        return unit(torch.cat([self.picture_encoder(chunk) for chunk in each(pictures.split(_CHUNK))]).float())
+        parts = (self.picture_encoder(chunk) for chunk in each(pictures.split(_CHUNK)))
+        return unit(stacked(parts, len(pictures)).float())
 
     @torch.no_grad()
     def embed_texts(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Unit embeddings of texts, in chunks."""
         chunks = [texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK)]
-        return unit(torch.cat([self.text_encoder(chunk) for chunk in each(chunks)]).float())
+        return unit(stacked((self.text_encoder(chunk) for chunk in each(chunks)), len(texts)).float())
 
 
 def _picture_encoder(config: Config) -> nn.Module:

@@ -33,7 +33,7 @@ from tellapart.objective import Terms, info_nce_terms
 from tellapart.planning import PlannedLoss
 from tellapart.progress import each
 from tellapart.relations import Relation, paired, same, within
-from tellapart.runs import FinishedRun, Run, TensorEncoder
+from tellapart.runs import FinishedRun, Run, TensorEncoder, stacked
 from tellapart.scores import unit
 from tellapart.systems.contract import System
 from tellapart.training import TermsStep, TrainerOptions, begin, fit, timed
@@ -91,7 +91,7 @@ class Genomics(nn.Module):
     def embed(self, reads: UInt8[Tensor, "n length"]) -> Float[Tensor, "n dim"]:
         """Unit embeddings, in chunks."""
         chunk = max(1, _POSITIONS // reads.shape[1])
-        return unit(torch.cat([self(part) for part in each(reads.split(chunk))]).float())
+        return unit(stacked((self(part) for part in each(reads.split(chunk))), len(reads)).float())
 
 
 def prepare(model: Genomics, loci: Loci) -> Reads:

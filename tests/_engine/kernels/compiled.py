@@ -31,9 +31,9 @@ def compiled(kernel, pointers, constants, leaves):
 
 
 def mask_of(relation):
-    """An expression, and the types of its leaves."""
+    """An expression as kernels read it, and the types of its leaves."""
     made = triton_masks.of_candidates(Candidates(N, N, N, among=relation), torch.device("cpu"))
-    return made.expression, tuple(KINDS[x.dtype] if isinstance(x, torch.Tensor) else "i32" for x in made.leaves)
+    return made.coded, tuple(KINDS[x.dtype] if isinstance(x, torch.Tensor) else "i32" for x in made.leaves)
 
 
 def main():

@@ -15,8 +15,15 @@ def shape(n, channels, side):
 def test_few_small_pictures_are_taken_as_they_are():
     pictures = torch.randint(256, (300, 3, 6, 6), dtype=torch.uint8)
     raw = RawPixels.within_bounds(pictures.shape, 200, 100)
-    assert torch.equal(raw(pictures), pictures.float().flatten(1) / 255)
+    found = raw(pictures)
+    assert torch.equal(found.float(), pictures.float().flatten(1))
+    assert found.dtype == torch.float16  # half of float32's memory, and exact for bytes
     assert raw.notes() == []
+
+
+def test_views_of_pictures_keep_their_precision():
+    views = torch.rand(3, 1, 6, 6)
+    assert torch.equal(RawPixels(6, False)(views), views.flatten(1))
 
 
 def test_averaged_pictures_are_means_of_equal_patches_and_the_note_says_how_many():
@@ -34,7 +41,7 @@ def test_averaged_pictures_are_means_of_equal_patches_and_the_note_says_how_many
 def test_no_number_of_pictures_takes_more_than_a_gibibyte(n_known, n_asked, channels, side):
     raw = RawPixels.within_bounds(shape(n_asked, channels, side), n_known, n_asked)
     width = channels * raw.side**2
-    # In float32 and, for a probe, all that is known in float64.
+    # In float32 and, for a probe, all that is known in float64, which it takes of few.
     assert width * (4 * (n_known + n_asked) + 8 * n_known) <= 2**30
     assert width * n_known * n_asked <= 2**40
     assert raw.is_averaged == (raw.side < side)

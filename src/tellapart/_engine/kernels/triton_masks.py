@@ -2,7 +2,8 @@
 
 An expression is a nested tuple, known when a kernel is compiled: `("and", x, y)`, `("or", x, y)`, `("not", x)`, or
 a kind of entry with the place of its first tensor. Its value is the logarithm of a weight, 0 or −∞ for what is or is
-not related: "and" adds, "or" is a maximum. How tiles read it stands in `triton_tile.py`.
+not related: "and" adds, "or" is a maximum. Kernels are given it as numbers alone: Triton 3.7, which torch 2.13 asks
+for, compiles no tuple with text or tuples in it. How tiles read these stands in `triton_tile.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
     from tellapart.relations import Relation
 
 Expression = tuple[Any, ...]  # of names, places and expressions
+Coded = tuple[int, ...]
 ALL: Expression = ("all",)
+NAMES = (
+    *("all", "and", "or", "not", "diagonal", "periodic", "periodic, not itself", "index", "ids", "within", "gaussian"),
+    *("earlier", "pairs", "weighted pairs"),
+)
+"""Of the kinds of an expression."""
 MOST_LEAVES = 12
 """Of one expression: each is an argument of the kernel, and code in it."""
 
@@ -35,6 +42,11 @@ class TileMask(NamedTuple):
         """Whether a tile evaluates it in a few registers: nothing, or one comparison of places."""
         kind = self.expression[1] if self.expression[0] == "not" else self.expression
         return kind[0] in ("all", "diagonal", "index")
+
+    @property
+    def coded(self) -> Coded:
+        """The expression as kernels read it."""
+        return _coded(self.expression)
 
 
 def why_not(relation: Relation | None) -> str | None:
@@ -85,6 +97,27 @@ def of_positives(positives: tuple[Pairs, ...] | Relation, candidates: Candidates
         return leaves.mask([leaves.expression(positives.lowered())], "or")
     parts = [leaves.listed(pairs) for pairs in positives]
     return leaves.mask(parts, "or") if parts else TileMask(("not", ALL), ())
+
+
+def _coded(expression: Expression) -> Coded:
+    """Three numbers for each part of an expression, the whole first: the place of its name, and what belongs to it.
+
+    These are where its own parts begin, or the place of its first tensor.
+
+    >>> _coded(("and", ("not", ("index", 0)), ("ids", 1)))
+    (1, 3, 9, 3, 6, 0, 7, 0, 0, 8, 1, 0)
+    """
+    made: list[int] = []
+
+    def add(part: Expression) -> int:
+        start, (name, *own) = len(made), part
+        made.extend((NAMES.index(name), 0, 0))
+        for place, item in enumerate(own, start + 1):
+            made[place] = add(item) if isinstance(item, tuple) else item
+        return start
+
+    add(expression)
+    return tuple(made)
 
 
 class _Leaves:

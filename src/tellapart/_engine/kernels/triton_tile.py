@@ -8,12 +8,29 @@ last ones are read again, and what is found there counts for nothing.
 import triton
 import triton.language as tl
 
+from tellapart._engine.kernels.triton_masks import NAMES
+
 # Finite, so that a row of nothing but −∞ gives exp(−∞ − shift) = 0 and not NaN: as in `OnlineSum`.
 LOWEST = tl.constexpr(-8.5e37)
 NONE = tl.constexpr(float("-inf"))
 # Of the smallest number that float32 has with all its digits: lower weights are 0, as in `representable`.
 LOG_SMALLEST = tl.constexpr(-87.33654475)
 BEYOND = tl.constexpr(2147483647)
+# The kinds of an expression.
+ALL = tl.constexpr(NAMES.index("all"))
+AND = tl.constexpr(NAMES.index("and"))
+OR = tl.constexpr(NAMES.index("or"))
+NOT = tl.constexpr(NAMES.index("not"))
+DIAGONAL = tl.constexpr(NAMES.index("diagonal"))
+PERIODIC = tl.constexpr(NAMES.index("periodic"))
+PERIODIC_BUT_ITSELF = tl.constexpr(NAMES.index("periodic, not itself"))
+INDEX = tl.constexpr(NAMES.index("index"))
+IDS = tl.constexpr(NAMES.index("ids"))
+WITHIN = tl.constexpr(NAMES.index("within"))
+GAUSSIAN = tl.constexpr(NAMES.index("gaussian"))
+EARLIER = tl.constexpr(NAMES.index("earlier"))
+PAIRS = tl.constexpr(NAMES.index("pairs"))
+WEIGHTED_PAIRS = tl.constexpr(NAMES.index("weighted pairs"))
 
 
 @triton.jit
@@ -66,8 +83,8 @@ def multiplied(left, right, total, PRECISION: tl.constexpr):
 @triton.jit
 def counted(logits, leaves, rows, cols, n, m, c, MASK: tl.constexpr):
     """Logits with the logarithms of their weights added: −∞ where an entry does not count. Both indices broadcast."""
-    if MASK[0] != "all":
-        weights = log_weights(MASK, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1))
+    if MASK[0] != ALL:
+        weights = log_weights(MASK, 0, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1))
         # What stands behind the keys are negatives, and no relation is about them.
         logits = tl.where(cols < m, logits + weights, logits)
     return tl.where((rows < n) & (cols < c), logits, NONE)
@@ -76,47 +93,50 @@ def counted(logits, leaves, rows, cols, n, m, c, MASK: tl.constexpr):
 @triton.jit
 def related(leaves, rows, cols, n, m, MASK: tl.constexpr):
     """Whether entries are related."""
-    weights = log_weights(MASK, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1))
+    weights = log_weights(MASK, 0, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1))
     return (weights > NONE) & (rows < n) & (cols < m)
 
 
 @triton.jit
-def log_weights(MASK: tl.constexpr, leaves, rows, cols):
-    """The value of an expression at the places where rows and columns meet. It calls itself while it is compiled."""
-    if MASK[0] == "and":
-        both = log_weights(MASK[1], leaves, rows, cols) + log_weights(MASK[2], leaves, rows, cols)
+def log_weights(MASK: tl.constexpr, AT: tl.constexpr, leaves, rows, cols):
+    """The value of the part of an expression that begins `AT`, where rows and columns meet. It calls itself."""
+    first: tl.constexpr = MASK[AT + 1]
+    if MASK[AT] == AND:
+        both = log_weights(MASK, first, leaves, rows, cols) + log_weights(MASK, MASK[AT + 2], leaves, rows, cols)
         return tl.where(both < LOG_SMALLEST, NONE, both)
-    elif MASK[0] == "or":
-        return tl.maximum(log_weights(MASK[1], leaves, rows, cols), log_weights(MASK[2], leaves, rows, cols))
-    elif MASK[0] == "not":
-        return _log_of(log_weights(MASK[1], leaves, rows, cols) == NONE)
-    elif MASK[0] == "all":
+    elif MASK[AT] == OR:
+        return tl.maximum(
+            log_weights(MASK, first, leaves, rows, cols), log_weights(MASK, MASK[AT + 2], leaves, rows, cols)
+        )
+    elif MASK[AT] == NOT:
+        return _log_of(log_weights(MASK, first, leaves, rows, cols) == NONE)
+    elif MASK[AT] == ALL:
         return tl.zeros([rows.shape[0] * cols.shape[0], rows.shape[1] * cols.shape[1]], tl.float32)
-    elif MASK[0] == "diagonal":
+    elif MASK[AT] == DIAGONAL:
         return _log_of(rows == cols)
-    elif MASK[0] == "periodic":
-        return _log_of(rows % leaves[MASK[1]] == cols % leaves[MASK[1]])
-    elif MASK[0] == "periodic, not itself":
-        return _log_of((rows % leaves[MASK[1]] == cols % leaves[MASK[1]]) & (rows != cols))
-    elif MASK[0] == "index":
-        return _log_of(tl.load(leaves[MASK[1]] + rows) == cols)
-    elif MASK[0] == "ids":
-        return _log_of(tl.load(leaves[MASK[1]] + rows) == tl.load(leaves[MASK[1] + 1] + cols))
-    elif MASK[0] == "within":
-        apart = tl.load(leaves[MASK[1]] + rows) - tl.load(leaves[MASK[1] + 1] + cols)
-        return _log_of(tl.abs(apart) <= tl.load(leaves[MASK[1] + 2]))
-    elif MASK[0] == "gaussian":
-        apart = tl.load(leaves[MASK[1]] + rows) - tl.load(leaves[MASK[1] + 1] + cols)
-        apart /= tl.load(leaves[MASK[1] + 2])
+    elif MASK[AT] == PERIODIC:
+        return _log_of(rows % leaves[first] == cols % leaves[first])
+    elif MASK[AT] == PERIODIC_BUT_ITSELF:
+        return _log_of((rows % leaves[first] == cols % leaves[first]) & (rows != cols))
+    elif MASK[AT] == INDEX:
+        return _log_of(tl.load(leaves[first] + rows) == cols)
+    elif MASK[AT] == IDS:
+        return _log_of(tl.load(leaves[first] + rows) == tl.load(leaves[first + 1] + cols))
+    elif MASK[AT] == WITHIN:
+        apart = tl.load(leaves[first] + rows) - tl.load(leaves[first + 1] + cols)
+        return _log_of(tl.abs(apart) <= tl.load(leaves[first + 2]))
+    elif MASK[AT] == GAUSSIAN:
+        apart = tl.load(leaves[first] + rows) - tl.load(leaves[first + 1] + cols)
+        apart /= tl.load(leaves[first + 2])
         weights = (-0.5 * apart * apart).to(tl.float32)
         return tl.where(weights < LOG_SMALLEST, NONE, weights)
-    elif MASK[0] == "earlier":
-        return _log_of(tl.load(leaves[MASK[1] + 1] + cols) < tl.load(leaves[MASK[1]] + rows))
-    elif MASK[0] == "pairs":
-        return _of_pairs(leaves[MASK[1]], leaves[MASK[1] + 1], None, rows, cols)
+    elif MASK[AT] == EARLIER:
+        return _log_of(tl.load(leaves[first + 1] + cols) < tl.load(leaves[first] + rows))
+    elif MASK[AT] == PAIRS:
+        return _of_pairs(leaves[first], leaves[first + 1], None, rows, cols)
     else:
-        tl.static_assert(MASK[0] == "weighted pairs")
-        return _of_pairs(leaves[MASK[1]], leaves[MASK[1] + 1], leaves[MASK[1] + 2], rows, cols)
+        tl.static_assert(MASK[AT] == WEIGHTED_PAIRS)
+        return _of_pairs(leaves[first], leaves[first + 1], leaves[first + 2], rows, cols)
 
 
 @triton.jit

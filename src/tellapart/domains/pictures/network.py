@@ -14,6 +14,7 @@ from tellapart.domains.pictures.views import Augment
 from tellapart.errors import InputError
 from tellapart.gradient_cache import chunked
 from tellapart.progress import each
+from tellapart.runs import stacked
 from tellapart.scores import unit
 from tellapart.training import timed
 
@@ -67,7 +68,8 @@ class Network(nn.Module):
     def embed(self, pictures: InChunks) -> Float[Tensor, "n features"]:
         """The encoder's features of pictures, of length 1, in chunks."""
         size = max(1, min(_CHUNK, _PIXELS // pictures.shape[-1] ** 2))
-        return unit(torch.cat([self.encoder(chunk) for chunk in each(pictures.split(size))]).float())
+        parts = (self.encoder(chunk) for chunk in each(pictures.split(size)))
+        return unit(stacked(parts, pictures.shape[0]).float())
 
 
 def make_views(options: PictureOptions, shape: ImageShape) -> Views:

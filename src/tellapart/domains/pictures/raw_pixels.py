@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tellapart.runs import InChunks
 
-_MOST_NUMBERS = 2**26  # of all features: 256 MiB of them, and 512 MiB more where a probe takes float64
+_MOST_NUMBERS = 2**26  # of all features: 256 MiB of them at most, and as much again for a probe
 _MOST_PRODUCTS = 2**40  # of entries, to compare all with all
 _MOST_WIDTH = 2**14  # of one picture's: a probe keeps some 20 times as many numbers of each class
 _LEAST_SIDE = 4
@@ -24,7 +24,11 @@ _CHUNK = 256
 
 @dataclass(frozen=True)
 class RawPixels:
-    """Pictures as vectors of their pixels in [0, 1], or of means of neighbouring ones."""
+    """Pictures as vectors of their pixels, or of means of neighbouring ones.
+
+    Pixels that are bytes stay numbers from 0 to 255, in float16: it holds them exactly, in half of float32's memory.
+    All else is in [0, 1] and float32. What compares or standardises features finds the same in both.
+    """
 
     side: int
     """Of the picture that is left, in pixels."""
@@ -51,9 +55,9 @@ class RawPixels:
 
     def __call__(self, pictures: InChunks) -> Float[Tensor, "n d"]:
         """The features of pictures."""
-        n, channels = pictures.shape[:2]
-        made = torch.empty(n, channels * self.side**2)
-        for chunk, place in zip(pictures.split(_CHUNK), made.split(_CHUNK), strict=True):
+        chunks = pictures.split(_CHUNK)
+        made = self._of(chunks[0]).new_empty(pictures.shape[0], pictures.shape[1] * self.side**2)
+        for chunk, place in zip(chunks, made.split(_CHUNK), strict=True):
             place.copy_(self._of(chunk))
         return made
 
@@ -64,5 +68,7 @@ class RawPixels:
         return [f"Raw pixels: pictures averaged to {self.side} × {self.side}, to bound memory and time."]
 
     def _of(self, pictures: Tensor) -> Float[Tensor, "k d"]:
+        if not self.is_averaged:
+            return (pictures if pictures.is_floating_point() else pictures.half()).flatten(1)
         shades = pictures if pictures.is_floating_point() else pictures.float() / 255
-        return (nn.functional.adaptive_avg_pool2d(shades, self.side) if self.is_averaged else shades).flatten(1)
+        return nn.functional.adaptive_avg_pool2d(shades, self.side).flatten(1)
