@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tellapart import dense, edges, everyone, gaussian, info_nce, listed, nt_xent, other_views, paired, same, within
-from tellapart.relations import lowered
+from tellapart.relations import is_boolean, lowered
 from tellapart.relations.pairs import numbers
 from tests.harness import RELATIONS, M, N, relations
 
@@ -329,3 +329,10 @@ def test_numbers_that_are_kept_are_ordinary_after_any_mode_and_never_written_to(
     assert numbers(10, torch.device("cpu"), turned=5)._version == 0
     assert torch.equal(kept, before)
     assert torch.equal(before, torch.tensor([4, 5, 0, 1, 2, 3]))
+
+
+@pytest.mark.parametrize("whole", [lambda a, b: a & ~b, lambda a, b: a | b, lambda a, b: (a & b).transposed()])
+def test_relations_of_ids_elsewhere_and_of_places_are_joined_without_a_look_at_entries(whole):
+    """Ids lie where the embeddings do, and places nowhere: on a GPU the two met in a tile on two devices."""
+    ids = torch.arange(4, device="meta")
+    assert is_boolean(whole(same(ids, ids), paired()))

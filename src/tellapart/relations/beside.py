@@ -10,7 +10,7 @@ from torch import Tensor
 from tellapart.relations.composed import Nothing
 from tellapart.relations.lowered import Lowered, NotLowered
 from tellapart.relations.pairs import Pairs
-from tellapart.relations.relation import Relation
+from tellapart.relations.relation import Relation, is_boolean
 
 if TYPE_CHECKING:
     from jaxtyping import Int, Shaped
@@ -33,6 +33,9 @@ class _Beside(Relation):
 
     def __repr__(self) -> str:
         return f"beside({self.left!r}, {self.m}, {self.right!r})"
+
+    def _is_boolean(self) -> bool:
+        return is_boolean(self.left) and is_boolean(self.right)
 
     def lowered(self) -> Lowered:
         return NotLowered("a relation beside another is read tile by tile")

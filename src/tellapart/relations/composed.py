@@ -28,6 +28,9 @@ class Intersection(Relation):
     def __repr__(self) -> str:
         return f"({self.left!r} & {self.right!r})"
 
+    def _is_boolean(self) -> bool:
+        return is_boolean(self.left) and is_boolean(self.right)
+
     def lowered(self) -> Lowered:
         return Both(self.left.lowered(), self.right.lowered())
 
@@ -113,6 +116,9 @@ class Union(Relation):
     def __repr__(self) -> str:
         return f"({self.left!r} | {self.right!r})"
 
+    def _is_boolean(self) -> bool:
+        return is_boolean(self.left) and is_boolean(self.right)
+
     def lowered(self) -> Lowered:
         return Either(self.left.lowered(), self.right.lowered())
 
@@ -151,6 +157,9 @@ class Complement(Relation):
 
     def __repr__(self) -> str:
         return f"~{self.inner!r}"
+
+    def _is_boolean(self) -> bool:
+        return True
 
     def lowered(self) -> Lowered:
         return Not(self.inner.lowered())
@@ -196,6 +205,9 @@ class Transposed(Relation):
 
     def __repr__(self) -> str:
         return f"{self.inner!r}.transposed()"
+
+    def _is_boolean(self) -> bool:
+        return is_boolean(self.inner)
 
     def lowered(self) -> Lowered:
         return NotLowered("a transposed list or matrix is read from the other side")

@@ -69,6 +69,9 @@ class Relation(ABC):
                 rows, cols = slice(r, min(r + _TILE, n)), slice(c, min(c + _TILE, m))
                 yield rows, cols, self.tile(rows, cols, device)
 
+    def _is_boolean(self) -> bool:
+        return self.tile(slice(0, 0), slice(0, 0)).dtype == torch.bool
+
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs | None:  # noqa: ARG002
         """The related pairs among n queries and m keys, or `None` if they are not few or not easily found."""
         return None
@@ -180,7 +183,7 @@ def is_boolean(relation: Relation) -> bool:
     >>> is_boolean(paired())
     True
     """
-    return relation.tile(slice(0, 0), slice(0, 0)).dtype == torch.bool
+    return relation._is_boolean()
 
 
 def _span(tile_range: slice, device: torch.device | None) -> Tensor:
