@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from tellapart.relations import Pairs
 
-# Pairs gathered at a time: some MiB.
-_STEP = 1024
+# Pairs gathered at a time on a CPU, and numbers of their vectors elsewhere: some MiB.
+_STEP, _NUMBERS = 1024, 2**22
 
 
 def pair_products(
@@ -79,8 +79,9 @@ class _PairProducts(torch.autograd.Function):
 def _parts(
     queries: Tensor, keys: Tensor, rows: Tensor, cols: Tensor, dtype: torch.dtype
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    for start in range(0, len(rows), _STEP):
-        part = slice(start, start + _STEP)
+    step = _STEP if queries.device.type == "cpu" else max(_STEP, _NUMBERS // max(1, queries.shape[1]))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
         yield part, queries[rows[part]].to(dtype), keys[cols[part]].to(dtype)
 
 

@@ -59,7 +59,8 @@ class TritonTiles:
             sums.col_maxima = None if sums.cols is None else like.new_full((m, 2), MASKED)
         scales = scales_of(block)
         is_plain = mask.is_plain and form == "exp" and block.positives is None
-        sizes = triton_launch.for_tiles(vectors, is_plain=is_plain)
+        is_wide = mask.is_plain and form == "logits" and block.positives is None
+        sizes = triton_launch.for_tiles(vectors, is_plain=is_plain, is_wide=is_wide)
         n_kinds = 1 + (form == "logits") + 2 * (block.positives is not None)
         n_cols = c if mirrored else 0 if sums.cols is None else m
         for first in range(0, n, BAND):
