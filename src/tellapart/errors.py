@@ -64,7 +64,7 @@ def options(
     if kernels is not None:
         check_choice("kernels", kernels, KERNEL_SETS)
         if kernels == "triton" and find_spec("triton") is None:
-            raise InputError('kernels="triton" needs Triton, which is not installed: pip install "triton>=3.9"')
+            raise InputError('kernels="triton" needs Triton, which is not installed: pip install "triton>=3.7"')
     given: list[tuple[ContextVar[Any], object]] = [
         (_debug, debug),
         (_memory_budget, memory_budget),

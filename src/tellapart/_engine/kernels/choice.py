@@ -18,7 +18,8 @@ _log = logging.getLogger(__name__)
 def kernel_for(block: Block) -> Kernel:
     """The first kernel that supports a block; why others do not is logged at debug level, each reason once.
 
-    Triton's kernels are tried under `options(kernels="triton")` alone: no card has run them yet.
+    Triton's kernels are tried under `options(kernels="triton")` alone. A card has measured them against plain formulas
+    (docs/gpu.md), and not yet against plain tiles.
 
     Raises:
         TypeError: none does.

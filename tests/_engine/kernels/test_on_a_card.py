@@ -1,0 +1,73 @@
+"""What only a GPU can show of Triton's kernels: that a step never waits, can be captured, and repeats its bits."""
+
+import pytest
+import torch
+
+from tellapart import info_nce, options, paired, same
+from tests._engine.kernels.triton_here import needs_triton
+
+pytestmark = [
+    needs_triton,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype"),
+    pytest.mark.filterwarnings("ignore:The AccumulateGrad node's stream does not match"),
+]
+
+
+@pytest.fixture(params=["a number", "learned"])
+def temperature(request):
+    return 0.07 if request.param == "a number" else torch.tensor(0.07, device="cuda", requires_grad=True)
+
+
+@pytest.fixture(params=[torch.float32, torch.bfloat16, torch.float16], ids=str)
+def step(request, temperature):
+    """A loss and its gradients, once its kernels are compiled."""
+    queries, keys = (torch.randn(2000, 128, device="cuda", dtype=request.param, requires_grad=True) for _ in range(2))
+
+    def taken():
+        with options(kernels="triton"):
+            loss = info_nce(queries, keys, engine="tiled", symmetric=True, temperature=temperature)
+        return [loss.detach(), *torch.autograd.grad(loss, (queries, keys))]
+
+    taken()
+    return taken
+
+
+def test_a_step_never_waits_for_the_card(step):
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_graph_of_a_step_gives_the_same_bits(step):
+    beside = torch.cuda.Stream()
+    beside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(beside):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(beside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step()
+    graph.replay()
+    torch.cuda.synchronize()
+    for found, expected in zip(captured, step(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_a_step_repeats_its_bits(step):
+    for one, other in zip(step(), step(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_repeated_captions_on_the_card_are_left_out():
+    """Ids on the card, and places that are nowhere."""
+    queries, keys = (torch.randn(1500, 64, device="cuda", requires_grad=True) for _ in range(2))
+    again = same(torch.arange(1500, device="cuda") // 2) & ~paired()
+    expected = info_nce(queries.double(), keys.double(), exclude=again, engine="dense")
+    with options(kernels="triton"):
+        found = info_nce(queries, keys, exclude=again, engine="tiled")
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
