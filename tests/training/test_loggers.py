@@ -8,6 +8,7 @@ import pytest
 
 from tellapart import InputError
 from tellapart.runs import Run
+from tellapart.training import loggers
 from tests.killed import Killed, killed_before
 from tests.training.learning import learn
 
@@ -64,3 +65,15 @@ def test_without_a_logger_there_is_nothing_of_it(tmp_path):
     log = tmp_path / "run" / "log.jsonl"
     assert not {"csv", "tensorboard"} & {path.name for path in log.parent.iterdir()}
     assert json.loads(log.read_text().splitlines()[0])["step"] == 1
+
+
+@pytest.mark.parametrize("server", ["", "http://there:5000"])
+def test_mlflow_writes_into_a_database_in_the_run_unless_the_environment_names_a_server(tmp_path, monkeypatch, server):
+    """It takes no new runs into plain files, which are what Lightning would ask it for."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    monkeypatch.setattr("lightning.pytorch.loggers.MLFlowLogger", lambda **given: given)
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    given = loggers._make("mlflow", run)
+    assert given["tracking_uri"] == (server or f"sqlite:///{run.folder.resolve() / 'mlflow' / 'mlflow.db'}")
+    assert given["artifact_location"].startswith((run.folder.resolve() / "mlflow").as_uri())

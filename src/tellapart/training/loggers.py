@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
+from os import environ
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -90,5 +91,12 @@ def _make(name: str, run: Run) -> Logger:
         (folder / name).mkdir(exist_ok=True)  # which wandb asks for
         made = loggers.WandbLogger(name=folder.name, save_dir=folder, project="tellapart")
     else:
-        made = loggers.MLFlowLogger(experiment_name="tellapart", run_name=folder.name, save_dir=str(folder / name))
+        (folder / name).mkdir(exist_ok=True)
+        made = loggers.MLFlowLogger(
+            experiment_name="tellapart",
+            run_name=folder.name,
+            # MLflow takes no new runs into plain files. A server that the environment names is the user's choice.
+            tracking_uri=environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder / name / 'mlflow.db'}",
+            artifact_location=(folder / name / "artifacts").as_uri(),
+        )
     return made
