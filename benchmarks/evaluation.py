@@ -1,7 +1,7 @@
 """What an evaluation takes: CPU time and memory of `tellapart evaluate` in a process of its own.
 
     python benchmarks/evaluation.py                     all evaluations; results/evaluation.md
-    python benchmarks/evaluation.py fashion gallery     some, or what is none
+    python benchmarks/evaluation.py fashion gallery     one of them, and the training of a gallery
 
 A run is trained for a moment on a few of the data, and then evaluated on all of them:
 

@@ -129,8 +129,8 @@ def for_tiles(vectors: Vectors, *, is_plain: bool, is_wide: bool = False) -> Siz
     """Of kernels that multiply some features at a time.
 
     Four warps are the fastest that have a tile and little else in their registers, which `is_plain` says; where there
-    is more, they would write registers to memory. With running maxima and no mask a tile `is_wide` if its vectors are
-    long: it took 0.89 of the time (H200, 32768 × 512 in bfloat16).
+    is more, they would write registers to memory. Sums of long half vectors, with running maxima and nothing else,
+    are faster in wide tiles, as an H200 measured: `is_wide`.
 
     >>> for_tiles(Vectors(torch.ones(1, 1), torch.ones(1, 1), "tf32"), is_plain=True).step >= 16
     True
@@ -156,7 +156,7 @@ def for_rows(vectors: Vectors, padded: int, *, is_plain: bool) -> Sizes:
         return _INTERPRETED
     size = vectors.queries.element_size()
     width = (128 if padded <= 128 else 64) // (1 if vectors.is_half else 2)
-    # A product of 64 rows is one of four warps: with eight, half vectors took twice as long, masked or not.
+    # Four warps multiply 64 rows at a time: with eight, an H200 took twice as long for half vectors under a mask.
     is_small = vectors.is_half or (is_plain and padded <= 64)
     sizes = Sizes(64, width, padded, 4 if is_small else 8, 2)
     return sizes.fitting(vectors.queries.device, size, fixed=64 * (padded + width) * size)
