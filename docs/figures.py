@@ -18,9 +18,9 @@ def picture_of_the_report() -> None:
     """Photograph the upper part of the demo's report in headless Chromium."""
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium")
+    chromium = shutil.which("chromium") or shutil.which("chromium-headless-shell")
     if chromium is None:
-        sys.exit("figures: the README's picture needs Debian's chromium (apt-get install chromium)")
+        sys.exit("figures: the README's picture needs Debian's chromium (apt-get install chromium-headless-shell)")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1160, "height": 1840})

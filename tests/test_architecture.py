@@ -3,9 +3,8 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 import tellapart
 
@@ -109,9 +108,14 @@ def unit_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path, at_runtime: bool = True):
     """Modules that a file imports; those under `if TYPE_CHECKING` only if not `at_runtime`."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     typing_only = {
         id(node)
         for block in ast.walk(tree)
@@ -152,15 +156,16 @@ def test_a_file_of_the_core_that_imports_the_package_is_found_out(tmp_path):
         ("from tellapart import cli", "cli"),
         ("from tellapart.domains.pictures import Pairs", "domains"),
     ):
-        (tmp_path / "x.py").write_text(statement)
-        assert unit in own_units(tmp_path / "x.py")
+        path = tmp_path / f"{unit}-{len(statement)}.py"
+        path.write_text(statement)
+        assert unit in own_units(path)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_only_go_down(path):
-    me = unit_of(path)
-    for other in own_units(path) - {me}:
-        assert FLOORS[other] < FLOORS[me], f"{me} (floor {FLOORS[me]}) imports {other} (floor {FLOORS[other]})"
+def test_imports_only_go_down():
+    pairs = [(path, other) for path in FILES for other in own_units(path) - {unit_of(path)}]
+    assert pairs
+    wrong = [f"{path.relative_to(SOURCE)}: {other}" for path, other in pairs if FLOORS[other] >= FLOORS[unit_of(path)]]
+    assert not wrong, "\n".join(wrong)
 
 
 def package_of(name: str) -> str:
@@ -169,19 +174,23 @@ def package_of(name: str) -> str:
     return ".".join(parts[:2]) if parts[0] == "domains" and len(parts) > 1 else parts[0]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_other_packages_are_imported_by_what_they_make_public(path):
+def test_other_packages_are_imported_by_what_they_make_public():
     """From another package come names of its `__all__`, or a module of PUBLIC_MODULES; `_engine` is the core's."""
-    parts = path.relative_to(SOURCE).with_suffix("").parts
-    me = package_of(".".join(parts))
-    for name in imports(path, at_runtime=False):
-        module = name.removeprefix("tellapart").lstrip(".")
-        if not name.startswith("tellapart") or package_of(module) in (me, ""):
-            continue
-        if package_of(module) == "_engine":
-            assert unit_of(path) in ENGINE_USERS, f"{name}: private to the core"
-        elif (SOURCE / package_of(module).replace(".", "/")).is_dir():
-            assert module == package_of(module) or module in PUBLIC_MODULES, f"{name}: not public"
+    every = [(path, name) for path in FILES for name in imports(path, at_runtime=False)]
+    wrong = [f"{path.relative_to(SOURCE)}: {name}" for path, name in every if is_private(path, name)]
+    assert not wrong, "\n".join(wrong)
+
+
+def is_private(path: Path, name: str) -> bool:
+    """Whether a module is of another package, which does not make it public to this file."""
+    me = package_of(".".join(path.relative_to(SOURCE).with_suffix("").parts))
+    module = name.removeprefix("tellapart").lstrip(".")
+    if not name.startswith("tellapart") or package_of(module) in (me, ""):
+        return False
+    if package_of(module) == "_engine":
+        return unit_of(path) not in ENGINE_USERS
+    is_folder = (SOURCE / package_of(module).replace(".", "/")).is_dir()
+    return is_folder and module != package_of(module) and module not in PUBLIC_MODULES
 
 
 def test_domains_never_import_each_other():
@@ -234,6 +243,6 @@ def test_every_public_function_of_the_core_has_a_docstring_with_a_doctest():
     for path in FILES:
         if unit_of(path) not in CORE or path.name in IN_TRITON:
             continue
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.name != "evaluate":
                 assert ">>>" in (ast.get_docstring(node) or ""), f"{path.name}: {node.name}"

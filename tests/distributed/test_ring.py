@@ -149,4 +149,4 @@ def test_a_second_derivative_is_a_clear_error(pool):
 def test_no_process_holds_more_than_its_queries_and_two_shards(pool):
     """Not one tensor as long as all keys, and no matrix of scores."""
     for largest in pool.run(4, jobs.largest_tensor):
-        assert largest <= 300 * (8 + 2)  # a shard of keys, with the two sums that travel with each
+        assert largest <= 80 * (8 + 2)  # a shard of keys, with the two sums that travel with each
