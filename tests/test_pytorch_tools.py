@@ -24,7 +24,7 @@ from tellapart import (
     variants,
     within,
 )
-from tellapart._engine import dispatch
+from tellapart._engine import crossover
 from tellapart.scores import unit
 
 N, D = 6, 4
@@ -164,7 +164,7 @@ STREAMED = {
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", STREAMED)
 def test_a_streamed_loss_is_one_operation_of_the_compilers_graph(name, monkeypatch):
-    monkeypatch.setattr(dispatch, "CROSSOVER", 4)
+    monkeypatch.setattr(crossover, "ON_CPU", 4)
     torch._dynamo.reset()
     given = Q.clone().requires_grad_(), K.clone().requires_grad_(), *TAU.parameters(), *MODULE.parameters()
     plain, compiled = (
@@ -180,7 +180,7 @@ def test_a_streamed_loss_is_one_operation_of_the_compilers_graph(name, monkeypat
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["dcl", "sigmoid"])
 def test_the_compiler_breaks_its_graph_where_the_loss_is_streamed(name, monkeypatch):
-    monkeypatch.setattr(dispatch, "CROSSOVER", 4)
+    monkeypatch.setattr(crossover, "ON_CPU", 4)
     torch._dynamo.reset()
     given = Q.clone().requires_grad_(), K.clone().requires_grad_()
     compiled = torch.compile(lambda q, k: 2 * LOSSES[name](2 * q, k), backend="aot_eager")

@@ -1,5 +1,7 @@
 """Every score's inner-product form against the score itself."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,26 @@ def test_rows_brought_to_length_one_together_are_those_brought_to_it_apart(sizes
 def test_the_part_that_is_not_finite_is_named():
     with pytest.raises(ValueError, match=r"`negatives` must be finite. Got nan in row 1"):
         unit_rows(keys=torch.ones(2, 2), negatives=torch.tensor([[1.0, 1.0], [1.0, float("nan")]]))
+
+
+@given(
+    st.lists(st.sampled_from((0.0, 1e-36, 1e-25, 1.0, 1e25, 3e37)), min_size=1, max_size=4), st.integers(0, 2**32 - 1)
+)
+def test_on_a_device_unit_vectors_and_gradients_are_those_of_float64_with_many_rows_or_few(sizes, seed):
+    """Where no length can be looked at."""
+    rng = np.random.default_rng(seed)
+    rows, upstream = torch.tensor(rng.normal(size=(2, len(sizes), 3)) * np.array(sizes)[:, None]).float()
+    upstream = upstream.nan_to_num()
+    exact = rows.double().requires_grad_()
+    expected = unit(exact)
+    (gradient,) = torch.autograd.grad(expected, exact, upstream.double())
+    for few in (0, scores._FEW):
+        with patch.multiple(scores, at_hand=lambda _: False, _FEW=few):
+            given_rows = rows.clone().requires_grad_()
+            found = unit(given_rows)
+            (to_rows,) = torch.autograd.grad(found, given_rows, upstream)
+        torch.testing.assert_close(found, expected.float(), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(to_rows, gradient.float(), rtol=1e-5, atol=1e-6)
 
 
 def test_a_zero_vector_has_a_finite_gradient():

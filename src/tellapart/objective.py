@@ -65,7 +65,7 @@ def info_nce_terms(
         "score": score,
         "key_bias": key_bias,
     }
-    line_up = _line_up(group, queries, keys, given | {"margin": margin})
+    line_up = _line_up(group, queries, keys, engine, given | {"margin": margin})
     terms = evaluate(
         line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, detailed=True, fuse=True
     )
@@ -149,7 +149,7 @@ def info_nce(
         }
         if (found := loss_as_one(queries, keys, given, **how)) is not None:
             return found
-    line_up = _line_up(group, queries, keys, given)
+    line_up = _line_up(group, queries, keys, engine, given)
     fuse = reduction != "none"
     terms = evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, fuse=fuse)
     return terms.loss(reduction)
@@ -301,9 +301,9 @@ def _check_views(views: tuple[Tensor, ...]) -> None:
         raise ValueError(requirement("views", "all have the same shape", [tuple(view.shape) for view in views]))
 
 
-def _line_up(group: ProcessGroup | None, queries: Tensor, keys: Tensor, given: dict[str, Any]) -> LineUp:
+def _line_up(group: ProcessGroup | None, queries: Tensor, keys: Tensor, engine: str, given: dict[str, Any]) -> LineUp:
     if group is None:
-        return LineUp.build(queries, keys, **given)
+        return LineUp.build(queries, keys, engine=engine, **given)
     from tellapart._engine import ring  # here, for a torch without distribution
 
     return ring.build_together(group, queries, keys, **given)

@@ -95,6 +95,8 @@ def _plain_unit(vectors: Tensor) -> Tensor:
     return scaled / length.masked_fill(is_zero, 1)
 
 
+# Numbers of vectors whose length is computed in float64, where that is slow: a device waits for calls meanwhile.
+_FEW = 2**20
 # Below these lengths squares lose digits to underflow, above them they overflow.
 _SAFE = {
     dtype: (limits.smallest_normal**0.5 / limits.eps, limits.max**0.5)
@@ -137,6 +139,8 @@ class _UnitRows(torch.autograd.Function):
 
 def _to_unit(vectors: Tensor, parameter: str, out: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Unit vectors, and the lengths that they had; 1 for zero rows."""
+    if not at_hand(vectors) and vectors.dtype == torch.float32 and vectors.numel() <= _FEW and not vectors.is_mps:
+        return _to_unit_by_doubles(vectors, parameter, out)
     length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
     if _squares_are_safe(length):
         return torch.div(vectors, length, out=out), length
@@ -147,6 +151,14 @@ def _to_unit(vectors: Tensor, parameter: str, out: Tensor | None = None) -> tupl
     scaled = torch.div(vectors, largest, out=out)
     rest = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True).clamp_(min=1)
     return scaled.div_(rest), torch.where(scaled.any(-1, keepdim=True), largest * rest, 1)
+
+
+def _to_unit_by_doubles(vectors: Tensor, parameter: str, out: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The same in four calls to a device: float64 holds the squares of all float32 numbers."""
+    check_finite(parameter, vectors)
+    length = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True, dtype=torch.float64)
+    length.masked_fill_(length == 0, 1)
+    return torch.div(vectors, length, out=torch.empty_like(vectors) if out is None else out), length
 
 
 def _turned(gradient: Tensor, result: Tensor, vectors: Tensor, length: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from tellapart import compat
-from tellapart._engine import dispatch
+from tellapart._engine import crossover
 from tellapart.compat import (
     InfoNCEPytorch,
     LightlyNTXentLoss,
@@ -35,7 +35,7 @@ TEMPERATURES = st.floats(0.05, 5)
 @contextmanager
 def computed(how):
     """Inside, "auto" is the dense engine, the tiled one, or that with relations read in tiles instead of listed."""
-    with playing("tiled"), patch.object(dispatch, "CROSSOVER", 10**6 if how == "dense" else -1):
+    with playing("tiled"), patch.object(crossover, "ON_CPU", 10**6 if how == "dense" else -1):
         if how == "tiled":
             yield
         else:

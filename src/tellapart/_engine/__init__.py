@@ -6,7 +6,8 @@ blocks of keys, a kernel computes each block, and `assemble` adds what the posit
 """
 
 from tellapart._engine.binary import evaluate_binary
-from tellapart._engine.dispatch import ENGINES, evaluate
+from tellapart._engine.crossover import ENGINES
+from tellapart._engine.dispatch import evaluate
 from tellapart._engine.opaque import loss_as_one
 from tellapart._engine.pairs import log_add, pair_products, segment_logsumexp
 from tellapart._engine.precision import full_precision

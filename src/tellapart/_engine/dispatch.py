@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tellapart._engine import assemble, dense
 from tellapart._engine.cross_entropy import of_one_positive, of_shared_target, one_positive_each, share_the_target
+from tellapart._engine.crossover import ENGINES, is_whole
 from tellapart._engine.further import check_kept
 from tellapart._engine.precision import full_precision
 from tellapart._engine.problem import LineUp
@@ -12,9 +13,6 @@ from tellapart._engine.terms import Terms
 from tellapart._traced import must_be_whole, untraced
 from tellapart.errors import check_choice, requirement
 
-ENGINES = ("auto", "dense", "tiled")
-# Up to here the whole matrix stays in cache, and plain matrix operations are faster than tiles.
-CROSSOVER = 2**20
 # Of several listed positives that share a probability, the whole matrix of weights costs more than tiles from here on.
 LISTED_CROSSOVER = 2**18
 
@@ -81,9 +79,8 @@ def choose(line_up: LineUp, engine: str) -> str:
     check_choice("engine", engine, ENGINES)
     if line_up.is_traced and must_be_whole():
         return "dense"
-    if engine != "auto":
-        return engine
-    return "dense" if line_up.queries.shape[0] * line_up.keys.shape[0] <= CROSSOVER else "tiled"
+    queries, keys = line_up.queries, line_up.keys
+    return "dense" if is_whole(len(queries), len(keys), queries.device, engine) else "tiled"
 
 
 def _lists_its_positives(line_up: LineUp) -> bool:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tellapart import scores
+from tellapart._engine.crossover import is_whole
 from tellapart.errors import check_finite, kernel_set, requirement, values_are_checked
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ class Factors(NamedTuple):
         return vectors if self.key_scale is None else vectors * self.key_scale[:, None]
 
 
-def enter_as_they_are(queries: Tensor, keys: Tensor, negatives: Tensor | None, score: Score) -> bool:
+def enter_as_they_are(
+    queries: Tensor, keys: Tensor, negatives: Tensor | None, score: Score, engine: str = "auto"
+) -> bool:
     """Whether vectors are multiplied in half precision: by Triton's kernels, as cosines or products, all of one dtype.
 
     >>> enter_as_they_are(torch.ones(1, 1), torch.ones(1, 1), None, scores.cosine)
@@ -80,6 +83,7 @@ def enter_as_they_are(queries: Tensor, keys: Tensor, negatives: Tensor | None, s
         and all(x.dtype == queries.dtype for x in (keys, negatives) if x is not None)
         and (score is scores.cosine or score is scores.dot)
         and (negatives is None or negatives.ndim == 2)
+        and not is_whole(len(queries), len(keys) + (0 if negatives is None else len(negatives)), queries.device, engine)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from tellapart._engine.candidates import Candidates
-from tellapart._engine.dispatch import CROSSOVER
+from tellapart._engine.crossover import is_whole
 from tellapart._engine.kernels.fused import band_height
 from tellapart._engine.kernels.grid import Grid, tiling
 from tellapart._engine.kernels.interface import Block
@@ -13,12 +13,12 @@ from tellapart._engine.streamed import room_for_scores
 
 
 def is_streamed(n: int, c: int) -> bool:
-    """Whether `engine="auto"` streams the scores of n queries and c candidates.
+    """Whether `engine="auto"` streams the scores of n queries and c candidates on a processor.
 
     >>> is_streamed(1024, 1024), is_streamed(1024, 2048)
     (False, True)
     """
-    return n * c > CROSSOVER
+    return not is_whole(n, c, torch.device("cpu"))
 
 
 def whole_bytes(n: int, c: int, *, symmetric: bool = False, mirrored: bool = False) -> int:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tellapart import scores
 from tellapart._engine import dispatch
+from tellapart._engine.crossover import is_whole
 from tellapart._engine.problem import TEMPERATURE, LineUp
 from tellapart.relations import (
     Relation,
@@ -62,8 +63,8 @@ def loss_as_one(
     """
     negatives, score = given.get("negatives"), _name(given.get("score", "cosine"))
     more = 0 if negatives is None or negatives.ndim == 3 else len(negatives)
-    is_streamed = engine == "tiled" or (engine == "auto" and len(queries) * (len(keys) + more) > dispatch.CROSSOVER)
-    if not is_streamed or reduction == "none" or score is None or torch.compiler.is_exporting():
+    is_held = is_whole(len(queries), len(keys) + more, queries.device, engine)
+    if is_held or reduction == "none" or score is None or torch.compiler.is_exporting():
         return None
     leaves: list[Tensor] = []
     programs = []
@@ -130,7 +131,9 @@ def _info_nce(
         }
         learned_or_given: Any = tau if learned is None else learned
         others = {"negatives": further, "score": _SCORES[score], "key_bias": bias, "margin": margin}
-        line_up = LineUp.build(q, q if k is None else k, temperature=learned_or_given, **related, **others)
+        line_up = LineUp.build(
+            q, q if k is None else k, temperature=learned_or_given, engine=engine, **related, **others
+        )
         terms = dispatch.evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, fuse=True)
         loss = terms.loss(reduction)
         if not with_grad:

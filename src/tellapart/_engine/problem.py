@@ -75,11 +75,13 @@ class LineUp:
         score: str | Score = "cosine",
         key_bias: Tensor | None = None,
         margin: float = 0.0,
+        engine: str = "auto",
         comm: Comm = ALONE,
     ) -> LineUp:
         """Check the arguments of `info_nce` and state the problem they describe, in float32 at least.
 
-        In a ring of processes they are this process's part, which may be empty.
+        In a ring of processes they are this process's part, which may be empty. Half vectors may enter as they are
+        where the engine streams the scores; for a whole matrix to convert them takes fewer calls.
 
         Raises:
             TypeError: embeddings that are not floating-point, or float64 beside another dtype; no relation where one
@@ -96,7 +98,7 @@ class LineUp:
         temperature = as_temperature(temperature, queries.shape[0])
         plain = comm is ALONE and not margin and key_bias is None and exclude_negatives is None
         traced = is_traced(queries)
-        if plain and not traced and enter_as_they_are(queries, keys, negatives, score):
+        if plain and not traced and enter_as_they_are(queries, keys, negatives, score, engine):
             return cls._of_halves(queries, keys, positives, exclude, negatives, temperature, score)
         if queries.dtype not in _PRECISE or keys.dtype != queries.dtype:
             queries, keys = queries.float(), keys.float()

@@ -14,6 +14,7 @@ from tellapart._engine.kernels import triton_gradient, triton_tiles
 from tellapart._engine.kernels.grid import tiling
 from tellapart._engine.kernels.interface import Block, FusedRequest
 from tellapart._engine.kernels.triton_launch import Vectors, rounded
+from tellapart._engine.problem import LineUp
 from tests import oracle
 from tests._engine.kernels.triton_here import apart, needs_triton, vectors, with_gradients
 
@@ -149,6 +150,14 @@ def test_half_precision_reaches_the_products_unless_a_bias_needs_more_digits():
         info_nce(queries, keys, engine="tiled", key_bias=torch.zeros(4))
         info_nce(queries, keys.float(), engine="tiled")
     assert seen == [torch.bfloat16, torch.float32, torch.float32]
+
+
+def test_half_vectors_of_a_whole_matrix_are_converted_which_takes_fewer_calls():
+    queries, keys = vectors(1, 4, 3, torch.bfloat16), vectors(2, 4, 3, torch.bfloat16)
+    with options(kernels="triton"):
+        assert LineUp.build(queries, keys).queries.dtype == torch.float32
+        assert LineUp.build(queries, keys).halves is None
+        assert LineUp.build(queries, keys, engine="tiled").halves is not None
 
 
 def test_half_vectors_whose_squares_float32_cannot_hold_are_refused_by_row():
