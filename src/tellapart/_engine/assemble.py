@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from tellapart._engine import positives
+from tellapart._engine.kernels.accumulators import SOFTPLUS_THRESHOLD
 from tellapart._engine.pairs import log_add, pair_products
 from tellapart._engine.positives import Positives
 from tellapart._engine.problem import LineUp
@@ -76,8 +78,12 @@ def _terms(
     reverse: Terms | None,
 ) -> Terms:
     """The terms of one direction, from `log Z − reference` of all candidates but the positives' `log_sum`."""
-    excess = others if side.log_sum is None else log_add(others, side.log_sum - reference)
-    cross_entropy = excess + (reference - side.logit)
+    if side.log_sum is side.logit:
+        excess = None
+        cross_entropy = softplus(others - (side.logit - reference), threshold=SOFTPLUS_THRESHOLD)
+    else:
+        excess = others if side.log_sum is None else log_add(others, side.log_sum - reference)
+        cross_entropy = excess + (reference - side.logit)
     if not side.one_each:
         cross_entropy = cross_entropy.masked_fill(side.n_positives == 0, 0)
     n_own: int | Tensor = len(side.logit) if side.one_each else (side.n_positives > 0).sum()
@@ -95,8 +101,8 @@ class _StreamedFacts:
     direction: int
     side: Positives
     cross_entropy: Float[Tensor, " n"]
-    excess: Float[Tensor, " n"]
-    """`log Z − reference`."""
+    excess: Float[Tensor, " n"] | None
+    """`log Z − reference`; `None` of one positive each, whose logit and loss make `log Z`."""
     reference: Float[Tensor, " n"]
     maxima: Float[Tensor, "n 2"] | None
     with_grad: bool = field(default_factory=torch.is_grad_enabled)
@@ -114,7 +120,7 @@ class _StreamedFacts:
 
     @lazy
     def log_partition(self) -> Float[Tensor, " n"]:
-        return self.excess + self.reference
+        return self.cross_entropy + self.side.logit if self.excess is None else self.excess + self.reference
 
     @lazy
     def n_candidates(self) -> Int[Tensor, " n"]:

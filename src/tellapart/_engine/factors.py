@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import threshold
 
 from tellapart import scores
 from tellapart._engine.crossover import is_whole
@@ -167,8 +168,8 @@ class _InverseLengths(torch.autograd.Function):
     def forward(ctx: Any, carrier: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         length = torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float32)
         is_zero = torch.linalg.vector_norm(vectors, float("inf"), dim=1) == 0
-        inverse = torch.where((length >= _SHORTEST) & (length <= _LONGEST), 1 / length, torch.nan)
-        inverse = inverse.masked_fill_(is_zero, 1)
+        inverse = threshold(length, _SHORTEST, torch.nan).reciprocal_()
+        inverse = threshold(inverse, 1 / _LONGEST, torch.nan).masked_fill_(is_zero, 1)
         ctx.save_for_backward(carrier, vectors, inverse)
         ctx.set_materialize_grads(False)
         return inverse, carrier.view_as(carrier)

@@ -32,19 +32,27 @@ def pair_products(
     tensor([1., 1.])
     """
     vectors = Halves(queries.detach(), keys.detach()) if halves is None else halves
-    values, queries, keys = _PairProducts.apply(queries, keys, *vectors, pairs.rows, pairs.cols)
+    values, queries, keys = _PairProducts.apply(queries, keys, *vectors, pairs.rows, pairs.cols, pairs.diagonal)
     return values, queries, keys
 
 
 class _PairProducts(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, queries: Tensor, keys: Tensor, of_queries: Tensor, of_keys: Tensor, rows: Tensor, cols: Tensor
+        ctx: Any,
+        queries: Tensor,
+        keys: Tensor,
+        of_queries: Tensor,
+        of_keys: Tensor,
+        rows: Tensor,
+        cols: Tensor,
+        diagonal: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         values = queries.new_empty(len(rows))
-        for part, q, k in _parts(of_queries, of_keys, rows, cols, values.dtype):
+        for part, q, k in _parts(of_queries, of_keys, rows, cols, diagonal, values.dtype):
             torch.sum(q * k, dim=1, out=values[part])
         ctx.save_for_backward(queries, keys, of_queries, of_keys, rows, cols)
+        ctx.diagonal = diagonal
         ctx.set_materialize_grads(False)
         return values, queries.view_as(queries), keys.view_as(keys)
 
@@ -54,13 +62,13 @@ class _PairProducts(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         queries, keys, of_queries, of_keys, rows, cols = ctx.saved_tensors
         if values_grad is None:
-            return queries_grad, keys_grad, None, None, None, None
+            return queries_grad, keys_grad, *(None,) * 5
         if torch.is_grad_enabled():
             if of_queries.dtype != queries.dtype:
                 queries, keys = widened(queries, of_queries), widened(keys, of_keys)
             to_queries = torch.zeros_like(queries).index_add(0, rows, values_grad[:, None] * keys[cols])
             to_keys = torch.zeros_like(keys).index_add(0, cols, values_grad[:, None] * queries[rows])
-            return _sum(to_queries, queries_grad), _sum(to_keys, keys_grad), None, None, None, None
+            return _sum(to_queries, queries_grad), _sum(to_keys, keys_grad), *(None,) * 5
         # The streamed reduction made these gradients for this place: nothing else reads them.
         to = [
             (x.new_zeros(x.shape) if gradient is None else gradient) if needed else None
@@ -68,21 +76,26 @@ class _PairProducts(torch.autograd.Function):
                 (queries, keys), (queries_grad, keys_grad), ctx.needs_input_grad[:2], strict=True
             )
         ]
-        for part, q, k in _parts(of_queries, of_keys, rows, cols, queries.dtype):
-            if to[0] is not None:
-                to[0].index_add_(0, rows[part], k * values_grad[part, None])
-            if to[1] is not None:
-                to[1].index_add_(0, cols[part], q * values_grad[part, None])
-        return to[0], to[1], None, None, None, None
+        for part, q, k in _parts(of_queries, of_keys, rows, cols, ctx.diagonal, queries.dtype):
+            for into, where, others in zip(to, (rows, cols), (k, q), strict=True):
+                if into is None:
+                    continue
+                if ctx.diagonal:
+                    into[part].addcmul_(others, values_grad[part, None])
+                else:
+                    into.index_add_(0, where[part], others * values_grad[part, None])
+        return to[0], to[1], *(None,) * 5
 
 
 def _parts(
-    queries: Tensor, keys: Tensor, rows: Tensor, cols: Tensor, dtype: torch.dtype
+    queries: Tensor, keys: Tensor, rows: Tensor, cols: Tensor, diagonal: bool, dtype: torch.dtype
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """The vectors of some pairs at a time; those of a diagonal need not be gathered."""
     step = _STEP if queries.device.type == "cpu" else max(_STEP, _NUMBERS // max(1, queries.shape[1]))
     for start in range(0, len(rows), step):
-        part = slice(start, start + step)
-        yield part, queries[rows[part]].to(dtype), keys[cols[part]].to(dtype)
+        part = slice(start, min(start + step, len(rows)))
+        places = (part, part) if diagonal else (rows[part], cols[part])
+        yield part, queries[places[0]].to(dtype), keys[places[1]].to(dtype)
 
 
 def _sum(gradient: Tensor, other: Tensor | None) -> Tensor:

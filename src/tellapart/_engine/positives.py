@@ -55,11 +55,12 @@ def listed(
     """
     n, m = len(line_up.queries), line_up.n_keys
     scale, key_scale = line_up.scale, line_up.key_scale
-    values = products * (scale[pairs.rows] if isinstance(scale, Tensor) and scale.ndim else scale)
+    rows, cols = (slice(len(products)),) * 2 if pairs.diagonal else (pairs.rows, pairs.cols)
+    values = products * (scale[rows] if isinstance(scale, Tensor) and scale.ndim else scale)
     if key_scale is not None:
-        values = values * key_scale[pairs.cols]
+        values = values * key_scale[cols]
     if line_up.penalty is not None:
-        values = values - (line_up.penalty[pairs.rows] if line_up.penalty.ndim else line_up.penalty)
+        values = values - (line_up.penalty[rows] if line_up.penalty.ndim else line_up.penalty)
     positives, exclude, outside = line_up.positives, line_up.exclude, None
     if exclude is not None and not (positives.avoids(exclude) or exclude.avoids(positives)):
         outside = exclude.at(pairs.rows, pairs.cols) > 0

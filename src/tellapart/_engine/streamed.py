@@ -22,7 +22,7 @@ from tellapart._engine.gradients import add_gradients, common_factor, of_scale, 
 from tellapart._engine.kernels.accumulators import OnlineSum
 from tellapart._engine.kernels.choice import kernel_for, takes_halves
 from tellapart._engine.kernels.grid import tiling
-from tellapart._engine.kernels.interface import Block, FusedRequest, KeptTiles, Sums
+from tellapart._engine.kernels.interface import Block, FusedRequest, Sums
 from tellapart._engine.kernels.masks import MASKED
 from tellapart._engine.schedule import ALONE, Schedule
 from tellapart.errors import memory_budget
@@ -124,32 +124,25 @@ def _forward(
     factors = Factors(queries, keys, scale, key_scale, halves)
     own, given = schedule.own, factors.given()
     columns = len(references) == 2 and not own.mirrored
-    rows = OnlineSum(own.n, queries, form)
-    cols = OnlineSum(own.m, queries, form) if columns else None
-    maxima = [None if schedule.positives is None else _no_maxima(size, queries) for size in (own.n, own.m)]
     is_kept = any(ctx.needs_input_grad) and schedule.is_one_block and form != "softplus"
-    kept: KeptTiles = {}
+    keep = room_for_scores(queries) if is_kept else 0
+    found = None if schedule.is_one_block else _nothing(schedule, queries, form, columns)
     for visit in schedule.visits(given.keys):
         if not visit.is_empty():
             block = visit.block(given.queries, scale, form, key_scale)
-            keep = room_for_scores(queries) if is_kept else 0
             sums = kernel_for(block).forward(block, columns=columns, keep=keep)
-            rows.merge(sums.rows)
-            if cols is not None and sums.cols is not None:
-                cols.merge(sums.cols)
-            _merge_maxima(maxima, sums)
-            kept |= sums.kept
-        if cols is not None:
-            cols.hand_on(visit.hand_on)
-            maxima[1] = None if maxima[1] is None else visit.hand_on(maxima[1])
-    if own.mirrored:
-        maxima[1] = maxima[0]
-    ctx.schedule, ctx.form, ctx.sums = schedule, form, (rows, cols)
-    ctx.places, ctx.n_references = tuple(kept), len(references)
-    save(ctx, factors, *kept.values())
+            found = sums if found is None else found.merged(sums)
+        if found is not None and found.cols is not None and not schedule.is_one_block:
+            found.cols.hand_on(visit.hand_on)
+            found.col_maxima = None if found.col_maxima is None else visit.hand_on(found.col_maxima)
+    found = _nothing(schedule, queries, form, columns) if found is None else found
+    ctx.schedule, ctx.form, ctx.sums = schedule, form, (found.rows, found.cols)
+    ctx.places, ctx.n_references = tuple(found.kept), len(references)
+    save(ctx, factors, *found.kept.values())
+    maxima = [found.row_maxima, found.row_maxima if own.mirrored else found.col_maxima][: len(references)]
     ctx.mark_non_differentiable(*(x for x in maxima if x is not None))
-    found = [sums.value(minus) for sums, minus in zip((rows, cols or rows), references, strict=False)]
-    return *found, *maxima[: len(references)]
+    sides = found.rows, found.cols or found.rows
+    return *(side.value(minus) for side, minus in zip(sides, references, strict=False)), *maxima
 
 
 def _backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -231,15 +224,13 @@ class _Fused(torch.autograd.Function):
         return queries_grad, keys_grad, by_scale, *constants
 
 
-def _no_maxima(size: int, like: Tensor) -> Tensor:
-    return like.new_full((size, 2), MASKED)
-
-
-def _merge_maxima(maxima: list[Tensor | None], sums: Sums) -> None:
-    for side, found in enumerate((sums.row_maxima, sums.col_maxima)):
-        own = maxima[side]
-        if own is not None and found is not None and len(found):
-            torch.maximum(own, found, out=own)
+def _nothing(schedule: Schedule, like: Tensor, form: Form, columns: bool) -> Sums:
+    """What no block adds up to."""
+    n, m = schedule.own.n, schedule.own.m
+    sums = Sums(OnlineSum(n, like, form), OnlineSum(m, like, form) if columns else None)
+    if schedule.positives is not None:
+        sums.row_maxima, sums.col_maxima = (like.new_full((size, 2), MASKED) for size in (n, m))
+    return sums
 
 
 def room_for_scores(like: Tensor) -> int:

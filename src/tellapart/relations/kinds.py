@@ -134,7 +134,7 @@ class _Paired(Relation):
 
     def pairs(self, n: int, m: int, device: torch.device | None = None) -> Pairs:
         places = numbers(min(n, m), device)
-        return Pairs(places, places, one_each=n <= m)
+        return Pairs(places, places, one_each=n <= m, diagonal=n <= m)
 
     def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
         if n == m:

@@ -28,6 +28,8 @@ class Pairs(NamedTuple):
     weights: Float[Tensor, " p"] | None = None
     one_each: bool = False
     """Whether `rows` is 0, 1, …, n − 1: each query has exactly one."""
+    diagonal: bool = False
+    """Whether `cols` is, too, without a look at values."""
 
 
 def numbers(n: int, device: torch.device | None, *, turned: int = 0) -> Int[Tensor, " n"]:

@@ -46,7 +46,7 @@ class OnlineSum:
     def add(self, values: Float[Tensor, "r c"], span: slice, dim: int, scratch: Tensor) -> None:
         """Add a tile along a dimension to the rows or columns of the span."""
         if self.form != "logits":
-            self.total[span] += values.sum(dim)
+            self.total[span].add_(values.sum(dim))
             return
         old, top = self.shift[span], values.amax(dim)
         new = torch.maximum(old, top)
@@ -60,7 +60,7 @@ class OnlineSum:
     ) -> None:
         """Add what several tiles have come to, each with the shift of its logits, to the rows of the span."""
         if shifts is None:
-            self.total[span] += totals.sum(0)
+            self.total[span].add_(totals.sum(0))
             return
         old = self.shift[span]
         new = torch.maximum(old, shifts.amax(0))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from tellapart.relations import Pairs, Relation
@@ -58,6 +59,17 @@ class Sums:
     """Largest logit of the positives and of the negatives of each row; −∞ where there is none."""
     col_maxima: Float[Tensor, "m 2"] | None = None
     kept: KeptTiles = field(default_factory=dict)
+
+    def merged(self, other: Sums) -> Sums:
+        """The same, with what another block adds up to."""
+        self.rows.merge(other.rows)
+        if self.cols is not None and other.cols is not None:
+            self.cols.merge(other.cols)
+        for own, found in ((self.row_maxima, other.row_maxima), (self.col_maxima, other.col_maxima)):
+            if own is not None and found is not None and len(found):
+                torch.maximum(own, found, out=own)
+        self.kept |= other.kept
+        return self
 
 
 class Kernel(Protocol):

@@ -103,7 +103,7 @@ class Gradient:
                 rows, cols = slice(first_row, first_row + height), slice(first_col, first_col + width)
                 for moments, span, parts in zip(self.moments, (rows, cols), (of_rows, of_cols), strict=True):
                     if moments is not None and parts is not None:
-                        moments[span] += parts.sum(0)
+                        moments[span].add_(parts.sum(0))
                 if queries_grad is not None:
                     _add_product(queries_grad[rows], out, self.block.keys[cols])
                 if keys_grad is not None:
