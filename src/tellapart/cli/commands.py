@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tellapart import api, systems
 from tellapart.cli import parser, rewrite
-from tellapart.cli.show import as_table_of_hits, columns_of_hits, show, show_lines, shown
+from tellapart.cli.show import as_table_of_hits, beginning, columns_of, columns_of_hits, show, show_lines, shown
 from tellapart.explain import write_explanation
 from tellapart.heads import write_heads
 from tellapart.planning import PlanOptions, as_table
@@ -151,7 +151,7 @@ def _report(trained: api.Trained, given: Namespace) -> None:
 
 
 def _evaluate(trained: api.Trained, given: Namespace) -> None:
-    show(trained.evaluate(given.data, given.broken))
+    show(trained.evaluate(given.data, given.broken, given.columns))
 
 
 def _embed(trained: api.Trained, given: Namespace) -> None:
@@ -212,7 +212,15 @@ def _sample(trained: api.Trained, given: Namespace) -> None:
 
 
 def _score(trained: api.Trained, given: Namespace) -> None:
-    show(trained.score(given.data))
+    if given.output is not None:
+        systems.ability(trained.system, "score")
+        check_rows_ending(Path(given.output))
+    table = trained.score(given.data, given.columns)
+    if given.output is None:
+        show(beginning(table))
+        return
+    write_rows(Path(given.output), columns_of(table))
+    print(shown(f"{given.output}: {counted(len(table.rows), 'row')}"))
 
 
 def _export(trained: api.Trained, given: Namespace) -> None:

@@ -88,4 +88,5 @@ def _module(name: str) -> Any:
 def _docstring(source: str) -> str:
     """A module's docstring from its source, for Python drops it under -OO: from 3.14 on in `ast.parse`, too."""
     tree = compile(source, "source", "exec", ast.PyCF_ONLY_AST, optimize=0)
+    assert isinstance(tree, ast.Module)
     return ast.get_docstring(tree) or ""
