@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tellapart import api, systems
-from tellapart.cli import parser, rewrite
+from tellapart.cli import mistakes, parser, rewrite
 from tellapart.cli.show import as_table_of_hits, beginning, columns_of, columns_of_hits, show, show_lines, shown
+from tellapart.errors import InputError
 from tellapart.explain import write_explanation
 from tellapart.heads import write_heads
 from tellapart.planning import PlanOptions, as_table
@@ -43,7 +44,10 @@ def run(arguments: list[str]) -> None:
         return
     arguments = rewrite.with_kept_options(arguments)
     rewrite.check_config_files(arguments)
-    options = grammar.parse_args(arguments)
+    try:
+        options = grammar.parse_args(arguments)
+    except InputError as error:
+        raise InputError(mistakes.told(str(error), arguments, grammar)) from error
     given = options[options.command]
     if options.command == "systems":
         _systems()
@@ -142,7 +146,15 @@ def _attention(given: Namespace) -> None:
 
 
 def _use(command: str, given: Namespace) -> None:
-    """The commands that need a trained run."""
+    """The commands that need a trained run.
+
+    Raises:
+        InputError: there is no such run. If another argument is one, they were probably exchanged.
+    """
+    for name in ("query", "input", "data", "output"):
+        other = getattr(given, name, None)
+        if other and not Path(given.run).is_dir() and Run(Path(other)).has_begun():
+            raise InputError(f"{given.run}: no run folder, but {other} is one. Name the run first.")
     _USES[command](api.load(given.run), given)
 
 
