@@ -47,6 +47,14 @@ def test_data_without_their_option_are_recognised(capsys, tmp_path):
 
 
 @pytest.mark.parametrize("command", [["search"], ["cluster"], ["export"], ["embed", "-o", "x.csv"]])
-def test_a_run_that_does_not_come_first_is_recognised(capsys, trained, command):
+def test_a_run_that_does_not_come_first_is_recognised(capsys, trained, command, tmp_path):
     said = fails(capsys, command[0], "red dot", trained, *command[1:])
     assert said == f"red dot: no run folder, but {trained} is one. Name the run first.\n"
+    (tmp_path / "x.fasta").write_text(">x\nACGT\n")
+    said = fails(capsys, command[0], tmp_path / "x.fasta", trained, *command[1:])
+    assert said == f"{tmp_path / 'x.fasta'}: no run folder, but {trained} is one. Name the run first.\n"
+
+
+def test_a_query_too_long_to_be_a_name_is_none(capsys):
+    assert fails(capsys, "search", "nowhere", 2000 * "ACGT") == "nowhere: there is no such run folder.\n"
+    assert "unrecognized arguments" in fails(capsys, "search", "nowhere", "A", 2000 * "ACGT")

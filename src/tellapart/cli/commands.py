@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tellapart import api, systems
 from tellapart.cli import mistakes, parser, rewrite
 from tellapart.cli.show import as_table_of_hits, beginning, columns_of, columns_of_hits, show, show_lines, shown
-from tellapart.errors import InputError
+from tellapart.errors import InputError, exists
 from tellapart.explain import write_explanation
 from tellapart.heads import write_heads
 from tellapart.planning import PlanOptions, as_table
@@ -151,9 +151,10 @@ def _use(command: str, given: Namespace) -> None:
     Raises:
         InputError: there is no such run. If another argument is one, they were probably exchanged.
     """
+    is_folder = exists(given.run) and Path(given.run).is_dir()
     for name in ("query", "input", "data", "output"):
         other = getattr(given, name, None)
-        if other and not Path(given.run).is_dir() and Run(Path(other)).has_begun():
+        if not is_folder and other and exists(other) and Run(Path(other)).has_begun():
             raise InputError(f"{given.run}: no run folder, but {other} is one. Name the run first.")
     _USES[command](api.load(given.run), given)
 

@@ -8,6 +8,7 @@ from argparse import ArgumentParser
 from difflib import get_close_matches
 from pathlib import Path
 
+from tellapart.errors import exists
 from tellapart.systems.options import in_words
 
 _UNKNOWN = "unrecognized arguments: "
@@ -74,9 +75,9 @@ def _meant(unknown: str, arguments: list[str], parser: ArgumentParser) -> str:
         return _similar(word.partition("=")[0], options)
     for end in range(len(arguments), place, -1):
         name = " ".join([before, *arguments[place:end]])
-        if Path(name).exists():
+        if exists(name):
             return f" A name with spaces needs quotes: {shlex.quote(name)}."
-    if "--data" in options and "--data" not in arguments and Path(word).exists():
+    if "--data" in options and "--data" not in arguments and exists(word):
         return f" Did you mean --data {shlex.quote(word)}?"
     if "-o" in options and not {"-o", "--output"} & set(arguments) and Path(word).suffix:
         return f" Did you mean -o {shlex.quote(word)}?"
