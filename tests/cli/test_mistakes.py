@@ -55,6 +55,11 @@ def test_a_run_that_does_not_come_first_is_recognised(capsys, trained, command, 
     assert said == f"{tmp_path / 'x.fasta'}: no run folder, but {trained} is one. Name the run first.\n"
 
 
+def test_a_folder_that_is_no_run_does_not_come_first(capsys, trained, tmp_path):
+    assert "Name the run first" in fails(capsys, "cluster", tmp_path, trained)
+    assert "not a run folder" in fails(capsys, "cluster", tmp_path, tmp_path)
+
+
 def test_a_query_too_long_to_be_a_name_is_none(capsys):
     assert fails(capsys, "search", "nowhere", 2000 * "ACGT") == "nowhere: there is no such run folder.\n"
     assert "unrecognized arguments" in fails(capsys, "search", "nowhere", "A", 2000 * "ACGT")

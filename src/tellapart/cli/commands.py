@@ -151,12 +151,19 @@ def _use(command: str, given: Namespace) -> None:
     Raises:
         InputError: there is no such run. If another argument is one, they were probably exchanged.
     """
-    is_folder = exists(given.run) and Path(given.run).is_dir()
-    for name in ("query", "input", "data", "output"):
-        other = getattr(given, name, None)
-        if not is_folder and other and exists(other) and Run(Path(other)).has_begun():
-            raise InputError(f"{given.run}: no run folder, but {other} is one. Name the run first.")
-    _USES[command](api.load(given.run), given)
+    try:
+        trained = api.load(given.run)
+    except InputError as error:
+        for name in ("query", "input", "data", "output"):
+            other = getattr(given, name, None)
+            if other and _is_run(other) and not _is_run(given.run):
+                raise InputError(f"{given.run}: no run folder, but {other} is one. Name the run first.") from error
+        raise
+    _USES[command](trained, given)
+
+
+def _is_run(name: str) -> bool:
+    return exists(name) and Run(Path(name)).has_begun()
 
 
 def _report(trained: api.Trained, given: Namespace) -> None:
