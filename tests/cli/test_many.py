@@ -1,14 +1,17 @@
 """Many queries from a file, embeddings in every format, and groups: by the command line, for systems of each kind."""
 
 import csv
+import dataclasses
 import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 import tellapart
 from tellapart import InputError
+from tellapart.runs import Groups
 from tests.command_line import fails, say
 from tests.tiny.pictures import draw, write_pairs
 from tests.tiny.sentences import translations
@@ -211,9 +214,19 @@ def test_what_cluster_cannot_do_is_said_before_the_work(capsys, learned, tmp_pat
     assert message in fails(capsys, "search", learned, tmp_path / "nowhere", "-o", "hits.txt")
 
 
+def test_many_items_in_no_group_are_said():
+    number = torch.tensor([0, 0, -1, -1])
+    groups = Groups(list("abcd"), 4 * ["picture"], number, torch.ones(4))
+    assert groups.table("picture").notes == [
+        "50% are in no group. A number of groups (--groups) puts each picture into one."
+    ]
+    assert dataclasses.replace(groups, number=torch.tensor([0, 0, 0, -1])).table().notes == []
+
+
 def test_the_bins_of_sequences_are_a_fasta_each(capsys, sequenced, tmp_path):
     letters = {f"a{i}": 40 * "ACGGT" for i in range(4)} | {f"b{i}": 30 * "TTGCANA" for i in range(3)}
-    (tmp_path / "x.fa").write_text("".join(f">{name}\n{text}\n" for name, text in letters.items()))
+    text = "".join(f">{x} length={len(letters[x])} from=\tx\n{letters[x]}\n" for x in letters)
+    (tmp_path / "x.fa").write_text(text)
     code, out, _ = say(capsys, "cluster", sequenced, tmp_path / "x.fa", "--groups", 2, "-o", tmp_path / "bins")
     assert code == 0
     assert "7 sequences in groups" in out
@@ -221,7 +234,8 @@ def test_the_bins_of_sequences_are_a_fasta_each(capsys, sequenced, tmp_path):
     for name, prefix in (("group-0", "a"), ("group-1", "b")):
         records = (tmp_path / "bins" / f"{name}.fasta").read_text().removeprefix(">").split("\n>")
         found = {head: "".join(lines) for head, *lines in (record.split("\n") for record in records)}
-        assert found == {key: text for key, text in letters.items() if key.startswith(prefix)}
+        expected = {key: text for key, text in letters.items() if key.startswith(prefix)}
+        assert found == {f"{key} length={len(text)} from=\tx": text for key, text in expected.items()}
     assert "exists and is not an empty folder" in fails(
         capsys, "cluster", sequenced, tmp_path / "x.fa", "--groups", 2, "-o", tmp_path / "bins"
     )

@@ -75,7 +75,7 @@ def test_an_encoder_too_large_for_the_memory_is_told_a_chunk():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "required: plan.batch"),
+        ([], "missing: --batch"),
         (["--batch", "1"], "`batch` must be at least 2"),
         (["--batch", "8", "--dim", "0"], "`dim` must lie between 1 and 16384. Got 0."),
         (["--batch", "8", "--temperature", "0"], "`temperature` must lie between 0.0001 and 10000. Got 0.0."),

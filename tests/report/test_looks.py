@@ -65,6 +65,28 @@ def _css(colour):
     return f"rgb({', '.join(str(part) for part in bytes.fromhex(colour[1:]))})"
 
 
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_name_of_a_group_of_rows_is_on_one_line_and_takes_no_column_where_there_is_little_room(
+    visit_once, run_of, width
+):
+    page = visit_once(run_of("bilingual") / "report.html")
+    dress(page, width, "light")
+    name, model = (page.locator("tr.first td").nth(place) for place in (0, 1))
+    assert "→" in name.inner_text()
+    words, beside = place_of_text(name), place_of_text(model)
+    assert words["height"] < 30
+    assert (words["bottom"] <= beside["top"]) == (width == 400)
+    assert (words["right"] <= beside["left"]) == (width == 1280)
+    assert page.evaluate("(e => e.scrollWidth <= e.clientWidth)(document.querySelector('.scroll'))")
+
+
+def place_of_text(cell):
+    """Where the text of a cell is, which may be outside of it."""
+    return cell.evaluate(
+        "e => { const r = document.createRange(); r.selectNodeContents(e); return r.getBoundingClientRect().toJSON(); }"
+    )
+
+
 def test_the_filter_leaves_what_has_all_its_words_and_the_map_follows(visit_once, run_of):
     page = opened(visit_once, run_of("clip"))
     captions = page.evaluate("gallery.captions")

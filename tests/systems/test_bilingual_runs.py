@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+import tellapart
 from tests.command_line import fails, read_log, read_results, say
 from tests.killed import whole_and_killed
 from tests.tiny.sentences import sentence_arguments, translations, write_translations
@@ -42,6 +43,47 @@ def test_evaluate_takes_other_files(capsys, run, tmp_path):
     assert "R@1 among 30 pairs" in out
     assert "fr → en" in out
     assert "1 pairs of the data are left out" in out
+
+
+def test_pairs_that_are_no_translations_score_least(capsys, run, tmp_path):
+    """Of three pairs that it learned from, two are given each other's translation."""
+    (a, x, _), (b, y, _), (c, z, _) = translations()[::40]
+    path, output = tmp_path / "x.csv", tmp_path / "scores.csv"
+    path.write_text(f"satz;sentence\n{a};{y}\n{b};{x}\n{c};{z}\n", encoding="utf-8")
+    columns = "source=satz,target=sentence"
+    assert "--columns source=NAME,target=NAME" in fails(capsys, "score", run, path)
+    code, out, _ = say(capsys, "score", run, path, "--columns", columns, "-o", output)
+    assert code == 0
+    assert f"{output}: 3 rows" in out
+    head, *rows = [line.split(",") for line in output.read_text(encoding="utf-8").splitlines()]
+    assert head == ["pair", "cosine", "satz", "sentence"]
+    assert rows[-1][0] == "3"
+    assert rows[-1][2:] == [c, z]
+    cosines = [float(row[1]) for row in rows]
+    assert cosines == sorted(cosines)
+    embedded = (tellapart.load(run).embed([row[place] for row in rows]).vectors for place in (2, 3))
+    np.testing.assert_allclose(cosines, (next(embedded) * next(embedded)).sum(dim=1), atol=1e-5)
+
+
+def test_without_a_file_the_least_are_shown_and_how_many_more_there_are(capsys, run, tmp_path):
+    path = write_translations(tmp_path, 30)
+    code, out, _ = say(capsys, "score", run, path)
+    assert code == 0
+    assert "The first 20 of 30 rows; -o FILE.csv has all." in out
+    assert "must end in .csv or .parquet" in fails(capsys, "score", run, path, "-o", tmp_path / "x.txt")
+    assert len(tellapart.load(run).score(path).rows) == 30
+
+
+def test_evaluate_takes_other_columns(capsys, run, tmp_path):
+    rows = translations(30, seed=5)
+    text = "satz\tsentence\n" + "".join(f"{row[0]}\t{row[1]}\n" for row in rows)
+    (tmp_path / "x.tsv").write_text(text, encoding="utf-8")
+    columns = "source=satz,target=sentence"
+    code, out, _ = say(capsys, "evaluate", run, "--data", tmp_path / "x.tsv", "--columns", columns)
+    assert code == 0
+    assert "R@1 among 30 pairs" in out
+    assert "satz → sentence" in out
+    assert "only with other data" in fails(capsys, "evaluate", run, "--columns", columns)
 
 
 def test_a_single_pair_is_not_evaluated(capsys, run, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,10 +114,13 @@ class Record:
         *arguments: Any,
         then: Callable[[Any], Any] | None = None,
         broken: reading.Broken | None = None,
+        columns: str | None = None,
     ) -> Any:
         """What an ability gives or, where it gives parts that are made when asked for, what `then` makes of them."""
         shown = "" if ability == "search" else ability  # that a query is read goes without saying
-        return self._call(shown, systems.ability(self.system, ability), *arguments, then=then, broken=broken)
+        return self._call(
+            shown, systems.ability(self.system, ability), *arguments, then=then, broken=broken, columns=columns
+        )
 
     def _call(
         self,
@@ -125,18 +129,27 @@ class Record:
         *arguments: Any,
         then: Callable[[Any], Any] | None = None,
         broken: reading.Broken | None = None,
+        columns: str | None = None,
     ) -> Any:
         require_option("broken", broken in (None, "skip", "stop"), "be skip or stop", broken)
         self._run.check_trained()
         with reading.accounted(broken or self.config.broken) as account:
             with stage(shown) if shown else nullcontext():
-                found = function(self._finished, *arguments)
+                found = function(self._finished_for(columns), *arguments)
                 found = found if then is None else then(found)
             if found is None:  # it is another process's to tell
                 return None
             if shown or account.counts:
                 account.tell()
         return found
+
+    def _finished_for(self, columns: str | None) -> FinishedRun:
+        """The finished run, which reads tables with these columns, if any are named."""
+        if columns is None:
+            return self._finished
+        known = hasattr(self.config, "columns")
+        require_option("columns", known, f"be left out: {self.system} has no columns to name", repr(columns))
+        return replace(self._finished, config=replace(self.config, columns=columns))  # type: ignore[call-arg]
 
 
 def saved_options(run: Run) -> tuple[TrainingOptions, TrainerOptions]:

@@ -156,17 +156,23 @@ class Trained(Record):
         """
         return self._use("propagate", video, mask)  # type: ignore[no-any-return]
 
-    def evaluate(self, data: str | Path | None = None, broken: reading.Broken | None = None) -> Table:
+    def evaluate(
+        self, data: str | Path | None = None, broken: reading.Broken | None = None, columns: str | None = None
+    ) -> Table:
         """Measure on the run's held-out data, and keep the result in the run; or on other data.
 
         Args:
             data: other data; by default the run's own.
             broken: what is done with broken items, "skip" or "stop"; by default what the run's training did.
+            columns: what the columns of a table of other data are called, as in training; by default as there.
 
         Raises:
-            InputError: the data are missing, broken or changed.
+            InputError: the data are missing, broken or changed, or `columns` without other data.
         """
-        return self._use("evaluate", None if data is None else str(data), broken=broken)  # type: ignore[no-any-return]
+        systems.ability(self.system, "evaluate")
+        require_option("columns", columns is None or data is not None, "be given only with other data", repr(columns))
+        named = None if data is None else str(data)
+        return self._use("evaluate", named, broken=broken, columns=columns)  # type: ignore[no-any-return]
 
     def sample(self, n: int = 16, seed: int = 0, prompt: str | None = None) -> Samples:
         """New examples of a system that generates.
@@ -186,13 +192,20 @@ class Trained(Record):
         require_option("prompt", isinstance(prompt, str) if prompted else prompt is None, must, repr(prompt))
         return self._use("sample", n, seed, *([prompt] if prompted else []))  # type: ignore[no-any-return]
 
-    def score(self, data: str | Path) -> Table:
-        """What the trained model thinks of each item of a file: for dpo, the reward of each answer.
+    def score(self, data: str | Path, columns: str | None = None) -> Table:
+        """What the trained model thinks of each item of a file.
+
+        For dpo, the reward of each answer. For bilingual, the cosine of each pair of sentences, the least first: those
+        far below the others are probably no translations.
+
+        Args:
+            data: what the system takes to train on.
+            columns: what the columns of a table are called, as in training; by default as there.
 
         Raises:
             InputError: the system does not score, or the data are missing or broken.
         """
-        return self._use("score", str(data))  # type: ignore[no-any-return]
+        return self._use("score", str(data), columns=columns)  # type: ignore[no-any-return]
 
     def export(self, path: str | Path, format: str | None = None) -> str:  # noqa: A002 - what people expect
         """Write what was learned in a form that other programs read, and say in words what it is.

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tellapart import api, systems
-from tellapart.cli import parser, rewrite
-from tellapart.cli.show import as_table_of_hits, columns_of_hits, show, show_lines, shown
+from tellapart.cli import mistakes, parser, rewrite
+from tellapart.cli.show import as_table_of_hits, beginning, columns_of, columns_of_hits, show, show_lines, shown
+from tellapart.errors import InputError, exists
 from tellapart.explain import write_explanation
 from tellapart.heads import write_heads
 from tellapart.planning import PlanOptions, as_table
@@ -43,7 +44,10 @@ def run(arguments: list[str]) -> None:
         return
     arguments = rewrite.with_kept_options(arguments)
     rewrite.check_config_files(arguments)
-    options = grammar.parse_args(arguments)
+    try:
+        options = grammar.parse_args(arguments)
+    except InputError as error:
+        raise InputError(mistakes.told(str(error), arguments, grammar)) from error
     given = options[options.command]
     if options.command == "systems":
         _systems()
@@ -142,8 +146,24 @@ def _attention(given: Namespace) -> None:
 
 
 def _use(command: str, given: Namespace) -> None:
-    """The commands that need a trained run."""
-    _USES[command](api.load(given.run), given)
+    """The commands that need a trained run.
+
+    Raises:
+        InputError: there is no such run. If another argument is one, they were probably exchanged.
+    """
+    try:
+        trained = api.load(given.run)
+    except InputError as error:
+        for name in ("query", "input", "data", "output"):
+            other = getattr(given, name, None)
+            if other and _is_run(other) and not _is_run(given.run):
+                raise InputError(f"{given.run}: no run folder, but {other} is one. Name the run first.") from error
+        raise
+    _USES[command](trained, given)
+
+
+def _is_run(name: str) -> bool:
+    return exists(name) and Run(Path(name)).has_begun()
 
 
 def _report(trained: api.Trained, given: Namespace) -> None:
@@ -151,7 +171,7 @@ def _report(trained: api.Trained, given: Namespace) -> None:
 
 
 def _evaluate(trained: api.Trained, given: Namespace) -> None:
-    show(trained.evaluate(given.data, given.broken))
+    show(trained.evaluate(given.data, given.broken, given.columns))
 
 
 def _embed(trained: api.Trained, given: Namespace) -> None:
@@ -212,7 +232,15 @@ def _sample(trained: api.Trained, given: Namespace) -> None:
 
 
 def _score(trained: api.Trained, given: Namespace) -> None:
-    show(trained.score(given.data))
+    if given.output is not None:
+        systems.ability(trained.system, "score")
+        check_rows_ending(Path(given.output))
+    table = trained.score(given.data, given.columns)
+    if given.output is None:
+        show(beginning(table))
+        return
+    write_rows(Path(given.output), columns_of(table))
+    print(shown(f"{given.output}: {counted(len(table.rows), 'row')}"))
 
 
 def _export(trained: api.Trained, given: Namespace) -> None:

@@ -146,6 +146,7 @@ def _with_run(description: str) -> ArgumentParser:
 def _evaluate() -> ArgumentParser:
     parser = _with_run("Measure a trained run on what it never saw of its data, or on other data.")
     _optional(parser, "--data", "Other data to measure on; by default the run's held-out data.")
+    _add_columns(parser)
     _add_broken(parser)
     return parser
 
@@ -167,6 +168,11 @@ def _add_broken(parser: ArgumentParser) -> None:
         "What is done with a broken item: it is left out and counted, or ends the command. By default as in training."
     )
     parser.add_argument("--broken", choices=["skip", "stop"], default=None, help=what)
+
+
+def _add_columns(parser: ArgumentParser) -> None:
+    what = "Of a table, what its columns are called, as in training: source=german,target=english. By default as there."
+    _optional(parser, "--columns", what)
 
 
 def _search() -> ArgumentParser:
@@ -227,10 +233,13 @@ def _sample() -> ArgumentParser:
 
 
 def _score() -> ArgumentParser:
-    parser = _with_run("Tell what a trained model thinks of each item of a file: for dpo, the reward of each answer.")
-    parser.add_argument(
-        "data", type=str, help="For dpo: a .jsonl or .parquet as for training; rejected may be missing."
-    )
+    what = "Tell what a trained model thinks of each item of a file: for dpo, the reward of each answer; for bilingual,"
+    parser = _with_run(f"{what} how alike the sentences of each pair are, the least alike first.")
+    what = "What the system takes to train on; for dpo rejected may be missing."
+    parser.add_argument("data", type=str, help=what)
+    _add_columns(parser)
+    what = "The file to write, with all rows: .csv or .parquet. Without it the first 20 are shown."
+    parser.add_argument("-o", "--output", type=str | None, default=None, help=what)
     return parser
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tellapart.runs import Hit
 
 _WIDE = 200
+_ROWS = 20  # of a long table
 _LONGEST = 160  # letters of a text beside a hit
 _JOINERS = "\u200d\ufe0f"  # not printable by themselves, but parts of emoji
 
@@ -51,6 +53,20 @@ def show_lines(lines: list[str]) -> None:
         print(_plain_text(line).plain)
 
 
+def beginning(table: Table) -> Table:
+    """The first rows of a table, of long texts the beginning, and how many more there are."""
+    n = len(table.rows)
+    rows = [[_beginning(cell) if isinstance(cell, str) else cell for cell in row] for row in table.rows[:_ROWS]]
+    more = [f"The first {_ROWS} of {n:,} rows; -o FILE.csv has all."] if n > _ROWS else []
+    return replace(table, rows=rows, notes=[*more, *table.notes])
+
+
+def columns_of(table: Table) -> dict[str, list[str | float]]:
+    """The columns of a table by their names."""
+    cells: list[list[str | float]] = [list(column) for column in zip(*table.rows, strict=True)]
+    return {name or "kind": column for name, column in zip(table.header, cells, strict=True)}
+
+
 def columns_of_hits(found: Iterable[tuple[str, list[Hit]]]) -> dict[str, list[str | int | float]]:
     """What several queries found, a row a hit; the texts and labels of the hits only if they have them."""
     rows = [(query, rank, hit) for query, hits in found for rank, hit in enumerate(hits, 1)]
@@ -66,7 +82,10 @@ def columns_of_hits(found: Iterable[tuple[str, list[Hit]]]) -> dict[str, list[st
 
 def as_table_of_hits(query: str, hits: list[Hit]) -> Table:
     """What a search found, as a table; of long texts the beginning."""
-    said = {f"its own {hits[0].asked}": [_beginning(hit.text) for hit in hits], "label": [hit.label for hit in hits]}
+    said = {
+        f"its own {hits[0].asked}": [hit.text and _beginning(hit.text) for hit in hits],
+        "label": [hit.label for hit in hits],
+    }
     columns = {name: [x for x in column if x is not None] for name, column in said.items() if None not in column}
     rows: list[list[str | float]] = [
         [hit.name, hit.score, *texts, "held out" if hit.held_out else "seen in training"]
@@ -77,13 +96,13 @@ def as_table_of_hits(query: str, hits: list[Hit]) -> Table:
     return Table(f"{kind.capitalize()}s for “{query}”", [kind, "score", *columns, ""], rows, formats, [])
 
 
-def _beginning(text: str | None) -> str | None:
+def _beginning(text: str) -> str:
     """A text on few lines of a terminal.
 
     >>> _beginning("a bird"), len(_beginning(1000 * "鳥"))
     ('a bird', 160)
     """
-    return text if text is None or len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 class _Console(Console):

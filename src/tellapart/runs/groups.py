@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tellapart.runs.gallery import Embeddings
 
 _LONG = 20_000  # vectors from which on HDBSCAN, which compares them all, takes minutes
+_MANY = 0.3  # the share of items in no group from which on it is said that another way has none
 _logger = logging.getLogger("tellapart")
 
 
@@ -46,8 +47,13 @@ class Groups:
         return cls(embeddings.names, embeddings.kinds, number, closeness(embeddings.vectors, number))
 
     def table(self, thing: str = "item") -> Table:
-        """How many items each group has, and its most typical one."""
-        return table_of_groups(self.names, self.number, self.closeness, thing)
+        """How many items each group has, and its most typical one; a note if many are in none."""
+        table = table_of_groups(self.names, self.number, self.closeness, thing)
+        share = float((self.number < 0).float().mean())
+        if share <= _MANY:
+            return table
+        hint = f"{share:.0%} are in no group. A number of groups (--groups) puts each {thing} into one."
+        return replace(table, notes=[*table.notes, hint])
 
     def members(self) -> dict[int, list[int]]:
         """The rows of each group, the most typical first; those in no group come last."""

@@ -58,9 +58,7 @@ def describe(name: str) -> str:
     'CLIP: pictures and texts in one space, each finding the other.'
     """
     module = _module(name)
-    # Python drops docstrings under -OO, and keeps the sources.
-    told = module.__doc__ or ast.get_docstring(ast.parse(inspect.getsource(module))) or ""
-    return told.partition("\n")[0]
+    return (module.__doc__ or _docstring(inspect.getsource(module))).partition("\n")[0]
 
 
 def ability(name: str, what: str) -> Any:
@@ -85,3 +83,10 @@ def _module(name: str) -> Any:
     if name not in NAMES:
         raise InputError(f"system: there is no {name!r}. There are: {', '.join(NAMES)}.")
     return import_module(f"tellapart.systems.{name}")
+
+
+def _docstring(source: str) -> str:
+    """A module's docstring from its source, for Python drops it under -OO: from 3.14 on in `ast.parse`, too."""
+    tree = compile(source, "source", "exec", ast.PyCF_ONLY_AST, optimize=0)
+    assert isinstance(tree, ast.Module)
+    return ast.get_docstring(tree) or ""

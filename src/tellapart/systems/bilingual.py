@@ -170,6 +170,7 @@ system = System(
     search=commands.search,
     ask=commands.ask,
     cluster=commands.cluster,
+    score=text.score,
     encoders=encoders,
     query='"a sentence"',
     plan=plan,

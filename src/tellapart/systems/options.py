@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from argparse import ArgumentError
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -13,7 +14,7 @@ from typing import Any
 import jsonargparse
 from jsonargparse import ArgumentParser
 
-from tellapart.errors import InputError
+from tellapart.errors import InputError, requirement
 from tellapart.systems import load
 from tellapart.training import TrainerOptions, TrainingOptions
 
@@ -21,6 +22,10 @@ from tellapart.training import TrainerOptions, TrainingOptions
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 _TRAINER = "trainer"
+_TYPES = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false"}
+_WRONG = re.compile(
+    r"""Parser key "([\w.]+)": .*?(?:<class '(\w+)'>|typing\.Literal\[(.*?)\]).*?(?:Got|Given) value: (.*)"""
+)
 
 
 def add_options(parser: ArgumentParser, system: str) -> None:
@@ -54,9 +59,24 @@ def read_options(system: str, given: Mapping[str, Any]) -> tuple[TrainingOptions
     try:
         read = _grammar(system).parse_object(_as_plain(given))
     except ArgumentError as error:
-        raise InputError(f"{system}: {' '.join(str(error).split())}") from error
+        raise InputError(f"{system}: {in_words(str(error))}") from error
     names = [field.name for field in dataclasses.fields(load(system).Config)]
     return load(system).Config(**{name: read[name] for name in names}), TrainerOptions(**read[_TRAINER].as_dict())
+
+
+def in_words(complaint: str) -> str:
+    r"""What jsonargparse says of a value of another type, as we say it; any other complaint in one line.
+
+    >>> in_words("Parser key \"epochs\": Expected a <class 'int'>. Got value: many")
+    "`epochs` must be a whole number. Got 'many'."
+    """
+    line = " ".join(complaint.split())
+    found = _WRONG.search(line)
+    if not found:
+        return line
+    name, kind, choices, value = found.groups()
+    must = f"be one of {choices}" if choices else f"be {_TYPES.get(kind, kind)}"
+    return requirement(name, must, repr(value))
 
 
 def default_data(system: str) -> str:

@@ -18,7 +18,7 @@ from tellapart.domains.pictures.parts import picture_parts
 from tellapart.domains.pictures.picture_sets import Form
 from tellapart.domains.tables import Form as TableForm
 from tellapart.runs import gathered
-from tests.tiny.pictures import draw
+from tests.tiny.pictures import draw, write_pairs
 
 
 def save(path, *, form=None, colour="red"):
@@ -175,6 +175,13 @@ def test_arrays_of_one_to_four_channels_are_read_and_opacity_is_laid_on_white(tm
         colour = colour[..., :-1] * opacity + 255 * (1 - opacity)
     assert found.shape[-1] == colour.shape[-1]
     assert np.abs(found - colour).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(("side", "tells", "said"), [(11, True, True), (12, True, False), (11, False, False)])
+def test_pairs_whose_pictures_are_shrunk_say_so_where_it_can_be_changed(tmp_path, side, tells, said):
+    with reading.accounted() as account:
+        load_pairs(str(write_pairs(tmp_path)), side, tells_size=tells)
+    assert ("Pictures, as of 24×24 pixels, are shrunk to 11×11 (--picture_size)." in account.notes) == said
 
 
 def test_a_huge_jpeg_is_decoded_smaller_and_another_huge_picture_is_left_out_by_its_true_name(tmp_path, monkeypatch):

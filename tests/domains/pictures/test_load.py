@@ -84,7 +84,8 @@ def test_a_parquet_table_that_holds_no_texts_or_is_damaged_is_named(tmp_path):
     with pytest.raises(InputError, match=r"x\.parquet: the column text holds list"):
         load_pairs(str(path), 8)
     pq.write_table(pa.table({"image": ["a.png" * 1000], "text": ["x"]}), path)
-    with pytest.raises(InputError, match=r"row 1: .*broken picture, File name too long"):
+    # From Python 3.14 on such a name is one of a file that is missing.
+    with pytest.raises(InputError, match=r"row 1: .*(broken picture, File name too long|there is no such file)"):
         load_pairs(str(path), 8)
     whole = path.read_bytes()
     path.write_bytes(whole[:4] + bytes(20) + whole[24:])

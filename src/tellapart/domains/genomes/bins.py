@@ -66,7 +66,7 @@ class Bins:
 def _as_fasta(record: Record) -> str:
     letters = decode(torch.from_numpy(record.bases))
     lines = [letters[start : start + _LINE] for start in range(0, len(letters), _LINE)]
-    return "\n".join([f">{record.name}", *lines, ""])
+    return "\n".join([f">{record.name} {record.about}".rstrip(), *lines, ""])
 
 
 def _append(folder: Path, waiting: dict[int, list[str]]) -> None:

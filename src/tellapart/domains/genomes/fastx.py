@@ -34,6 +34,8 @@ class Record(NamedTuple):
 
     name: str
     bases: UInt8[np.ndarray, " n"]
+    about: str = ""
+    """What follows the name in its line."""
 
 
 def find_files(source: str) -> list[Path]:
@@ -89,7 +91,7 @@ def read_records(file: Path) -> Iterator[Record]:
                     reading.leave_out("record of letters that are no bases", place, wrong)
                     continue
                 taken += 1
-                yield Record(name or str(count), bases)
+                yield Record(name or str(count), bases, record.name.strip().removeprefix(name).strip())
     except PackedError as error:
         raise InputError(f"{file}, after record {count}: {error.what}. Fetch or write it anew.") from error
     except InputError:

@@ -149,6 +149,14 @@ def common_side(paths: Sequence[Source], places: Sequence[str]) -> int:
     return max(first)
 
 
+def tell_size(path: Source, place: str, size: int) -> None:
+    """Say that pictures are shrunk, by the example of one that can be opened; not of one up to twice as large."""
+    with opened(path, place) as image:
+        width, height = image.size
+    if max(width, height) > 2 * size:
+        reading.note(f"Pictures, as of {width}×{height} pixels, are shrunk to {size}×{size} (--picture_size).")
+
+
 def to_square(image: Image.Image, size: int) -> UInt8[Tensor, "3 size size"]:
     """An opened picture as a `size`×`size` RGB tensor: fitted inside, centred on white.
 

@@ -51,7 +51,7 @@ class Items:
     texts: Sequence[str]
 
 
-def load_pairs(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) -> Pairs:
+def load_pairs(source: str, size: int, form: tables.Form = tables.AS_IT_LIES, *, tells_size: bool = False) -> Pairs:
     """Load pictures with their texts.
 
     Args:
@@ -61,6 +61,7 @@ def load_pairs(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) ->
             or a tar of samples, as webdataset writes it, or its shards, as data-{000..003}.tar.
         size: the pictures' side, in pixels.
         form: what the columns are called, and what separates them.
+        tells_size: whether it is said that pictures are shrunk.
 
     Raises:
         InputError: the source, a column, a cell or a picture is missing or broken; the message names the place.
@@ -71,6 +72,8 @@ def load_pairs(source: str, size: int, form: tables.Form = tables.AS_IT_LIES) ->
     files, names = table.pictures("image")
     pictures, kept = images.read_whole(files, table.places, size, "pair")
     rows = torch.tensor(kept)
+    if tells_size:
+        images.tell_size(files[kept[0]], table.places[kept[0]], size)
     return Pairs(pictures, chosen(table.columns["text"], rows), chosen(names, rows))
 
 

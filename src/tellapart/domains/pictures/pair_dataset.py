@@ -50,7 +50,7 @@ class PairDataset:
         Raises:
             InputError: they are missing, broken or too few; or the run's own changed since it began.
         """
-        pairs = load_pairs(source or options.data, options.picture_size, options.form)
+        pairs = load_pairs(source or options.data, options.picture_size, options.form, tells_size=source is None)
         if source is not None:
             title = f"Retrieval among {len(pairs)} pairs of {source}"
             return cls(options, pairs, torch.arange(0), torch.arange(len(pairs)), title)

@@ -1,7 +1,8 @@
 """Sentences and translations: text files, tables and TMX, text encoders, retrieval in pools."""
 
+from tellapart.domains.text.agreement import agreement
 from tellapart.domains.text.batch import Batch, Reading, ReadPairs
-from tellapart.domains.text.commands import as_sentences, commands_for
+from tellapart.domains.text.commands import as_sentences, commands_for, score
 from tellapart.domains.text.dataset import Dataset
 from tellapart.domains.text.encoder import Bag, make_encoder
 from tellapart.domains.text.load import load_sentences, load_translations
@@ -31,6 +32,7 @@ __all__ = [
     "Translations",
     "Unread",
     "WordPieces",
+    "agreement",
     "as_sentences",
     "character_tfidf",
     "commands_for",
@@ -41,6 +43,7 @@ __all__ = [
     "load_sentences",
     "load_translations",
     "make_encoder",
+    "score",
     "sentences_of",
     "text_encoder",
 ]

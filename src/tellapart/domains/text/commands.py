@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from tellapart.domains.given import as_texts, is_source, items_of, refuse, refuse_text
 from tellapart.domains.queries import texts_only
-from tellapart.domains.text.dataset import Dataset
+from tellapart.domains.text.agreement import agreement
+from tellapart.domains.text.dataset import Dataset, load_others
 from tellapart.domains.text.encoder import embed
 from tellapart.domains.text.load import load_sentences
 from tellapart.errors import InputError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from tellapart.domains.text.encoder import Embed
+    from tellapart.evaluation import Table
 
 
 def commands_for(make: Callable[[Any, str], nn.Module]) -> Commands:
@@ -46,6 +48,11 @@ def as_sentences(given: Any) -> Sequence[str]:
     if items is None:
         refuse(given, "be a file, or a list or column of sentences")
     return as_texts(items, "sentence")
+
+
+def score(finished: FinishedRun, source: str) -> Table:
+    """The cosine of each pair of a file, the least first."""
+    return agreement(load_others(source, finished.config), _encoder(finished.model))
 
 
 def _encoder(model: Any) -> Embed:

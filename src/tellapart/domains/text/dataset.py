@@ -67,8 +67,7 @@ class Dataset:
 
     @classmethod
     def _of_others(cls, source: str, options: SentenceOptions) -> Dataset:
-        columns = options.columns if suffix(Path(source)) in tables.SUFFIXES else ""
-        pairs = load_translations(source, options.languages, columns)
+        pairs = load_others(source, options)
         if len(pairs) < 2:
             raise InputError(f"{source}: a single pair of sentences. At least 2 are needed, to tell them apart.")
         return cls(pairs.rows(torch.arange(0)), pairs, [], pairs.left_out, source)
@@ -129,6 +128,16 @@ class Dataset:
         if shown < sum(map(len, parts)):
             notes.append(f"Search looks through {shown} of {sum(map(len, parts))} pairs, drawn at random.")
         return notes
+
+
+def load_others(source: str, options: SentenceOptions) -> Translations:
+    """Pairs of another source than a run's own; what its options say of columns holds for tables alone.
+
+    Raises:
+        InputError: they are missing or broken.
+    """
+    columns = options.columns if suffix(Path(source)) in tables.SUFFIXES else ""
+    return load_translations(source, options.languages, columns)
 
 
 def recall(pairs: Translations, before: Embed, after: Embed, title: str) -> Table:
