@@ -38,7 +38,7 @@ def streamed_bytes(n: int, c: int, d: int, *, one_way: bool = False, mirrored: b
 
     Unit vectors; then scores, kept for the backward pass as far as the budget goes, and for each thread two tiles to
     work in; or the gradients of the unit vectors. `one_way`: the keys need no gradient, so that the
-    queries' is formed in the forward pass, a band of rows per thread. `mirrored`: the queries are the keys.
+    queries' is formed in the forward pass. `mirrored`: the queries are the keys.
 
     >>> streamed_bytes(32768, 32768, 512) / 2**20 < 1200
     True
@@ -49,8 +49,8 @@ def streamed_bytes(n: int, c: int, d: int, *, one_way: bool = False, mirrored: b
     units = vector * (n if mirrored else n + c)
     work = 4 * grid.height * grid.width
     block = Block(like, like, 1.0, candidates, "exp", tiling())
-    if one_way and (height := band_height(block)):
-        return units + threads * (work + 4 * height * c) + vector * n
+    if one_way and band_height(block):
+        return units + 2 * threads * work + vector * n
     scores = n * c
     if mirrored:  # the tiles on and above the diagonal
         whole, rest = divmod(n, grid.width)

@@ -1,10 +1,11 @@
-"""Sums and their gradient in one pass: a band of rows keeps its scores until its gradient is formed."""
+"""Sums and their gradient in one pass over a band of rows, which keeps its scores if the keys' gradient needs them."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -35,6 +36,33 @@ def band_height(block: Block) -> int:
     )
 
 
+def keeps_band(block: Block, request: FusedRequest) -> bool:
+    """Whether a band's scores have to stay until its sums are known.
+
+    The queries' gradient alone is a sum of exponentials, and is divided by Z at the end.
+
+    >>> from tellapart._engine.candidates import Candidates
+    >>> from tellapart._engine.kernels.grid import tiling
+    >>> block = Block(torch.zeros(2, 1), torch.ones(3, 1), 1.0, Candidates(2, 3, 3), "exp", tiling())
+    >>> [keeps_band(block, FusedRequest(torch.zeros(2), None, True, needs_keys)) for needs_keys in (False, True)]
+    [False, True]
+    """
+    return request.needs_keys or block.form != "exp"
+
+
+def height_for(block: Block, request: FusedRequest) -> int:
+    """How many rows a fused pass takes at a time.
+
+    >>> from tellapart._engine.candidates import Candidates
+    >>> from tellapart._engine.kernels.grid import tiling
+    >>> block = Block(torch.zeros(2, 1), torch.ones(3, 1), 1.0, Candidates(2, 3, 3), "exp", tiling())
+    >>> height_for(block, FusedRequest(torch.zeros(2), None, True, True))
+    2
+    """
+    sizes, n = block.tiling, block.candidates.n
+    return band_height(block) if keeps_band(block, request) else sizes.size_for(sizes.band_height, n, LEAST_BANDS)
+
+
 def fused_pass(pass_: Pass, request: FusedRequest) -> FusedResult:
     """Row sums of a block and their gradients, band by band; see `FusedRequest` for what they hold for.
 
@@ -45,45 +73,67 @@ def fused_pass(pass_: Pass, request: FusedRequest) -> FusedResult:
     tensor([[1.],
             [1.]])
     """
-    block, grid = pass_.block, pass_.grid
-    queries, keys, scale = block.queries, block.keys, pass_.scale
-    sums = OnlineSum(block.candidates.n, queries, block.form)
-    log_z, expected = torch.empty_like(request.reference), torch.ones_like(request.reference)
-    queries_grad = torch.empty_like(queries) if request.needs_queries else None
-    keys_grad = torch.zeros_like(keys) if request.needs_keys else None
-    turns = _Turns(len(grid.col_spans))
+    made = _Fused(pass_, request)
+    bands, on_cpu = range(len(pass_.grid.row_spans)), pass_.block.queries.device.type == "cpu"
+    room = partial(_Band, pass_.grid, pass_.block.queries)
+    pool.run(bands, lambda _: (), made.turns.guarded(made.work), room, parallel=on_cpu)
+    maxima = None if pass_.maxima is None else pass_.maxima.rows
+    return FusedResult(made.log_z, made.sums, made.expected, made.queries_grad, made.keys_grad, maxima)
 
-    def work(band: int, scratch: _Band) -> None:
-        tiles, rows = grid.band(band), grid.row_spans[band]
-        values = [pass_.values(tile, scratch.of(number, tile)) for number, tile in enumerate(tiles)]
-        for made in values:
-            sums.add(made, rows, 1, scratch.work)
-        log_z[rows] = sums.value(request.reference[rows], rows)
+
+class _Fused:
+    """What a fused pass comes to."""
+
+    def __init__(self, pass_: Pass, request: FusedRequest) -> None:
+        block = pass_.block
+        self.pass_, self.request, self.keeps_band = pass_, request, keeps_band(block, request)
+        self.sums = OnlineSum(block.candidates.n, block.queries, block.form)
+        self.log_z, self.expected = torch.empty_like(request.reference), torch.ones_like(request.reference)
+        self.queries_grad = torch.zeros_like(block.queries) if request.needs_queries else None
+        self.keys_grad = torch.zeros_like(block.keys) if request.needs_keys else None
+        self.turns = _Turns(len(pass_.grid.col_spans))
+
+    def work(self, band: int, scratch: _Band) -> None:
+        """The sums of a band of rows, and what it adds to both gradients."""
+        tiles, rows = self.pass_.grid.band(band), self.pass_.grid.row_spans[band]
+        kept = self._sum_up(tiles, rows, scratch)
+        self.log_z[rows] = self.sums.value(self.request.reference[rows], rows)
         # Per unit of ∂L/∂log Z_i the queries' gradient is known now. The keys' adds up over queries, so that it takes
         # what ∂L/∂log Z_i will be, but for a common factor.
-        if request.rest is not None:
-            share = log_z[rows] - torch.logaddexp(log_z[rows], request.rest[rows])
-            expected[rows] = share.exp_().nan_to_num_(0)
-        unit_grad = sums.logit_grad(torch.ones_like(log_z[rows]), rows)
-        factor = unit_grad.factor[:, None]
+        if self.request.rest is not None:
+            share = self.log_z[rows] - torch.logaddexp(self.log_z[rows], self.request.rest[rows])
+            self.expected[rows] = share.exp_().nan_to_num_(0)
+        unit_grad = self.sums.logit_grad(torch.ones_like(self.log_z[rows]), rows)
         if unit_grad.log is not None:
-            for made in values:
-                made.sub_(unit_grad.log[:, None]).exp_()
-        if queries_grad is not None:
-            own = queries_grad[rows].zero_()
-            for tile, made in zip(tiles, values, strict=True):
-                own.addmm_(made, keys[tile.cols], alpha=scale)
-            own.mul_(factor)
-        if keys_grad is not None:
-            weighted = queries[rows] * (factor * expected[rows, None])
-            for number, (tile, made) in enumerate(zip(tiles, values, strict=True)):
-                with turns.of(number, band):
-                    keys_grad[tile.cols].addmm_(made.T, weighted, alpha=scale)
+            for values in kept:
+                values.sub_(unit_grad.log[:, None]).exp_()
+        factor = unit_grad.factor[:, None]
+        for tile, values in zip(tiles, kept, strict=False):
+            self._add_to_queries(tile, values)
+        if self.queries_grad is not None:
+            self.queries_grad[rows].mul_(factor)
+        if self.keys_grad is not None:
+            weighted = self.pass_.block.queries[rows] * (factor * self.expected[rows, None])
+            for number, (tile, values) in enumerate(zip(tiles, kept, strict=True)):
+                with self.turns.of(number, band):
+                    self.keys_grad[tile.cols].addmm_(values.T, weighted, alpha=self.pass_.scale)
 
-    bands, on_cpu = range(len(grid.row_spans)), queries.device.type == "cpu"
-    pool.run(bands, lambda _: (), turns.guarded(work), lambda: _Band(grid, queries), parallel=on_cpu)
-    maxima = None if pass_.maxima is None else pass_.maxima.rows
-    return FusedResult(log_z, sums, expected, queries_grad, keys_grad, maxima)
+    def _sum_up(self, tiles: list[Tile], rows: slice, scratch: _Band) -> list[Tensor]:
+        """Add up a band's tiles. Those that need not stay are added to the queries' gradient at once."""
+        kept = []
+        for number, tile in enumerate(tiles):
+            values = self.pass_.values(tile, scratch.of(number, tile) if self.keeps_band else scratch.work)
+            self.sums.add(values, rows, 1, scratch.work)
+            if self.keeps_band:
+                kept.append(values)
+            else:
+                self._add_to_queries(tile, values)
+        return kept
+
+    def _add_to_queries(self, tile: Tile, values: Tensor) -> None:
+        if self.queries_grad is not None:
+            keys = self.pass_.block.keys[tile.cols]
+            self.queries_grad[tile.rows].addmm_(values, keys, alpha=self.pass_.scale)
 
 
 class _Band:

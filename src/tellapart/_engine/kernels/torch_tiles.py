@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tellapart._engine.kernels.accumulators import LogitGrad, OnlineSum, write_logit_grad
-from tellapart._engine.kernels.fused import band_height, fused_pass
+from tellapart._engine.kernels.fused import band_height, fused_pass, height_for
 from tellapart._engine.kernels.grid import Tile
 from tellapart._engine.kernels.interface import Block, FusedRequest, FusedResult, KeptTiles, Sums
 from tellapart._engine.kernels.passes import Pass, Scratch
@@ -87,8 +87,8 @@ class TorchTiles:
         return band_height(block) > 0
 
     def fused(self, block: Block, request: FusedRequest) -> FusedResult:
-        """A band of rows at a time: its scores stay until its gradient is formed, which saves a product."""
-        return fused_pass(Pass(block, columns=False, height=band_height(block)), request)
+        """A band of rows at a time; that its scores are not computed again saves a product."""
+        return fused_pass(Pass(block, columns=False, height=height_for(block, request)), request)
 
 
 def _places_of(tiles: list[Tile], most: int) -> dict[tuple[int, int], slice]:
