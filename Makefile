@@ -24,7 +24,7 @@ help:
 	@echo "make bench  what importing costs beyond torch, and the loss against the plain formulas"
 	@echo "make site   the documentation with search, in site/index.html; links are checked"
 	@echo "make figures   the figures of the documentation, and the picture of runs/demo's report"
-	@echo "make dist   what is published, in dist/, checked as PyPI does"
+	@echo "make dist   what is published, in dist/, checked as PyPI does; HOME_URL=https://… says where the repository is"
 	@echo "make clean  remove .venv and all caches, but no run"
 
 demo: $(VENV)/.demo
@@ -64,10 +64,15 @@ site: $(VENV)/.test
 figures: $(VENV)/.test demo
 	$(BIN)/python docs/figures.py
 
+# Of a copy, in which the address of the repository is written if it is given.
 dist: $(VENV)/.dist
 	rm -rf build dist
-	$(BIN)/uv build --quiet
+	@mkdir build && git ls-files -z | xargs -0 cp --parents --target-directory build
+	@if [ -n "$(HOME_URL)" ]; then $(BIN)/python docs/at_home.py build "$(HOME_URL)"; else \
+		echo "Without HOME_URL=https://… the project has no urls, and the README's links are relative."; fi
+	$(BIN)/uv build --quiet build --out-dir dist
 	$(BIN)/twine check --strict dist/*
+	@rm -rf build
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist site

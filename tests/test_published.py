@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MADE = shutil.ignore_patterns(".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info")
 MADE_AT_THE_TOP = {"build", "dist", "runs", "shared", "site"}
+HOME = "https://example.org/me/tellapart"
 BUILD = "from setuptools import build_meta; build_meta.build_sdist('dist'); build_meta.build_wheel('dist')"
 # A program of a user's. Each line that ends with `# wrong` has to be refused, and no other.
 PROGRAM = """
@@ -61,13 +62,14 @@ WRONG = {number for number, line in enumerate(PROGRAM.splitlines(), 1) if line.e
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory):
-    """The folder with a source distribution and a wheel of a copy of the repository."""
+    """The folder with a source distribution and a wheel of a copy of the repository, which has an address."""
     copy = tmp_path_factory.mktemp("published") / "tellapart"
 
     def made(folder, names):
         return MADE(folder, names) | (MADE_AT_THE_TOP if Path(folder) == ROOT else set())
 
     shutil.copytree(ROOT, copy, ignore=made)
+    subprocess.run([sys.executable, "docs/at_home.py", ".", HOME], cwd=copy, check=True)
     subprocess.run([sys.executable, "-c", BUILD], cwd=copy, check=True, capture_output=True)
     return copy / "dist"
 
@@ -118,6 +120,27 @@ def test_the_wheel_has_the_package_with_its_pages_and_types_and_nothing_else(pub
     assert {name.partition("/")[0] for name in names} == {"tellapart", f"tellapart-{__version__}.dist-info"}
     needed = re.findall(r"^Requires-Dist: ([\w-]+)[^;\n]*$", about, re.MULTILINE)
     assert set(needed) == {"torch", "numpy", "jaxtyping"}  # the last for the types alone
+
+
+def test_what_is_published_says_where_the_repository_is_and_has_no_relative_link(published):
+    with zipfile.ZipFile(next(published.glob("*.whl"))) as wheel:
+        about = wheel.read(f"tellapart-{__version__}.dist-info/METADATA").decode()
+    urls = dict(re.findall(r"^Project-URL: (\w+), (\S+)$", about, re.MULTILINE))
+    assert urls["Homepage"] == HOME
+    assert urls["Issues"] == f"{HOME}/issues"
+    links = re.findall(r"\]\(([^)\s]+)\)", about)
+    assert f"{HOME}/blob/main/docs/gpu.md" in links
+    assert f"{HOME}/raw/main/docs/images/report.png" in links
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    citation = yaml.safe_load((published.parent / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["repository-code"] == HOME
+
+
+def test_an_address_that_is_none_is_refused(tmp_path):
+    command = [sys.executable, ROOT / "docs" / "at_home.py", tmp_path, "me/tellapart"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "`HOME_URL` must begin with https://. Got me/tellapart." in done.stderr
 
 
 def test_the_wheel_can_be_imported(user):
