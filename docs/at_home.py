@@ -48,7 +48,7 @@ def main() -> None:
     given = parser.parse_args()
     home = given.home.rstrip("/")
     if not home.startswith("https://"):
-        parser.error(f"`HOME_URL` must begin with https://. Got {given.home}.")
+        parser.exit(2, f"at_home: `HOME_URL` must begin with https://. Got {given.home}.\n")
     readme, project, citation = (given.copy / name for name in ("README.md", "pyproject.toml", "CITATION.cff"))
     readme.write_text(absolute(readme.read_text(encoding="utf-8"), home), encoding="utf-8")
     project.write_text(project.read_text(encoding="utf-8") + urls(home), encoding="utf-8")
