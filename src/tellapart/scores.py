@@ -95,7 +95,7 @@ def _plain_unit(vectors: Tensor) -> Tensor:
     return scaled / length.masked_fill(is_zero, 1)
 
 
-# Numbers of vectors whose length is computed in float64, where that is slow: a device waits for calls meanwhile.
+# Up to so many numbers lengths are computed in float64, though it is slow: a device waits for calls meanwhile.
 _FEW = 2**20
 # Below these lengths squares lose digits to underflow, above them they overflow.
 _SAFE = {

@@ -102,7 +102,7 @@ class _StreamedFacts:
     side: Positives
     cross_entropy: Float[Tensor, " n"]
     excess: Float[Tensor, " n"] | None
-    """`log Z − reference`; `None` of one positive each, whose logit and loss make `log Z`."""
+    """`log Z − reference`; `None` of one positive each: there its logit and the loss make `log Z`."""
     reference: Float[Tensor, " n"]
     maxima: Float[Tensor, "n 2"] | None
     with_grad: bool = field(default_factory=torch.is_grad_enabled)

@@ -126,12 +126,7 @@ class LineUp:
             exclude=exclude,
             penalty=_penalty(margin, scale, queries),
             mined=None if mined is None else _mined_scores(score, queries, mined) * _column(scale),
-            mirrored=is_one
-            and shared is None
-            and scores.is_mirrored(score)
-            and not (isinstance(scale, Tensor) and scale.ndim)
-            and key_bias is None
-            and _are_symmetric(positives, exclude),
+            mirrored=is_one and shared is None and key_bias is None and _is_mirrored(score, scale, positives, exclude),
             comm=comm,
             exclude_negatives=exclude_negatives,
             # Of cosines alone: a bias may have any size.
@@ -224,6 +219,12 @@ def _checked_negatives(negatives: Tensor, queries: Tensor, keys: Tensor, score: 
         raise ValueError(requirement("negatives", must, len(negatives)))
     negatives = same_width("negatives", negatives.to(keys.dtype), keys)
     return negatives if negatives.shape[-2] else None  # a queue is empty at first
+
+
+def _is_mirrored(score: Score, scale: float | Tensor, positives: Relation, exclude: Relation | None) -> bool:
+    """Whether the logits of vectors among themselves are symmetric, and so are the relations."""
+    one_scale = not (isinstance(scale, Tensor) and scale.ndim)
+    return one_scale and scores.is_mirrored(score) and _are_symmetric(positives, exclude)
 
 
 def _are_symmetric(positives: Relation, exclude: Relation | None) -> bool:
