@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from tellapart._engine import assemble, dense
 from tellapart._engine.cross_entropy import of_one_positive, of_shared_target, one_positive_each, share_the_target
-from tellapart._engine.crossover import ENGINES, is_whole
+from tellapart._engine.crossover import is_whole
 from tellapart._engine.further import check_kept
 from tellapart._engine.precision import full_precision
 from tellapart._engine.problem import LineUp
 from tellapart._engine.schedule import ALONE
 from tellapart._engine.terms import Terms
 from tellapart._traced import must_be_whole, untraced
-from tellapart.errors import check_choice, requirement
+from tellapart.errors import requirement
 
 # Of several listed positives that share a probability, the whole matrix of weights costs more than tiles from here on.
 LISTED_CROSSOVER = 2**18
@@ -76,11 +76,9 @@ def choose(line_up: LineUp, engine: str) -> str:
             if engine != "auto":
                 raise ValueError(requirement("engine", must, engine))
         return "tiled"
-    check_choice("engine", engine, ENGINES)
-    if line_up.is_traced and must_be_whole():
-        return "dense"
     queries, keys = line_up.queries, line_up.keys
-    return "dense" if is_whole(len(queries), len(keys), queries.device, engine) else "tiled"
+    is_held = is_whole(len(queries), len(keys), queries.device, engine)
+    return "dense" if is_held or (line_up.is_traced and must_be_whole()) else "tiled"
 
 
 def _lists_its_positives(line_up: LineUp) -> bool:
