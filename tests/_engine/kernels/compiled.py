@@ -5,7 +5,7 @@ python -m tests._engine.kernels.compiled, in a process without TRITON_INTERPRET.
 
 import torch
 
-from tellapart import edges, gaussian, paired, same, within
+from tellapart import edges, gaussian, other_views, paired, same, within
 from tellapart._engine.candidates import Candidates
 from tellapart._engine.kernels import triton_masks
 
@@ -45,27 +45,55 @@ def main():
     among, leaves = mask_of(
         (same(torch.arange(N)) & ~paired()) | (within(times, None, 1.0) & gaussian(times, None, 1.0))
     )
+    diagonals, diagonals_leaves = mask_of(~other_views(N // 2) & ~paired())
     listed, listed_leaves = mask_of(pairs)
     of_sums = {"of_rows": "*fp32", "of_cols": "*fp32"}
-    of_gradient = dict.fromkeys(("row_factor", "row_log", "col_factor", "col_log", "out"), "*fp32")
-    of_gradient |= dict.fromkeys(("moments", "row_moments", "col_moments"), "*fp32")
+    of_gradient = dict.fromkeys(("row_factor", "row_log", "col_factor", "col_log", "out", "rest"), "*fp32")
+    of_gradient |= dict.fromkeys(("moments", "row_moments", "col_moments"), "*fp32") | {"share": "fp32"}
     both = {"leaves": leaves, "positive_leaves": listed_leaves}
     for vectors, form, other in (("*fp32", "logits", True), ("*bf16", "softplus", False)):
         sides = dict.fromkeys(("queries", "keys", "own", "others"), vectors) | {"row_scale": "*fp32"}
-        constants = {**TILE, "STEP": 16, "GROUP": 8, "FORM": form, "MASK": among}
+        constants = {**TILE, "STEP": 16, "GROUP": 8, "FORM": form, "MASK": among, "EACH": other, "WEIGHTED": other}
         if other:
             constants |= {"key_scale": None}
         else:
             sides |= {"key_scale": "*fp32"}
         how = {**constants, "POSITIVES": listed if other else None, "MIRRORED": other}
+        how["WIDTH"] = TILE["HEIGHT"] if other else TILE["WIDTH"]
         yield "sums", compiled(sums_kernel, {**sides, **of_sums}, how, both)
-        how = {**constants, "PADDED": 64, "TURNED": other, "ADDED": other}
+        how = {**constants, "PADDED": 64, "TURNED": other, "ADDED": other, "OF_EACH": other, "LOCAL": False}
         yield "rows", compiled(rows_kernel, {**sides, **of_gradient}, how, both)
-    yield "block", compiled(block_kernel, {**sides, **of_gradient, "out": vectors}, constants, both)
+        how |= {"MASK": diagonals, "LOCAL": True, "col_factor": None, "col_log": None}
+        yield "rows by diagonals", compiled(rows_kernel, {**sides, **of_gradient}, how, {"leaves": diagonals_leaves})
+        how = constants | ({} if other else {"rest": None})
+        yield "block", compiled(block_kernel, {**sides, **of_gradient, "out": vectors}, how, both)
+        one_sided = {"col_factor": None, "col_log": None, "col_moments": None, "rest": None}
+        yield "block of one side", compiled(block_kernel, {**sides, **of_gradient}, constants | one_sided, both)
+    yield from of_ends()
 
+
+def of_ends():
+    """The kernels before and behind products."""
+    from tellapart._engine.kernels import triton_ends
+
+    names = ("row_scale", "key_scale", "positives", "of_rows", "of_cols", "totals", "shifts", "losses", "weights")
+    names += ("logs", "sums", "own_factor", "other_factor", "own_scale", "other_scale", "upstream", "moments")
+    pointers = dict.fromkeys((*names, "factors", "temperature", "out"), "*fp32") | {"share": "fp32"}
+    pointers |= dict.fromkeys(("queries", "keys", "own", "others"), "*bf16") | {"positive_of": "*i64"}
+    sizes = {"LENGTH": 40, "STEP": 16, "HEIGHT": 16, "PADDED": 64, "SOME": 16, "WIDTH": 64, "COSINE": True}
+    for how in ({"LEARNED": True, "MIRRORED": True, "FIRST": False, "LAST": True}, dict.fromkeys(KINDS_OF_ENDS, False)):
+        more = {} if how["MIRRORED"] else {"of_cols": None, "key_scale": None, "positive_of": None, "upstream": None}
+        for name in ("begin", "losses", "end", "temperature"):
+            kernel = getattr(triton_ends, f"{name}_kernel")
+            given = {k: x for k, x in (sizes | how | more).items() if k in kernel.arg_names}
+            taken = pointers if how["LEARNED"] or name == "temperature" else pointers | {"temperature": "fp32"}
+            yield name, compiled(kernel, taken, given, {})
+
+
+KINDS_OF_ENDS = ("LEARNED", "MIRRORED", "FIRST", "LAST", "COSINE")
 
 if __name__ == "__main__":
     for name, program in main():
         assert ".target sm_90" in program
-        assert "mma" in program, "no tensor cores"
+        assert "mma" in program or name in ("begin", "losses", "end", "temperature"), "no tensor cores"
         print(name)

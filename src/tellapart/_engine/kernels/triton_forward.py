@@ -6,19 +6,23 @@ So the sums have the same bits on every run: parts are reduced afterwards, in a 
 import triton
 import triton.language as tl
 
-from tellapart._engine.kernels.triton_tile import LOWEST, NONE, counted, related, scale_of, scores, softplus
+from tellapart._engine.kernels.triton_entries import NONE, related
+from tellapart._engine.kernels.triton_tile import LOWEST, counted, scaled, scores, softplus
+
+# Of a sum of exponentials: so small a one may have lost digits to the shift that a tile has for all its rows.
+SMALL = tl.constexpr(1e-18)
 
 
 @triton.jit
 def sums_kernel(
-    queries, keys, query_row, query_feature, key_row, key_feature, row_scale, row_step, key_scale,
+    queries, keys, query_row, query_feature, key_row, key_feature, row_scale, key_scale,
     of_rows, of_cols, row_kind, col_kind,
     leaves, positive_leaves, first_row, height, n, m, c,
     MASK: tl.constexpr, POSITIVES: tl.constexpr, FORM: tl.constexpr, MIRRORED: tl.constexpr,
-    LENGTH: tl.constexpr, STEP: tl.constexpr, PRECISION: tl.constexpr,
+    EACH: tl.constexpr, LENGTH: tl.constexpr, STEP: tl.constexpr, PRECISION: tl.constexpr,
     HEIGHT: tl.constexpr, WIDTH: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
-    """One tile of a band of `height` rows from `first_row` on.
+    """One tile of a band of `height` rows from `first_row` on. Those of a symmetric matrix are squares.
 
     Parts of the rows' sums go to `of_rows[kind, tile in the band, row]`, of the columns' to `of_cols[kind, tile, col]`.
     Kinds are the sum, for logits the shift, and with positives the largest logits of positives and of negatives.
@@ -28,55 +32,84 @@ def sums_kernel(
     in_band = row_tile * HEIGHT + tl.arange(0, HEIGHT)
     rows = first_row + in_band
     cols = col_tile * WIDTH + tl.arange(0, WIDTH)
+    top_row = first_row + row_tile * HEIGHT
     n_cols = c if MIRRORED else m
-    row_place = of_rows + col_tile * height + in_band
-    is_row = in_band < height
-    # Below the diagonal of a symmetric matrix nothing is computed.
-    if MIRRORED and (col_tile + 1) * WIDTH <= first_row + row_tile * HEIGHT:
-        _write_nothing(row_place, row_kind, is_row, POSITIVES, FORM)
-        _write_nothing(of_cols + row_tile * n_cols + cols, col_kind, cols < n_cols, POSITIVES, FORM)
+    at_row, is_row = of_rows + col_tile * height + in_band, in_band < height
+    at_col, is_col = of_cols, cols < n_cols
+    if of_cols is not None:
+        at_col = of_cols + row_tile * n_cols + cols
+    # Of a symmetric matrix nothing is computed below the diagonal. A tile on it has all entries of its rows.
+    is_below, has_cols = False, True
+    if MIRRORED:
+        is_below, has_cols = col_tile * WIDTH < top_row, col_tile * WIDTH > top_row
+        if not has_cols:
+            _write_nothing(at_col, col_kind, is_col, POSITIVES, FORM)
+    if is_below:
+        _write_nothing(at_row, row_kind, is_row, POSITIVES, FORM)
     else:
+        end = first_row + height
         product = scores(
             queries, keys, query_row, query_feature, key_row, key_feature, rows, cols, n, c, LENGTH, STEP, PRECISION
         )
-        down, across = rows[:, None], cols[None, :]
-        raw = product * scale_of(row_scale, row_step, key_scale, down, across, n, c)
-        logits = counted(raw, leaves, down, across, first_row + height, m, c, MASK)
-        if POSITIVES is None:
-            is_positive = None
-        else:
-            is_positive = related(positive_leaves, down, across, n, m, POSITIVES)
-        if FORM == "exp":
+        raw = scaled(product, row_scale, key_scale, rows, cols, n, c, EACH, False)
+        logits = counted(raw, leaves, rows, cols, top_row, col_tile * WIDTH, end, m, c, MASK, False)
+        if POSITIVES is not None:
+            is_positive = related(positive_leaves, rows, cols, n, m, POSITIVES)
+            _write_maxima(at_row, row_kind, is_row, logits, raw, is_positive, 1, FORM)
+            if of_cols is not None:
+                if has_cols:
+                    _write_maxima(at_col, col_kind, is_col, logits, raw, is_positive, 0, FORM)
+        shift = 0.0
+        if FORM == "logits":
+            shift = tl.maximum(tl.max(tl.max(logits, 1), 0), LOWEST)
+            values = tl.exp(logits - shift)
+        elif FORM == "exp":
             values = tl.exp(logits)
-        elif FORM == "softplus":
+        else:
             values = softplus(logits)
-        else:
-            values = logits
-        nothing = NONE if FORM == "logits" else 0.0
-        if MIRRORED:
-            # An entry on the diagonal counts once, any other for its row and for that of its mirror image.
-            own = tl.where(across >= down, values, nothing)
-            _write(row_place, row_kind, is_row, own, logits, raw, is_positive, 1, FORM)
-            values = tl.where(across > down, values, nothing)
-        else:
-            _write(row_place, row_kind, is_row, values, logits, raw, is_positive, 1, FORM)
+        least = _write(at_row, row_kind, is_row, values, shift, 1, FORM)
         if of_cols is not None:
-            col_place = of_cols + row_tile * n_cols + cols
-            _write(col_place, col_kind, cols < n_cols, values, logits, raw, is_positive, 0, FORM)
+            if has_cols:
+                least = tl.minimum(least, _write(at_col, col_kind, is_col, values, shift, 0, FORM))
+        if FORM == "logits":
+            if least < SMALL:
+                # Each row and each column by its own largest logit. To compute them again spares registers.
+                product = scores(
+                    queries, keys, query_row, query_feature, key_row, key_feature, rows, cols, n, c, LENGTH, STEP,
+                    PRECISION,
+                )  # fmt: skip
+                raw = scaled(product, row_scale, key_scale, rows, cols, n, c, EACH, False)
+                logits = counted(raw, leaves, rows, cols, top_row, col_tile * WIDTH, end, m, c, MASK, False)
+                _write_apart(at_row, row_kind, is_row, logits, 1)
+                if of_cols is not None:
+                    if has_cols:
+                        _write_apart(at_col, col_kind, is_col, logits, 0)
 
 
 @triton.jit
-def _write(place, kind, inside, values, logits, raw, is_positive, AXIS: tl.constexpr, FORM: tl.constexpr):
-    """What a tile adds up to along an axis."""
+def _write(place, kind, inside, values, shift, AXIS: tl.constexpr, FORM: tl.constexpr):
+    """What a tile adds up to along an axis; the smallest of these sums."""
+    total = tl.sum(values, AXIS)
+    tl.store(place, total, mask=inside)
     if FORM == "logits":
-        shift = tl.maximum(tl.max(values, AXIS), LOWEST)
-        values = tl.exp(values - tl.expand_dims(shift, AXIS))
-        tl.store(place + kind, shift, mask=inside)
-    tl.store(place, tl.sum(values, AXIS), mask=inside)
-    if is_positive is not None:
-        place += (2 if FORM == "logits" else 1) * kind
-        tl.store(place, tl.max(tl.where(is_positive, raw, NONE), AXIS), mask=inside)
-        tl.store(place + kind, tl.max(tl.where(is_positive, NONE, logits), AXIS), mask=inside)
+        tl.store(place + kind, tl.zeros_like(total) + shift, mask=inside)
+    return tl.min(tl.where(inside, total, 1.0), 0)
+
+
+@triton.jit
+def _write_apart(place, kind, inside, logits, AXIS: tl.constexpr):
+    """The same of logits, with a shift for each sum."""
+    shift = tl.maximum(tl.max(logits, AXIS), LOWEST)
+    tl.store(place, tl.sum(tl.exp(logits - tl.expand_dims(shift, AXIS)), AXIS), mask=inside)
+    tl.store(place + kind, shift, mask=inside)
+
+
+@triton.jit
+def _write_maxima(place, kind, inside, logits, raw, is_positive, AXIS: tl.constexpr, FORM: tl.constexpr):
+    """The largest logit of a tile's positives along an axis, and of its negatives."""
+    place += (2 if FORM == "logits" else 1) * kind
+    tl.store(place, tl.max(tl.where(is_positive, raw, NONE), AXIS), mask=inside)
+    tl.store(place + kind, tl.max(tl.where(is_positive, NONE, logits), AXIS), mask=inside)
 
 
 @triton.jit

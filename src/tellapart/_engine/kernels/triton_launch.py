@@ -44,16 +44,20 @@ class Vectors(NamedTuple):
         Tensor cores cut off the digits that TF32 lacks, and a sum of numbers all too small is too small. Rounded
         before, they are as often too large.
         """
-        dtype = block.queries.dtype
+        return cls.made(block.queries, block.keys)
+
+    @classmethod
+    def made(cls, queries: Tensor, keys: Tensor) -> Vectors:
+        """The same of queries and keys."""
+        dtype = queries.dtype
         precision = "tf32" if dtype in HALF or tf32_is_allowed() else "ieee" if torch.version.hip else "tf32x3"
         if is_interpreted() and dtype in HALF:
             precision = "interpreted"
-
-        def made(vectors: Tensor) -> Tensor:
-            return rounded(vectors) if precision == "tf32" and dtype == torch.float32 else vectors
-
-        queries = made(block.queries)
-        return cls(queries, queries if is_one(block.queries, block.keys) else made(block.keys), precision)
+        is_rounded = precision == "tf32" and dtype == torch.float32
+        of_queries = rounded(queries) if is_rounded else queries
+        if is_one(queries, keys):
+            return cls(of_queries, of_queries, precision)
+        return cls(of_queries, rounded(keys) if is_rounded else keys, precision)
 
     @property
     def is_half(self) -> bool:
@@ -91,6 +95,15 @@ def rounded(vectors: Tensor) -> Tensor:
     return bits.add(0x1000).bitwise_and_(~0x1FFF).view(torch.float32)
 
 
+def power_from(length: int) -> int:
+    """The smallest power of two that is as large, and 16 at least.
+
+    >>> power_from(5), power_from(64), power_from(65)
+    (16, 64, 128)
+    """
+    return max(16, 1 << (length - 1).bit_length())
+
+
 def power_for(bound: Tensor) -> Tensor:
     """A power of two by which numbers up to a bound fill the range of float16; 1 of a bound of 0.
 
@@ -125,25 +138,21 @@ class Sizes(NamedTuple):
 _INTERPRETED = Sizes(16, 32, 16, 4, 1)
 
 
-def for_tiles(vectors: Vectors, *, is_plain: bool, is_wide: bool = False) -> Sizes:
+def for_tiles(vectors: Vectors, *, is_square: bool = False) -> Sizes:
     """Of kernels that multiply some features at a time.
 
-    Four warps are the fastest that have a tile and little else in their registers, which `is_plain` says; where there
-    is more, they would write registers to memory. Sums of long half vectors, with running maxima and nothing else,
-    are faster in wide tiles, as an H200 measured: `is_wide`.
-
-    >>> for_tiles(Vectors(torch.ones(1, 1), torch.ones(1, 1), "tf32"), is_plain=True).step >= 16
+    >>> for_tiles(Vectors(torch.ones(1, 1), torch.ones(1, 1), "tf32")).step >= 16
     True
     """
     if is_interpreted():
-        return _INTERPRETED
+        return _INTERPRETED._replace(width=_INTERPRETED.height) if is_square else _INTERPRETED
     length, size = vectors.queries.shape[1], vectors.queries.element_size()
     step, stages = (32, 4) if length <= 256 else (64, 3)
     if not vectors.is_half:
         step, stages = 32, 3
-    width = 256 if is_wide and vectors.is_half and length > 256 else 128
-    warps = 4 if is_plain and vectors.is_half else 8
-    return Sizes(128, width, step, warps, stages).fitting(vectors.queries.device, size)
+    # Three products in place of one take registers that eight warps have.
+    warps = 4 if vectors.precision == "tf32" else 8
+    return Sizes(128, 128, step, warps, stages).fitting(vectors.queries.device, size)
 
 
 def for_rows(vectors: Vectors, padded: int, *, is_plain: bool) -> Sizes:
@@ -189,7 +198,7 @@ def how(vectors: Vectors, sizes: Sizes) -> dict[str, int | str]:
     16
     """
     tile = {"HEIGHT": sizes.height, "WIDTH": sizes.width, "STEP": sizes.step, "GROUP": GROUP}
-    return {**tile, "PRECISION": vectors.precision, **sizes.launch()}
+    return {**tile, "PRECISION": vectors.precision}
 
 
 def scales_of(block: Block) -> tuple[Tensor, int, Tensor | None]:

@@ -8,6 +8,7 @@ for, compiles no tuple with text or tuples in it. How tiles read these stands in
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -44,6 +45,16 @@ class TileMask(NamedTuple):
         return kind[0] in ("all", "diagonal", "index")
 
     @property
+    def is_local(self) -> bool:
+        """Whether places alone tell which few tiles it concerns: it leaves out diagonals, or nothing."""
+        return _is_local(self.expression)
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether entries count by weights, and not all alike."""
+        return _has(self.expression, ("gaussian", "weighted pairs"))
+
+    @property
     def coded(self) -> Coded:
         """The expression as kernels read it."""
         return _coded(self.expression)
@@ -72,7 +83,7 @@ def of_candidates(candidates: Candidates, device: torch.device) -> TileMask:
     >>> from tellapart._engine.candidates import Candidates
     >>> from tellapart.relations import paired
     >>> of_candidates(Candidates(2, 2, 2).without(paired().pairs(2, 2)), torch.device("cpu")).expression
-    ('not', ('index', 0))
+    ('not', ('diagonal',))
     """
     leaves = _Leaves(device, candidates.n, candidates.m)
     if not candidates.m:
@@ -99,6 +110,20 @@ def of_positives(positives: tuple[Pairs, ...] | Relation, candidates: Candidates
     return leaves.mask(parts, "or") if parts else TileMask(("not", ALL), ())
 
 
+@lru_cache(maxsize=256)
+def _has(expression: Expression, kinds: tuple[str, ...]) -> bool:
+    return expression[0] in kinds or any(_has(part, kinds) for part in expression[1:] if isinstance(part, tuple))
+
+
+@lru_cache(maxsize=256)
+def _is_local(expression: Expression) -> bool:
+    kind, *parts = expression
+    if kind == "and":
+        return all(map(_is_local, parts))
+    return kind == "all" or (kind == "not" and parts[0][0] in ("diagonal", "periodic", "periodic, not itself"))
+
+
+@lru_cache(maxsize=256)
 def _coded(expression: Expression) -> Coded:
     """Three numbers for each part of an expression, the whole first: the place of its name, and what belongs to it.
 
@@ -170,6 +195,8 @@ class _Leaves:
 
     def listed(self, pairs: Pairs) -> Expression:
         """Listed pairs, whatever their weights."""
+        if pairs.diagonal:
+            return ("diagonal",)
         if pairs.one_each:
             return self._take("index", pairs.cols)
         return self._sorted((pairs.rows * self.m + pairs.cols).sort().values, self.m, None)

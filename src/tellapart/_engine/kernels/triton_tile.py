@@ -8,29 +8,12 @@ last ones are read again, and what is found there counts for nothing.
 import triton
 import triton.language as tl
 
-from tellapart._engine.kernels.triton_masks import NAMES
+from tellapart._engine.kernels.triton_entries import ALL, NONE, concerns, log_weights, of_col, of_row
 
 # Finite, so that a row of nothing but −∞ gives exp(−∞ − shift) = 0 and not NaN: as in `OnlineSum`.
 LOWEST = tl.constexpr(-8.5e37)
-NONE = tl.constexpr(float("-inf"))
-# Of the smallest number that float32 has with all its digits: lower weights are 0, as in `representable`.
-LOG_SMALLEST = tl.constexpr(-87.33654475)
-BEYOND = tl.constexpr(2147483647)
-# The kinds of an expression.
-ALL = tl.constexpr(NAMES.index("all"))
-AND = tl.constexpr(NAMES.index("and"))
-OR = tl.constexpr(NAMES.index("or"))
-NOT = tl.constexpr(NAMES.index("not"))
-DIAGONAL = tl.constexpr(NAMES.index("diagonal"))
-PERIODIC = tl.constexpr(NAMES.index("periodic"))
-PERIODIC_BUT_ITSELF = tl.constexpr(NAMES.index("periodic, not itself"))
-INDEX = tl.constexpr(NAMES.index("index"))
-IDS = tl.constexpr(NAMES.index("ids"))
-WITHIN = tl.constexpr(NAMES.index("within"))
-GAUSSIAN = tl.constexpr(NAMES.index("gaussian"))
-EARLIER = tl.constexpr(NAMES.index("earlier"))
-PAIRS = tl.constexpr(NAMES.index("pairs"))
-WEIGHTED_PAIRS = tl.constexpr(NAMES.index("weighted pairs"))
+# Nats between logarithms of sums up to which one exponential tells what two would: what it loses is below 1e-11.
+NEAR = tl.constexpr(60.0)
 
 
 @triton.jit
@@ -61,12 +44,15 @@ def scores(
 
 
 @triton.jit
-def scale_of(row_scale, row_step, key_scale, rows, cols, n, c):
-    """By what the products of rows and columns are multiplied; both indices broadcast. One number has a step of 0."""
-    scale = tl.load(row_scale + tl.minimum(rows, n - 1) * row_step)
+def scaled(product, row_scale, key_scale, rows, cols, n, c, EACH: tl.constexpr, TURNED: tl.constexpr):
+    """Products by what rows and columns are multiplied by: `EACH` row by a number of its own, or all by one."""
+    if EACH:
+        product *= of_row(tl.load(row_scale + tl.minimum(rows, n - 1)), TURNED)
+    else:
+        product *= tl.load(row_scale)
     if key_scale is not None:
-        scale *= tl.load(key_scale + tl.minimum(cols, c - 1))
-    return scale
+        product *= of_col(tl.load(key_scale + tl.minimum(cols, c - 1)), TURNED)
+    return product
 
 
 @triton.jit
@@ -81,97 +67,19 @@ def multiplied(left, right, total, PRECISION: tl.constexpr):
 
 
 @triton.jit
-def counted(logits, leaves, rows, cols, n, m, c, MASK: tl.constexpr):
-    """Logits with the logarithms of their weights added: −∞ where an entry does not count. Both indices broadcast."""
+def counted(logits, leaves, rows, cols, first_row, first_col, n, m, c, MASK: tl.constexpr, TURNED: tl.constexpr):
+    """Logits with the logarithms of their weights added: −∞ where an entry does not count.
+
+    Rows and columns are all from the first one on. Most tiles need neither a mask nor a look at the matrix's end.
+    """
     if MASK[0] != ALL:
-        weights = log_weights(MASK, 0, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1))
-        # What stands behind the keys are negatives, and no relation is about them.
-        logits = tl.where(cols < m, logits + weights, logits)
-    return tl.where((rows < n) & (cols < c), logits, NONE)
-
-
-@triton.jit
-def related(leaves, rows, cols, n, m, MASK: tl.constexpr):
-    """Whether entries are related."""
-    weights = log_weights(MASK, 0, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1))
-    return (weights > NONE) & (rows < n) & (cols < m)
-
-
-@triton.jit
-def log_weights(MASK: tl.constexpr, AT: tl.constexpr, leaves, rows, cols):
-    """The value of the part of an expression that begins `AT`, where rows and columns meet. It calls itself."""
-    first: tl.constexpr = MASK[AT + 1]
-    if MASK[AT] == AND:
-        both = log_weights(MASK, first, leaves, rows, cols) + log_weights(MASK, MASK[AT + 2], leaves, rows, cols)
-        return tl.where(both < LOG_SMALLEST, NONE, both)
-    elif MASK[AT] == OR:
-        return tl.maximum(
-            log_weights(MASK, first, leaves, rows, cols), log_weights(MASK, MASK[AT + 2], leaves, rows, cols)
-        )
-    elif MASK[AT] == NOT:
-        return _log_of(log_weights(MASK, first, leaves, rows, cols) == NONE)
-    elif MASK[AT] == ALL:
-        return tl.zeros([rows.shape[0] * cols.shape[0], rows.shape[1] * cols.shape[1]], tl.float32)
-    elif MASK[AT] == DIAGONAL:
-        return _log_of(rows == cols)
-    elif MASK[AT] == PERIODIC:
-        return _log_of(rows % leaves[first] == cols % leaves[first])
-    elif MASK[AT] == PERIODIC_BUT_ITSELF:
-        return _log_of((rows % leaves[first] == cols % leaves[first]) & (rows != cols))
-    elif MASK[AT] == INDEX:
-        return _log_of(tl.load(leaves[first] + rows) == cols)
-    elif MASK[AT] == IDS:
-        return _log_of(tl.load(leaves[first] + rows) == tl.load(leaves[first + 1] + cols))
-    elif MASK[AT] == WITHIN:
-        apart = tl.load(leaves[first] + rows) - tl.load(leaves[first + 1] + cols)
-        return _log_of(tl.abs(apart) <= tl.load(leaves[first + 2]))
-    elif MASK[AT] == GAUSSIAN:
-        apart = tl.load(leaves[first] + rows) - tl.load(leaves[first + 1] + cols)
-        apart /= tl.load(leaves[first + 2])
-        weights = (-0.5 * apart * apart).to(tl.float32)
-        return tl.where(weights < LOG_SMALLEST, NONE, weights)
-    elif MASK[AT] == EARLIER:
-        return _log_of(tl.load(leaves[first + 1] + cols) < tl.load(leaves[first] + rows))
-    elif MASK[AT] == PAIRS:
-        return _of_pairs(leaves[first], leaves[first + 1], None, rows, cols)
-    else:
-        tl.static_assert(MASK[AT] == WEIGHTED_PAIRS)
-        return _of_pairs(leaves[first], leaves[first + 1], leaves[first + 2], rows, cols)
-
-
-@triton.jit
-def _log_of(holds):
-    return tl.where(holds, 0.0, NONE)
-
-
-@triton.jit
-def _of_pairs(starts, listed, weights, rows, cols):
-    """Listed pairs: of each row's ascending columns, those between the first and the last of the tile."""
-    found = tl.full([rows.shape[0] * cols.shape[0], rows.shape[1] * cols.shape[1]], NONE, tl.float32)
-    first = tl.min(cols)
-    last = tl.max(cols)
-    low = tl.load(starts + rows)
-    stop = tl.load(starts + rows + 1)
-    high = stop
-    width = tl.max(high - low)
-    while width > 0:  # bisection, of all rows at once
-        middle = (low + high) // 2
-        is_open = low < high
-        is_before = is_open & (tl.load(listed + middle, mask=is_open, other=0) < first)
-        high = tl.where(is_open & (is_before == 0), middle, high)
-        low = tl.where(is_before, middle + 1, low)
-        width = width // 2
-    col = tl.load(listed + low, mask=low < stop, other=BEYOND)
-    more = tl.max((col <= last).to(tl.int32))
-    while more > 0:
-        if weights is None:
-            found = tl.where(cols == col, 0.0, found)
-        else:
-            found = tl.where(cols == col, tl.load(weights + low, mask=low < stop, other=NONE), found)
-        low += 1
-        col = tl.load(listed + low, mask=low < stop, other=BEYOND)
-        more = tl.max((col <= last).to(tl.int32))
-    return found
+        if concerns(MASK, 0, leaves, first_row, first_col, rows.shape[0], cols.shape[0]):
+            weights = log_weights(MASK, 0, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1), TURNED)
+            # What stands behind the keys are negatives, and no relation is about them.
+            logits = tl.where(of_col(cols, TURNED) < m, logits + weights, logits)
+    if (first_row + rows.shape[0] > n) | (first_col + cols.shape[0] > c):
+        logits = tl.where((of_row(rows, TURNED) < n) & (of_col(cols, TURNED) < c), logits, NONE)
+    return logits
 
 
 @triton.jit
@@ -200,6 +108,14 @@ def logit_gradient(logits, row_factor, row_log, col_factor, col_log, FORM: tl.co
         else:
             gradient = factor / (1.0 + tl.exp(-logits))
     return gradient
+
+
+@triton.jit
+def span_of(logs, first, stop, WIDTH: tl.constexpr):
+    """The largest and the smallest of some logarithms, at most `WIDTH`."""
+    places = first + tl.arange(0, WIDTH)
+    top = tl.max(tl.load(logs + places, mask=places < stop, other=LOWEST), 0)
+    return top, tl.min(tl.load(logs + places, mask=places < stop, other=-LOWEST), 0)
 
 
 @triton.jit
