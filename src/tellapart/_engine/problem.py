@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
+from tellapart._engine.arguments import check_per_candidate, checked, checked_negatives
 from tellapart._engine.factors import Factors, Halves, enter_as_they_are, of_half
 from tellapart._engine.further import check_kept, negatives_as_keys, same_width
 from tellapart._engine.precision import full_precision
 from tellapart._engine.schedule import ALONE, Comm
 from tellapart._traced import is_traced
-from tellapart.errors import as_temperature, check_embeddings, check_finite, check_vectors, requirement
-from tellapart.relations import Relation, check_relation, paired
+from tellapart.errors import as_temperature
+from tellapart.relations import Relation
 from tellapart.scores import InnerProduct
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class LineUp:
         """
         score = scores.resolve(score)
         is_one = keys is queries
-        positives = _checked(queries, keys, positives, exclude, margin, score, comm)
+        positives = checked(queries, keys, positives, exclude, margin, score, comm)
         temperature = as_temperature(temperature, queries.shape[0])
         plain = comm is ALONE and not margin and key_bias is None and exclude_negatives is None
         traced = is_traced(queries)
@@ -113,7 +114,7 @@ class LineUp:
         if not is_one and not isinstance(score, nn.Module):
             same_width("keys", keys, queries)
         if negatives is not None:
-            negatives = _checked_negatives(negatives, queries, keys, score)
+            negatives = checked_negatives(negatives, queries, keys, score)
         shared, mined = (None, negatives) if negatives is not None and negatives.ndim == 3 else (negatives, None)
         product = _product(queries, keys, shared, score)
         if key_bias is not None:
@@ -147,7 +148,7 @@ class LineUp:
     ) -> LineUp:
         """The problem of half vectors that enter products as they are."""
         n_keys = len(same_width("keys", keys, queries))
-        if negatives is not None and (negatives := _checked_negatives(negatives, queries, keys, score)) is not None:
+        if negatives is not None and (negatives := checked_negatives(negatives, queries, keys, score)) is not None:
             keys = torch.cat([keys, negatives])
         mirrored = keys is queries and not (isinstance(temperature, Tensor) and temperature.ndim)
         factors = of_half(queries, keys, score, temperature)
@@ -183,44 +184,6 @@ class LineUp:
         return self.scaled_queries() @ self.scaled_keys().T
 
 
-def _checked(
-    queries: Tensor,
-    keys: Tensor,
-    positives: Relation | None,
-    exclude: Relation | None,
-    margin: float,
-    score: Score,
-    comm: Comm,
-) -> Relation:
-    """The positives, once the arguments are checked as far as they concern the vectors as they came."""
-    # The cosine sees from the lengths whether the vectors are finite.
-    check, in_ring = check_vectors if score is scores.cosine else check_embeddings, comm is not ALONE
-    check("queries", queries, empty=in_ring)
-    if keys is not queries:
-        check("keys", keys, empty=in_ring)
-    n, m = queries.shape[0], keys.shape[0]
-    if not 0 <= margin < float("inf"):
-        raise ValueError(requirement("margin", "be finite and at least 0", margin))
-    positives = default_positives(positives, n, m)
-    if exclude is not None:
-        check_relation("exclude", exclude, n, m)
-    if queries.dtype != keys.dtype and torch.float64 in (queries.dtype, keys.dtype):
-        raise TypeError(requirement("keys", f"have the queries' dtype, {queries.dtype}", keys.dtype))
-    return positives
-
-
-def _checked_negatives(negatives: Tensor, queries: Tensor, keys: Tensor, score: Score) -> Tensor | None:
-    """The negatives, shared `(k, d)` or one set for each query `(n, k, d)`, in the keys' dtype; `None` if k is 0."""
-    check_vectors("negatives", negatives, dims=(2, 3), empty=True)
-    if score is not scores.cosine or negatives.ndim == 3:
-        check_finite("negatives", negatives)
-    if negatives.ndim == 3 and len(negatives) != len(queries):
-        must = f"hold one set for each of the {len(queries)} queries"
-        raise ValueError(requirement("negatives", must, len(negatives)))
-    negatives = same_width("negatives", negatives.to(keys.dtype), keys)
-    return negatives if negatives.shape[-2] else None  # a queue is empty at first
-
-
 def _is_mirrored(score: Score, scale: float | Tensor, positives: Relation, exclude: Relation | None) -> bool:
     """Whether the logits of vectors among themselves are symmetric, and so are the relations."""
     one_scale = not (isinstance(scale, Tensor) and scale.ndim)
@@ -238,36 +201,6 @@ def _product(queries: Tensor, keys: Tensor, shared: Tensor | None, score: Score)
     if score is scores.cosine:
         return InnerProduct(scores.unit(queries, "queries"), scores.unit_rows(keys=keys, negatives=shared))
     return scores.product_of(score, queries, torch.cat([keys, shared]))
-
-
-def default_positives(positives: Relation | None, n: int, m: int) -> Relation:
-    """The positives of n queries among m keys, by default each query's key of the same number.
-
-    Raises:
-        TypeError: not a relation.
-        ValueError: a relation of another size, or by default fewer keys than queries.
-
-    >>> default_positives(None, 2, 2).tile(slice(0, 1), slice(0, 2)).tolist()
-    [[True, False]]
-    """
-    if positives is not None:
-        check_relation("positives", positives, n, m)
-    elif m < n:
-        raise ValueError(requirement("keys", f"hold a positive for each of the {n} queries", f"{m} rows"))
-    return paired() if positives is None else positives
-
-
-def check_per_candidate(parameter: str, values: object, n_candidates: int) -> None:
-    """Raise unless `values` is a tensor with one finite number per key and shared negative.
-
-    >>> check_per_candidate("key_bias", torch.zeros(3), 3)
-    """
-    if not isinstance(values, torch.Tensor):
-        raise TypeError(requirement(parameter, "be a tensor", type(values).__name__))
-    if values.shape != (n_candidates,):
-        must = f"have one entry per key and shared negative, ({n_candidates},)"
-        raise ValueError(requirement(parameter, must, f"shape {tuple(values.shape)}"))
-    check_finite(parameter, values)
 
 
 def _folded(
