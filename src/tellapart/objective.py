@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
-from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, full_precision, loss_as_one
+from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, full_precision, loss, loss_as_one
 from tellapart.errors import as_temperature, check_choice, requirement
 from tellapart.relations import Relation, other_views, paired
 
@@ -140,19 +140,14 @@ def info_nce(
         "key_bias": key_bias,
         "margin": margin,
     }
-    if group is None and torch.compiler.is_compiling():
-        how: dict[str, Any] = {
-            "multi_positive": multi_positive,
-            "symmetric": symmetric,
-            "reduction": reduction,
-            "engine": engine,
-        }
-        if (found := loss_as_one(queries, keys, given, **how)) is not None:
-            return found
-    line_up = _line_up(group, queries, keys, engine, given)
-    fuse = reduction != "none"
-    terms = evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, fuse=fuse)
-    return terms.loss(reduction)
+    how: dict[str, Any] = {"multi_positive": multi_positive, "symmetric": symmetric, "engine": engine}
+    if group is not None:
+        line_up = _line_up(group, queries, keys, engine, given)
+        return evaluate(line_up, fuse=reduction != "none", **how).loss(reduction)
+    is_compiling = torch.compiler.is_compiling()
+    if is_compiling and (found := loss_as_one(queries, keys, given, reduction=reduction, **how)) is not None:
+        return found
+    return loss(queries, keys, given, reduction=reduction, **how)
 
 
 def nt_xent(

@@ -5,13 +5,15 @@ matrices (`cross_entropy`, `dense`). Large ones, and those of several processes,
 blocks of keys, a kernel computes each block, and `assemble` adds what the positives contribute.
 """
 
+from tellapart._engine.arguments import check_per_candidate, default_positives
 from tellapart._engine.binary import evaluate_binary
 from tellapart._engine.crossover import ENGINES
 from tellapart._engine.dispatch import evaluate
+from tellapart._engine.loss import loss
 from tellapart._engine.opaque import loss_as_one
 from tellapart._engine.pairs import log_add, pair_products, segment_logsumexp
 from tellapart._engine.precision import full_precision
-from tellapart._engine.problem import TEMPERATURE, LineUp, check_per_candidate, default_positives
+from tellapart._engine.problem import TEMPERATURE, LineUp
 from tellapart._engine.terms import REDUCTIONS, Given, NoCandidateError, Terms
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "evaluate_binary",
     "full_precision",
     "log_add",
+    "loss",
     "loss_as_one",
     "pair_products",
     "segment_logsumexp",

@@ -17,7 +17,7 @@ from torch.nn.functional import threshold
 
 from tellapart import scores
 from tellapart._engine.crossover import is_whole
-from tellapart.errors import check_finite, kernel_set, requirement, values_are_checked
+from tellapart.errors import check_finite, prefers_triton, requirement, values_are_checked
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -79,7 +79,7 @@ def enter_as_they_are(
     False
     """
     return (
-        kernel_set() == "triton"
+        prefers_triton(queries.device)
         and queries.dtype in HALF
         and all(x.dtype == queries.dtype for x in (keys, negatives) if x is not None)
         and (score is scores.cosine or score is scores.dot)
@@ -118,12 +118,32 @@ def of_half(
 
 
 def _inverse_lengths(parameter: str, carrier: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    check_finite(parameter, vectors)
+    check_half(parameter, vectors)
     inverse, carrier = _InverseLengths.apply(carrier, vectors)
-    if values_are_checked(vectors) and bool((outside := inverse.isnan()).any()):
+    return inverse, carrier
+
+
+def check_half(parameter: str, vectors: Float[Tensor, "n d"]) -> None:
+    """Raise where values are checked and a row is not finite, or too long or short for a cosine in float32.
+
+    Raises:
+        NotFiniteError: a row that is not finite.
+        ValueError: a row whose square float32 cannot hold.
+
+    >>> check_half("keys", torch.ones(2, 2, dtype=torch.bfloat16))
+    """
+    check_finite(parameter, vectors)
+    if values_are_checked(vectors) and bool((outside := _of_lengths(vectors).isnan()).any()):
         must = f"have rows of a length between {_SHORTEST:.0e} and {_LONGEST:.0e}, or convert them to float32"
         raise ValueError(requirement(parameter, must, f"another in row {int(outside.nonzero()[0, 0])}"))
-    return inverse, carrier
+
+
+def _of_lengths(vectors: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """`1/‖v‖` of each row, 1 of a zero row, NaN of one beyond float32."""
+    length = torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float32)
+    is_zero = torch.linalg.vector_norm(vectors, float("inf"), dim=1) == 0
+    inverse = threshold(length, _SHORTEST, torch.nan).reciprocal_()
+    return threshold(inverse, 1 / _LONGEST, torch.nan).masked_fill_(is_zero, 1)
 
 
 def widened(carrier: Float[Tensor, "n d"], vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
@@ -166,10 +186,7 @@ class _InverseLengths(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, carrier: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        length = torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float32)
-        is_zero = torch.linalg.vector_norm(vectors, float("inf"), dim=1) == 0
-        inverse = threshold(length, _SHORTEST, torch.nan).reciprocal_()
-        inverse = threshold(inverse, 1 / _LONGEST, torch.nan).masked_fill_(is_zero, 1)
+        inverse = _of_lengths(vectors)
         ctx.save_for_backward(carrier, vectors, inverse)
         ctx.set_materialize_grads(False)
         return inverse, carrier.view_as(carrier)

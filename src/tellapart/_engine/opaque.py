@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from tellapart import scores
-from tellapart._engine import dispatch
 from tellapart._engine.crossover import is_whole
-from tellapart._engine.problem import TEMPERATURE, LineUp
+from tellapart._engine.loss import loss as loss_of
+from tellapart._engine.problem import TEMPERATURE
 from tellapart.relations import (
     Relation,
     before,
@@ -131,11 +131,9 @@ def _info_nce(
         }
         learned_or_given: Any = tau if learned is None else learned
         others = {"negatives": further, "score": _SCORES[score], "key_bias": bias, "margin": margin}
-        line_up = LineUp.build(
-            q, q if k is None else k, temperature=learned_or_given, engine=engine, **related, **others
-        )
-        terms = dispatch.evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, fuse=True)
-        loss = terms.loss(reduction)
+        given = {"temperature": learned_or_given, **related, **others}
+        how: dict[str, Any] = {"multi_positive": multi_positive, "symmetric": symmetric, "reduction": reduction}
+        loss = loss_of(q, q if k is None else k, given, engine=engine, **how)
         if not with_grad:
             return [loss.clone()]
         inputs = [x for x in vectors if x is not None]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tellapart import edges, gaussian, info_nce, info_nce_terms, nt_xent, options, paired, same, variants
+from tellapart import edges, gaussian, info_nce, info_nce_terms, listed, nt_xent, options, paired, same, variants
 from tellapart._engine.candidates import Candidates
 from tellapart._engine.kernels import triton_gradient, triton_tiles
 from tellapart._engine.kernels.grid import tiling
@@ -27,7 +27,7 @@ TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 2e-2}
 def small_blocks(monkeypatch):
     """Bands and blocks so small that a small matrix has several."""
     monkeypatch.setattr(triton_tiles, "BAND", 32)
-    monkeypatch.setattr(triton_gradient, "SIDE", 48)
+    monkeypatch.setattr(triton_gradient, "SIDE", 64)
 
 
 def relations(n, m):
@@ -146,9 +146,10 @@ def test_half_precision_reaches_the_products_unless_a_bias_needs_more_digits():
         from tellapart._engine.kernels import choice
 
         patch.setattr(choice, "KERNELS", [Seen(), *choice.KERNELS])
-        info_nce(queries, keys, engine="tiled")
-        info_nce(queries, keys, engine="tiled", key_bias=torch.zeros(4))
-        info_nce(queries, keys.float(), engine="tiled")
+        how = {"positives": listed(torch.arange(4)), "engine": "tiled"}
+        info_nce(queries, keys, **how)
+        info_nce(queries, keys, key_bias=torch.zeros(4), **how)
+        info_nce(queries, keys.float(), **how)
     assert seen == [torch.bfloat16, torch.float32, torch.float32]
 
 

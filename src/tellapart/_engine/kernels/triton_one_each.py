@@ -1,0 +1,196 @@
+"""The loss of one positive each by Triton, from embeddings on, with one launch for each step.
+
+What follows from shapes and kinds alone is planned once: a card waits for the host where queries are few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tellapart._engine.kernels.triton_calls import Operands
+from tellapart._engine.kernels.triton_launch import Sizes, Vectors, cdiv, for_tiles, power_from, tf32_is_allowed
+from tellapart._engine.kernels.triton_masks import TileMask
+from tellapart._engine.kernels.triton_plan import Plan, kind_of, plan_for
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+PARTS = 2**29
+"""Rows of a band times candidates, at most: 64 MiB of parts of sums to either side."""
+_ROWS = 64
+"""Losses that a program forms."""
+
+
+class Problem(NamedTuple):
+    """What is constant: the positives and candidates, and what scores are."""
+
+    mask: TileMask
+    positive_of: Int[Tensor, " n"] | None
+    """Each query's positive, and in turn that key's query. `None`: query i has key i."""
+    m: int
+    """Keys. Further candidates stand behind them."""
+    cosine: bool
+    symmetric: bool
+    mirrored: bool
+    """Whether the keys are the queries, and one half of the scores tells all."""
+
+    def losses(self, given: Given, share: float) -> tuple[Float[Tensor, " losses"], Kept, Hashable]:
+        """`log Z − S⁺` of each query and, of a symmetric loss, of each key behind them.
+
+        With them comes what backward needs, and a key, which tells all that kernels are compiled for. The share is what
+        is kept of their gradients, such as the part that each loss has in a mean.
+        """
+        queries = given.queries
+        n, like = queries.shape[0], queries.new_empty(0, dtype=torch.float32)
+        with torch.cuda.device_of(queries):
+            key = _key(self, given)
+            plan = plan_for(key)
+            positives, row_scale, key_scale = _begin(self, given, like, plan)
+            each, weights, logs = like.new_empty(3, n + self.m if self.symmetric else n).unbind(0)
+            kept = Kept(positives, weights, logs, row_scale, key_scale)
+            operands = self.operands(given, kept, plan)
+            layout: _Layout = plan.kept("layout", lambda: _Layout.of(self, operands.vectors))
+            tall, n_cols = layout.tall, layout.n_cols
+            of_rows = like.new_empty(2, layout.wide_tiles, tall)
+            of_cols = like.new_empty(2, layout.high_tiles, n_cols) if n_cols else None
+            running = like.new_empty(2, n_cols) if n > tall and n_cols else None
+            for first in range(0, n, tall):
+                height = min(tall, n - first)
+                if height < tall:
+                    of_rows = like.new_empty(2, layout.wide_tiles, height)
+                operands.sums(None, (first, height), layout.sizes, of_rows, of_cols)
+                n_tiles = cdiv(height, layout.sizes.height)
+                _take_in(operands, kept, (each, share), (first, height, n_tiles), (of_rows, of_cols, running))
+        return each, kept, key
+
+    def operands(self, given: Given, kept: Kept, plan: Plan) -> Operands:
+        """What kernels of tiles read."""
+        queries, keys, _ = given
+        scales = kept.row_scale, kept.row_scale.ndim, kept.key_scale
+        precision = plan.kept("precision", lambda: Vectors.made(queries, keys).precision)
+        vectors = Vectors(queries, keys, precision)
+        if queries.dtype == torch.float32:
+            vectors = Vectors.made(queries, keys)
+        sizes = queries.shape[0], self.m, keys.shape[0]
+        return Operands(vectors, scales, self.mask, *sizes, "logits", self.mirrored, plan)
+
+
+class Given(NamedTuple):
+    """Queries and all candidates, and the temperature."""
+
+    queries: Float[Tensor, "n d"]
+    keys: Float[Tensor, "c d"]
+    temperature: float | Tensor
+
+
+class Kept(NamedTuple):
+    """What the backward pass needs of the forward pass."""
+
+    positives: Float[Tensor, " n"]
+    """The logit of each query's positive."""
+    weights: Float[Tensor, " losses"]
+    """A share of `∂L/∂log Z` of each query and, of a symmetric loss, of each key; Z without the positive."""
+    logs: Float[Tensor, " losses"]
+    """`log Z` of the same."""
+    row_scale: Tensor
+    key_scale: Tensor | None
+
+
+class _Layout(NamedTuple):
+    """Tiles, rows of a band, how many tiles it has along rows and columns, and the columns whose sums are wanted."""
+
+    sizes: Sizes
+    tall: int
+    wide_tiles: int
+    high_tiles: int
+    n_cols: int
+
+    @classmethod
+    def of(cls, problem: Problem, vectors: Vectors) -> _Layout:
+        n, c = vectors.queries.shape[0], vectors.keys.shape[0]
+        sizes = for_tiles(vectors, is_square=problem.mirrored)
+        tall = min(n, max(sizes.height, PARTS // c // sizes.height * sizes.height))
+        n_cols = c if problem.mirrored else problem.m if problem.symmetric else 0
+        return cls(sizes, tall, cdiv(c, sizes.width), cdiv(tall, sizes.height), n_cols)
+
+
+def _key(problem: Problem, given: Given) -> Hashable:
+    queries, keys, temperature = given
+    leaves = problem.mask.leaves
+    return (
+        queries.device,
+        (queries.dtype, queries.shape, queries.stride(), queries.data_ptr() % 16),
+        (keys.shape, keys.stride(), keys.data_ptr() % 16),
+        kind_of(temperature),
+        problem.mask.expression,
+        tuple(map(kind_of, leaves)) if leaves else (),
+        None if problem.positive_of is None else kind_of(problem.positive_of),
+        problem[2:],
+        tf32_is_allowed(),
+    )
+
+
+def _begin(problem: Problem, given: Given, like: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The positives' logits, and what products are multiplied by."""
+    from tellapart._engine.kernels.triton_ends import begin_kernel
+
+    queries, keys, temperature = given
+    (n, length), c, cosine = queries.shape, keys.shape[0], problem.cosine
+    positives = like.new_empty(n)
+    row_scale, key_scale = like.new_empty(n if cosine else ()), like.new_empty(c) if cosine else None
+    height = 16
+    plan.launch(
+        "begin",
+        (
+            *(queries, keys, *queries.stride(), *keys.stride(), problem.positive_of, temperature),
+            *(row_scale, key_scale, positives, n, c),
+        ),
+        lambda: (
+            begin_kernel,
+            (cdiv(max(n, c) if cosine else n, height),),
+            {
+                "LEARNED": isinstance(temperature, Tensor),
+                "LENGTH": length,
+                "STEP": min(256, power_from(length)),
+                "HEIGHT": height,
+            },
+            {},
+        ),
+    )
+    return positives, row_scale, key_scale
+
+
+def _take_in(
+    operands: Operands,
+    kept: Kept,
+    losses_and_share: tuple[Tensor, float],
+    band: tuple[int, int, int],
+    parts: tuple[Float[Tensor, "2 t h"], Float[Tensor, "2 t m"] | None, Float[Tensor, "2 m"] | None],
+) -> None:
+    """Losses from what the tiles of a band add up to: its first row, its height and its tiles along it."""
+    from tellapart._engine.kernels.triton_ends import losses_kernel
+
+    (first, height, n_tiles), (of_rows, of_cols, running) = band, parts
+    each, share = losses_and_share
+    totals, shifts = (None, None) if running is None else running.unbind(0)
+    _, wide_tiles, size = of_rows.shape
+    n_cols, col_kind = (0, 0) if of_cols is None else (of_cols.shape[2], of_cols.stride(0))
+    is_first, is_last = first == 0, first + height == operands.n
+    operands.plan.launch(
+        ("losses", height, is_first, is_last),
+        (
+            *(of_rows, wide_tiles * size, wide_tiles, first, height),
+            *(of_cols, col_kind, n_tiles, n_cols, totals, shifts),
+            *(kept.positives, each, kept.weights, kept.logs, operands.n, share),
+        ),
+        lambda: (
+            losses_kernel,
+            ((0 if operands.mirrored else cdiv(height, _ROWS)) + cdiv(n_cols, _ROWS),),
+            {"MIRRORED": operands.mirrored, "FIRST": is_first, "LAST": is_last, "HEIGHT": _ROWS, "SOME": 32},
+            {},
+        ),
+    )

@@ -1,0 +1,43 @@
+"""The loss of one process, by the shortest way to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from tellapart._engine import dispatch, one_each
+from tellapart._engine.problem import LineUp
+from tellapart.errors import check_loss
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+def loss(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    given: dict[str, Any],
+    *,
+    multi_positive: str,
+    symmetric: bool,
+    reduction: str,
+    engine: str,
+) -> Float[Tensor, "..."]:
+    """The loss of queries and keys, and of the options of `info_nce` that state the problem.
+
+    Raises:
+        TypeError, ValueError: as `info_nce` does.
+
+    >>> import torch
+    >>> how = {"multi_positive": "out", "symmetric": True, "reduction": "mean", "engine": "auto"}
+    >>> loss(torch.eye(2), torch.eye(2), {"temperature": 1.0}, **how)
+    tensor(0.3133)
+    """
+    found = one_each.loss(queries, keys, given, symmetric=symmetric, reduction=reduction, engine=engine)
+    if found is not None:
+        return check_loss(found)
+    line_up = LineUp.build(queries, keys, engine=engine, **given)
+    fuse = reduction != "none"
+    terms = dispatch.evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, fuse=fuse)
+    return terms.loss(reduction)

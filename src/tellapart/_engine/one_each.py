@@ -1,0 +1,225 @@
+"""The loss of one positive each as a single node of autograd, where Triton's kernels compute all of it.
+
+    L_i = log Z_i − S_i⁺ = softplus(log Z_i⁻ − S_i⁺)
+
+Other losses are put together from PyTorch's operations, and a card waits for their calls where queries are few. Here
+the kind of relation tells that each query has one positive, and nothing but scores stands between embeddings and loss.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from tellapart import scores
+from tellapart._engine import dispatch
+from tellapart._engine.arguments import checked, checked_negatives
+from tellapart._engine.candidates import Candidates
+from tellapart._engine.crossover import is_whole
+from tellapart._engine.factors import HALF, check_half
+from tellapart._engine.kernels import triton_masks, triton_one_each_gradient
+from tellapart._engine.kernels.triton_one_each import Given, Kept, Problem
+from tellapart._engine.kernels.triton_one_each_gradient import Gradients, Wanted
+from tellapart._engine.kernels.triton_tiles import unfit
+from tellapart._engine.precision import full_precision
+from tellapart._engine.problem import TEMPERATURE, LineUp
+from tellapart._engine.schedule import ALONE
+from tellapart._traced import is_traced
+from tellapart.errors import as_temperature, at_hand, check_finite, prefers_triton, values_are_checked
+from tellapart.relations import Relation
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+    from tellapart.scores import Score
+
+_DTYPES = (torch.bfloat16, torch.float32)
+
+
+@full_precision
+def loss(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    given: dict[str, Any],
+    *,
+    symmetric: bool,
+    reduction: str,
+    engine: str,
+) -> Float[Tensor, "..."] | None:
+    """The loss of queries and keys; `None` if it takes another way.
+
+    Args:
+        queries: as for `info_nce`.
+        keys: likewise.
+        given: the options of `info_nce` that state the problem.
+        symmetric: whether keys are queries in turn.
+        reduction: "mean", "sum" or "none".
+        engine: "dense" is another way, and so is "auto" for few scores.
+
+    Raises:
+        TypeError, ValueError: as `LineUp.build` does.
+
+    >>> how = {"symmetric": False, "reduction": "mean", "engine": "tiled"}
+    >>> loss(torch.eye(2), torch.eye(2), {}, **how)  # on a CPU None without options(kernels="triton")
+    """
+    # What is wrong with arguments is told elsewhere.
+    if not isinstance(queries, Tensor) or is_traced(queries) or not prefers_triton(queries.device):
+        return None
+    score = scores.resolve(given.get("score", "cosine"))
+    if not _is_plain(queries, keys, given, score, engine):
+        return None
+    exclude, negatives = given.get("exclude"), given.get("negatives")
+    positives = checked(queries, keys, given.get("positives"), exclude, 0.0, score, ALONE)
+    temperature = as_temperature(given.get("temperature", TEMPERATURE), len(queries))
+    if isinstance(temperature, Tensor):
+        if temperature.ndim:
+            return None
+        temperature = temperature.to(queries.device)
+    for name, vectors in (("queries", queries), ("keys", keys)):
+        (check_half if _enters_as_it_is(vectors, score) else check_finite)(name, vectors)
+    further = None if negatives is None else checked_negatives(negatives, queries, keys, score)
+    found = _problem(queries, keys, positives, exclude, further, score, symmetric)
+    if found is None:
+        return None
+    if found.cosine and not _enters_as_it_is(queries, score):
+        # Any length is right there: unit vectors are made first.
+        is_one = keys is queries
+        queries = scores.unit(queries, "queries")
+        keys = queries if is_one else scores.unit(keys, "keys")
+        further = None if further is None else scores.unit(further, "negatives")
+        found = found._replace(cosine=False)
+    tau = (temperature, None) if isinstance(temperature, Tensor) else (None, temperature)
+    related = {"positives": positives, "exclude": exclude, "score": "cosine" if found.cosine else "dot"}
+    keys_alone = None if found.mirrored else keys
+    value: Tensor = _OneEach.apply(queries, keys_alone, further, *tau, found, reduction, related)
+    return value
+
+
+def _enters_as_it_is(vectors: Tensor, score: Score) -> bool:
+    return vectors.dtype in HALF and score is scores.cosine
+
+
+def _is_plain(queries: Tensor, keys: Tensor, given: dict[str, Any], score: Score, engine: str) -> bool:
+    """Whether tensors, scores and options are such as the kernels take."""
+    negatives = given.get("negatives")
+    tensors = [queries, keys] if negatives is None else [queries, keys, negatives]
+    if not all(isinstance(x, Tensor) and x.ndim == 2 and x.dtype == queries.dtype for x in tensors):
+        return False
+    n, *sizes = (x.shape[0] for x in tensors)
+    return (
+        # Of few scores PyTorch's own operations take the host less time.
+        not is_whole(n, sum(sizes), queries.device, engine)
+        and not given.get("margin")
+        and given.get("key_bias") is None
+        and given.get("exclude_negatives") is None
+        and queries.dtype in _DTYPES
+        and (score is scores.cosine or score is scores.dot)
+        and 0 < min(n, *sizes) <= max(n, *sizes) < 2**30
+        and all(x.shape[1] == queries.shape[1] <= triton_one_each_gradient.LONGEST for x in tensors)
+        and unfit(queries.device) is None
+        # Elsewhere the rows that are at fault are named.
+        and (at_hand(queries) or not values_are_checked(queries))
+    )
+
+
+def _problem(
+    queries: Tensor,
+    keys: Tensor,
+    positives: Relation,
+    exclude: Relation | None,
+    further: Tensor | None,
+    score: Score,
+    symmetric: bool,
+) -> Problem | None:
+    """What is constant, or `None` if a query may have no positive, several, or one that is excluded."""
+    n, m, positive_of = len(queries), len(keys), None
+    if exclude is not None:
+        avoids = positives.avoids(exclude) or exclude.avoids(positives)
+        if not avoids or triton_masks.why_not(exclude) is not None:
+            return None
+    if positives.diagonal:
+        if n > m or (symmetric and n < m):
+            return None
+    else:
+        # Each is its positive's positive.
+        if symmetric or n != m or not (positives.listed and positives.symmetric):
+            return None
+        pairs = positives.pairs(n, m, queries.device)
+        if pairs is None or not pairs.one_each or triton_masks.why_not(positives) is not None:
+            return None
+        positive_of = pairs.cols
+    mirrored = keys is queries and further is None and not symmetric and positives.symmetric
+    mirrored = mirrored and (exclude is None or exclude.symmetric)
+    among = ~positives if exclude is None else ~positives & ~exclude
+    candidates = Candidates(n, m, m + (0 if further is None else len(further)), among=among)
+    mask = triton_masks.of_candidates(candidates, queries.device)
+    return Problem(mask, positive_of, m, score is scores.cosine, symmetric, mirrored)
+
+
+class _OneEach(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        keys: Tensor | None,
+        further: Tensor | None,
+        learned: Tensor | None,
+        tau: float | None,
+        problem: Problem,
+        reduction: str,
+        related: dict[str, Any],
+    ) -> Tensor:
+        own = queries if keys is None else keys
+        candidates = own if further is None else torch.cat([own, further])
+        n_losses = len(queries) + (len(own) if problem.symmetric else 0)
+        share = {"mean": 1 / n_losses, "sum": 0.5 if problem.symmetric else 1.0, "none": 1.0}[reduction]
+        temperature = tau if learned is None else learned
+        assert temperature is not None
+        given = Given(queries, candidates, temperature)
+        each, kept, ctx.key = problem.losses(given, share)
+        ctx.tau, ctx.problem, ctx.reduction, ctx.related = tau, problem, reduction, related
+        ctx.save_for_backward(queries, keys, further, learned, None if further is None else candidates, *kept)
+        if reduction == "none":
+            return each
+        return each.mean() if reduction == "mean" else each.sum() * share
+
+    @staticmethod
+    @full_precision
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        queries, keys, further, learned, candidates, *kept = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return *_further_gradients(ctx, gradient, queries, keys, further, learned), *_CONSTANTS
+        needs, m = ctx.needs_input_grad, ctx.problem.m
+        own = queries if keys is None else keys
+        n_keys = m + len(further) if needs[2] else m if needs[1] else 0
+        temperature: float | Tensor = ctx.tau if learned is None else learned
+        given = Given(queries, own if candidates is None else candidates, temperature)
+        wanted = Wanted(needs[0], n_keys, needs[3])
+        found = Gradients(ctx.problem, given, Kept(*kept), gradient, wanted, ctx.key)
+        of_queries, of_keys, of_temperature = found.formed()
+        of_further = of_keys[m:] if of_keys is not None and needs[2] else None
+        of_own = None
+        if of_keys is not None and needs[1]:
+            of_own = of_keys if n_keys == m else of_keys[:m]
+        return of_queries, of_own, of_further, of_temperature, *_CONSTANTS
+
+
+_CONSTANTS = (None,) * 4
+
+
+def _further_gradients(ctx: Any, gradient: Tensor, *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
+    """The gradients with a graph of their own: of the whole matrix, as second derivatives always are."""
+    with torch.enable_grad():
+        # The upstream gradient may depend on the same vectors; here it is a constant: hence the aliases.
+        aliases = [None if x is None else x.view_as(x) for x in inputs]
+        queries, keys, further, learned = aliases
+        assert queries is not None
+        temperature = ctx.tau if learned is None else learned
+        given = {**ctx.related, "negatives": further, "temperature": temperature, "engine": "dense"}
+        line_up = LineUp.build(queries, queries if keys is None else keys, **given)
+        value = dispatch.evaluate(line_up, symmetric=ctx.problem.symmetric, engine="dense").loss(ctx.reduction)
+        needed = [x for x, is_needed in zip(aliases, ctx.needs_input_grad, strict=False) if is_needed]
+        found = iter(torch.autograd.grad(value, [x for x in needed if x is not None], gradient, create_graph=True))
+    return tuple(next(found) if is_needed else None for is_needed in ctx.needs_input_grad[:4])

@@ -1,0 +1,176 @@
+"""One positive each by Triton's kernels from end to end: values, gradients and second derivatives against float64."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tellapart import info_nce, listed, nt_xent, options, other_views, paired, same
+from tellapart._engine import one_each
+from tellapart._engine.kernels import triton_gradient, triton_one_each, triton_one_each_gradient
+from tests._engine.kernels.triton_here import needs_triton, vectors
+from tests.waiting import NoWaiting, as_on_a_gpu
+
+pytestmark = needs_triton
+# Of a gradient, as a part of its length. Triton's interpreter cuts off the digits of bfloat16 that a GPU rounds.
+TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Bands, and blocks of the gradient, so small that a small matrix has several."""
+    monkeypatch.setattr(triton_one_each, "PARTS", 32 * 40)
+    monkeypatch.setattr(triton_one_each_gradient, "LOW", 32)
+    monkeypatch.setattr(triton_gradient, "SIDE", 64)
+
+
+def problem(kind, n, more, d, dtype, seed):
+    """Embeddings, options and the loss of a kind of line-up with n queries."""
+    labels = torch.arange(n) // 2
+    if kind == "NT-Xent":
+        return nt_xent, [vectors(seed, n, d, dtype), vectors(seed + 1, n, d, dtype)], {}
+    tensors = [vectors(seed, n, d, dtype), vectors(seed + 1, n + (more if kind != "symmetric" else 0), d, dtype)]
+    options_ = {
+        "one way": {},
+        "symmetric": {"symmetric": True},
+        "negatives": {"negatives": vectors(seed + 2, 1 + more, d, dtype)},
+        "repeated captions": {"exclude": same(labels, torch.arange(n + more) // 2) & ~paired()},
+    }[kind]
+    return info_nce, tensors, options_
+
+
+KINDS = ("one way", "symmetric", "negatives", "repeated captions", "NT-Xent")
+
+
+def with_gradients(loss, tensors, given_, dtype=None, **how):
+    """A loss and the gradients of all tensors among its arguments, with those converted to a dtype."""
+    own = [x.detach().to(dtype or x.dtype).requires_grad_() for x in tensors]
+    named = {
+        name: x.detach().to(x.dtype if dtype is None else dtype).requires_grad_() if isinstance(x, torch.Tensor) else x
+        for name, x in given_.items()
+    }
+    value = loss(*own, **named, **how)
+    wanted = [*own, *(x for x in named.values() if isinstance(x, torch.Tensor))]
+    return value, torch.autograd.grad(value, wanted), wanted
+
+
+@settings(max_examples=40)
+@given(
+    kind=st.sampled_from(KINDS),
+    n=st.integers(1, 45),
+    more=st.integers(0, 30),
+    d=st.sampled_from([1, 7, 16, 33]),
+    in_registers=st.booleans(),
+    tau=st.sampled_from([0.01, 0.07, 1.0]),
+    score=st.sampled_from(["cosine", "dot"]),
+    dtype=st.sampled_from(sorted(TOLERANCES, key=str)),
+    seed=st.integers(0, 99),
+)
+def test_values_and_gradients_are_those_in_float64(kind, n, more, d, in_registers, tau, score, dtype, seed):
+    loss, tensors, given_ = problem(kind, n, more, d, dtype, seed)
+    given_ |= {"temperature": torch.tensor(tau * (d if score == "dot" else 1)), "score": score}
+    with pytest.MonkeyPatch.context() as patch, options(kernels="triton"):
+        patch.setattr(triton_gradient, "IN_REGISTERS", 256 if in_registers else 0)
+        value, found, _ = with_gradients(loss, tensors, given_, engine="tiled")
+    assert "OneEach" in value.grad_fn.name()
+    expected, exact, _ = with_gradients(loss, tensors, given_, torch.float64, engine="dense")
+    tolerance = TOLERANCES[dtype]
+    size = max(1.0, abs(expected.item()), 0.2 / tau if dtype == torch.bfloat16 else 5 / tau * 1e-2)
+    assert abs(value.item() - expected.item()) <= tolerance * size
+    scale = max(x.norm().item() for x in exact)
+    for own, other in zip(found, exact, strict=True):
+        assert (own.double() - other).norm() <= tolerance * (other.norm() + 0.1 * scale) + 1e-7
+
+
+def test_a_wide_range_of_scores_loses_no_small_sum():
+    """A tile's shift is too large for rows whose scores are all far below those of another row."""
+    q, k = torch.eye(40, 8) + 1e-3, torch.eye(40, 8).flip(0) + 1e-3
+    q[::3] *= 100
+    given_ = {"temperature": 0.5, "score": "dot", "symmetric": True}
+    with options(kernels="triton"):
+        value, found, _ = with_gradients(info_nce, [q, k], given_, engine="tiled")
+    expected, exact, _ = with_gradients(info_nce, [q, k], given_, torch.float64, engine="dense")
+    assert value.item() == pytest.approx(expected.item(), rel=1e-6)
+    for own, other in zip(found, exact, strict=True):
+        assert (own - other).norm() <= 1e-5 * other.norm()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_second_derivatives_are_those_of_the_whole_matrix(kind):
+    loss, tensors, given_ = problem(kind, 12, 5, 6, torch.float32, 3)
+    given_ |= {"temperature": torch.tensor(0.3), "score": "dot"}
+
+    def penalty(**how):
+        own = [x.detach().requires_grad_() for x in tensors]
+        named = {k: x.detach().requires_grad_() if isinstance(x, torch.Tensor) else x for k, x in given_.items()}
+        wanted = [*own, *(x for x in named.values() if isinstance(x, torch.Tensor))]
+        first = torch.autograd.grad(loss(*own, **named, **how), wanted, create_graph=True)
+        return torch.autograd.grad(sum((x.square()).sum() for x in first), wanted)
+
+    with options(kernels="triton"):
+        found = penalty(engine="tiled")
+    for own, other in zip(found, penalty(engine="dense"), strict=True):
+        assert torch.allclose(own, other, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_reductions_are_those_of_the_whole_matrix(reduction, symmetric):
+    q, k = vectors(1, 20, 9), vectors(2, 20, 9)
+    how = {"reduction": reduction, "symmetric": symmetric}
+    with options(kernels="triton"):
+        found = info_nce(q, k, engine="tiled", **how)
+    expected = info_nce(q, k, engine="dense", **how)
+    assert torch.allclose(found, expected, rtol=1e-5)
+    weights = torch.linspace(0.5, 2, found.numel()).view(found.shape)
+    both = [torch.autograd.grad((x * weights).sum(), (q, k)) for x in (found, expected)]
+    for own, other in zip(*both, strict=True):
+        assert torch.allclose(own, other, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("in_registers", [256, 0])
+@pytest.mark.parametrize("frozen", [(True, False), (False, True), (True, True)])
+def test_only_wanted_gradients_are_formed(frozen, in_registers, monkeypatch):
+    monkeypatch.setattr(triton_gradient, "IN_REGISTERS", in_registers)
+    tensors = [vectors(seed, 20, 9).detach().requires_grad_(not f) for seed, f in zip((1, 2), frozen, strict=True)]
+    temperature = torch.tensor(0.1, requires_grad=True)
+    wanted = [temperature, *(x for x in tensors if x.requires_grad)]
+    with options(kernels="triton"):
+        found = torch.autograd.grad(info_nce(*tensors, temperature=temperature, engine="tiled"), wanted)
+    expected = torch.autograd.grad(info_nce(*tensors, temperature=temperature, engine="dense"), wanted)
+    for own, other in zip(found, expected, strict=True):
+        assert torch.allclose(own, other, rtol=1e-4, atol=1e-6)
+
+
+OTHER_WAYS = {
+    "several positives": {"positives": same(torch.arange(12) // 2)},
+    "an index": {"positives": listed(torch.arange(12).flip(0))},
+    "an excluded positive": {"exclude": same(torch.arange(12) // 2)},
+    "a margin": {"margin": 0.1},
+    "a bias": {"key_bias": torch.zeros(12)},
+    "distances": {"score": "sqeuclidean"},
+    "a temperature each": {"temperature": torch.full((12,), 0.1)},
+    "views that are no queries": {"positives": other_views(6), "symmetric": True},
+    "the whole matrix": {"engine": "dense"},
+    "few scores": {"engine": "auto"},
+}
+
+
+@pytest.mark.parametrize("case", OTHER_WAYS)
+def test_what_it_cannot_tell_takes_another_way(case):
+    given_ = dict(OTHER_WAYS[case])
+    symmetric, engine = given_.pop("symmetric", False), given_.pop("engine", "tiled")
+    with options(kernels="triton"):
+        how = {"symmetric": symmetric, "reduction": "mean", "engine": engine}
+        assert one_each.loss(vectors(1, 12, 5), vectors(2, 12, 5), given_, **how) is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_waits_for_nothing(kind, monkeypatch):
+    loss, tensors, given_ = problem(kind, 20, 8, 12, torch.bfloat16, 1)
+    temperature = torch.tensor(0.1, requires_grad=True)
+    with monkeypatch.context() as patch, options(kernels="triton"):
+        as_on_a_gpu(patch)
+        with NoWaiting():
+            loss(*tensors, temperature=temperature, engine="tiled", **given_).backward()
+    assert temperature.grad.isfinite()
