@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 _debug: ContextVar[bool] = ContextVar("tellapart_debug", default=False)
 _memory_budget: ContextVar[int] = ContextVar("tellapart_memory_budget", default=2**30)
-_kernels: ContextVar[str] = ContextVar("tellapart_kernels", default="torch")
-KERNEL_SETS = ("torch", "triton")
+_kernels: ContextVar[str] = ContextVar("tellapart_kernels", default="auto")
+KERNEL_SETS = ("auto", "torch", "triton")
 
 
 class InputError(ValueError):
@@ -48,8 +48,9 @@ def options(
             Off by default.
         memory_budget: bytes of scores that the streamed loss may keep from its forward for its backward pass. It
             keeps them where computing them again would take longer. 1 GiB by default; 0 keeps none.
-        kernels: what computes blocks of the streamed loss: "torch", the default, plain operations; "triton", Triton's
-            kernels, for all blocks that they can compute, on the CPU under `TRITON_INTERPRET=1`.
+        kernels: what computes the streamed loss: "auto", the default, Triton's kernels on a GPU and plain operations
+            elsewhere; "torch", plain operations; "triton", Triton's kernels wherever they can, on the CPU under
+            `TRITON_INTERPRET=1`.
 
     Raises:
         InputError: `kernels="triton"` where Triton is not installed.
@@ -82,9 +83,19 @@ def kernel_set() -> str:
     """Which kernels were asked for: see `options`.
 
     >>> kernel_set()
-    'torch'
+    'auto'
     """
     return _kernels.get()
+
+
+def prefers_triton(device: torch.device, kernels: str | None = None) -> bool:
+    """Whether Triton's kernels are tried first on a device, for kernels that were asked for, by default at present.
+
+    >>> prefers_triton(torch.device("cpu")), prefers_triton(torch.device("cuda"))
+    (False, True)
+    """
+    kernels = kernel_set() if kernels is None else kernels
+    return kernels == "triton" or (kernels == "auto" and device.type == "cuda")
 
 
 def memory_budget() -> int:

@@ -13,7 +13,7 @@ import torch
 from tellapart._engine.candidates import Candidates
 from tellapart._engine.kernels.grid import Tiling, tiling
 from tellapart._engine.kernels.interface import Block
-from tellapart.errors import kernel_set
+from tellapart.errors import kernel_set, prefers_triton
 from tellapart.relations import Pairs, Ranks, Relation
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class Schedule:
         """
         queries, keys, scale = factors[:3]
         is_weighted = any(candidates.is_weighted() for candidates in self.candidates)
-        if self.kernels == "triton" and self.is_one_block:
+        if prefers_triton(queries.device, self.kernels) and self.is_one_block:
             # The factors of exponentials that are not bounded by 1 may be beyond float16.
             unknown = factors.largest is None or factors.given().queries.dtype == torch.float16
             if is_weighted or unknown or factors.largest is None:

@@ -1,17 +1,20 @@
-"""What only a GPU can show of Triton's kernels: that a step never waits, can be captured, and repeats its bits."""
+"""What only a GPU can show of its kernels: that a step never waits, can be captured, and repeats its bits."""
 
 import pytest
 import torch
 
-from tellapart import info_nce, options, paired, same
-from tests._engine.kernels.triton_here import needs_triton
+from tellapart import info_nce, paired, same
 
 pytestmark = [
-    needs_triton,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
     pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype"),
     pytest.mark.filterwarnings("ignore:The AccumulateGrad node's stream does not match"),
 ]
+LINE_UPS = {
+    "symmetric": {"symmetric": True},
+    "negatives": {"negatives": torch.linspace(-1, 1, 300 * 128).view(300, 128)},
+    "labels": {"positives": same(torch.arange(2000) % 50)},
+}
 
 
 @pytest.fixture(params=["a number", "learned"])
@@ -19,15 +22,34 @@ def temperature(request):
     return 0.07 if request.param == "a number" else torch.tensor(0.07, device="cuda", requires_grad=True)
 
 
+# Of labels, PyTorch adds up positives by index, in an order that changes.
+IN_ORDER = ("symmetric", "negatives")
+
+
+@pytest.fixture(params=LINE_UPS)
+def line_up(request):
+    """Options of a loss; what stands on the card in a training does so here."""
+    if request.param not in IN_ORDER and "bits" in request.node.name:
+        pytest.skip("its bits may change")
+    given = dict(LINE_UPS[request.param])
+    if "negatives" in given:
+        given["negatives"] = given["negatives"].cuda()
+    if "positives" in given:
+        given["positives"] = same(torch.arange(2000, device="cuda") % 50)
+    return given
+
+
 @pytest.fixture(params=[torch.float32, torch.bfloat16, torch.float16], ids=str)
-def step(request, temperature):
+def step(request, temperature, line_up):
     """A loss and its gradients, once its kernels are compiled."""
     queries, keys = (torch.randn(2000, 128, device="cuda", dtype=request.param, requires_grad=True) for _ in range(2))
+    if "negatives" in line_up:
+        line_up["negatives"] = line_up["negatives"].to(request.param)
 
     def taken():
-        with options(kernels="triton"):
-            loss = info_nce(queries, keys, engine="tiled", symmetric=True, temperature=temperature)
-        return [loss.detach(), *torch.autograd.grad(loss, (queries, keys))]
+        loss = info_nce(queries, keys, engine="tiled", temperature=temperature, **line_up)
+        learned = [temperature] if isinstance(temperature, torch.Tensor) else []
+        return [loss.detach(), *torch.autograd.grad(loss, (queries, keys, *learned))]
 
     taken()
     return taken
@@ -68,6 +90,5 @@ def test_repeated_captions_on_the_card_are_left_out():
     queries, keys = (torch.randn(1500, 64, device="cuda", requires_grad=True) for _ in range(2))
     again = same(torch.arange(1500, device="cuda") // 2) & ~paired()
     expected = info_nce(queries.double(), keys.double(), exclude=again, engine="dense")
-    with options(kernels="triton"):
-        found = info_nce(queries, keys, exclude=again, engine="tiled")
+    found = info_nce(queries, keys, exclude=again, engine="tiled")
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)

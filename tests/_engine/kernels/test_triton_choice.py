@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tellapart import InputError, dense, info_nce, options
+from tellapart import InputError, dense, info_nce, listed, options
 from tellapart._engine.candidates import Candidates
-from tellapart._engine.kernels import choice, triton_launch, triton_tiles
+from tellapart._engine.kernels import choice, triton_ends, triton_launch, triton_tiles
 from tellapart._engine.kernels.choice import kernel_for
 from tellapart._engine.kernels.grid import tiling
 from tellapart._engine.kernels.interface import Block
@@ -43,12 +43,13 @@ def test_what_is_asked_for_computes_forward_and_backward(monkeypatch):
 
     monkeypatch.setattr(choice, "KERNELS", [Noted(), choice.KERNELS[-1]])
     x, y = vectors(1, 5, 3), vectors(2, 5, 3)
+    how = {"positives": listed(torch.arange(5)), "engine": "tiled"}
     with options(kernels="triton"):
-        loss = info_nce(x, y, engine="tiled")
+        loss = info_nce(x, y, **how)
         with options(kernels="torch"):
-            info_nce(x, y, engine="tiled").backward()
+            info_nce(x, y, **how).backward()
     loss.backward()  # as the forward pass was, though the option is no longer set
-    info_nce(x, y, engine="tiled").backward()
+    info_nce(x, y, **how).backward()
     assert done == ["forward", "backward"]
 
 
@@ -73,19 +74,19 @@ def test_float64_is_left_to_torch():
 
 
 def test_devices_without_triton_are_refused_with_the_reason(monkeypatch):
-    triton_tiles._unfit.cache_clear()
+    triton_tiles.unfit.cache_clear()
     monkeypatch.setattr(triton_tiles, "find_spec", lambda _: None)
     assert triton_tiles.TritonTiles().supports(block()) == "Triton is not installed"
-    triton_tiles._unfit.cache_clear()
+    triton_tiles.unfit.cache_clear()
     monkeypatch.setattr(triton_tiles, "find_spec", lambda _: object())
     monkeypatch.setattr(triton_tiles, "is_interpreted", lambda: False)
     assert "TRITON_INTERPRET" in triton_tiles.TritonTiles().supports(block())
-    triton_tiles._unfit.cache_clear()
+    triton_tiles.unfit.cache_clear()
 
 
 def test_unknown_kernels_are_refused():
     with (
-        pytest.raises(ValueError, match=r"`kernels` must be one of 'torch', 'triton'\. Got 'cuda'\."),
+        pytest.raises(ValueError, match=r"`kernels` must be one of 'auto', 'torch', 'triton'\. Got 'cuda'\."),
         options(kernels="cuda"),
     ):
         pass
@@ -105,7 +106,7 @@ def test_options_inside_others_are_those_of_outside_afterwards():
         with options(memory_budget=6):
             assert (kernel_set(), memory_budget()) == ("triton", 6)
         assert (kernel_set(), memory_budget()) == ("triton", 5)
-    assert kernel_set() == "torch"
+    assert kernel_set() == "auto"
 
 
 def test_neither_importing_the_package_nor_a_loss_on_a_processor_imports_triton():
@@ -133,4 +134,20 @@ def test_kernels_compile_for_a_gpu_that_is_not_here(tmp_path):
     command = [sys.executable, "-m", "tests._engine.kernels.compiled"]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["sums", "rows", "sums", "rows", "block"]
+    blocks = ["sums", "rows", "rows by diagonals", "block", "block of one side"]
+    ends = ["begin", "losses", "end", "temperature"]
+    assert done.stdout.splitlines() == [*blocks, *blocks, *ends, *ends]
+
+
+@needs_triton
+def test_where_triton_cannot_compile_a_warning_says_so(monkeypatch, caplog):
+    assert triton_tiles._fails(torch.device("cpu")) is None
+
+    class Broken:
+        def __getitem__(self, grid):
+            raise RuntimeError("Failed to find C compiler.\nPlease specify one.")
+
+    monkeypatch.setattr(triton_ends, "trial_kernel", Broken())
+    reason = triton_tiles._fails(torch.device("cpu"))
+    assert reason == "Triton compiles nothing here (RuntimeError: Failed to find C compiler.)"
+    assert reason in caplog.text

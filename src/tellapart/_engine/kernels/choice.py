@@ -8,6 +8,7 @@ from functools import cache
 from tellapart._engine.kernels.interface import Block, Kernel
 from tellapart._engine.kernels.torch_tiles import TorchTiles
 from tellapart._engine.kernels.triton_tiles import TritonTiles
+from tellapart.errors import prefers_triton
 
 KERNELS: list[Kernel] = [TritonTiles(), TorchTiles()]
 """In the order in which they are tried; the last one can compute every block."""
@@ -17,9 +18,6 @@ _log = logging.getLogger(__name__)
 
 def kernel_for(block: Block) -> Kernel:
     """The first kernel that supports a block; why others do not is logged at debug level, each reason once.
-
-    Triton's kernels are tried under `options(kernels="triton")` alone. A card has measured them against plain formulas
-    (docs/gpu.md), and not yet against plain tiles.
 
     Raises:
         TypeError: none does.
@@ -32,7 +30,7 @@ def kernel_for(block: Block) -> Kernel:
     """
     reasons = []
     for kernel in KERNELS:
-        if isinstance(kernel, TritonTiles) and block.kernels != "triton":
+        if isinstance(kernel, TritonTiles) and not prefers_triton(block.queries.device, block.kernels):
             continue
         if (reason := kernel.supports(block)) is None:
             return kernel

@@ -35,8 +35,8 @@ class Block(NamedTuple):
     tiling: Tiling
     positives: tuple[Pairs, ...] | Relation | None = None
     """The positives, if the largest logits of positives and negatives are wanted."""
-    kernels: str = "torch"
-    """Which kernels `options` asked for when the block was scheduled: "torch" or "triton"."""
+    kernels: str = "auto"
+    """Which kernels `options` asked for when the block was scheduled."""
     key_scale: Float[Tensor, " c"] | None = None
     """Of half vectors, if there is one."""
 
