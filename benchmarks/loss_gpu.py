@@ -185,5 +185,4 @@ def about() -> str:
 
 
 if __name__ == "__main__":
-    with tellapart.options(kernels="triton"):
-        main()
+    main()

@@ -36,8 +36,8 @@ class Work:
     plain: Loss
     more: tuple[str, ...] = ()
     further: int = 0
-    products: float = 3
-    """Large products that the loss needs at least, forward and backward: of the scores and of both gradients."""
+    products: float = 4
+    """Large products that are computed: of the scores, in both passes, and of both gradients."""
     dtype: torch.dtype = torch.bfloat16
     tf32: bool = True
     labelled: bool = False
@@ -169,9 +169,10 @@ ALL = [
     Work("symmetric 32768 × 512, float16", 32768, 512, *_CLIP, dtype=torch.float16),
     Work("symmetric 32768 × 512, float32 with TF32", 32768, 512, *_CLIP, dtype=torch.float32),
     Work("symmetric 32768 × 512, float32", 32768, 512, *_CLIP, dtype=torch.float32, tf32=False),
-    # A symmetric matrix of twice as many rows, of which one half tells all: a product is half as large.
-    Work("NT-Xent 32768 pairs × 128", 32768, 128, _views, _plain_views, products=6),
-    Work("SupCon 16384 × 128, 1000 labels", 16384, 128, _labels, _plain_labels, labelled=True, products=1.5),
-    Work("MoCo 512 × 65536 + 512, 128", 512, 128, _queue, _plain_queue, further=65536, products=2),
+    # A symmetric matrix, here of twice as many rows: half of it forward, and backward its scores and gradients once.
+    Work("NT-Xent 32768 pairs × 128", 32768, 128, _views, _plain_views, products=10),
+    Work("SupCon 16384 × 128, 1000 labels", 16384, 128, _labels, _plain_labels, labelled=True, products=2.5),
+    # Negatives get no gradient.
+    Work("MoCo 512 × 65536 + 512, 128", 512, 128, _queue, _plain_queue, further=65536, products=3),
     Work("repeated captions 32768 × 512", 32768, 512, _repeated, _plain_repeated, labelled=True),
 ]
