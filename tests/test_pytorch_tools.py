@@ -25,6 +25,7 @@ from tellapart import (
     within,
 )
 from tellapart._engine import crossover
+from tellapart._engine.opaque import loss_as_one
 from tellapart.scores import unit
 
 N, D = 6, 4
@@ -175,6 +176,13 @@ def test_a_streamed_loss_is_one_operation_of_the_compilers_graph(name, monkeypat
     assert [x is None for x in found] == [x is None for x in expected]
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4 if name == "half" else 1e-7, atol=1e-6)
+
+
+def test_a_compiler_that_says_it_exports_gets_one_operation(monkeypatch):
+    """As that of torch 2.11 says at all times."""
+    monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
+    how = {"multi_positive": "out", "symmetric": False, "reduction": "mean"}
+    torch.testing.assert_close(loss_as_one(Q, K, {}, engine="tiled", **how), info_nce(Q, K))
 
 
 @pytest.mark.filterwarnings("ignore")

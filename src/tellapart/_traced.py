@@ -67,7 +67,18 @@ def must_be_whole() -> bool:
     >>> must_be_whole()
     True
     """
-    return not torch.compiler.is_compiling() or torch.compiler.is_exporting()
+    return not torch.compiler.is_compiling() or is_exporting()
+
+
+def is_exporting() -> bool:
+    """Whether `torch.export` traces, and not `torch.compile`.
+
+    The compiler of torch 2.11 takes `torch.compiler.is_exporting()` for true always; the flag behind it is right.
+
+    >>> is_exporting()
+    False
+    """
+    return torch.compiler._is_exporting_flag
 
 
 def untraced(function: Callable[P, R]) -> Callable[P, R]:

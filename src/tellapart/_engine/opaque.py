@@ -16,6 +16,7 @@ from tellapart import scores
 from tellapart._engine.crossover import is_whole
 from tellapart._engine.loss import loss as loss_of
 from tellapart._engine.problem import TEMPERATURE
+from tellapart._traced import is_exporting
 from tellapart.relations import (
     Relation,
     before,
@@ -64,7 +65,7 @@ def loss_as_one(
     negatives, score = given.get("negatives"), _name(given.get("score", "cosine"))
     more = 0 if negatives is None or negatives.ndim == 3 else len(negatives)
     is_held = is_whole(len(queries), len(keys) + more, queries.device, engine)
-    if is_held or reduction == "none" or score is None or torch.compiler.is_exporting():
+    if is_held or reduction == "none" or score is None or is_exporting():
         return None
     leaves: list[Tensor] = []
     programs = []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from tellapart._traced import is_exporting
 from tellapart.domains.genomes.bases import lengths, reverse_complement, shares
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class DilatedConv(nn.Module):
         precise = torch.promote_types(dtype, torch.float32)
         total = torch.zeros(reads.shape[0], self.dim, dtype=precise, device=reads.device)
         # A graph has one piece, for it cannot count them: its reads are at most as long.
-        starts = [0] if torch.compiler.is_exporting() else range(0, reads.shape[1], _PIECE)
+        starts = [0] if is_exporting() else range(0, reads.shape[1], _PIECE)
         for start in starts:
             first = max(0, start - self.halo)
             places = self._places(reads[:, first : start + _PIECE + self.halo])
@@ -72,12 +73,12 @@ class DilatedConv(nn.Module):
 
     def _places(self, reads: UInt8[Tensor, "n length"]) -> Float[Tensor, "n width 1 places"]:
         # A graph knows no remainder: it pads for the worst, and the mean drops what is not whole.
-        missing = _STRIDE - 1 if torch.compiler.is_exporting() else -reads.shape[1] % _STRIDE
+        missing = _STRIDE - 1 if is_exporting() else -reads.shape[1] % _STRIDE
         reads = nn.functional.pad(reads, (0, missing))
         bases = shares(reads).to(self.first.weight.dtype).permute(0, 2, 1)[:, :, None]
         is_base = (reads != 0)[:, None, None]
         # Masking takes a third of the time, and is seldom needed; a graph cannot tell.
-        mask = None if not torch.compiler.is_exporting() and is_base.all() else is_base
+        mask = None if not is_exporting() and is_base.all() else is_base
         places = nn.functional.avg_pool2d(_positive(self.first(bases), mask), (1, _STRIDE))
         # Padding is at the end alone, so that a place has a base if its first one is.
         mask = None if mask is None else nn.functional.avg_pool2d(mask.float(), (1, _STRIDE)) > 0
