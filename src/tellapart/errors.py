@@ -89,7 +89,7 @@ def kernel_set() -> str:
 
 
 def prefers_triton(device: torch.device, kernels: str | None = None) -> bool:
-    """Whether Triton's kernels are tried first on a device, for kernels that were asked for, by default at present.
+    """Whether Triton's kernels are tried first on a device. `kernels` is what `options` was given; else what holds now.
 
     >>> prefers_triton(torch.device("cpu")), prefers_triton(torch.device("cuda"))
     (False, True)

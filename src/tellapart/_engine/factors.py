@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 HALF = (torch.bfloat16, torch.float16)
 # Of shorter or longer vectors of bfloat16, float32 could not hold the squares or the products.
-_SHORTEST, _LONGEST = 2.0**-50, 2.0**60
+SHORTEST, LONGEST = 2.0**-50, 2.0**60
 
 
 class Halves(NamedTuple):
@@ -134,7 +134,7 @@ def check_half(parameter: str, vectors: Float[Tensor, "n d"]) -> None:
     """
     check_finite(parameter, vectors)
     if values_are_checked(vectors) and bool((outside := _of_lengths(vectors).isnan()).any()):
-        must = f"have rows of a length between {_SHORTEST:.0e} and {_LONGEST:.0e}, or convert them to float32"
+        must = f"have rows of a length between {SHORTEST:.0e} and {LONGEST:.0e}, or convert them to float32"
         raise ValueError(requirement(parameter, must, f"another in row {int(outside.nonzero()[0, 0])}"))
 
 
@@ -142,8 +142,8 @@ def _of_lengths(vectors: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
     """`1/‖v‖` of each row, 1 of a zero row, NaN of one beyond float32."""
     length = torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float32)
     is_zero = torch.linalg.vector_norm(vectors, float("inf"), dim=1) == 0
-    inverse = threshold(length, _SHORTEST, torch.nan).reciprocal_()
-    return threshold(inverse, 1 / _LONGEST, torch.nan).masked_fill_(is_zero, 1)
+    inverse = threshold(length, SHORTEST, torch.nan).reciprocal_()
+    return threshold(inverse, 1 / LONGEST, torch.nan).masked_fill_(is_zero, 1)
 
 
 def widened(carrier: Float[Tensor, "n d"], vectors: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

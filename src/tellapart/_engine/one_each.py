@@ -20,6 +20,7 @@ from tellapart._engine.candidates import Candidates
 from tellapart._engine.crossover import is_whole
 from tellapart._engine.factors import HALF, check_half
 from tellapart._engine.kernels import triton_masks, triton_one_each_gradient
+from tellapart._engine.kernels.triton_launch import precision_of
 from tellapart._engine.kernels.triton_one_each import Given, Kept, Problem
 from tellapart._engine.kernels.triton_one_each_gradient import Gradients, Wanted
 from tellapart._engine.kernels.triton_tiles import unfit
@@ -80,6 +81,8 @@ def loss(
     for name, vectors in (("queries", queries), ("keys", keys)):
         (check_half if _enters_as_it_is(vectors, score) else check_finite)(name, vectors)
     further = None if negatives is None else checked_negatives(negatives, queries, keys, score)
+    if further is not None and _enters_as_it_is(further, score):
+        check_half("negatives", further)
     found = _problem(queries, keys, positives, exclude, further, score, symmetric)
     if found is None:
         return None
@@ -105,7 +108,8 @@ def _is_plain(queries: Tensor, keys: Tensor, given: dict[str, Any], score: Score
     """Whether tensors, scores and options are such as the kernels take."""
     negatives = given.get("negatives")
     tensors = [queries, keys] if negatives is None else [queries, keys, negatives]
-    if not all(isinstance(x, Tensor) and x.ndim == 2 and x.dtype == queries.dtype for x in tensors):
+    alike = (isinstance(x, Tensor) and x.ndim == 2 and x.dtype == queries.dtype for x in tensors)
+    if not all(alike) or any(x.device != queries.device for x in tensors):
         return False
     n, *sizes = (x.shape[0] for x in tensors)
     return (
@@ -117,7 +121,7 @@ def _is_plain(queries: Tensor, keys: Tensor, given: dict[str, Any], score: Score
         and queries.dtype in _DTYPES
         and (score is scores.cosine or score is scores.dot)
         and 0 < min(n, *sizes) <= max(n, *sizes) < 2**30
-        and all(x.shape[1] == queries.shape[1] <= triton_one_each_gradient.LONGEST for x in tensors)
+        and all(x.shape[1] == queries.shape[1] <= triton_one_each_gradient.MOST_FEATURES for x in tensors)
         and unfit(queries.device) is None
         # Elsewhere the rows that are at fault are named.
         and (at_hand(queries) or not values_are_checked(queries))
@@ -149,7 +153,7 @@ def _problem(
         pairs = positives.pairs(n, m, queries.device)
         if pairs is None or not pairs.one_each or triton_masks.why_not(positives) is not None:
             return None
-        positive_of = pairs.cols
+        positive_of = pairs.cols.contiguous()
     mirrored = keys is queries and further is None and not symmetric and positives.symmetric
     mirrored = mirrored and (exclude is None or exclude.symmetric)
     among = ~positives if exclude is None else ~positives & ~exclude
@@ -177,9 +181,10 @@ class _OneEach(torch.autograd.Function):
         share = {"mean": 1 / n_losses, "sum": 0.5 if problem.symmetric else 1.0, "none": 1.0}[reduction]
         temperature = tau if learned is None else learned
         assert temperature is not None
-        given = Given(queries, candidates, temperature)
-        each, kept, ctx.key = problem.losses(given, share)
+        given, precision = Given(queries, candidates, temperature), precision_of(queries.dtype)
+        each, kept = problem.losses(given, share, precision)
         ctx.tau, ctx.problem, ctx.reduction, ctx.related = tau, problem, reduction, related
+        ctx.precision = precision
         ctx.save_for_backward(queries, keys, further, learned, None if further is None else candidates, *kept)
         if reduction == "none":
             return each
@@ -197,7 +202,7 @@ class _OneEach(torch.autograd.Function):
         temperature: float | Tensor = ctx.tau if learned is None else learned
         given = Given(queries, own if candidates is None else candidates, temperature)
         wanted = Wanted(needs[0], n_keys, needs[3])
-        found = Gradients(ctx.problem, given, Kept(*kept), gradient, wanted, ctx.key)
+        found = Gradients(ctx.problem, given, Kept(*kept), gradient, wanted, ctx.precision)
         of_queries, of_keys, of_temperature = found.formed()
         of_further = of_keys[m:] if of_keys is not None and needs[2] else None
         of_own = None
@@ -212,7 +217,7 @@ _CONSTANTS = (None,) * 4
 def _further_gradients(ctx: Any, gradient: Tensor, *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
     """The gradients with a graph of their own: of the whole matrix, as second derivatives always are."""
     with torch.enable_grad():
-        # The upstream gradient may depend on the same vectors; here it is a constant: hence the aliases.
+        # By aliases, the upstream gradient counts as a constant, even where it depends on the same vectors.
         aliases = [None if x is None else x.view_as(x) for x in inputs]
         queries, keys, further, learned = aliases
         assert queries is not None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tellapart import edges, gaussian, info_nce, info_nce_terms, listed, nt_xent, options, paired, same, variants
 from tellapart._engine.candidates import Candidates
-from tellapart._engine.kernels import triton_gradient, triton_tiles
+from tellapart._engine.kernels import triton_gradient, triton_launch, triton_tiles
 from tellapart._engine.kernels.grid import tiling
 from tellapart._engine.kernels.interface import Block, FusedRequest
 from tellapart._engine.kernels.triton_launch import Vectors, rounded
@@ -102,7 +102,7 @@ BY_BLOCKS = ("symmetric", "negatives", "NT-Xent", "low scores", "no half of the 
     ("case", "in_registers"), [*((case, 256) for case in CASES), *((case, 0) for case in BY_BLOCKS)]
 )
 def test_gradients_are_those_of_the_whole_matrix_and_the_same_bits_again(case, in_registers, monkeypatch):
-    monkeypatch.setattr(triton_gradient, "IN_REGISTERS", in_registers)
+    monkeypatch.setattr(triton_launch, "IN_REGISTERS", in_registers)
     case = dict(CASES[case])
     n, m = case.pop("n", 35), case.pop("m", 35 if case.get("symmetric") else 45)
     queries, keys = vectors(1, n, 9), vectors(2, m, 9)
@@ -121,7 +121,7 @@ def test_gradients_are_those_of_the_whole_matrix_and_the_same_bits_again(case, i
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("in_registers", [256, 0])
 def test_half_precision_errs_less_than_the_plain_formula(dtype, in_registers, monkeypatch):
-    monkeypatch.setattr(triton_gradient, "IN_REGISTERS", in_registers)
+    monkeypatch.setattr(triton_launch, "IN_REGISTERS", in_registers)
     queries, keys = vectors(1, 50, 33, dtype), vectors(2, 50, 33, dtype)
     exact = with_gradients("exact", queries, keys, symmetric=True)
     unit = [torch.nn.functional.normalize(x, dim=1) for x in (queries, keys)]

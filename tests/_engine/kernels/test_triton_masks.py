@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tellapart import before, dense, edges, everyone, gaussian, listed, paired, same, within
 from tellapart._engine.candidates import Candidates
-from tellapart._engine.kernels import triton_gradient, triton_tiles
+from tellapart._engine.kernels import triton_launch, triton_tiles
 from tellapart._engine.kernels.accumulators import LogitGrad
 from tellapart._engine.kernels.grid import tiling
 from tellapart._engine.kernels.interface import Block
@@ -63,7 +63,7 @@ def test_entries_of_any_expression_are_those_of_its_relation(in_registers, relat
     expected = relation.tile(slice(0, N), slice(0, M)).float()
     expected = torch.cat([expected, torch.ones(N, further)], dim=1)  # negatives behind the keys all count
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(triton_gradient, "IN_REGISTERS", in_registers)
+        patch.setattr(triton_launch, "IN_REGISTERS", in_registers)
         for found in entries(Candidates(N, M, M + further, among=relation)):
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-30)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tellapart import info_nce, listed, nt_xent, options, other_views, paired, same
 from tellapart._engine import one_each
-from tellapart._engine.kernels import triton_gradient, triton_one_each, triton_one_each_gradient
+from tellapart._engine.kernels import triton_gradient, triton_launch, triton_one_each, triton_one_each_gradient
 from tests._engine.kernels.triton_here import needs_triton, vectors
 from tests.waiting import NoWaiting, as_on_a_gpu
 
@@ -70,7 +70,7 @@ def test_values_and_gradients_are_those_in_float64(kind, n, more, d, in_register
     loss, tensors, given_ = problem(kind, n, more, d, dtype, seed)
     given_ |= {"temperature": torch.tensor(tau * (d if score == "dot" else 1)), "score": score}
     with pytest.MonkeyPatch.context() as patch, options(kernels="triton"):
-        patch.setattr(triton_gradient, "IN_REGISTERS", 256 if in_registers else 0)
+        patch.setattr(triton_launch, "IN_REGISTERS", 256 if in_registers else 0)
         value, found, _ = with_gradients(loss, tensors, given_, engine="tiled")
     assert "OneEach" in value.grad_fn.name()
     expected, exact, _ = with_gradients(loss, tensors, given_, torch.float64, engine="dense")
@@ -131,7 +131,7 @@ def test_reductions_are_those_of_the_whole_matrix(reduction, symmetric):
 @pytest.mark.parametrize("in_registers", [256, 0])
 @pytest.mark.parametrize("frozen", [(True, False), (False, True), (True, True)])
 def test_only_wanted_gradients_are_formed(frozen, in_registers, monkeypatch):
-    monkeypatch.setattr(triton_gradient, "IN_REGISTERS", in_registers)
+    monkeypatch.setattr(triton_launch, "IN_REGISTERS", in_registers)
     tensors = [vectors(seed, 20, 9).detach().requires_grad_(not f) for seed, f in zip((1, 2), frozen, strict=True)]
     temperature = torch.tensor(0.1, requires_grad=True)
     wanted = [temperature, *(x for x in tensors if x.requires_grad)]
@@ -174,3 +174,56 @@ def test_a_step_waits_for_nothing(kind, monkeypatch):
         with NoWaiting():
             loss(*tensors, temperature=temperature, engine="tiled", **given_).backward()
     assert temperature.grad.isfinite()
+
+
+@pytest.fixture
+def switch():
+    """Whether torch allows TF32."""
+    before = torch.backends.cuda.matmul.fp32_precision
+    yield torch.backends.cuda.matmul
+    torch.backends.cuda.matmul.fp32_precision = before
+
+
+def test_a_switch_that_changes_before_backward_changes_nothing(monkeypatch, switch):
+    monkeypatch.setattr(triton_launch, "IN_REGISTERS", 0)
+    q, k = vectors(1, 20, 9), vectors(2, 20, 9)
+    for first, then in (("tf32", "tf32"), ("tf32", "ieee"), ("ieee", "ieee"), ("ieee", "tf32")):
+        switch.fp32_precision = first
+        with options(kernels="triton"):
+            loss = info_nce(q, k, engine="tiled", symmetric=True)
+        switch.fp32_precision = then
+        found = torch.autograd.grad(loss, (q, k))
+        expected = torch.autograd.grad(info_nce(q, k, engine="dense", symmetric=True), (q, k))
+        for own, other in zip(found, expected, strict=True):
+            assert (own - other).norm() <= 2e-3 * other.norm()
+
+
+def test_losses_of_each_may_be_written_to():
+    q, k = vectors(1, 20, 9), vectors(2, 20, 9)
+    with options(kernels="triton"):
+        found = info_nce(q, k, engine="tiled", reduction="none")
+    expected = info_nce(q, k, engine="dense", reduction="none")
+    gradients = [torch.autograd.grad(x.mul_(2.0).sum(), q)[0] for x in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+
+
+def test_saved_tensors_may_come_back_with_other_strides():
+    q, k = torch.randn(9, 20).T.requires_grad_(), vectors(2, 20, 9)
+    repacked = torch.autograd.graph.saved_tensors_hooks(torch.Tensor.contiguous, torch.Tensor.contiguous)
+    with repacked, options(kernels="triton"):
+        loss = info_nce(q, k, engine="tiled")
+    expected = torch.autograd.grad(info_nce(q, k, engine="dense"), (q, k))
+    for own, other in zip(torch.autograd.grad(loss, (q, k)), expected, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-6)
+
+
+def test_rows_stay_in_registers_where_shared_memory_holds_them(monkeypatch):
+    monkeypatch.setattr(triton_launch, "is_interpreted", lambda: False)
+    for room, longest in ((232448, 256), (101376, 128)):
+        monkeypatch.setattr(triton_launch, "_shared_memory", lambda _, room=room: room)
+        kept = [d for d in (64, 128, 256, 300) if triton_launch.keeps_rows(_of_length(d))]
+        assert max(kept) == longest
+
+
+def _of_length(d):
+    return triton_launch.Vectors(torch.ones(1, d).bfloat16(), torch.ones(1, d).bfloat16(), "tf32")

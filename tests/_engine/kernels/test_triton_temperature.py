@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tellapart import edges, info_nce, nt_xent, options, paired, same
-from tellapart._engine.kernels import triton_gradient
+from tellapart._engine.kernels import triton_launch
 from tests._engine.kernels.triton_here import needs_triton, vectors
 
 N, D = 20, 24
@@ -49,7 +49,7 @@ WAYS += [("symmetric", dtype, 256) for dtype in (torch.bfloat16, torch.float16, 
 @needs_triton
 @pytest.mark.parametrize(("case", "dtype", "in_registers"), WAYS)
 def test_the_temperature_has_the_gradient_of_float64(case, dtype, in_registers, monkeypatch):
-    monkeypatch.setattr(triton_gradient, "IN_REGISTERS", in_registers)
+    monkeypatch.setattr(triton_launch, "IN_REGISTERS", in_registers)
     each = case in ("repeated captions", "negatives")
     expected = gradients(case, dtype, "torch", "dense", each)
     for kernels in ("triton", "torch"):

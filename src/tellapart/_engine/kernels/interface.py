@@ -42,7 +42,10 @@ class Block(NamedTuple):
 
 
 Moments = tuple[Tensor | None, Tensor | None]
-"""`Σ_j G_ij S_ij` of each query and `Σ_i G_ij S_ij` of each key, before weights: what the scales' gradients are of."""
+"""`Σ_j G_ij S_ij` of each query and `Σ_i G_ij S_ij` of each key, before weights: what the scales' gradients are of.
+
+With one scale for all scores, one sum over all, and perhaps `None`.
+"""
 
 KeptTiles = dict[tuple[int, int], Tensor]
 """Tiles that backward need not compute again, by their place in the grid."""

@@ -79,7 +79,8 @@ class Operands(NamedTuple):
             ),
             lambda: (
                 sums_kernel,
-                (cdiv(height, sizes.height), cdiv(self.c, sizes.width)),
+                # In one dimension: the second one of a grid has 65,535 places.
+                (cdiv(height, sizes.height) * cdiv(self.c, sizes.width),),
                 {
                     **self.constants(),
                     "POSITIVES": None if positives is None else positives.coded,

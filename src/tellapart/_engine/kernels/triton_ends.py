@@ -6,11 +6,11 @@ PyTorch's own operations would do the same in dozens of calls, for which a card 
 import triton
 import triton.language as tl
 
+from tellapart._engine import factors as of_half
 from tellapart._engine.kernels.triton_tile import LOWEST, softplus
 
-# Of shorter or longer vectors of bfloat16, float32 could not hold the squares or the products.
-SHORTEST = tl.constexpr(2.0**-50)
-LONGEST = tl.constexpr(2.0**60)
+SHORTEST = tl.constexpr(of_half.SHORTEST)
+LONGEST = tl.constexpr(of_half.LONGEST)
 
 
 @triton.jit
@@ -79,7 +79,7 @@ def _added(vectors, squares, top):
 
 @triton.jit
 def _inverse(squares, top):
-    """`1/‖v‖`; 1 of a zero vector, and NaN of one whose length float32 cannot hold."""
+    """`1/‖v‖`; 1 of a zero vector, and NaN of a length that float32 cannot square."""
     length = tl.sqrt(squares)
     is_held = (length >= SHORTEST) & (length <= LONGEST)
     inverse = tl.where(is_held, 1.0 / tl.where(is_held, length, 1.0), float("nan"))
@@ -95,8 +95,8 @@ def losses_kernel(
 ):  # fmt: skip
     """Losses from what the tiles of a band add up to: of the queries of the band, and of keys behind the last band.
 
-    `L = softplus(log Z − S⁺)`, Z without the positive; a share of its derivative by `log Z`; `log Z`. Those of keys
-    stand behind those of all queries. Of a symmetric matrix the sums of columns belong to the rows of the same numbers.
+    `L = softplus(log Z⁻ − S⁺)`, a share of its derivative by `log Z⁻`, and `log Z⁻`. Those of keys stand behind those
+    all queries. Of a symmetric matrix the sums of columns belong to the rows of the same numbers.
     """
     n_row_blocks = 0 if MIRRORED else tl.cdiv(height, HEIGHT)
     block = tl.program_id(0)
@@ -162,8 +162,8 @@ def end_kernel(
 
     Of a cosine's, what lies along the vector is taken away.
 
-    Sums are of the vectors from the first one on. Factors are of `log Z` without the positive: a positive's logit has
-    minus those of its query and its key. `None` in their place stands for zeros. All is multiplied by the number at
+    Sums are of the vectors from the first one on. Factors are of `log Z⁻`: a positive's logit has minus
+    those of its query and its key. `None` in their place stands for zeros. All is multiplied by the number at
     `upstream`, if there is one.
     """
     in_band = tl.program_id(0) * HEIGHT + tl.arange(0, HEIGHT)

@@ -28,7 +28,8 @@ def sums_kernel(
     Kinds are the sum, for logits the shift, and with positives the largest logits of positives and of negatives.
     """
     # Neighbours in time share rows and columns, which the cache then holds.
-    row_tile, col_tile = tl.swizzle2d(tl.program_id(0), tl.program_id(1), tl.num_programs(0), tl.num_programs(1), GROUP)
+    number, high, wide = tl.program_id(0), tl.cdiv(height, HEIGHT), tl.cdiv(c, WIDTH)
+    row_tile, col_tile = tl.swizzle2d(number % high, number // high, high, wide, GROUP)
     in_band = row_tile * HEIGHT + tl.arange(0, HEIGHT)
     rows = first_row + in_band
     cols = col_tile * WIDTH + tl.arange(0, WIDTH)

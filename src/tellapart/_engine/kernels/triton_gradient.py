@@ -16,8 +16,6 @@ from tellapart._engine.kernels.triton_launch import cdiv
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-IN_REGISTERS = 256
-"""Length of the longest vectors for which a program keeps the gradient in registers."""
 SIDE = 8192
 """Rows and columns of a block of `∂L/∂S` of longer vectors: 128 MiB in half precision, or half as many rows."""
 
@@ -47,7 +45,7 @@ class Gradient:
         if self.power is not None:
             torch._foreach_mul_(wanted, self.power)
         with torch.cuda.device_of(self.block.queries):
-            if self.block.queries.shape[1] <= IN_REGISTERS:
+            if triton_launch.keeps_rows(self.operands.vectors):
                 self.by_rows(into)
             else:
                 self.by_blocks(into)

@@ -14,6 +14,8 @@ from tellapart._engine.factors import HALF
 if TYPE_CHECKING:
     from tellapart._engine.kernels.interface import Block
 
+IN_REGISTERS = 256
+"""Length of the longest vectors for which a program keeps the gradient in registers."""
 GROUP = 8
 """Bands of tiles that are computed together, for the vectors that they share."""
 ROOM = 1024
@@ -44,16 +46,12 @@ class Vectors(NamedTuple):
         Tensor cores cut off the digits that TF32 lacks, and a sum of numbers all too small is too small. Rounded
         before, they are as often too large.
         """
-        return cls.made(block.queries, block.keys)
+        return cls.made(block.queries, block.keys, precision_of(block.queries.dtype))
 
     @classmethod
-    def made(cls, queries: Tensor, keys: Tensor) -> Vectors:
-        """The same of queries and keys."""
-        dtype = queries.dtype
-        precision = "tf32" if dtype in HALF or tf32_is_allowed() else "ieee" if torch.version.hip else "tf32x3"
-        if is_interpreted() and dtype in HALF:
-            precision = "interpreted"
-        is_rounded = precision == "tf32" and dtype == torch.float32
+    def made(cls, queries: Tensor, keys: Tensor, precision: str) -> Vectors:
+        """The same of queries and keys, for products of that precision."""
+        is_rounded = precision == "tf32" and queries.dtype == torch.float32
         of_queries = rounded(queries) if is_rounded else queries
         if is_one(queries, keys):
             return cls(of_queries, of_queries, precision)
@@ -63,6 +61,17 @@ class Vectors(NamedTuple):
     def is_half(self) -> bool:
         """Whether they are in half precision."""
         return self.queries.dtype in HALF
+
+
+def precision_of(dtype: torch.dtype) -> str:
+    """How Triton multiplies vectors of a dtype at present, for torch's switch may change.
+
+    >>> precision_of(torch.float32) in ("tf32", "tf32x3", "ieee")
+    True
+    """
+    if dtype in HALF:
+        return "interpreted" if is_interpreted() else "tf32"
+    return "tf32" if tf32_is_allowed() else "ieee" if torch.version.hip else "tf32x3"
 
 
 def is_one(queries: Tensor, keys: Tensor) -> bool:
@@ -169,6 +178,21 @@ def for_rows(vectors: Vectors, padded: int, *, is_plain: bool) -> Sizes:
     is_small = vectors.is_half or (is_plain and padded <= 64)
     sizes = Sizes(64, width, padded, 4 if is_small else 8, 2)
     return sizes.fitting(vectors.queries.device, size, fixed=64 * (padded + width) * size)
+
+
+def keeps_rows(vectors: Vectors) -> bool:
+    """Whether a program keeps rows and their gradient, with all features: of short vectors, where memory suffices.
+
+    >>> keeps_rows(Vectors(torch.ones(1, 300), torch.ones(1, 300), "tf32"))
+    False
+    """
+    length, size = vectors.queries.shape[1], vectors.queries.element_size()
+    if length > IN_REGISTERS or is_interpreted():
+        return length <= IN_REGISTERS
+    padded = power_from(length)
+    sizes = for_rows(vectors, padded, is_plain=False)
+    needed = (sizes.height * (padded + sizes.width) + (sizes.height + sizes.width) * padded) * size
+    return needed + ROOM <= _shared_memory(vectors.queries.device)
 
 
 @cache

@@ -3,7 +3,7 @@
 An expression is a nested tuple, known when a kernel is compiled: `("and", x, y)`, `("or", x, y)`, `("not", x)`, or
 a kind of entry with the place of its first tensor. Its value is the logarithm of a weight, 0 or −∞ for what is or is
 not related: "and" adds, "or" is a maximum. Kernels are given it as numbers alone: Triton 3.7, which torch 2.13 asks
-for, compiles no tuple with text or tuples in it. How tiles read these stands in `triton_tile.py`.
+for, compiles no tuple with text or tuples in it. How tiles read these stands in `triton_entries.py`.
 """
 
 from __future__ import annotations

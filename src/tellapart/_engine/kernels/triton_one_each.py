@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tellapart._engine.kernels.triton_calls import Operands
-from tellapart._engine.kernels.triton_launch import Sizes, Vectors, cdiv, for_tiles, power_from, tf32_is_allowed
+from tellapart._engine.kernels.triton_launch import Sizes, Vectors, cdiv, for_tiles, power_from
 from tellapart._engine.kernels.triton_masks import TileMask
 from tellapart._engine.kernels.triton_plan import Plan, kind_of, plan_for
 
@@ -38,21 +38,21 @@ class Problem(NamedTuple):
     mirrored: bool
     """Whether the keys are the queries, and one half of the scores tells all."""
 
-    def losses(self, given: Given, share: float) -> tuple[Float[Tensor, " losses"], Kept, Hashable]:
-        """`log Z − S⁺` of each query and, of a symmetric loss, of each key behind them.
+    def losses(self, given: Given, share: float, precision: str) -> tuple[Float[Tensor, " losses"], Kept]:
+        """`softplus(log Z⁻ − S⁺)` of each query and, of a symmetric loss, of each key behind them.
 
-        With them comes what backward needs, and a key, which tells all that kernels are compiled for. The share is what
-        is kept of their gradients, such as the part that each loss has in a mean.
+        With them comes what backward needs. `share` is multiplied into `Kept.weights`: 1/n for a mean.
         """
         queries = given.queries
         n, like = queries.shape[0], queries.new_empty(0, dtype=torch.float32)
         with torch.cuda.device_of(queries):
-            key = _key(self, given)
-            plan = plan_for(key)
+            plan = plan_for(("forward", *self.kinds(given, precision)))
             positives, row_scale, key_scale = _begin(self, given, like, plan)
-            each, weights, logs = like.new_empty(3, n + self.m if self.symmetric else n).unbind(0)
+            # It may be the result, which can be written to: nothing else shares its memory.
+            each = like.new_empty(n + self.m if self.symmetric else n)
+            weights, logs = like.new_empty(2, *each.shape).unbind(0)
             kept = Kept(positives, weights, logs, row_scale, key_scale)
-            operands = self.operands(given, kept, plan)
+            operands = self.operands(given, kept, precision, plan)
             layout: _Layout = plan.kept("layout", lambda: _Layout.of(self, operands.vectors))
             tall, n_cols = layout.tall, layout.n_cols
             of_rows = like.new_empty(2, layout.wide_tiles, tall)
@@ -65,18 +65,30 @@ class Problem(NamedTuple):
                 operands.sums(None, (first, height), layout.sizes, of_rows, of_cols)
                 n_tiles = cdiv(height, layout.sizes.height)
                 _take_in(operands, kept, (each, share), (first, height, n_tiles), (of_rows, of_cols, running))
-        return each, kept, key
+        return each, kept
 
-    def operands(self, given: Given, kept: Kept, plan: Plan) -> Operands:
+    def operands(self, given: Given, kept: Kept, precision: str, plan: Plan) -> Operands:
         """What kernels of tiles read."""
         queries, keys, _ = given
         scales = kept.row_scale, kept.row_scale.ndim, kept.key_scale
-        precision = plan.kept("precision", lambda: Vectors.made(queries, keys).precision)
-        vectors = Vectors(queries, keys, precision)
-        if queries.dtype == torch.float32:
-            vectors = Vectors.made(queries, keys)
         sizes = queries.shape[0], self.m, keys.shape[0]
+        vectors = Vectors.made(queries, keys, precision)
         return Operands(vectors, scales, self.mask, *sizes, "logits", self.mirrored, plan)
+
+    def kinds(self, given: Given, precision: str) -> tuple[Hashable, ...]:
+        """All that kernels are compiled for, as far as these tensors tell."""
+        queries, keys, temperature = given
+        return (
+            queries.device,
+            (queries.dtype, queries.shape, queries.stride(), queries.data_ptr() % 16),
+            (keys.shape, keys.stride(), keys.data_ptr() % 16),
+            kind_of(temperature),
+            self.mask.expression,
+            tuple(map(kind_of, self.mask.leaves)) if self.mask.leaves else (),
+            None if self.positive_of is None else kind_of(self.positive_of),
+            self[2:],
+            precision,
+        )
 
 
 class Given(NamedTuple):
@@ -93,15 +105,15 @@ class Kept(NamedTuple):
     positives: Float[Tensor, " n"]
     """The logit of each query's positive."""
     weights: Float[Tensor, " losses"]
-    """A share of `∂L/∂log Z` of each query and, of a symmetric loss, of each key; Z without the positive."""
+    """A share of `∂L/∂log Z⁻` of each query and, of a symmetric loss, of each key."""
     logs: Float[Tensor, " losses"]
-    """`log Z` of the same."""
+    """`log Z⁻` of the same, over all candidates but the positive."""
     row_scale: Tensor
     key_scale: Tensor | None
 
 
 class _Layout(NamedTuple):
-    """Tiles, rows of a band, how many tiles it has along rows and columns, and the columns whose sums are wanted."""
+    """Tiles, rows of a band, its tiles along columns and along rows, and the number of columns that are added up."""
 
     sizes: Sizes
     tall: int
@@ -116,22 +128,6 @@ class _Layout(NamedTuple):
         tall = min(n, max(sizes.height, PARTS // c // sizes.height * sizes.height))
         n_cols = c if problem.mirrored else problem.m if problem.symmetric else 0
         return cls(sizes, tall, cdiv(c, sizes.width), cdiv(tall, sizes.height), n_cols)
-
-
-def _key(problem: Problem, given: Given) -> Hashable:
-    queries, keys, temperature = given
-    leaves = problem.mask.leaves
-    return (
-        queries.device,
-        (queries.dtype, queries.shape, queries.stride(), queries.data_ptr() % 16),
-        (keys.shape, keys.stride(), keys.data_ptr() % 16),
-        kind_of(temperature),
-        problem.mask.expression,
-        tuple(map(kind_of, leaves)) if leaves else (),
-        None if problem.positive_of is None else kind_of(problem.positive_of),
-        problem[2:],
-        tf32_is_allowed(),
-    )
 
 
 def _begin(problem: Problem, given: Given, like: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tellapart._engine.kernels import triton_gradient
+from tellapart._engine.kernels import triton_gradient, triton_launch
 from tellapart._engine.kernels.triton_calls import Split, Stretches
 from tellapart._engine.kernels.triton_launch import Sizes, cdiv, for_tiles, power_from
 from tellapart._engine.kernels.triton_one_each import Given, Kept, Problem
@@ -17,10 +16,10 @@ from tellapart._engine.kernels.triton_plan import kind_of, plan_for
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-LONGEST = 4096
-"""Length of the longest vectors whose gradients are finished in registers."""
+MOST_FEATURES = 4096
+"""Of vectors: a program finishes a whole gradient in registers."""
 LOW = 4096
-"""Rows of a block of `G` where it has more than twice as many: 64 MiB in half precision."""
+"""Rows of a block of `G` for more than `SIDE` queries: 64 MiB in half precision."""
 
 
 class Wanted(NamedTuple):
@@ -34,11 +33,11 @@ class Wanted(NamedTuple):
 class Gradients:
     """The gradients of one loss; sums are in float32.
 
-    The upstream gradient is one number, or one of each loss. The key is the forward pass's.
+    The upstream gradient is one number, or one of each loss. The precision is the forward pass's.
     """
 
     def __init__(
-        self, problem: Problem, given: Given, kept: Kept, gradient: Tensor, wanted: Wanted, key: Hashable
+        self, problem: Problem, given: Given, kept: Kept, gradient: Tensor, wanted: Wanted, precision: str
     ) -> None:
         n = given.queries.shape[0]
         self.problem, self.given, self.kept, self.wanted = problem, given, kept, wanted
@@ -46,8 +45,10 @@ class Gradients:
         # The gradient by `log Z` of the negatives; a positive's logit has minus those of its query and its key.
         self.upstream = None if gradient.ndim else gradient
         self.factors = gradient * kept.weights if gradient.ndim else kept.weights
-        self.plan = plan_for(("backward", wanted, kind_of(self.upstream), key))
-        self.operands = problem.operands(given, kept, self.plan)
+        # Saved tensors may come back with other strides: their kinds are looked at anew.
+        kinds = kind_of(self.upstream), *map(kind_of, kept), *problem.kinds(given, precision)
+        self.plan = plan_for(("backward", wanted, *kinds))
+        self.operands = problem.operands(given, kept, precision, self.plan)
         self.row_factor, row_log = self.factors, kept.logs
         self.col_factor = col_log = None
         if problem.symmetric:
@@ -61,7 +62,7 @@ class Gradients:
     def formed(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Those that are wanted, in the vectors' dtype; of a mirrored problem the queries' is of both sides."""
         with torch.cuda.device_of(self.given.queries):
-            if self.given.queries.shape[1] <= triton_gradient.IN_REGISTERS:
+            if triton_launch.keeps_rows(self.operands.vectors):
                 of_queries, of_keys = self.by_rows()
             elif self.problem.mirrored:
                 of_queries, of_keys = self.by_mirrored_blocks(), None
@@ -231,5 +232,5 @@ class Gradients:
 
 
 def _height(length: int) -> int:
-    """Vectors whose gradients a program finishes."""
+    """How many gradients a program finishes."""
     return max(1, 4096 // power_from(length))

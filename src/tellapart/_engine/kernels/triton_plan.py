@@ -58,7 +58,7 @@ def plan_for(key: Hashable) -> Plan:
 
 
 def kind_of(argument: Tensor | float | None) -> Hashable:
-    """What Triton compiles a kernel for of an argument: of a tensor type and alignment, of a whole number itself.
+    """For what of an argument a kernel is compiled: a tensor's type and alignment, a whole number, a number's type.
 
     >>> import torch
     >>> kind_of(torch.ones(1)), kind_of(3), kind_of(0.5)
