@@ -128,7 +128,7 @@ def check_half(parameter: str, vectors: Float[Tensor, "n d"]) -> None:
 
     Raises:
         NotFiniteError: a row that is not finite.
-        ValueError: a row whose square float32 cannot hold.
+        ValueError: a row with a square that float32 cannot hold.
 
     >>> check_half("keys", torch.ones(2, 2, dtype=torch.bfloat16))
     """

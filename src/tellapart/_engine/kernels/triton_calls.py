@@ -44,7 +44,7 @@ class Operands(NamedTuple):
         return cls(Vectors.of(block), scales_of(block), mask, n, m, c, block.form, mirrored, Plan())
 
     def tiles(self) -> Sizes:
-        """Of the tiles whose sums are wanted; those of a symmetric matrix are squares."""
+        """Sizes of the tiles that are added up; those of a symmetric matrix are squares."""
         return triton_launch.for_tiles(self.vectors, is_square=self.mirrored)
 
     def read(self) -> tuple[Tensor | int | None, ...]:
