@@ -135,12 +135,5 @@ class Gradient:
     def _sides(self, share: float) -> Sides:
         """Factors and logarithms of the rows and of the columns."""
         by = share if self.power is None else share * self.power
-        row_factor, row_log = self.rows.factor * by, self.rows.log
-        return (
-            (row_factor, row_log, None, None)
-            if self.cols is None
-            else (
-                *(row_factor, row_log),
-                *(self.cols.factor * by, self.cols.log),
-            )
-        )
+        rows = self.rows.factor * by, self.rows.log
+        return (*rows, None, None) if self.cols is None else (*rows, self.cols.factor * by, self.cols.log)
