@@ -2,6 +2,8 @@
 
 import io
 import sys
+import threading
+import time
 
 import pytest
 
@@ -69,6 +71,22 @@ def test_a_stage_that_says_nothing_is_heard_of_anyway(monkeypatch):
         while not heard:
             pass
     assert "measuring, 0 s so far" in heard[0]
+
+
+def test_no_line_is_written_once_a_stage_is_over(monkeypatch):
+    """The stream may be closed then, as a test's is, and writing would fail in the thread."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def slow(_):
+        begun.set()
+        time.sleep(0.2)
+        ended.set()
+
+    monkeypatch.setattr(progress, "EVERY", 0.01)
+    monkeypatch.setattr(Lines, "write_if_due", slow)
+    with stage("waiting"):
+        assert begun.wait(10)
+    assert ended.is_set()
 
 
 def test_loops_inside_a_stage_say_how_far_they_are_and_only_inside(monkeypatch, capsys):

@@ -121,12 +121,16 @@ def stage(what: str) -> Iterator[None]:
         return
     shown: Bar | Lines = Bar(what, passes=True) if has_bars() else Lines(what)
     token, is_over = _stage.set(shown), threading.Event()
+    writing = None
     if isinstance(shown, Lines):
-        threading.Thread(target=_keep_writing, args=(shown, is_over), daemon=True).start()
+        writing = threading.Thread(target=_keep_writing, args=(shown, is_over), daemon=True)
+        writing.start()
     try:
         yield
     finally:
         is_over.set()
+        if writing is not None:
+            writing.join()  # a line that was begun is ended: afterwards stderr may be closed
         _stage.reset(token)
         shown.stop()
 
