@@ -185,6 +185,9 @@ def test_match_tells_figures_and_writes_what_it_found(run, tmp_path, capsys):
         assert arrays["flow"].shape == (64, 80, 2)
     found = run.match(*moving_frames(5)[[0, 4]])
     np.testing.assert_array_equal(found.flow, np.load(tmp_path / "x.npz")["flow"])
+    coarse = run.match(*moving_frames(5)[[0, 4]], height=40)
+    assert coarse.flow.shape == found.flow.shape
+    assert not np.array_equal(coarse.flow, found.flow)
     line = fails(capsys, "match", run.folder, f"{video}:0", tmp_path / "none.png")
     assert "none.png: there is no such picture" in line
     line = fails(capsys, "match", run.folder, f"{video}:0", f"{video}:1", "-o", tmp_path / "x.jpg")
@@ -203,6 +206,23 @@ def test_a_mask_is_carried_through_a_video_by_the_command_line_and_from_python(r
     labels = run.propagate(run.config.data, mask).labels
     assert len(files) == len(labels) == 20
     assert np.array_equal(np.asarray(Image.open(files[-1])), labels[-1])
+    coarse = say(
+        capsys,
+        "propagate",
+        run.folder,
+        run.config.data,
+        tmp_path / "mask.png",
+        "-o",
+        tmp_path / "x.npz",
+        "--height",
+        40,
+    )
+    assert coarse[0] == 0
+    with np.load(tmp_path / "x.npz") as arrays:
+        assert arrays["labels"].shape == labels.shape
+        assert not np.array_equal(arrays["labels"], labels)
+    line = fails(capsys, "propagate", run.folder, run.config.data, tmp_path / "mask.png", "-o", "y", "--height", 8)
+    assert line.startswith("`height` must lie between 32 and 4320. Got 8")
     line = fails(capsys, "propagate", run.folder, run.config.data, tmp_path / "no.png", "-o", tmp_path / "out2")
     assert "no.png: no mask that can be read" in line
     assert not (tmp_path / "out2").exists()

@@ -132,29 +132,32 @@ class Trained(Record):
         require_option("n", n is None or n >= 1, "be at least 1", n)
         return self._use("cluster", x, n)  # type: ignore[no-any-return]
 
-    def match(self, a: Any, b: Any) -> Made:
+    def match(self, a: Any, b: Any, height: int | None = None) -> Made:
         """Where each pixel of one picture is in another: `flow` and `confidence`, which `save` writes.
 
         Args:
             a: a picture file; a frame of a video, as "VIDEO:FRAME"; or a uint8 array `(h, w, 3)`.
             b: another.
+            height: pictures that are higher are scaled down to it to be compared; by default that of training.
 
         Raises:
-            InputError: the system does not match, or something is no picture.
+            InputError: the system does not match, something is no picture, or a height that none can have.
         """
-        return self._use("match", a, b)  # type: ignore[no-any-return]
+        return self._use("match", a, b, height)  # type: ignore[no-any-return]
 
-    def propagate(self, video: Any, mask: Any) -> Made:
+    def propagate(self, video: Any, mask: Any, height: int | None = None) -> Made:
         """The labels of a mask carried through a video: `labels`, a mask a frame, which `save` writes.
 
         Args:
             video: a video file, a folder of frames, or a uint8 array `(n, h, w, 3)`.
             mask: labels of the first frame's pixels: a grey picture or one with a palette, or a uint8 array `(h, w)`.
+            height: frames that are higher are scaled down to it, but for an array's; by default that of training. A
+                greater one tells smaller objects apart, and takes longer.
 
         Raises:
             InputError: the system does not propagate, or something is missing, broken or does not fit.
         """
-        return self._use("propagate", video, mask)  # type: ignore[no-any-return]
+        return self._use("propagate", video, mask, height)  # type: ignore[no-any-return]
 
     def evaluate(
         self, data: str | Path | None = None, broken: reading.Broken | None = None, columns: str | None = None

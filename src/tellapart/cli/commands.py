@@ -207,7 +207,7 @@ def _cluster(trained: api.Trained, given: Namespace) -> None:
 
 
 def _match(trained: api.Trained, given: Namespace) -> None:
-    found = trained.match(given.a, given.b)
+    found = trained.match(given.a, given.b, given.height)
     if given.output is not None:
         found.save(Path(given.output))
     show(found.table())
@@ -216,7 +216,7 @@ def _match(trained: api.Trained, given: Namespace) -> None:
 
 
 def _propagate(trained: api.Trained, given: Namespace) -> None:
-    carried = trained.propagate(given.video, given.mask)
+    carried = trained.propagate(given.video, given.mask, given.height)
     carried.save(Path(given.output))
     show(carried.table())
     print(shown(f"{given.output}: the labels of each frame"))

@@ -207,6 +207,7 @@ def _match() -> ArgumentParser:
     what = "A picture, or a frame of a video as VIDEO:FRAME."
     parser.add_argument("a", type=str, help=what)
     parser.add_argument("b", type=str, help="Another.")
+    _add_height(parser, "Pictures")
     what = "The file to write: .flo (Middlebury's flow), .npz (flow and confidence) or .png (a picture)."
     parser.add_argument("-o", "--output", type=str | None, default=None, help=what)
     return parser
@@ -217,9 +218,16 @@ def _propagate() -> ArgumentParser:
     parser.add_argument("video", type=str, help="A video, or a folder of frames.")
     what = "Labels of the first frame's pixels: a grey picture or one with a palette; 0 is no label."
     parser.add_argument("mask", type=str, help=what)
+    _add_height(parser, "Frames")
     what = "What to write: a new folder, for a PNG a frame, or an .npz."
     parser.add_argument("-o", "--output", type=str, required=True, help=what)
     return parser
+
+
+def _add_height(parser: ArgumentParser, what: str) -> None:
+    said = f"{what} that are higher are scaled down to this height, by default that of training."
+    said += " A greater one tells smaller things apart, and takes longer."
+    parser.add_argument("--height", type=int | None, default=None, help=said)
 
 
 def _sample() -> ArgumentParser:

@@ -73,10 +73,12 @@ class System:
     finds."""
     grouped_into: tuple[str, ...] = (".csv", ".parquet")
     """The endings of what `cluster` is saved to; "" is a folder."""
-    match: Callable[[FinishedRun, Any, Any], Made] | None = None
-    """Called as `match(finished, a, b)`: where each place of one picture is in another."""
-    propagate: Callable[[FinishedRun, Any, Any], Made] | None = None
-    """Called as `propagate(finished, video, mask)`: the mask of a video's first frame, carried to all its frames."""
+    match: Callable[[FinishedRun, Any, Any, int | None], Made] | None = None
+    """Called as `match(finished, a, b, height)`: where each place of one picture is in another, both scaled down to a
+    height; for `None` to that of training."""
+    propagate: Callable[[FinishedRun, Any, Any, int | None], Made] | None = None
+    """Called as `propagate(finished, video, mask, height)`: the mask of a video's first frame, carried to all its
+    frames; scaled likewise."""
     sample: Callable[..., Samples] | None = None
     """Called as `sample(finished, n, seed)`: n new examples; of a `prompted` system, as `sample(…, prompt)`."""
     prompted: bool = False

@@ -31,11 +31,20 @@ from torch import nn
 
 from tellapart.distributed import share_batch_norm
 from tellapart.domains import pixels
-from tellapart.domains.pixels import Dataset, DenseConv, PixelOptions, Sampler, Shown, Views, as_cells
+from tellapart.domains.pixels import (
+    PYRAMID,
+    Dataset,
+    DenseConv,
+    PixelOptions,
+    Sampler,
+    Shown,
+    Views,
+    as_cells,
+    seen_at,
+)
 from tellapart.errors import require_option
 from tellapart.objective import Terms, info_nce_terms
 from tellapart.runs import Run
-from tellapart.scores import unit
 from tellapart.systems.contract import System
 from tellapart.training import TermsStep, TrainerOptions, begin, fit, timed
 
@@ -53,11 +62,13 @@ class Config(PixelOptions):
     temperature: float = 0.05
     """By what similarities are divided: the lower, the more the hardest negatives count."""
     dim: int = 64
-    """Length of the embeddings."""
+    """Length of the embeddings, of each size of a pyramid."""
     width: int = 64
     """Channels of the convolutions."""
     blocks: int = 3
     """Pairs of convolutions at a quarter of the resolution; each looks twice as far as the one before it."""
+    pyramid: bool = True
+    """Whether a frame is used at three sizes, and the embeddings of all are put together; training sees one size."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,9 +95,10 @@ class Pixels(nn.Module):
         return maps
 
     @torch.no_grad()
-    def embed(self, frames: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n dim rows cols"]:
-        """Maps of unit embeddings, one frame at a time."""
-        return torch.cat([unit(self(frame[None]).float().movedim(1, -1)).movedim(-1, 1) for frame in frames])
+    def embed(self, frames: UInt8[Tensor, "n 3 h w"]) -> Float[Tensor, "n d rows cols"]:
+        """Maps of unit embeddings, one frame at a time; of a pyramid those of all its sizes, put together."""
+        sizes = PYRAMID if self.config.pyramid else (1.0,)
+        return torch.cat([seen_at(sizes, self, frame[None].float()) for frame in frames])
 
 
 def terms(model: Pixels, views: Views) -> Terms:

@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import unfold
 
 from tellapart import InputError
-from tellapart.domains.pixels import DenseConv, FourCells, as_cells, find, match, read, share_found
+from tellapart.domains.pixels import PYRAMID, DenseConv, FourCells, as_cells, find, match, read, seen_at, share_found
 from tellapart.domains.pixels.measure import Asked
 from tellapart.scores import unit
 from tests.tiny.pixels import moving_frames
@@ -46,6 +46,27 @@ def test_a_shifted_picture_gives_a_shifted_map_so_that_place_is_not_seen():
     wide = torch.from_numpy(moving_frames(1, height=96, width=112)).permute(0, 3, 1, 2)
     one, other = encoder(wide[..., :96, :96])[..., 8:16, 8:16], encoder(wide[..., :96, 8:104])[..., 8:16, 6:14]
     torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("size", [0.75, 1.5, 2.0])
+@pytest.mark.parametrize(("height", "width"), [(96, 128), (97, 131)])
+def test_a_cell_of_a_pyramid_shows_the_same_place_at_each_size(size, height, width):
+    """The colours of a frame are its places, so that a shift of a tenth of a pixel would be seen."""
+    y, x = torch.meshgrid(torch.arange(height) / height, torch.arange(width) / width, indexing="ij")
+    frame = torch.stack([x, y, torch.ones_like(x)])[None]
+    own, resized = (seen_at((k,), lambda frames: frames[:, :, ::4, ::4], frame) for k in (1.0, size))
+    assert own.shape == resized.shape
+    inner = (..., slice(2, -2), slice(2, -2))
+    torch.testing.assert_close(resized[inner], own[inner], atol=0.1 / width, rtol=0)
+
+
+def test_the_cosine_of_a_pyramid_is_the_mean_of_the_cosines_of_its_sizes():
+    torch.manual_seed(0)
+    encoder = DenseConv(8, 4, 1).eval()
+    frame = torch.from_numpy(moving_frames(1, height=64, width=80)).permute(0, 3, 1, 2).float()
+    alone = [seen_at((k,), encoder, frame).flatten(2)[0] for k in PYRAMID]
+    together = seen_at(PYRAMID, encoder, frame).flatten(2)[0]
+    torch.testing.assert_close(together.T @ together, sum(one.T @ one for one in alone) / len(PYRAMID))
 
 
 def test_four_cells_read_a_linear_map_exactly_and_stay_inside():

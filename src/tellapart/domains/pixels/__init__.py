@@ -10,11 +10,13 @@ from tellapart.domains.pixels.matching import Encode, Found, find, read
 from tellapart.domains.pixels.measure import Asked, by_encoder, by_flow, places_found, questions, share_found
 from tellapart.domains.pixels.options import PixelOptions
 from tellapart.domains.pixels.propagate import Propagated, propagate, read_mask
+from tellapart.domains.pixels.pyramid import PYRAMID, seen_at
 from tellapart.domains.pixels.sampling import Sampler, Shown, Views
 from tellapart.domains.pixels.video import Video, read_picture, read_videos
 from tellapart.domains.pixels.views import TwoViews, Warp, recoloured, two_views
 
 __all__ = [
+    "PYRAMID",
     "STRIDE",
     "Asked",
     "Dataset",
@@ -55,6 +57,7 @@ __all__ = [
     "recoloured",
     "sampled",
     "search",
+    "seen_at",
     "share_found",
     "two_views",
 ]

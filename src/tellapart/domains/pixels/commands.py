@@ -16,6 +16,7 @@ from tellapart.domains.pixels.gallery import named
 from tellapart.domains.pixels.given import as_videos
 from tellapart.domains.pixels.match import Matches, match
 from tellapart.domains.pixels.matching import Encode, find, read
+from tellapart.domains.pixels.options import height_of
 from tellapart.domains.pixels.propagate import Propagated, propagate, read_mask
 from tellapart.domains.pixels.report import report_pictures
 from tellapart.domains.pixels.video import Video
@@ -105,23 +106,28 @@ def _found(query: Query, asked: Float[Tensor, "1 d"], data: Dataset, encode: Enc
     return sorted(hits, key=lambda hit: -hit.score)
 
 
-def matched(finished: FinishedRun, a: Any, b: Any) -> Matches:
-    """Where each pixel of one picture is in another: see `match`."""
-    config = finished.config
-    return match(encoder_of(finished.model), a, b, config.height, config.temperature)
-
-
-def propagated(finished: FinishedRun, video: Any, mask: Any) -> Propagated:
-    """A mask of a video's first frame, carried to all its frames: see `propagate`.
+def matched(finished: FinishedRun, a: Any, b: Any, height: int | None = None) -> Matches:
+    """Where each pixel of one picture is in another: see `match`; by default at the height of training.
 
     Raises:
-        InputError: several videos, or what `as_videos`, `read_mask` and `propagate` refuse.
+        InputError: a height that no frame can have, or what `match` refuses.
+    """
+    config = finished.config
+    return match(encoder_of(finished.model), a, b, height_of(config, height), config.temperature)
+
+
+def propagated(finished: FinishedRun, video: Any, mask: Any, height: int | None = None) -> Propagated:
+    """A mask of a video's first frame in all its frames: see `propagate`; by default at the height of training.
+
+    Raises:
+        InputError: several videos, a height that no frame can have, or what `as_videos`, `read_mask` and `propagate`
+            refuse.
     """
     config = finished.config
     labels = read_mask(Path(mask)) if is_source(mask) else mask
     if not isinstance(labels, np.ndarray) or labels.dtype != np.uint8 or labels.ndim != 2:
         raise InputError(requirement("mask", "be a picture file, or a uint8 array (h, w)", type(mask).__name__))
-    videos = as_videos(video, config.height, config.every)
+    videos = as_videos(video, height_of(config, height), config.every)
     if len(videos) > 1:
         raise InputError(requirement("video", "be one video", f"{len(videos)} in {video}"))
     return propagate(encoder_of(finished.model), videos[0], labels, config.temperature)

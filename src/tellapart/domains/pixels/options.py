@@ -9,6 +9,9 @@ from tellapart.domains.pixels.video import LEAST_SIDE
 from tellapart.errors import require_option
 from tellapart.training import TrainingOptions
 
+HEIGHTS = (LEAST_SIDE, 4320)
+"""The least and the greatest height that frames are scaled down to."""
+
 
 @dataclass(frozen=True)
 class PixelOptions(TrainingOptions):
@@ -48,7 +51,7 @@ class PixelOptions(TrainingOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, least, most in (
-            ("height", LEAST_SIDE, 4320),
+            ("height", *HEIGHTS),
             ("every", 1, 10**6),
             ("gap", 1, 10**6),
             ("hop", 1, 10**6),
@@ -60,3 +63,18 @@ class PixelOptions(TrainingOptions):
         require_option("window", 0 <= self.window <= 1000, "lie between 0 and 1000 cells", self.window)
         require_option("stretch", 1 <= self.stretch <= 4, "lie between 1 and 4", self.stretch)
         require_option("turn", 0 <= self.turn <= 180, "lie between 0 and 180 degrees", self.turn)
+
+
+def height_of(options: PixelOptions, given: int | None) -> int:
+    """The height that frames are scaled down to: what was given, or that of training.
+
+    Raises:
+        InputError: a height that no frame can have.
+
+    >>> height_of(PixelOptions(data="film.mp4"), None)
+    240
+    """
+    if given is None:
+        return options.height
+    require_option("height", HEIGHTS[0] <= given <= HEIGHTS[1], f"lie between {HEIGHTS[0]} and {HEIGHTS[1]}", given)
+    return given
