@@ -29,6 +29,7 @@ PIXEL_WRONG = (
     ("hop", 0),
     ("view", 8),
     ("queries", 0),
+    ("moving", 1.5),
     ("window", -1.0),
     ("window", float("nan")),
     ("stretch", 0.5),

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tellapart.domains.pixels import Sampler, Shown, Video, recoloured
 from tellapart.domains.pixels.encoder import STRIDE
 from tellapart.domains.pixels.flow import sampled
+from tellapart.domains.pixels.views import chosen
 from tellapart.systems.pixels import Config
 from tests.tiny.pixels import PIXEL_OPTIONS, moving_frames
 
@@ -33,6 +36,39 @@ def test_a_point_and_its_place_show_the_same(counterpart, seed, monkeypatch):
         apart.append(np.abs(one - other).mean())
         by_chance.append(np.abs(one - other[::-1]).mean())
     assert np.mean(apart) < 6 < 30 < np.mean(by_chance)
+
+
+@given(
+    moves=st.lists(st.sampled_from([0.0, 0.6, 1.5, 40.0]), max_size=60),
+    queries=st.integers(1, 40),
+    moving=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
+)
+def test_points_that_move_against_the_frame_are_taken_first_up_to_their_share(moves, queries, moving):
+    known = np.arange(100, 100 + len(moves))
+    shift = np.array([[move + 7.0, -3.0] for move in moves]).reshape(-1, 2)
+    kept = chosen(known, shift, Config(data="x", queries=queries, moving=moving))
+    assert len(kept) == min(queries, len(moves))
+    assert len(set(kept.tolist())) == len(kept)
+    against = known[np.abs(np.array(moves) - np.median(moves)) > 1] if moves else known
+    wanted = min(round(moving * queries), len(against))
+    assert kept[:wanted].tolist() == against[:wanted].tolist()
+    assert kept[wanted:].tolist() == [number for number in known if number not in kept[:wanted]][: len(kept) - wanted]
+
+
+def test_more_points_are_on_a_small_thing_that_moves():
+    frames = np.repeat(moving_frames(1, height=96, width=120), 4, axis=0)
+    for number in range(4):  # 22 of 120 × 96 pixels' width and height
+        frames[number, 40:62, 30 + 6 * number : 52 + 6 * number] = moving_frames(1, 22, 22, seed=1)[0][..., ::-1]
+    shares = []
+    for moving in (0.0, 0.5):
+        torch.manual_seed(0)
+        made = sampler(frames, gap=1, hop=1, moving=moving, stretch=1.0, turn=0.0)
+        views = made.draw(Shown(torch.zeros(60, dtype=torch.long), torch.arange(60) % 4))
+        shift = views.places - views.points
+        # Without turning and stretching, all points of a pair but those that move are shifted alike.
+        still = torch.stack([shift[views.pair == pair].median(dim=0).values for pair in range(60)])[views.pair]
+        shares.append(((shift - still).norm(dim=1) > 3).float().mean())
+    assert 0 < 1.5 * shares[0] < shares[1] <= 0.5
 
 
 def test_position_alone_does_not_answer():

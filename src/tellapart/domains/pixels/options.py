@@ -41,6 +41,8 @@ class PixelOptions(TrainingOptions):
     """Side of the views, in pixels."""
     queries: int = 300
     """Points of each pair of views that are to be found, at most."""
+    moving: float = 0.5
+    """Share of them, at most, that move by more than a pixel against most of the frame."""
     window: float = 3.0
     """Cells round the place of a query that are no negatives for it."""
     stretch: float = 1.4
@@ -60,6 +62,7 @@ class PixelOptions(TrainingOptions):
         ):
             value = getattr(self, name)
             require_option(name, least <= value <= most, f"lie between {least} and {most}", value)
+        require_option("moving", 0 <= self.moving <= 1, "lie between 0 and 1", self.moving)
         require_option("window", 0 <= self.window <= 1000, "lie between 0 and 1000 cells", self.window)
         require_option("stretch", 1 <= self.stretch <= 4, "lie between 1 and 4", self.stretch)
         require_option("turn", 0 <= self.turn <= 180, "lie between 0 and 180 degrees", self.turn)

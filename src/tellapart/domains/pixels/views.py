@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tellapart.domains.pixels.flow import Followed, inside
+from tellapart.domains.pixels.flow import AGREE, Followed, inside
 from tellapart.domains.pixels.needed import needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jaxtyping import Float, UInt8
+    from jaxtyping import Float, Int, UInt8
 
     from tellapart.domains.pixels.options import PixelOptions
 
@@ -76,10 +76,32 @@ def two_views(
     aim = follow(middle[None]).places[0] + _uniform(2, -0.3, 0.3) * side
     second = _random_warp(aim, options)
     points = _uniform(2 * _DRAWN * options.queries, 0, side - 1).reshape(-1, 2)
-    ends, reliable = follow(first.to_frame(points))
+    starts = first.to_frame(points)
+    ends, reliable = follow(starts)
     places = second.to_view(ends)
-    kept = np.flatnonzero(reliable & inside(places, side, side))[: options.queries]
+    known = np.flatnonzero(reliable & inside(places, side, side))
+    kept = chosen(known, (ends - starts)[known], options)
     return TwoViews(first.seen(frames[0], side), second.seen(frames[1], side), points[kept], places[kept])
+
+
+def chosen(
+    known: Int[np.ndarray, " k"], moves: Float[np.ndarray, "k 2"], options: PixelOptions
+) -> Int[np.ndarray, " n"]:
+    """The first points, of which a share are those that move by more than a pixel against most of the frame.
+
+    Of small things that move on a still background there would be few points otherwise.
+
+    >>> from tellapart.domains.pixels import PixelOptions
+    >>> moves = np.array([[0.0, 0.0]] * 4 + [[9.0, 0.0]])
+    >>> chosen(np.arange(5), moves, PixelOptions(data="film.mp4", queries=2, moving=0.5)).tolist()
+    [4, 0]
+    """
+    if not len(known):
+        return known
+    against = np.linalg.norm(moves - np.median(moves, axis=0), axis=1) > AGREE
+    moving = known[against][: round(options.moving * options.queries)]
+    others = known[~np.isin(known, moving)]
+    return np.concatenate([moving, others])[: options.queries]
 
 
 def recoloured(views: UInt8[Tensor, "n 3 side side"]) -> UInt8[Tensor, "n 3 side side"]:
