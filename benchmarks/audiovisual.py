@@ -1,7 +1,8 @@
 """Sounds that find pictures though the clocks disagree: four losses as the error grows, and clocks that are learned.
 
-    python benchmarks/audiovisual.py                                  everything; results/audiovisual.md
+    python benchmarks/audiovisual.py                                  everything; results/audiovisual*.md
     python benchmarks/audiovisual.py --sigmas 1 --seeds 0             a part
+    python benchmarks/audiovisual.py --things names --seeds 0         names spoken in six languages, σ = 1
 
 The data are those of `audiovisual_data.py`: 3,000 made-up events of real things, fetched into a cache. All losses have
 the same network, data, batches, temperature and 24 epochs, which were chosen for weights inside the logarithm at σ = 1
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import tellapart
-from audiovisual_data import events, pairs, test
+from audiovisual_data import events, one_of_each, pairs
 from pages import publish
 from trainings import as_words, row, spread, took, train_all
 
@@ -45,24 +46,26 @@ class Trial:
     seed: int
     offset: float = 0.0
     learned: bool = False
+    things: str = "effects"
 
     def folder(self, runs: Path) -> Path:
         """Where it is trained."""
         words = "-".join(str(value) for value in LOSSES[self.loss].values()) or "in"
-        return runs / f"{words}-{self.sigma:g}-{self.offset:g}{'-learned' * self.learned}-{self.seed}"
+        named = "" if self.things == "effects" else f"{self.things}-"
+        return runs / f"{named}{words}-{self.sigma:g}-{self.offset:g}{'-learned' * self.learned}-{self.seed}"
 
     def command(self, runs: Path) -> list[str]:
         """The arguments of python."""
         told = START if self.learned else max(self.sigma, 0.1)
         options: dict[str, Any] = COMMON | LOSSES[self.loss] | {"sigma": told, "seed": self.seed}
         options |= {"clock": "learned"} if self.learned else {}
-        data = str(events(self.sigma, self.seed, self.offset))
+        data = str(events(self.sigma, self.seed, self.offset, self.things))
         words = ["-m", "tellapart", "train", "audiovisual", "--data", data, "--run", str(self.folder(runs)), "--resume"]
         return [*words, *as_words(options)]
 
     def recall(self, runs: Path) -> float:
         """R@1 of sounds that look for their pictures, among the things of the test."""
-        table = tellapart.load(self.folder(runs)).evaluate(str(test()))
+        table = tellapart.load(self.folder(runs)).evaluate(str(one_of_each(self.things)))
         return float(next(line[2] for line in table.rows if line[1] == "trained"))
 
 
@@ -75,9 +78,25 @@ def off_clock(seeds: list[int]) -> dict[str, list[Trial]]:
     }
 
 
+def names(seeds: list[int]) -> dict[str, list[Trial]]:
+    """The trainings on spoken names."""
+    return {loss: [Trial(loss, 1.0, seed, things="names") for seed in seeds] for loss in LOSSES}
+
+
+def names_table(seeds: list[int], runs: Path) -> str:
+    """The results on spoken names, as Markdown."""
+    n = len(pairs("names"))
+    lines = [row(["name → picture", "R@1"]), "|---|---|"]
+    for loss, trials in names(seeds).items():
+        lines.append(row([loss, spread(trial.recall(runs) for trial in trials)]))
+    minutes = spread((took(trial.folder(runs))["minutes"] for those in names(seeds).values() for trial in those), ".1f")
+    said = f"{n} things, chance {1 / n:.4f}; {minutes} minutes of one core each."
+    return "\n".join([*lines, "", f"{said} Seeds {', '.join(map(str, seeds))}."])
+
+
 def table(sigmas: list[float], seeds: list[int], runs: Path) -> str:
     """The results of the runs, as Markdown."""
-    n = len(list(pairs().glob("*.wav")))
+    n = len(pairs())
     lines = [row(["sound → picture, R@1", *(f"σ = {sigma:g}" for sigma in sigmas)]), "|---" * (1 + len(sigmas)) + "|"]
     minutes = []
     for loss in LOSSES:
@@ -104,15 +123,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sigmas", type=float, nargs="+", default=[1.0, 2.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--things", nargs="+", choices=("effects", "names"), default=["effects", "names"])
     parser.add_argument("--runs", type=Path, default=Path("runs/audiovisual"))
     parser.add_argument("--at-once", type=int, default=os.cpu_count(), help="runs at a time")
     given = parser.parse_args()
     chosen = []
     for seed in given.seeds:  # seeds outermost, so that the first seed's table is ready early
-        chosen += [trial for trials in off_clock([seed]).values() for trial in trials]
-        chosen += [Trial(loss, sigma, seed) for sigma in given.sigmas for loss in LOSSES]
+        if "effects" in given.things:
+            chosen += [trial for trials in off_clock([seed]).values() for trial in trials]
+            chosen += [Trial(loss, sigma, seed) for sigma in given.sigmas for loss in LOSSES]
+        if "names" in given.things:
+            chosen += [trial for trials in names([seed]).values() for trial in trials]
     train_all({trial.folder(given.runs): trial.command(given.runs) for trial in chosen}, given.at_once)
-    publish("audiovisual", table(given.sigmas, given.seeds, given.runs))
+    if "effects" in given.things:
+        publish("audiovisual", table(given.sigmas, given.seeds, given.runs))
+    if "names" in given.things:
+        publish("audiovisual_names", names_table(given.seeds, given.runs))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ _GRAF = 10.0  # pixels; two views of a wall, more than 5 pixels apart in everyth
 
 def trainings(runs: Path, seeds: list[int]) -> dict[str, dict[Path, list[str]]]:
     """The command of each run folder, of each kind of training."""
-    fixed = {"held_out": round(1 - TRAINED / len(box_frames()), 4)}
+    fixed = {"held_out": round(1 - TRAINED / len(box_frames()), 4), "epochs": 12, "trainer.precision": "bf16-mixed"}
     made: dict[str, dict[Path, list[str]]] = {name: {} for name in SYSTEMS}
     for name, options in SYSTEMS.items():
         for seed in seeds:
