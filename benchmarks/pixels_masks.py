@@ -142,6 +142,7 @@ def trainings(runs: Path, seeds: list[int]) -> dict[Path, list[str]]:
     """The command of each run folder."""
     held_out = round(1 - TRAINED / len(frames_at(HEIGHT)), 4)
     options = {"data": picture("vtest.avi"), "held_out": held_out, "height": HEIGHT, "epochs": 5}
+    options |= {"pyramid": "false", "moving": 0.0}
     return {
         (folder := runs / f"vtest-{seed}"): [
             *("-m", "tellapart", "train", "pixels", "--run", str(folder), "--resume"),
