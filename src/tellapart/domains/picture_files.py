@@ -63,6 +63,7 @@ MAX_PIXELS = 100_000_000
 With more than Pillow's own limit, of 179 million, others are refused: a few kB can decode to gigabytes.
 """
 _one_at_a_time = threading.RLock()
+_filtering = threading.Lock()  # filters of warnings are those of all threads
 
 
 def is_picture(file: Path) -> bool:
@@ -124,7 +125,7 @@ def opened(path: Source, place: str = "", *, shrinks: bool = True) -> Iterator[I
 
 def _open(path: Path | bytes, name: str) -> Image.Image:
     formats = (_BY_NAME_ONLY,) if isinstance(path, Path) and path.suffix.lower() in _TGA else _FORMATS
-    with warnings.catch_warnings():
+    with _filtering, warnings.catch_warnings():
         # Pillow only warns from half of its limit on.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:

@@ -3,6 +3,8 @@
 import io
 import subprocess
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -200,6 +202,19 @@ def test_a_huge_jpeg_is_decoded_smaller_and_another_huge_picture_is_left_out_by_
     for name in ("b.jpg", "a.jpg"):
         with pytest.raises(InputError, match=r"pixels"), picture_files.opened(tmp_path / name, shrinks=False):
             pass
+
+
+def test_large_pictures_are_opened_in_many_threads_without_a_warning(tmp_path, monkeypatch):
+    """Filters of warnings are those of the process: a thread must not restore them while another one opens."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20_000)
+    Image.new("RGB", (150, 150), "blue").save(tmp_path / "a.png")
+
+    def width(_):
+        with picture_files.opened(tmp_path / "a.png") as image:
+            return image.width
+
+    with ThreadPoolExecutor(8) as pool, warnings.catch_warnings(action="error"):
+        assert set(pool.map(width, range(2000))) == {150}
 
 
 def write_heic(folder):
