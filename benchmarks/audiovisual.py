@@ -2,7 +2,7 @@
 
     python benchmarks/audiovisual.py                                  everything; results/audiovisual*.md
     python benchmarks/audiovisual.py --sigmas 1 --seeds 0             a part
-    python benchmarks/audiovisual.py --things names --seeds 0         names spoken in six languages, σ = 1
+    python benchmarks/audiovisual.py --things names --seeds 0         names spoken in many languages, σ = 1
 
 The data are those of `audiovisual_data.py`: 3,000 made-up events of real things, fetched into a cache. All losses have
 the same network, data, batches, temperature and 24 epochs, which were chosen for weights inside the logarithm at σ = 1

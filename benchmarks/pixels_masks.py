@@ -141,8 +141,8 @@ def best(carries: list[Carry]) -> dict[int, float]:
 def trainings(runs: Path, seeds: list[int]) -> dict[Path, list[str]]:
     """The command of each run folder."""
     held_out = round(1 - TRAINED / len(frames_at(HEIGHT)), 4)
-    options = {"data": picture("vtest.avi"), "held_out": held_out, "height": HEIGHT, "epochs": 5}
-    options |= {"pyramid": "false", "moving": 0.0}
+    as_before = {"pyramid": "false", "moving": 0.0}  # the table was made before these options
+    options = {"data": picture("vtest.avi"), "held_out": held_out, "height": HEIGHT, "epochs": 5} | as_before
     return {
         (folder := runs / f"vtest-{seed}"): [
             *("-m", "tellapart", "train", "pixels", "--run", str(folder), "--resume"),

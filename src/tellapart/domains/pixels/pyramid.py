@@ -24,7 +24,13 @@ def seen_at(
 ) -> Float[Tensor, "1 k_d rows cols"]:
     """The unit embeddings of a frame's cells at several sizes, one after the other, together of length 1.
 
-    The cosine of two such vectors is the mean of the cosines at each size.
+    With u_s the unit embedding at the s-th of k sizes, a cell has (u_1, …, u_k) / √k. So the cosine of two cells is the
+    mean of their cosines at each size.
+
+    Args:
+        sizes: of the frame, as shares of its own.
+        network: makes maps of frames, a cell for each `STRIDE` pixels.
+        frame: one frame, levels of 0 to 255.
 
     >>> seen_at((1.0, 2.0), lambda frames: frames[:, :, ::4, ::4], torch.rand(1, 3, 20, 32)).shape
     torch.Size([1, 6, 5, 8])
