@@ -65,11 +65,15 @@ def took(folder: Path) -> dict[str, Any]:
     return found
 
 
-def minutes_of_steps(folder: Path) -> float:
-    """The median step times the number of steps, so that other load and pauses do not count."""
+def minutes_of_steps(folder: Path, together: int = 1) -> float:
+    """The median step times the number of steps, so that other load and pauses do not count.
+
+    Where steps differ by turns, `together` so many are one.
+    """
     lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
     seconds = [json.loads(line)["seconds"] for line in lines]
-    return statistics.median(seconds) * len(seconds) / 60
+    turns = [sum(seconds[i : i + together]) for i in range(0, len(seconds) - together + 1, together)]
+    return statistics.median(turns) * len(seconds) / together / 60
 
 
 def spread(values: Iterable[float], how: str = ".3f") -> str:

@@ -132,7 +132,13 @@ def test_the_bound_is_below_the_divergence_and_close_to_it_at_the_best_score():
 
 def test_gamma_falls_from_the_first_to_the_last_value():
     falling = config(penalty=1.0, penalty_end=0.2)
-    assert [round(gan.penalty(falling, t), 6) for t in (0, 0.5, 1)] == [1.0, 0.6, 0.2]
+    assert [round(gan.penalty(falling, 1, t), 6) for t in (0, 0.5, 1)] == [1.0, 0.6, 0.2]
+
+
+def test_a_rare_penalty_counts_as_much_in_the_mean_of_steps():
+    rare, usual = (config(penalty=1.0, penalty_end=1.0, penalty_every=every) for every in (3, 1))
+    assert [gan.penalty(rare, step, 0.5) for step in range(1, 7)] == [0, 0, 3, 0, 0, 3]
+    assert [gan.penalty(usual, step, 0.5) for step in range(1, 7)] == [1] * 6
 
 
 def test_modes_are_counted_as_in_pacgan():

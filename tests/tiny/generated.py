@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 # Of a mixture: 20 steps.
-POINT_OPTIONS = {"batch_size": 5000, "epochs": 1, "width": 16, "latent": 4, "negatives": 2, "penalty_end": 0.01}
+POINT_OPTIONS = {
+    "batch_size": 5000,
+    "epochs": 1,
+    "width": 16,
+    "latent": 4,
+    "negatives": 2,
+    "penalty_end": 0.01,
+    "penalty_every": 2,
+}
 # Of the pictures of `pictures.write_patterns`: 30 steps.
 SHADE_OPTIONS = {"batch_size": 24, "epochs": 6, "width": 4, "latent": 8, "held_out": 0.25, "negatives": 0}
 GENERATED_WRONG = (
@@ -17,6 +25,7 @@ GENERATED_WRONG = (
     ("penalty", -0.1),
     ("penalty", float("nan")),
     ("penalty_end", float("inf")),
+    ("penalty_every", 0),
     ("temperature", 0.0),
     ("latent", -1),
     ("width", -1),

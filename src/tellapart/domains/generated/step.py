@@ -5,7 +5,7 @@
 | `loss`, `loss_generator` | of the critic without its penalty, and of the generator, in nats | every step |
 | `n_candidates` | K + 1, if each real example is compared with K generated ones | every step |
 | `kl_bound`, `kl_ceiling` | log(K + 1) − L, which KL(real‖generated) exceeds, and the most it can be | likewise |
-| `loss_penalty` | the critic's penalty on its gradients | every step |
+| `loss_penalty` | the critic's penalty on its gradients; 0 in a step without | every step |
 | `modes`, `high_quality`, `reverse_kl` | of generated points of a mixture | the first, each 50th and the last |
 | `gradient_norm` | the length of both players' gradients | likewise |
 """
@@ -45,8 +45,8 @@ class PlayerStep:
         model: both players.
         critic_loss: of the critic.
         generator_loss: of the generator.
-        penalty: called as `penalty(progress)`: γ, the weight of half the squared gradients; `progress` is the share
-            of the schedule that is done.
+        penalty: called as `penalty(step, progress)`: γ, the weight of half the squared gradients; `progress` is the
+            share of the schedule that is done.
         readings: called as `readings(n, loss)`, with the critic's loss over n real examples: what is logged of it.
         watch: called as `watch(model)` where the log wants what costs more: what is logged of generated examples.
         options: step size, weight decay, and how slowly the generator's average follows.
@@ -55,7 +55,7 @@ class PlayerStep:
     model: Players
     critic_loss: Loss
     generator_loss: Loss
-    penalty: Callable[[float], float]
+    penalty: Callable[[int, float], float]
     readings: Callable[[int, Tensor], Mapping[str, Tensor | float]]
     watch: Callable[[Players], Mapping[str, float]]
     options: GeneratorOptions
@@ -89,7 +89,7 @@ class PlayerStep:
 
     def __call__(self, batch: Float[Tensor, "n ..."], loop: Loop) -> Mapping[str, Tensor | float]:
         """Both players' moves; losses and readings are logged."""
-        players, gamma = self.model, self.penalty(loop.progress(loop.step))
+        players, gamma = self.model, self.penalty(loop.step, loop.progress(loop.step))
         batch = batch.to(players.latents.dtype)
         with torch.no_grad():
             generated = players.generate(len(batch))
