@@ -1,7 +1,8 @@
-"""Fashion-MNIST with ten clients: whether averaging helps each of them, and whether a shared bank of keys helps more.
+"""Pictures with ten clients: whether averaging helps each of them, and whether a shared bank of keys helps more.
 
     python benchmarks/federated.py                   everything; results/federated.md, and the page's table
     python benchmarks/federated.py --seeds 0 --pictures 6000 --epochs 12    sooner; results/federated_few.md
+    python benchmarks/federated.py --data openmoji   no two pictures of a class; results/federated_openmoji.md
 
 The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache; their labels divide them among
 the clients by Dirichlet(0.5), and serve evaluation. `local`: each client trains alone; figures are means over the
@@ -13,8 +14,14 @@ rounds. `prototypes`: clients share an eighth as many means of groups of keys, e
 each view is also to be nearer to the averaged network's of the same view than to that of the client's own network of
 the last round; it begins anew if it was stopped. `centralised`: simclr on all pictures. All have the same network, and
 all pictures are seen equally often. The length of the mean key is that of the last bank: 1 if all keys are equal. With
-`--pictures` there are so many for training, drawn at random, and all of the test set. Each training is an ordinary
-`tellapart train` on one core (`federated_run.py`). runs/federated keeps them, and complete ones are not repeated.
+`--pictures` there are so many for training, drawn at random, and all of the test set.
+
+With `--data openmoji` (CC BY-SA 4.0; the `openmoji` extra) the 1,707 pictures show as many things, so that no key of
+another client is of the same class as a view; they are divided evenly, at random. Measured is how often a random view
+of a held-out picture finds it among all held-out ones, over ten views of each.
+
+Each training is an ordinary `tellapart train` on one core (`federated_run.py`). runs/federated keeps them, and complete
+ones are not repeated.
 """
 
 from __future__ import annotations
@@ -33,7 +40,7 @@ from pages import publish
 from tellapart.domains.pictures import load_splits
 from trainings import as_words, results, row, spread, took, train_all
 
-OPTIONS = {
+OPTIONS: dict[str, Any] = {
     "batch_size": 256,
     "width": 16,
     "crop": 0.15,
@@ -51,6 +58,23 @@ _MIB = 2**20
 
 
 @dataclass(frozen=True)
+class Data:
+    """Pictures, and what differs with them: figures, and options of a training and of its clients."""
+
+    columns: tuple[str, str]
+    epochs: int
+    are_labelled: bool = True
+    options: dict[str, Any] = field(default_factory=dict)
+    clients: dict[str, Any] = field(default_factory=dict)
+
+
+DATA = {
+    "fashion-mnist": Data(("15-NN", "linear probe"), epochs=6),
+    "openmoji": Data(("R@1", "R@5"), 60, False, {"batch_size": 64}, {"split": "even", "local_epochs": 3}),
+}
+
+
+@dataclass(frozen=True)
 class Way:
     """One kind of training: a line of the table."""
 
@@ -63,12 +87,12 @@ class Way:
         """Where its run of a seed is kept."""
         return runs / f"{key}-{seed}"
 
-    def command(self, data: Path, folder: Path, seed: int, epochs: int, is_first: bool) -> list[str]:
+    def command(self, data: Data, source: str, folder: Path, seed: int, epochs: int, is_first: bool) -> list[str]:
         """`federated_run.py`, and its arguments; the first centralised run also measures what needs no training."""
-        kind = "nothing" if is_first and self.system == "simclr" else self.kind
-        own = CLIENTS if self.system == "federated" else CENTRALISED
-        options = OPTIONS | own | {"epochs": epochs, "seed": seed} | self.options
-        words = [kind, "train", self.system, "--data", str(data), "--run", str(folder)]
+        kind = "nothing" if is_first and self.system == "simclr" and data.are_labelled else self.kind
+        own = CLIENTS | data.clients if self.system == "federated" else CENTRALISED
+        options = OPTIONS | data.options | own | {"epochs": epochs, "seed": seed} | self.options
+        words = [kind, "train", self.system, "--data", source, "--run", str(folder)]
         return [str(Path(__file__).with_name("federated_run.py")), *words, "--resume", *as_words(options)]
 
 
@@ -118,9 +142,9 @@ def sent(folder: Path, name: str) -> str:
     return f"{max(found) / _MIB:.3f}" if found else "–"
 
 
-def table(ways: list[str], runs: Path, seeds: list[int], epochs: int) -> str:
+def table(data: Data, ways: list[str], runs: Path, seeds: list[int], epochs: int) -> str:
     """The figures of each way, over seeds."""
-    header = ["", "15-NN", "linear probe", "membership AUC", "mean key", "MiB of weights", "MiB of keys", "minutes"]
+    header = ["", *data.columns, "membership AUC", "mean key", "MiB of weights", "MiB of keys", "minutes"]
     lines = [row(header), row(["---"] * len(header))]
     if "centralised" in ways:
         for figures in results(WAYS["centralised"].folder(runs, "centralised", seeds[0]))["rows"][:-1]:
@@ -141,7 +165,8 @@ def table(ways: list[str], runs: Path, seeds: list[int], epochs: int) -> str:
         "Mean key: its length in the last bank. MiB: what leaves a client in a round, at most. "
         "Minutes of processor time, evaluation included."
     )
-    shown = ", ".join(f"{name} {value}" for name, value in OPTIONS.items() if name != "trainer.checkpoint_every")
+    options = OPTIONS | data.options | data.clients
+    shown = ", ".join(f"{name} {value}" for name, value in options.items() if name != "trainer.checkpoint_every")
     return "\n".join([*lines, "", f"Seeds {', '.join(map(str, seeds))}; epochs {epochs}, {shown}. {what}"])
 
 
@@ -149,15 +174,21 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=list(WAYS), nargs="+", default=list(WAYS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=int, default=6, help="how often each picture is seen; a round each")
-    parser.add_argument("--pictures", type=int, default=0, help="to train on; 0 for all 60,000")
+    parser.add_argument("--data", choices=list(DATA), default="fashion-mnist")
+    parser.add_argument("--epochs", type=int, help="how often each picture is seen; 6, and 60 of openmoji")
+    parser.add_argument("--pictures", type=int, default=0, help="of fashion-mnist to train on; 0 for all 60,000")
     parser.add_argument("--runs", type=Path, default=Path("runs/federated"), help="where trainings are kept")
     given = parser.parse_args()
-    runs = given.runs / str(given.pictures or "all")
-    data, commands = pictures(given.runs, given.pictures), {}
+    data, is_fashion = DATA[given.data], given.data == "fashion-mnist"
+    if given.pictures and not is_fashion:
+        parser.error(f"--pictures: only of fashion-mnist. Got {given.pictures} with --data {given.data}.")
+    runs = given.runs / str(given.pictures or ("all" if is_fashion else given.data))
+    source = str(pictures(given.runs, given.pictures)) if is_fashion else given.data
+    epochs, commands = given.epochs or data.epochs, {}
     for seed in given.seeds:
         for key in given.only:
             folder = WAYS[key].folder(runs, key, seed)
-            commands[folder] = WAYS[key].command(data, folder, seed, given.epochs, seed == given.seeds[0])
+            commands[folder] = WAYS[key].command(data, source, folder, seed, epochs, seed == given.seeds[0])
     train_all(commands, at_once=1)
-    publish("federated_few" if given.pictures else "federated", table(given.only, runs, given.seeds, given.epochs))
+    mark = "federated_few" if given.pictures else "federated" if is_fashion else f"federated_{given.data}"
+    publish(mark, table(data, given.only, runs, given.seeds, epochs))

@@ -2,7 +2,8 @@
 
     python benchmarks/federated_run.py KIND train federated --data … --run …
 
-`nothing` is an unchanged `tellapart train`. `lean` measures only the trained network, by 15-NN and a linear probe.
+`nothing` is an unchanged `tellapart train`. `lean` measures only the trained network, by 15-NN and a linear probe;
+where pictures have no labels, ten views of each, by all networks.
 `local` lets each client train by itself, from the same first weights and for as many steps as it would take in all
 rounds, and writes the means of the clients' figures. `moon` is `lean`, with a contrast of models beside the loss.
 """
@@ -31,13 +32,26 @@ from tellapart.systems import federated
 from tellapart.systems.options import read_options
 from tellapart.training import as_plain_options
 
+_measure = Dataset.measure
+VIEWS = 10  # of each picture, where there are no labels
 MU, TAU = 1.0, 0.5  # weight and temperature of the contrast of models; Li et al. have μ of .1 to 10, and this τ
 
 
-def measure_trained(self: Dataset, _: Any, after: Any) -> Table:
-    """Chance and the trained network, and no groups of k-means."""
-    assert self.training.labels is not None
-    assert self.test.labels is not None
+def measure_often(self: Dataset, before: Any, after: Any) -> Table:
+    """The table of each of ten random views of the held-out pictures, and the means of these tables."""
+    options = [replace(self.options, seed=seed) for seed in range(VIEWS)]
+    tables = [_measure(replace(self, options=one), before, after) for one in options]
+    rows: list[list[str | float]] = []
+    for same in zip(*(table.rows for table in tables), strict=True):
+        names, *columns = zip(*same, strict=True)
+        rows.append([names[0], *(statistics.mean(map(float, column)) for column in columns)])
+    return replace(tables[0], rows=rows)
+
+
+def measure_trained(self: Dataset, before: Any, after: Any) -> Table:
+    """Chance and the trained network, and no groups of k-means; without labels, as `measure_often`."""
+    if self.training.labels is None or self.test.labels is None:
+        return measure_often(self, before, after)
     models = {"trained": (after.embed(self.training.pictures), after.embed(self.test.pictures))}
     table = frozen(models, self.training.labels, self.test.labels, "Labels told from features")
     return replace(table, notes=[note for note in table.notes if note.startswith("trained")])
