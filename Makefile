@@ -6,7 +6,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 # The tests of the loss, and what runs them as a processor without its newest instructions would.
 LOSS_TESTS := $(addprefix tests/,diagnostics negatives _engine relations theory variants test_gradient_cache.py \
-	test_objective.py test_peer_failures.py test_scores.py test_temperature.py)
+	test_nt_xent.py test_objective.py test_objective_mistakes.py test_objective_precision.py test_peer_failures.py \
+	test_scores.py test_temperature.py)
 PORTABLE = HYPOTHESIS_PROFILE=few $(BIN)/python -m pytest --quiet --numprocesses auto --dist loadgroup $(LOSS_TESTS)
 
 # Some environments forbid it: then each of the hundred processes of the tests compiles all modules anew.
