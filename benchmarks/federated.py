@@ -70,7 +70,13 @@ class Data:
 
 DATA = {
     "fashion-mnist": Data(("15-NN", "linear probe"), epochs=6),
-    "openmoji": Data(("R@1", "R@5"), 60, False, {"batch_size": 64}, {"split": "even", "local_epochs": 3}),
+    "openmoji": Data(
+        ("R@1", "R@5"),
+        epochs=60,
+        are_labelled=False,
+        options={"batch_size": 64},
+        clients={"split": "even", "local_epochs": 3},
+    ),
 }
 
 
