@@ -4,7 +4,8 @@
     python benchmarks/gan.py --only grid --seeds 0
 
 `grid` and `ring`: PacGAN's 25 and 8 Gaussians, 10,000 steps of 250 points, judged by 2,500 points. `long`: the grid,
-with 30,000 steps and a falling γ. `fashion`: 800 steps of 75 pictures; the binary game also has twice as many steps.
+with 30,000 steps and a falling γ. `fashion`: 800 steps of 75 pictures; the binary game also has twice as many steps,
+and three ways also have their penalty at each fourth step only.
 The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache.
 All ways have the same networks, optimizers and batches (`gan_run.py`). Each training is an ordinary `tellapart train`
 on one core. runs/gan keeps them, and complete ones are not repeated.
