@@ -73,13 +73,14 @@ def minutes_of_steps(folder: Path, together: int = 1) -> float:
     lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
     seconds = [json.loads(line)["seconds"] for line in lines]
     turns = [sum(seconds[i : i + together]) for i in range(0, len(seconds) - together + 1, together)]
-    return statistics.median(turns) * len(seconds) / together / 60
+    return float(statistics.median(turns)) * len(seconds) / together / 60
 
 
 def spread(values: Iterable[float], how: str = ".3f") -> str:
-    """Mean ± sample standard deviation; a single value alone."""
+    """Mean ± sample standard deviation; a single value alone. No line ends within it."""
     found = list(values)
-    deviation = f" ± {statistics.stdev(found):{how}}" if len(found) > 1 else ""
+    fixed = "\N{NO-BREAK SPACE}"
+    deviation = f"{fixed}±{fixed}{statistics.stdev(found):{how}}" if len(found) > 1 else ""
     return f"{statistics.mean(found):{how}}{deviation}"
 
 
