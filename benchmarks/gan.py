@@ -4,8 +4,8 @@
     python benchmarks/gan.py --only grid --seeds 0
 
 `grid` and `ring`: PacGAN's 25 and 8 Gaussians, 10,000 steps of 250 points, judged by 2,500 points. `long`: the grid,
-with 30,000 steps and a falling γ. `fashion`: 800 steps of 75 pictures; the binary game also has twice as many steps,
-and three ways also have their penalty at each fourth step only.
+with 30,000 steps and a falling γ. `fashion`: 800 steps of 75 pictures, with the step size at which the binary game
+does best; two games also have twice as many steps. `rates`: the same with other step sizes.
 The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache.
 All ways have the same networks, optimizers and batches (`gan_run.py`). Each training is an ordinary `tellapart train`
 on one core. runs/gan keeps them, and complete ones are not repeated.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import re
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "grid": {"data": "grid-25"},
     "ring": {"data": "ring-8"},
     "long": {"data": "grid-25", "epochs": 75},
-    "fashion": {"batch_size": 75, "epochs": 1},
+    "fashion": {"batch_size": 75, "epochs": 1, "learning_rate": 0.008},
 }
+RATES = (0.004, 0.008, 0.012, 0.016)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,15 @@ class Way:
     name: str
     game: str = "pairing"
     options: dict[str, Any] = field(default_factory=dict)
+
+    def but(self, what: str, options: dict[str, Any]) -> Way:
+        """The same way with other options."""
+        return Way(f"{self.name}, {what}", self.game, self.options | options)
+
+    def at_rates(self) -> list[Way]:
+        """The same way with each step size."""
+        usual = OPTIONS["fashion"]["learning_rate"]
+        return [self if rate == usual else self.but(f"step size {rate}", {"learning_rate": rate}) for rate in RATES]
 
     def folder(self, runs: Path, part: str, seed: int) -> Path:
         """Where its run of a seed is kept."""
@@ -66,6 +77,9 @@ RARELY = [
     Way("**pairing, K = 1**, penalty at each fourth", options=RARE),
     Way("**pairing, K = B**, penalty at each fourth", options=RARE | {"negatives": 0}),
 ]
+UNCHECKED = Way("pairing, K = B, no penalty", options=NO_PENALTY | {"negatives": 0})
+LONGER = [way.but("twice the steps", {"epochs": 2}) for way in (PLAIN[0], RARELY[2])]
+WITH_RATES = [PLAIN[0], RARELY[0], RARELY[2], *LONGER]
 LITERALLY = Way("embeddings, literal minimax", options=LITERAL)
 PARTS = {
     "grid": [*PLAIN, *OURS, LITERALLY],
@@ -77,13 +91,8 @@ PARTS = {
         LITERALLY,
     ],
     "long": [Way("**pairing, K = 1, γ falling**", options={"penalty_end": 0.001})],
-    "fashion": [
-        PLAIN[0],
-        Way("binary, twice the steps", "binary", NO_PENALTY | {"epochs": 2}),
-        PLAIN[3],
-        *OURS,
-        *RARELY,
-    ],
+    "fashion": [PLAIN[0], UNCHECKED, *RARELY, *LONGER],
+    "rates": [*chain(*(way.at_rates() for way in WITH_RATES))],
 }
 
 
@@ -103,6 +112,16 @@ def table(part: str, runs: Path, seeds: list[int]) -> str:
     return "\n".join([*lines, "", f"Seeds: {', '.join(map(str, seeds))}. Minutes of one core, as busy as it was."])
 
 
+def table_of_rates(runs: Path, seeds: list[int]) -> str:
+    """The Fréchet distance of each way with each step size, over seeds."""
+    lines = [row(["Fréchet distance", *(f"step size {rate}" for rate in RATES)]), "|---" * (1 + len(RATES)) + "|"]
+    for way in WITH_RATES:
+        trained = [[one.folder(runs, "fashion", seed) for seed in seeds] for one in way.at_rates()]
+        found = [[results(folder)["rows"][-1][1] for folder in folders] for folders in trained]
+        lines.append(row([way.name, *(spread(column, ".2f") for column in found)]))
+    return "\n".join([*lines, "", f"Seeds: {', '.join(map(str, seeds))}."])
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=sorted(PARTS), nargs="+", default=list(PARTS))
@@ -110,10 +129,12 @@ if __name__ == "__main__":
     parser.add_argument("--runs", type=Path, default=Path("runs/gan"), help="where trainings are kept")
     given = parser.parse_args()
     for part in given.only:
+        kind = "fashion" if part == "rates" else part
         commands = {
-            way.folder(given.runs, part, seed): way.command(given.runs, part, seed)
+            way.folder(given.runs, kind, seed): way.command(given.runs, kind, seed)
             for seed in given.seeds
             for way in PARTS[part]
         }
         train_all(commands, at_once=1)
-        publish("gan" if part == "grid" else f"gan_{part}", table(part, given.runs, given.seeds))
+        made = table_of_rates(given.runs, given.seeds) if part == "rates" else table(part, given.runs, given.seeds)
+        publish("gan" if part == "grid" else f"gan_{part}", made)
