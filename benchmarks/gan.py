@@ -5,7 +5,7 @@
 
 `grid` and `ring`: PacGAN's 25 and 8 Gaussians, 10,000 steps of 250 points, judged by 2,500 points. `long`: the grid,
 with 30,000 steps and a falling γ. `fashion`: 800 steps of 75 pictures, with the step size at which the binary game
-does best; two games also have twice as many steps. `rates`: the same with other step sizes.
+does best, of four; two games also have twice as many steps. `rates`: the same with all four step sizes.
 The pictures are fetched from Debian's package dataset-fashion-mnist (MIT) into a cache.
 All ways have the same networks, optimizers and batches (`gan_run.py`). Each training is an ordinary `tellapart train`
 on one core. runs/gan keeps them, and complete ones are not repeated.

@@ -50,7 +50,7 @@ def frames_at(height: int) -> Video:
 
 @remembered
 def people() -> dict[int, np.ndarray]:
-    """Where people are in the frames that are started from and asked for: 1, and 0 elsewhere."""
+    """Where people are, from each start to the last frame that is asked for: 1, and 0 elsewhere."""
     frames = frames_at(FULL).frames
     background = np.median(frames[::5], axis=0).astype(np.int16)
     return {
