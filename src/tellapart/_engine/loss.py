@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from tellapart._engine import dispatch, one_each
+from tellapart._engine import dispatch, one_node
 from tellapart._engine.problem import LineUp
 from tellapart.errors import check_loss
 
@@ -34,10 +34,9 @@ def loss(
     >>> loss(torch.eye(2), torch.eye(2), {"temperature": 1.0}, **how)
     tensor(0.3133)
     """
-    found = one_each.loss(queries, keys, given, symmetric=symmetric, reduction=reduction, engine=engine)
+    how: dict[str, Any] = {"multi_positive": multi_positive, "symmetric": symmetric, "engine": engine}
+    found = one_node.loss(queries, keys, given, reduction=reduction, **how)
     if found is not None:
         return check_loss(found)
     line_up = LineUp.build(queries, keys, engine=engine, **given)
-    fuse = reduction != "none"
-    terms = dispatch.evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, fuse=fuse)
-    return terms.loss(reduction)
+    return dispatch.evaluate(line_up, fuse=reduction != "none", **how).loss(reduction)

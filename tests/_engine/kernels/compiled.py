@@ -49,6 +49,7 @@ def main():
     listed, listed_leaves = mask_of(pairs)
     of_sums = {"of_rows": "*fp32", "of_cols": "*fp32"}
     of_gradient = dict.fromkeys(("row_factor", "row_log", "col_factor", "col_log", "out", "rest"), "*fp32")
+    of_gradient |= dict.fromkeys(("row_share", "col_share"), "*fp32")
     of_gradient |= dict.fromkeys(("moments", "row_moments", "col_moments"), "*fp32") | {"share": "fp32"}
     both = {"leaves": leaves, "positive_leaves": listed_leaves}
     for vectors, form, other in (("*fp32", "logits", True), ("*bf16", "softplus", False)):
@@ -58,13 +59,22 @@ def main():
             constants |= {"key_scale": None}
         else:
             sides |= {"key_scale": "*fp32"}
-        how = {**constants, "POSITIVES": listed if other else None, "MIRRORED": other}
+        how = {**constants, "POSITIVES": listed if other else None, "SEVERAL": False, "MIRRORED": other}
         how["WIDTH"] = TILE["HEIGHT"] if other else TILE["WIDTH"]
         yield "sums", compiled(sums_kernel, {**sides, **of_sums}, how, both)
+        if other:
+            how |= {"SEVERAL": True}
+            yield "sums of several positives", compiled(sums_kernel, {**sides, **of_sums}, how, both)
+        constants |= {"POSITIVES": listed if other else None}
+        if not other:
+            constants |= {"row_share": None, "col_share": None}
         how = {**constants, "PADDED": 64, "TURNED": other, "ADDED": other, "OF_EACH": other, "LOCAL": False}
         yield "rows", compiled(rows_kernel, {**sides, **of_gradient}, how, both)
         how |= {"MASK": diagonals, "LOCAL": True, "col_factor": None, "col_log": None}
-        yield "rows by diagonals", compiled(rows_kernel, {**sides, **of_gradient}, how, {"leaves": diagonals_leaves})
+        yield (
+            "rows by diagonals",
+            compiled(rows_kernel, {**sides, **of_gradient}, how, both | {"leaves": diagonals_leaves}),
+        )
         how = constants | ({} if other else {"rest": None})
         yield "block", compiled(block_kernel, {**sides, **of_gradient, "out": vectors}, how, both)
         one_sided = {"col_factor": None, "col_log": None, "col_moments": None, "rest": None}
@@ -76,13 +86,14 @@ def of_ends():
     """The kernels before and behind products."""
     from tellapart._engine.kernels import triton_ends
 
-    names = ("row_scale", "key_scale", "positives", "of_rows", "of_cols", "totals", "shifts", "losses", "weights")
+    names = ("row_scale", "key_scale", "positives", "of_rows", "of_cols", "running", "losses", "weights", "shares")
     names += ("logs", "sums", "own_factor", "other_factor", "own_scale", "other_scale", "upstream", "moments")
     pointers = dict.fromkeys((*names, "factors", "temperature", "out"), "*fp32") | {"share": "fp32"}
     pointers |= dict.fromkeys(("queries", "keys", "own", "others"), "*bf16") | {"positive_of": "*i64"}
     sizes = {"LENGTH": 40, "STEP": 16, "HEIGHT": 16, "PADDED": 64, "SOME": 16, "WIDTH": 64, "COSINE": True}
     for how in ({"LEARNED": True, "MIRRORED": True, "FIRST": False, "LAST": True}, dict.fromkeys(KINDS_OF_ENDS, False)):
         more = {} if how["MIRRORED"] else {"of_cols": None, "key_scale": None, "positive_of": None, "upstream": None}
+        more |= {"positives": None} if how["MIRRORED"] else {"shares": None}
         for name in ("begin", "losses", "end", "temperature"):
             kernel = getattr(triton_ends, f"{name}_kernel")
             given = {k: x for k, x in (sizes | how | more).items() if k in kernel.arg_names}

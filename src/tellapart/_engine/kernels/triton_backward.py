@@ -7,7 +7,7 @@ Longer ones do not fit: a block of `G` is written, and two library products add 
 import triton
 import triton.language as tl
 
-from tellapart._engine.kernels.triton_entries import next_concerned, of_col, of_row
+from tellapart._engine.kernels.triton_entries import next_concerned, of_col, of_row, related
 from tellapart._engine.kernels.triton_tile import (
     LOWEST,
     NEAR,
@@ -24,9 +24,9 @@ from tellapart._engine.kernels.triton_tile import (
 @triton.jit
 def block_kernel(
     queries, keys, query_row, query_feature, key_row, key_feature, row_scale, key_scale,
-    row_factor, row_log, col_factor, col_log, out, rest, row_moments, col_moments, share,
-    leaves, first_row, first_col, height, width, n, m, c,
-    MASK: tl.constexpr, FORM: tl.constexpr, EACH: tl.constexpr, WEIGHTED: tl.constexpr,
+    row_factor, row_log, col_factor, col_log, row_share, col_share, out, rest, row_moments, col_moments, share,
+    leaves, positive_leaves, first_row, first_col, height, width, n, m, c,
+    MASK: tl.constexpr, POSITIVES: tl.constexpr, FORM: tl.constexpr, EACH: tl.constexpr, WEIGHTED: tl.constexpr,
     LENGTH: tl.constexpr, STEP: tl.constexpr, PRECISION: tl.constexpr,
     HEIGHT: tl.constexpr, WIDTH: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
@@ -46,32 +46,34 @@ def block_kernel(
         if top - tl.minimum(low_of_rows, low_of_cols) < NEAR:
             _block_tile(
                 queries, keys, query_row, query_feature, key_row, key_feature, row_scale, key_scale,
-                row_factor, row_log, col_factor, col_log, top, out, rest, row_moments, col_moments, share,
-                leaves, row_tile, col_tile, first_row, first_col, height, width, n, m, c,
-                MASK, "near", EACH, WEIGHTED, LENGTH, STEP, PRECISION, HEIGHT, WIDTH,
+                row_factor, row_log, col_factor, col_log, row_share, col_share, top, out, rest, row_moments,
+                col_moments, share, leaves, positive_leaves, row_tile, col_tile, first_row, first_col, height, width,
+                n, m, c,
+                MASK, POSITIVES, "near", EACH, WEIGHTED, LENGTH, STEP, PRECISION, HEIGHT, WIDTH,
             )  # fmt: skip
         else:
             _block_tile(
                 queries, keys, query_row, query_feature, key_row, key_feature, row_scale, key_scale,
-                row_factor, row_log, col_factor, col_log, top, out, rest, row_moments, col_moments, share,
-                leaves, row_tile, col_tile, first_row, first_col, height, width, n, m, c,
-                MASK, FORM, EACH, WEIGHTED, LENGTH, STEP, PRECISION, HEIGHT, WIDTH,
+                row_factor, row_log, col_factor, col_log, row_share, col_share, top, out, rest, row_moments,
+                col_moments, share, leaves, positive_leaves, row_tile, col_tile, first_row, first_col, height, width,
+                n, m, c,
+                MASK, POSITIVES, FORM, EACH, WEIGHTED, LENGTH, STEP, PRECISION, HEIGHT, WIDTH,
             )  # fmt: skip
     else:
         _block_tile(
             queries, keys, query_row, query_feature, key_row, key_feature, row_scale, key_scale,
-            row_factor, row_log, col_factor, col_log, 0.0, out, rest, row_moments, col_moments, share,
-            leaves, row_tile, col_tile, first_row, first_col, height, width, n, m, c,
-            MASK, FORM, EACH, WEIGHTED, LENGTH, STEP, PRECISION, HEIGHT, WIDTH,
+            row_factor, row_log, col_factor, col_log, row_share, col_share, 0.0, out, rest, row_moments, col_moments,
+            share, leaves, positive_leaves, row_tile, col_tile, first_row, first_col, height, width, n, m, c,
+            MASK, POSITIVES, FORM, EACH, WEIGHTED, LENGTH, STEP, PRECISION, HEIGHT, WIDTH,
         )  # fmt: skip
 
 
 @triton.jit
 def _block_tile(
     queries, keys, query_row, query_feature, key_row, key_feature, row_scale, key_scale,
-    row_factor, row_log, col_factor, col_log, top, out, rest, row_moments, col_moments, share,
-    leaves, row_tile, col_tile, first_row, first_col, height, width, n, m, c,
-    MASK: tl.constexpr, FORM: tl.constexpr, EACH: tl.constexpr, WEIGHTED: tl.constexpr,
+    row_factor, row_log, col_factor, col_log, row_share, col_share, top, out, rest, row_moments, col_moments, share,
+    leaves, positive_leaves, row_tile, col_tile, first_row, first_col, height, width, n, m, c,
+    MASK: tl.constexpr, POSITIVES: tl.constexpr, FORM: tl.constexpr, EACH: tl.constexpr, WEIGHTED: tl.constexpr,
     LENGTH: tl.constexpr, STEP: tl.constexpr, PRECISION: tl.constexpr,
     HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
@@ -93,6 +95,8 @@ def _block_tile(
         gradient = tl.exp(logits - top) * (of_row(by_row, False) + of_col(by_col, False))
     else:
         gradient = _gradient(logits, row_factor, row_log, col_factor, col_log, rows, cols, n, m, FORM, False)
+    if POSITIVES is not None:
+        gradient -= _of_positives(positive_leaves, row_share, col_share, rows, cols, n, m, POSITIVES, False)
     if row_moments is not None:
         # Beyond the matrix G is 0, and a block ends where the matrix does or a tile.
         weighted = _weighted(gradient, raw, logits, WEIGHTED)
@@ -115,10 +119,10 @@ def _block_tile(
 @triton.jit
 def rows_kernel(
     own, others, own_row, own_feature, other_row, other_feature, row_scale, key_scale,
-    row_factor, row_log, col_factor, col_log, out, out_part, moments, share,
-    leaves, stretch, n_own, n_others, n, m, c,
-    MASK: tl.constexpr, FORM: tl.constexpr, TURNED: tl.constexpr, ADDED: tl.constexpr, OF_EACH: tl.constexpr,
-    LOCAL: tl.constexpr, EACH: tl.constexpr, WEIGHTED: tl.constexpr,
+    row_factor, row_log, col_factor, col_log, row_share, col_share, out, out_part, moments, share,
+    leaves, positive_leaves, stretch, n_own, n_others, n, m, c,
+    MASK: tl.constexpr, POSITIVES: tl.constexpr, FORM: tl.constexpr, TURNED: tl.constexpr, ADDED: tl.constexpr,
+    OF_EACH: tl.constexpr, LOCAL: tl.constexpr, EACH: tl.constexpr, WEIGHTED: tl.constexpr,
     LENGTH: tl.constexpr, PADDED: tl.constexpr,
     PRECISION: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
@@ -151,15 +155,17 @@ def rows_kernel(
                 total, moment = _rows_tile(
                     mine, others, offsets, is_feature, numbers, first_own, clear, total, moment,
                     other_row, other_feature, row_scale, key_scale,
-                    row_factor, row_log, col_factor, col_log, moments, leaves, n_others, n, m, c,
-                    None, FORM, TURNED, EACH, WEIGHTED, LENGTH, PADDED, PRECISION, HEIGHT, WIDTH,
+                    row_factor, row_log, col_factor, col_log, row_share, col_share, moments, leaves, positive_leaves,
+                    n_others, n, m, c,
+                    None, POSITIVES, FORM, TURNED, EACH, WEIGHTED, LENGTH, PADDED, PRECISION, HEIGHT, WIDTH,
                 )  # fmt: skip
             if stop < end:
                 total, moment = _rows_tile(
                     mine, others, offsets, is_feature, numbers, first_own, stop, total, moment,
                     other_row, other_feature, row_scale, key_scale,
-                    row_factor, row_log, col_factor, col_log, moments, leaves, n_others, n, m, c,
-                    MASK, FORM, TURNED, EACH, WEIGHTED, LENGTH, PADDED, PRECISION, HEIGHT, WIDTH,
+                    row_factor, row_log, col_factor, col_log, row_share, col_share, moments, leaves, positive_leaves,
+                    n_others, n, m, c,
+                    MASK, POSITIVES, FORM, TURNED, EACH, WEIGHTED, LENGTH, PADDED, PRECISION, HEIGHT, WIDTH,
                 )  # fmt: skip
             start = stop + WIDTH
     else:
@@ -167,8 +173,9 @@ def rows_kernel(
             total, moment = _rows_tile(
                 mine, others, offsets, is_feature, numbers, first_own, start, total, moment,
                 other_row, other_feature, row_scale, key_scale,
-                row_factor, row_log, col_factor, col_log, moments, leaves, n_others, n, m, c,
-                MASK, FORM, TURNED, EACH, WEIGHTED, LENGTH, PADDED, PRECISION, HEIGHT, WIDTH,
+                row_factor, row_log, col_factor, col_log, row_share, col_share, moments, leaves, positive_leaves,
+                n_others, n, m, c,
+                MASK, POSITIVES, FORM, TURNED, EACH, WEIGHTED, LENGTH, PADDED, PRECISION, HEIGHT, WIDTH,
             )  # fmt: skip
     is_own = numbers < n_own
     place = out + part * out_part + numbers.to(tl.int64)[:, None] * LENGTH + features[None, :]
@@ -187,9 +194,9 @@ def rows_kernel(
 def _rows_tile(
     mine, others, offsets, is_feature, numbers, first_own, start, total, moment,
     other_row, other_feature, row_scale, key_scale,
-    row_factor, row_log, col_factor, col_log, moments, leaves, n_others, n, m, c,
-    MASK: tl.constexpr, FORM: tl.constexpr, TURNED: tl.constexpr, EACH: tl.constexpr, WEIGHTED: tl.constexpr,
-    LENGTH: tl.constexpr, PADDED: tl.constexpr,
+    row_factor, row_log, col_factor, col_log, row_share, col_share, moments, leaves, positive_leaves, n_others, n, m, c,
+    MASK: tl.constexpr, POSITIVES: tl.constexpr, FORM: tl.constexpr, TURNED: tl.constexpr, EACH: tl.constexpr,
+    WEIGHTED: tl.constexpr, LENGTH: tl.constexpr, PADDED: tl.constexpr,
     PRECISION: tl.constexpr, HEIGHT: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
     """The gradient of own vectors, and moments, with what a tile adds; without a mask all its entries count."""
@@ -207,6 +214,8 @@ def _rows_tile(
     if MASK is not None:
         logits = counted(raw, leaves, rows, cols, top_row, left_col, n, m, c, MASK, TURNED)
     gradient = _gradient(logits, row_factor, row_log, col_factor, col_log, rows, cols, n, m, FORM, TURNED)
+    if POSITIVES is not None:
+        gradient -= _of_positives(positive_leaves, row_share, col_share, rows, cols, n, m, POSITIVES, TURNED)
     if moments is not None:
         # Stretches end between tiles, and beyond the matrix G is 0.
         moment += tl.sum(_weighted(gradient, raw, logits, WEIGHTED), 1)
@@ -251,3 +260,12 @@ def _gradient(
         if col_log is not None:
             by_col_log = of_col(tl.load(col_log + cols, mask=cols < m, other=float("inf")), TURNED)
     return logit_gradient(logits, by_row, by_row_log, by_col, by_col_log, FORM)
+
+
+@triton.jit
+def _of_positives(leaves, row_share, col_share, rows, cols, n, m, POSITIVES: tl.constexpr, TURNED: tl.constexpr):
+    """What is taken from `G` at positives: the share that each has in the losses of its row and of its column."""
+    share = of_row(tl.load(row_share + rows, mask=rows < n, other=0.0), TURNED)
+    if col_share is not None:
+        share += of_col(tl.load(col_share + cols, mask=cols < m, other=0.0), TURNED)
+    return tl.where(related(leaves, rows, cols, n, m, POSITIVES, TURNED), share, 0.0)

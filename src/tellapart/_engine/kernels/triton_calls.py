@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from tellapart._engine.kernels.accumulators import Form
     from tellapart._engine.kernels.interface import Block
 
-Sides = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
-"""Factors and logarithms of the rows, and of the columns: see `LogitGrad`."""
+Sides = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+"""Factors and logarithms of the rows, and of the columns: see `LogitGrad`.
+
+Behind them stands what each of several positives has of a row's loss, and of a column's."""
 
 
 class Operands(NamedTuple):
@@ -35,6 +37,8 @@ class Operands(NamedTuple):
     form: Form
     mirrored: bool
     plan: Plan
+    several: TileMask | None = None
+    """Positives of which a query may have several: their sums go with the others', and they count in gradients."""
 
     @classmethod
     def of(cls, block: Block) -> Operands:
@@ -57,6 +61,14 @@ class Operands(NamedTuple):
         length = self.vectors.queries.shape[1]
         return {"MASK": self.mask.coded, "FORM": self.form, "EACH": bool(self.scales[1]), "LENGTH": length}
 
+    def positive_leaves(self) -> tuple[Tensor | int, ...]:
+        """What several positives are told by."""
+        return () if self.several is None else self.several.leaves
+
+    def coded_positives(self) -> triton_masks.Coded | None:
+        """The expression of several positives, as kernels read it."""
+        return None if self.several is None else self.several.coded
+
     def sums(
         self,
         positives: TileMask | None,
@@ -65,16 +77,20 @@ class Operands(NamedTuple):
         of_rows: Float[Tensor, "kinds t h"],
         of_cols: Float[Tensor, "kinds t m"] | None,
     ) -> None:
-        """Write what the tiles of a band of rows, from its first one on and so many, add up to."""
+        """Write what the tiles of a band of rows, from its first one on and so many, add up to.
+
+        With positives, the largest logits, too.
+        """
         from tellapart._engine.kernels.triton_forward import sums_kernel
 
         first, height = band
+        told = self.several or positives
         self.plan.launch(
             ("sums", height),
             (
                 *self.read(),
                 *(of_rows, of_cols, of_rows.stride(0), 0 if of_cols is None else of_cols.stride(0)),
-                *(self.mask.leaves, () if positives is None else positives.leaves),
+                *(self.mask.leaves, () if told is None else told.leaves),
                 *(first, height, self.n, self.m, self.c),
             ),
             lambda: (
@@ -83,7 +99,8 @@ class Operands(NamedTuple):
                 (cdiv(height, sizes.height) * cdiv(self.c, sizes.width),),
                 {
                     **self.constants(),
-                    "POSITIVES": None if positives is None else positives.coded,
+                    "POSITIVES": None if told is None else told.coded,
+                    "SEVERAL": self.several is not None,
                     "MIRRORED": self.mirrored,
                     **how(self.vectors, sizes),
                 },
@@ -112,12 +129,17 @@ class Operands(NamedTuple):
             (
                 *self.read(),
                 *(*sides, *out, *moments, share),
-                *(self.mask.leaves, *first, height, width, self.n, self.m, self.c),
+                *(self.mask.leaves, self.positive_leaves(), *first, height, width, self.n, self.m, self.c),
             ),
             lambda: (
                 block_kernel,
                 (cdiv(height, sizes.height), cdiv(width, sizes.width)),
-                {**self.constants(), "WEIGHTED": self.mask.is_weighted, **how(self.vectors, sizes)},
+                {
+                    **self.constants(),
+                    "POSITIVES": self.coded_positives(),
+                    "WEIGHTED": self.mask.is_weighted,
+                    **how(self.vectors, sizes),
+                },
                 sizes.launch(),
             ),
         )
@@ -147,13 +169,14 @@ class Operands(NamedTuple):
             (
                 *(own, others, *own.stride(), *others.stride(), self.scales[0], self.scales[2]),
                 *(*sides, out, out.stride(0), moments, share),
-                *(self.mask.leaves, stretches.length, n_own, n_others, self.n, self.m, self.c),
+                *(self.mask.leaves, self.positive_leaves(), stretches.length, n_own, n_others, self.n, self.m, self.c),
             ),
             lambda: (
                 rows_kernel,
                 (stretches.n_programs, stretches.n_parts),
                 {
                     **self.constants(),
+                    "POSITIVES": self.coded_positives(),
                     "TURNED": turned,
                     "ADDED": added,
                     "OF_EACH": of_each,

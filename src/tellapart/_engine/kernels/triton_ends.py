@@ -27,7 +27,8 @@ def begin_kernel(
 ):  # fmt: skip
     """What products are multiplied by, and each query's logit of its positive.
 
-    With a place for scales of keys, scores are cosines; else one number of `row_scale` is for all queries.
+    With a place for scales of keys, scores are cosines; else one number of `row_scale` is for all queries. Without a
+    place for positives their logits are not wanted.
     """
     numbers = tl.program_id(0) * HEIGHT + tl.arange(0, HEIGHT)
     is_query = numbers < n
@@ -66,10 +67,12 @@ def begin_kernel(
             of_key = _inverse(of_keys, top_key)
         tl.store(row_scale + numbers, own / tau, mask=is_query)
         tl.store(key_scale + numbers, of_key, mask=numbers < c)
-        tl.store(positives + numbers, products * (own / tau) * others, mask=is_query)
+        if positives is not None:
+            tl.store(positives + numbers, products * (own / tau) * others, mask=is_query)
     else:
         tl.store(row_scale + tl.arange(0, 1), tl.zeros([1], tl.float32) + 1.0 / tau)
-        tl.store(positives + numbers, products / tau, mask=is_query)
+        if positives is not None:
+            tl.store(positives + numbers, products / tau, mask=is_query)
 
 
 @triton.jit
@@ -88,41 +91,64 @@ def _inverse(squares, top):
 
 @triton.jit
 def losses_kernel(
-    of_rows, row_kind, row_tiles, first, height, of_cols, col_kind, col_tiles, n_cols, totals, shifts,
-    positives, losses, weights, logs, n, share,
+    of_rows, row_kind, row_tiles, first, height, of_cols, col_kind, col_tiles, n_cols, running,
+    positives, losses, weights, logs, shares, n, share,
     MIRRORED: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr, HEIGHT: tl.constexpr,
     SOME: tl.constexpr,
 ):  # fmt: skip
     """Losses from what the tiles of a band add up to: of the queries of the band, and of keys behind the last band.
 
     `L = softplus(log Z⁻ − S⁺)`, a share of its derivative by `log Z⁻`, and `log Z⁻`. Those of keys stand behind those
-    all queries. Of a symmetric matrix the sums of columns belong to the rows of the same numbers.
+    all queries. Of a symmetric matrix the sums of columns belong to the rows of the same numbers. `running` holds what
+    bands have come to, of each kind.
+
+    With a place for shares a query may have several positives, `L = log Z − ΣS⁺/|P|`, and `log Z` is of all candidates.
     """
     n_row_blocks = 0 if MIRRORED else tl.cdiv(height, HEIGHT)
     block = tl.program_id(0)
     nothing = tl.zeros([HEIGHT], tl.float32)
+    score, count = nothing, nothing
     if block < n_row_blocks:
         in_band = block * HEIGHT + tl.arange(0, HEIGHT)
         total, shift = _merged(of_rows, row_kind, row_tiles, height, in_band, nothing, nothing + LOWEST, SOME)
         inside = in_band < height
         place = first + in_band
-        _write_loss(total, shift, positives, losses, weights, logs, share, place, place, inside)
+        if shares is None:
+            _write_loss(total, shift, positives, losses, weights, logs, share, place, place, inside)
+        else:
+            score = _summed(of_rows + 2 * row_kind, row_tiles, height, in_band, score, SOME)
+            count = _summed(of_rows + 3 * row_kind, row_tiles, height, in_band, count, SOME)
+            _write_mean_loss(total, shift, score, count, losses, weights, logs, shares, place, inside)
     elif of_cols is not None:
         numbers = (block - n_row_blocks) * HEIGHT + tl.arange(0, HEIGHT)
         inside = numbers < n_cols
         total, shift = nothing, nothing + LOWEST
         if not FIRST:
-            total = tl.load(totals + numbers, mask=inside, other=0.0)
-            shift = tl.load(shifts + numbers, mask=inside, other=LOWEST)
+            total = tl.load(running + numbers, mask=inside, other=0.0)
+            shift = tl.load(running + n_cols + numbers, mask=inside, other=LOWEST)
+            if shares is not None:
+                score = tl.load(running + 2 * n_cols + numbers, mask=inside, other=0.0)
+                count = tl.load(running + 3 * n_cols + numbers, mask=inside, other=0.0)
         total, shift = _merged(of_cols, col_kind, col_tiles, n_cols, numbers, total, shift, SOME)
         if MIRRORED:
             total, shift = _merged(of_rows, row_kind, row_tiles, height, numbers - first, total, shift, SOME)
+        if shares is not None:
+            score = _summed(of_cols + 2 * col_kind, col_tiles, n_cols, numbers, score, SOME)
+            count = _summed(of_cols + 3 * col_kind, col_tiles, n_cols, numbers, count, SOME)
+            score = _summed(of_rows + 2 * row_kind, row_tiles, height, numbers - first, score, SOME)
+            count = _summed(of_rows + 3 * row_kind, row_tiles, height, numbers - first, count, SOME)
         if LAST:
             place = numbers if MIRRORED else n + numbers
-            _write_loss(total, shift, positives, losses, weights, logs, share, numbers, place, inside)
+            if shares is None:
+                _write_loss(total, shift, positives, losses, weights, logs, share, numbers, place, inside)
+            else:
+                _write_mean_loss(total, shift, score, count, losses, weights, logs, shares, place, inside)
         else:
-            tl.store(totals + numbers, total, mask=inside)
-            tl.store(shifts + numbers, shift, mask=inside)
+            tl.store(running + numbers, total, mask=inside)
+            tl.store(running + n_cols + numbers, shift, mask=inside)
+            if shares is not None:
+                tl.store(running + 2 * n_cols + numbers, score, mask=inside)
+                tl.store(running + 3 * n_cols + numbers, count, mask=inside)
 
 
 @triton.jit
@@ -139,6 +165,31 @@ def _merged(parts, kind, tiles, size, numbers, total, shift, SOME: tl.constexpr)
         total = total * tl.exp(shift - new) + tl.sum(found, 0)
         shift = new
     return total, shift
+
+
+@triton.jit
+def _summed(parts, tiles, size, numbers, total, SOME: tl.constexpr):
+    """A sum with what tiles have come to: some tiles at a time, in their order."""
+    inside = (numbers >= 0) & (numbers < size)
+    for start in range(0, tiles, SOME):
+        tile = start + tl.arange(0, SOME)
+        place = parts + tile[:, None] * size + numbers[None, :]
+        total += tl.sum(tl.load(place, mask=(tile < tiles)[:, None] & inside[None, :], other=0.0), 0)
+    return total
+
+
+@triton.jit
+def _write_mean_loss(total, shift, score, count, losses, weights, logs, shares, place, inside):
+    """The loss of several positives, 0 where there is none, its derivatives by `log Z` and minus that by an `S⁺`."""
+    is_related = count > 0.0
+    weight = tl.where(is_related, 1.0, 0.0)
+    share = weight / tl.where(is_related, count, 1.0)
+    is_empty = total == 0.0
+    log_z = tl.log(tl.where(is_empty, 1.0, total)) + tl.where(is_empty, 0.0, shift)
+    tl.store(losses + place, tl.where(is_related, log_z - score * share, 0.0), mask=inside)
+    tl.store(weights + place, weight, mask=inside)
+    tl.store(logs + place, log_z, mask=inside)
+    tl.store(shares + place, share, mask=inside)
 
 
 @triton.jit
@@ -208,16 +259,17 @@ def end_kernel(
 def temperature_kernel(
     moments, n_moments, factors, n_factors, positives, n, temperature, upstream, out, WIDTH: tl.constexpr
 ):  # fmt: skip
-    """`∂L/∂τ = −Σ_ij G_ij S_ij / τ`, over negatives by their moments and over positives by the factors of `log Z`."""
+    """`∂L/∂τ = −Σ_ij G_ij S_ij / τ`, over moments and, of positives that are not in them, the factors of `log Z`."""
     total = tl.zeros([WIDTH], tl.float32)
     for start in range(0, n_moments, WIDTH):
         places = start + tl.arange(0, WIDTH)
         total += tl.load(moments + places, mask=places < n_moments, other=0.0)
-    for start in range(0, n_factors, WIDTH):
-        places = start + tl.arange(0, WIDTH)
-        inside = places < n_factors
-        factor = tl.load(factors + places, mask=inside, other=0.0)
-        total -= factor * tl.load(positives + places % n, mask=inside, other=0.0)
+    if positives is not None:
+        for start in range(0, n_factors, WIDTH):
+            places = start + tl.arange(0, WIDTH)
+            inside = places < n_factors
+            factor = tl.load(factors + places, mask=inside, other=0.0)
+            total -= factor * tl.load(positives + places % n, mask=inside, other=0.0)
     found = -tl.sum(total, 0) / tl.load(temperature).to(tl.float32)
     if upstream is not None:
         found *= tl.load(upstream)

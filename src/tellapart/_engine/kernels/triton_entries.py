@@ -65,10 +65,10 @@ def concerns(
 
 
 @triton.jit
-def related(leaves, rows, cols, n, m, MASK: tl.constexpr):
+def related(leaves, rows, cols, n, m, MASK: tl.constexpr, TURNED: tl.constexpr):
     """Whether entries are related."""
-    weights = log_weights(MASK, 0, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1), False)
-    return (weights > NONE) & (rows < n)[:, None] & (cols < m)[None, :]
+    weights = log_weights(MASK, 0, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1), TURNED)
+    return (weights > NONE) & (of_row(rows, TURNED) < n) & (of_col(cols, TURNED) < m)
 
 
 @triton.jit

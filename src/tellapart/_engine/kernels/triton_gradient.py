@@ -136,4 +136,5 @@ class Gradient:
         """Factors and logarithms of the rows and of the columns."""
         by = share if self.power is None else share * self.power
         rows = self.rows.factor * by, self.rows.log
-        return (*rows, None, None) if self.cols is None else (*rows, self.cols.factor * by, self.cols.log)
+        cols = (None, None) if self.cols is None else (self.cols.factor * by, self.cols.log)
+        return *rows, *cols, None, None

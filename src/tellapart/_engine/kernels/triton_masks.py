@@ -55,6 +55,11 @@ class TileMask(NamedTuple):
         return _has(self.expression, ("gaussian", "weighted pairs"))
 
     @property
+    def is_counted(self) -> bool:
+        """Whether all entries count alike, and none is listed, which could be twice."""
+        return not _has(self.expression, ("gaussian", "pairs", "weighted pairs"))
+
+    @property
     def coded(self) -> Coded:
         """The expression as kernels read it."""
         return _coded(self.expression)

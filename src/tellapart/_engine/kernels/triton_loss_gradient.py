@@ -1,4 +1,4 @@
-"""The gradients of the loss of one positive each by Triton: see `triton_one_each.py`."""
+"""The gradients of the loss by Triton: see `triton_loss.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from tellapart._engine.kernels import triton_gradient, triton_launch
 from tellapart._engine.kernels.triton_calls import Split, Stretches
 from tellapart._engine.kernels.triton_launch import Sizes, cdiv, for_tiles, power_from
-from tellapart._engine.kernels.triton_one_each import Given, Kept, Problem
+from tellapart._engine.kernels.triton_loss import Given, Kept, Problem
 from tellapart._engine.kernels.triton_plan import kind_of, plan_for
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Gradients:
         # The gradient by `log Z` of the negatives; a positive's logit has minus those of its query and its key.
         self.upstream = None if gradient.ndim else gradient
         self.factors = gradient * kept.weights if gradient.ndim else kept.weights
+        shares = gradient * kept.shares if gradient.ndim and kept.shares is not None else kept.shares
         # Saved tensors may come back with other strides: their kinds are looked at anew.
         kinds = kind_of(self.upstream), *map(kind_of, kept), *problem.kinds(given, precision)
         self.plan = plan_for(("backward", wanted, *kinds))
@@ -56,7 +57,8 @@ class Gradients:
             row_log, col_log = row_log[:n], row_log[n:]
         elif problem.mirrored:
             self.col_factor, col_log = self.row_factor, row_log
-        self.sides = self.row_factor, row_log, self.col_factor, col_log
+        col_shares = shares if problem.mirrored else None
+        self.sides = self.row_factor, row_log, self.col_factor, col_log, shares, col_shares
         self.moments: list[Tensor] = []
 
     def formed(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -187,7 +189,8 @@ class Gradients:
         assert out is not None
         kept, length = self.kept, sums.shape[2]
         own, others = self.vectors[:: -1 if turned else 1]
-        factors = (self.row_factor, self.col_factor)[:: -1 if turned else 1]
+        is_one_each = self.problem.several is None
+        factors = (self.row_factor, self.col_factor)[:: -1 if turned else 1] if is_one_each else (None, None)
         both: tuple[tuple[Tensor | None, int], ...] = ((kept.row_scale, kept.row_scale.ndim), (kept.key_scale, 1))
         scales = both[:: -1 if turned and self.problem.cosine else 1]
         n_parts, n_own, _ = sums.shape
@@ -196,7 +199,7 @@ class Gradients:
             (
                 *(sums, n_own * length, n_parts, own, others, *own.stride(), *others.stride()),
                 *(self.problem.positive_of, *factors, *scales[0], *scales[1]),
-                *(self.upstream, out, first, n_own, self.operands.n),
+                *(self.upstream, out, first, n_own, self.operands.n if is_one_each else 0),
             ),
             lambda: (
                 end_kernel,
@@ -223,7 +226,8 @@ class Gradients:
         self.plan.launch(
             "temperature",
             (
-                *(moments, moments.numel(), self.factors, self.factors.numel(), self.kept.positives, self.operands.n),
+                *(moments, moments.numel(), self.factors, self.factors.numel()),
+                *(self.kept.positives, self.operands.n),
                 *(temperature, self.upstream, out),
             ),
             lambda: (temperature_kernel, (1,), {"WIDTH": 4096}, {"num_warps": 16}),

@@ -1,9 +1,10 @@
-"""The loss of one positive each as a single node of autograd, where Triton's kernels compute all of it.
+"""The loss as a single node of autograd, where Triton's kernels compute all of it.
 
-    L_i = log Z_i − S_i⁺ = softplus(log Z_i⁻ − S_i⁺)
+    L_i = log Z_i − S_i⁺ = softplus(log Z_i⁻ − S_i⁺)    of one positive each
+    L_i = log Z_i − Σ_{p∈P(i)} S_ip / |P(i)|            of several, which are candidates
 
 Other losses are put together from PyTorch's operations, and a card waits for their calls where queries are few. Here
-the kind of relation tells that each query has one positive, and nothing but scores stands between embeddings and loss.
+nothing but scores stands between embeddings and loss. The kind of relation tells whether each query has one positive.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from tellapart._engine.arguments import checked, checked_negatives
 from tellapart._engine.candidates import Candidates
 from tellapart._engine.crossover import is_whole
 from tellapart._engine.factors import HALF, check_half
-from tellapart._engine.kernels import triton_masks, triton_one_each_gradient
+from tellapart._engine.kernels import triton_loss_gradient, triton_masks
 from tellapart._engine.kernels.triton_launch import precision_of
-from tellapart._engine.kernels.triton_one_each import Given, Kept, Problem
-from tellapart._engine.kernels.triton_one_each_gradient import Gradients, Wanted
+from tellapart._engine.kernels.triton_loss import Given, Kept, Problem
+from tellapart._engine.kernels.triton_loss_gradient import Gradients, Wanted
+from tellapart._engine.kernels.triton_masks import TileMask
 from tellapart._engine.kernels.triton_tiles import unfit
 from tellapart._engine.precision import full_precision
 from tellapart._engine.problem import TEMPERATURE, LineUp
 from tellapart._engine.schedule import ALONE
+from tellapart._engine.terms import no_positive_anywhere
 from tellapart._traced import is_traced
 from tellapart.errors import as_temperature, at_hand, check_finite, prefers_triton, values_are_checked
 from tellapart.relations import Relation
@@ -45,6 +48,7 @@ def loss(
     keys: Float[Tensor, "m d"],
     given: dict[str, Any],
     *,
+    multi_positive: str,
     symmetric: bool,
     reduction: str,
     engine: str,
@@ -55,14 +59,15 @@ def loss(
         queries: as for `info_nce`.
         keys: likewise.
         given: the options of `info_nce` that state the problem.
-        symmetric: whether keys are queries in turn.
+        multi_positive: "in" of several positives is another way.
+        symmetric: whether keys are queries in turn; with several positives that is another way.
         reduction: "mean", "sum" or "none".
         engine: "dense" is another way, and so is "auto" for few scores.
 
     Raises:
         TypeError, ValueError: as `LineUp.build` does.
 
-    >>> how = {"symmetric": False, "reduction": "mean", "engine": "tiled"}
+    >>> how = {"multi_positive": "out", "symmetric": False, "reduction": "mean", "engine": "tiled"}
     >>> loss(torch.eye(2), torch.eye(2), {}, **how)  # on a CPU None without options(kernels="triton")
     """
     # What is wrong with arguments is told elsewhere.
@@ -84,7 +89,7 @@ def loss(
     if further is not None and _enters_as_it_is(further, score):
         check_half("negatives", further)
     found = _problem(queries, keys, positives, exclude, further, score, symmetric)
-    if found is None:
+    if found is None or (found.several is not None and multi_positive == "in"):
         return None
     if found.cosine and not _enters_as_it_is(queries, score):
         # Any length is right there: unit vectors are made first.
@@ -96,7 +101,7 @@ def loss(
     tau = (temperature, None) if isinstance(temperature, Tensor) else (None, temperature)
     related = {"positives": positives, "exclude": exclude, "score": "cosine" if found.cosine else "dot"}
     keys_alone = None if found.mirrored else keys
-    value: Tensor = _OneEach.apply(queries, keys_alone, further, *tau, found, reduction, related)
+    value: Tensor = _OneNode.apply(queries, keys_alone, further, *tau, found, reduction, related)
     return value
 
 
@@ -121,7 +126,7 @@ def _is_plain(queries: Tensor, keys: Tensor, given: dict[str, Any], score: Score
         and queries.dtype in _DTYPES
         and (score is scores.cosine or score is scores.dot)
         and 0 < min(n, *sizes) <= max(n, *sizes) < 2**30
-        and all(x.shape[1] == queries.shape[1] <= triton_one_each_gradient.MOST_FEATURES for x in tensors)
+        and all(x.shape[1] == queries.shape[1] <= triton_loss_gradient.MOST_FEATURES for x in tensors)
         and unfit(queries.device) is None
         # Elsewhere the rows that are at fault are named.
         and (at_hand(queries) or not values_are_checked(queries))
@@ -137,32 +142,47 @@ def _problem(
     score: Score,
     symmetric: bool,
 ) -> Problem | None:
-    """What is constant, or `None` if a query may have no positive, several, or one that is excluded."""
-    n, m, positive_of = len(queries), len(keys), None
-    if exclude is not None:
-        avoids = positives.avoids(exclude) or exclude.avoids(positives)
-        if not avoids or triton_masks.why_not(exclude) is not None:
-            return None
-    if positives.diagonal:
-        if n > m or (symmetric and n < m):
-            return None
-    else:
-        # Each is its positive's positive.
-        if symmetric or n != m or not (positives.listed and positives.symmetric):
-            return None
-        pairs = positives.pairs(n, m, queries.device)
-        if pairs is None or not pairs.one_each or triton_masks.why_not(positives) is not None:
-            return None
-        positive_of = pairs.cols.contiguous()
+    """What is constant, or `None` if a positive may be excluded, or relations are such as tiles do not know."""
+    n, m, device = len(queries), len(keys), queries.device
+    found = _told(positives, n, m, symmetric, device)
+    if found is None or not _are_candidates(positives, exclude):
+        return None
+    several, positive_of = found
     mirrored = keys is queries and further is None and not symmetric and positives.symmetric
     mirrored = mirrored and (exclude is None or exclude.symmetric)
-    among = ~positives if exclude is None else ~positives & ~exclude
+    among = None if exclude is None else ~exclude
+    if several is None:
+        among = ~positives if among is None else ~positives & among
     candidates = Candidates(n, m, m + (0 if further is None else len(further)), among=among)
-    mask = triton_masks.of_candidates(candidates, queries.device)
-    return Problem(mask, positive_of, m, score is scores.cosine, symmetric, mirrored)
+    mask = triton_masks.of_candidates(candidates, device)
+    return Problem(mask, several, positive_of, m, score is scores.cosine, symmetric, mirrored)
 
 
-class _OneEach(torch.autograd.Function):
+def _told(
+    positives: Relation, n: int, m: int, symmetric: bool, device: torch.device
+) -> tuple[TileMask | None, Tensor | None] | None:
+    """Several positives as tiles tell them, or the place of each query's only one if that is not its own number."""
+    if positives.diagonal:
+        fits = n == m if symmetric else n <= m
+        return (None, None) if fits else None
+    if symmetric or triton_masks.why_not(positives) is not None:
+        return None
+    if not positives.listed:
+        several = triton_masks.of_positives(positives, Candidates(n, m, m), device)
+        return (several, None) if several.is_counted else None
+    # Each is its positive's positive.
+    pairs = positives.pairs(n, m, device) if n == m and positives.symmetric else None
+    return None if pairs is None or not pairs.one_each else (None, pairs.cols.contiguous())
+
+
+def _are_candidates(positives: Relation, exclude: Relation | None) -> bool:
+    """Whether no positive is excluded for certain, and tiles know what is."""
+    if exclude is None:
+        return True
+    return (positives.avoids(exclude) or exclude.avoids(positives)) and triton_masks.why_not(exclude) is None
+
+
+class _OneNode(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -185,17 +205,23 @@ class _OneEach(torch.autograd.Function):
         each, kept = problem.losses(given, share, precision)
         ctx.tau, ctx.problem, ctx.reduction, ctx.related = tau, problem, reduction, related
         ctx.precision = precision
-        ctx.save_for_backward(queries, keys, further, learned, None if further is None else candidates, *kept)
+        n_related = None if problem.several is None else _n_related(kept, reduction)
+        combined = None if further is None else candidates
+        ctx.save_for_backward(queries, keys, further, learned, combined, n_related, *kept)
         if reduction == "none":
             return each
+        if n_related is not None:
+            return each.sum() / n_related
         return each.mean() if reduction == "mean" else each.sum() * share
 
     @staticmethod
     @full_precision
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        queries, keys, further, learned, candidates, *kept = ctx.saved_tensors
+        queries, keys, further, learned, candidates, n_related, *kept = ctx.saved_tensors
         if torch.is_grad_enabled():
             return *_further_gradients(ctx, gradient, queries, keys, further, learned), *_CONSTANTS
+        if n_related is not None:
+            gradient = gradient / n_related
         needs, m = ctx.needs_input_grad, ctx.problem.m
         own = queries if keys is None else keys
         n_keys = m + len(further) if needs[2] else m if needs[1] else 0
@@ -212,6 +238,20 @@ class _OneEach(torch.autograd.Function):
 
 
 _CONSTANTS = (None,) * 4
+
+
+def _n_related(kept: Kept, reduction: str) -> Tensor | None:
+    """How many queries have a positive, if the mean is over them.
+
+    Raises:
+        ValueError: none has, where that can be known.
+    """
+    if reduction != "mean" and not values_are_checked(kept.weights):
+        return None
+    found = kept.weights.sum()
+    if values_are_checked(found) and not found.item():
+        raise no_positive_anywhere("query", "key")
+    return found if reduction == "mean" else None
 
 
 def _further_gradients(ctx: Any, gradient: Tensor, *inputs: Tensor | None) -> tuple[Tensor | None, ...]:

@@ -1,4 +1,4 @@
-"""The loss of one positive each by Triton, from embeddings on, with one launch for each step.
+"""The loss by Triton, from embeddings on, with one launch for each step.
 
 What follows from shapes and kinds alone is planned once: a card waits for the host where queries are few.
 """
@@ -29,6 +29,8 @@ class Problem(NamedTuple):
     """What is constant: the positives and candidates, and what scores are."""
 
     mask: TileMask
+    several: TileMask | None
+    """Positives of which a query may have several, or none: `log Z` is of all candidates, and nothing symmetric."""
     positive_of: Int[Tensor, " n"] | None
     """Each query's positive, and in turn that key's query. `None`: query i has key i."""
     m: int
@@ -41,7 +43,8 @@ class Problem(NamedTuple):
     def losses(self, given: Given, share: float, precision: str) -> tuple[Float[Tensor, " losses"], Kept]:
         """`softplus(log Z⁻ − S⁺)` of each query and, of a symmetric loss, of each key behind them.
 
-        With them comes what backward needs. `share` is multiplied into `Kept.weights`: 1/n for a mean.
+        With them comes what backward needs. `share` is multiplied into `Kept.weights`: 1/n for a mean. Of several
+        positives losses are `log Z − ΣS⁺/|P|`, and no share is multiplied.
         """
         queries = given.queries
         n, like = queries.shape[0], queries.new_empty(0, dtype=torch.float32)
@@ -51,17 +54,19 @@ class Problem(NamedTuple):
             # It may be the result, which can be written to: nothing else shares its memory.
             each = like.new_empty(n + self.m if self.symmetric else n)
             weights, logs = like.new_empty(2, *each.shape).unbind(0)
-            kept = Kept(positives, weights, logs, row_scale, key_scale)
+            shares = None if self.several is None else torch.empty_like(weights)
+            kept = Kept(positives, weights, logs, row_scale, key_scale, shares)
             operands = self.operands(given, kept, precision, plan)
             layout: _Layout = plan.kept("layout", lambda: _Layout.of(self, operands.vectors))
             tall, n_cols = layout.tall, layout.n_cols
-            of_rows = like.new_empty(2, layout.wide_tiles, tall)
-            of_cols = like.new_empty(2, layout.high_tiles, n_cols) if n_cols else None
-            running = like.new_empty(2, n_cols) if n > tall and n_cols else None
+            n_kinds = self.n_kinds
+            of_rows = like.new_empty(n_kinds, layout.wide_tiles, tall)
+            of_cols = like.new_empty(n_kinds, layout.high_tiles, n_cols) if n_cols else None
+            running = like.new_empty(n_kinds, n_cols) if n > tall and n_cols else None
             for first in range(0, n, tall):
                 height = min(tall, n - first)
                 if height < tall:
-                    of_rows = like.new_empty(2, layout.wide_tiles, height)
+                    of_rows = like.new_empty(n_kinds, layout.wide_tiles, height)
                 operands.sums(None, (first, height), layout.sizes, of_rows, of_cols)
                 n_tiles = cdiv(height, layout.sizes.height)
                 _take_in(operands, kept, (each, share), (first, height, n_tiles), (of_rows, of_cols, running))
@@ -73,7 +78,12 @@ class Problem(NamedTuple):
         scales = kept.row_scale, kept.row_scale.ndim, kept.key_scale
         sizes = queries.shape[0], self.m, keys.shape[0]
         vectors = Vectors.made(queries, keys, precision)
-        return Operands(vectors, scales, self.mask, *sizes, "logits", self.mirrored, plan)
+        return Operands(vectors, scales, self.mask, *sizes, "logits", self.mirrored, plan, self.several)
+
+    @property
+    def n_kinds(self) -> int:
+        """Of sums that a tile comes to: exponentials and their shift, and of several positives logits and number."""
+        return 2 if self.several is None else 4
 
     def kinds(self, given: Given, precision: str) -> tuple[Hashable, ...]:
         """All that kernels are compiled for, as far as these tensors tell."""
@@ -83,10 +93,9 @@ class Problem(NamedTuple):
             (queries.dtype, queries.shape, queries.stride(), queries.data_ptr() % 16),
             (keys.shape, keys.stride(), keys.data_ptr() % 16),
             kind_of(temperature),
-            self.mask.expression,
-            tuple(map(kind_of, self.mask.leaves)) if self.mask.leaves else (),
+            *(() if x is None else (x.expression, *map(kind_of, x.leaves)) for x in self[:2]),
             None if self.positive_of is None else kind_of(self.positive_of),
-            self[2:],
+            self[3:],
             precision,
         )
 
@@ -102,14 +111,16 @@ class Given(NamedTuple):
 class Kept(NamedTuple):
     """What the backward pass needs of the forward pass."""
 
-    positives: Float[Tensor, " n"]
-    """The logit of each query's positive."""
+    positives: Float[Tensor, " n"] | None
+    """The logit of each query's only positive."""
     weights: Float[Tensor, " losses"]
-    """A share of `∂L/∂log Z⁻` of each query and, of a symmetric loss, of each key."""
+    """A share of `∂L/∂log Z⁻` of each query and, of a symmetric loss, of each key; of `∂L/∂log Z` with several."""
     logs: Float[Tensor, " losses"]
-    """`log Z⁻` of the same, over all candidates but the positive."""
+    """`log Z⁻` of the same, over all candidates but the positive; with several, over all candidates."""
     row_scale: Tensor
     key_scale: Tensor | None
+    shares: Float[Tensor, " n"] | None
+    """`−∂L/∂S⁺` of each of a query's several positives."""
 
 
 class _Layout(NamedTuple):
@@ -125,18 +136,19 @@ class _Layout(NamedTuple):
     def of(cls, problem: Problem, vectors: Vectors) -> _Layout:
         n, c = vectors.queries.shape[0], vectors.keys.shape[0]
         sizes = for_tiles(vectors, is_square=problem.mirrored)
-        tall = min(n, max(sizes.height, PARTS // c // sizes.height * sizes.height))
+        most = 2 * PARTS // problem.n_kinds // c
+        tall = min(n, max(sizes.height, most // sizes.height * sizes.height))
         n_cols = c if problem.mirrored else problem.m if problem.symmetric else 0
         return cls(sizes, tall, cdiv(c, sizes.width), cdiv(tall, sizes.height), n_cols)
 
 
-def _begin(problem: Problem, given: Given, like: Tensor, plan: Plan) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The positives' logits, and what products are multiplied by."""
+def _begin(problem: Problem, given: Given, like: Tensor, plan: Plan) -> tuple[Tensor | None, Tensor, Tensor | None]:
+    """The logits of positives that are one each, and what products are multiplied by."""
     from tellapart._engine.kernels.triton_ends import begin_kernel
 
     queries, keys, temperature = given
     (n, length), c, cosine = queries.shape, keys.shape[0], problem.cosine
-    positives = like.new_empty(n)
+    positives = None if problem.several is not None else like.new_empty(n)
     row_scale, key_scale = like.new_empty(n if cosine else ()), like.new_empty(c) if cosine else None
     height = 16
     plan.launch(
@@ -165,14 +177,13 @@ def _take_in(
     kept: Kept,
     losses_and_share: tuple[Tensor, float],
     band: tuple[int, int, int],
-    parts: tuple[Float[Tensor, "2 t h"], Float[Tensor, "2 t m"] | None, Float[Tensor, "2 m"] | None],
+    parts: tuple[Float[Tensor, "k t h"], Float[Tensor, "k t m"] | None, Float[Tensor, "k m"] | None],
 ) -> None:
     """Losses from what the tiles of a band add up to: its first row, its height and its tiles along it."""
     from tellapart._engine.kernels.triton_ends import losses_kernel
 
     (first, height, n_tiles), (of_rows, of_cols, running) = band, parts
     each, share = losses_and_share
-    totals, shifts = (None, None) if running is None else running.unbind(0)
     _, wide_tiles, size = of_rows.shape
     n_cols, col_kind = (0, 0) if of_cols is None else (of_cols.shape[2], of_cols.stride(0))
     is_first, is_last = first == 0, first + height == operands.n
@@ -180,8 +191,8 @@ def _take_in(
         ("losses", height, is_first, is_last),
         (
             *(of_rows, wide_tiles * size, wide_tiles, first, height),
-            *(of_cols, col_kind, n_tiles, n_cols, totals, shifts),
-            *(kept.positives, each, kept.weights, kept.logs, operands.n, share),
+            *(of_cols, col_kind, n_tiles, n_cols, running),
+            *(kept.positives, each, kept.weights, kept.logs, kept.shares, operands.n, share),
         ),
         lambda: (
             losses_kernel,
