@@ -61,10 +61,10 @@ def main():
             sides |= {"key_scale": "*fp32"}
         how = {**constants, "POSITIVES": listed if other else None, "SEVERAL": False, "MIRRORED": other}
         how["WIDTH"] = TILE["HEIGHT"] if other else TILE["WIDTH"]
-        yield "sums", compiled(sums_kernel, {**sides, **of_sums}, how, both)
         if other:
-            how |= {"SEVERAL": True}
-            yield "sums of several positives", compiled(sums_kernel, {**sides, **of_sums}, how, both)
+            several = how | {"SEVERAL": True}
+            yield "sums of several positives", compiled(sums_kernel, {**sides, **of_sums}, several, both)
+        yield "sums", compiled(sums_kernel, {**sides, **of_sums}, how, both)
         constants |= {"POSITIVES": listed if other else None}
         if not other:
             constants |= {"row_share": None, "col_share": None}

@@ -23,6 +23,8 @@ WITHIN = tl.constexpr(NAMES.index("within"))
 GAUSSIAN = tl.constexpr(NAMES.index("gaussian"))
 EARLIER = tl.constexpr(NAMES.index("earlier"))
 PAIRS = tl.constexpr(NAMES.index("pairs"))
+WEIGHTED_AND = tl.constexpr(NAMES.index("weighted and"))
+WEIGHTED_OR = tl.constexpr(NAMES.index("weighted or"))
 WEIGHTED_PAIRS = tl.constexpr(NAMES.index("weighted pairs"))
 
 
@@ -67,59 +69,75 @@ def concerns(
 @triton.jit
 def related(leaves, rows, cols, n, m, MASK: tl.constexpr, TURNED: tl.constexpr):
     """Whether entries are related."""
-    weights = log_weights(MASK, 0, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1), TURNED)
-    return (weights > NONE) & (of_row(rows, TURNED) < n) & (of_col(cols, TURNED) < m)
+    found = holds(MASK, 0, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1), TURNED)
+    return found & (of_row(rows, TURNED) < n) & (of_col(cols, TURNED) < m)
+
+
+@triton.jit
+def holds(MASK: tl.constexpr, AT: tl.constexpr, leaves, rows, cols, TURNED: tl.constexpr):
+    """Whether the part of an expression that begins `AT` is anything but 0, where rows and columns meet."""
+    first: tl.constexpr = MASK[AT + 1]
+    if MASK[AT] == AND:
+        left = holds(MASK, first, leaves, rows, cols, TURNED)
+        return left & holds(MASK, MASK[AT + 2], leaves, rows, cols, TURNED)
+    elif MASK[AT] == OR:
+        left = holds(MASK, first, leaves, rows, cols, TURNED)
+        return left | holds(MASK, MASK[AT + 2], leaves, rows, cols, TURNED)
+    elif MASK[AT] == NOT:
+        return holds(MASK, first, leaves, rows, cols, TURNED) == 0
+    elif MASK[AT] == ALL:
+        return (of_row(rows, TURNED) >= 0) & (of_col(cols, TURNED) >= 0)
+    elif MASK[AT] == DIAGONAL:
+        return of_row(rows, TURNED) == of_col(cols, TURNED)
+    elif MASK[AT] == PERIODIC:
+        return of_row(rows % leaves[first], TURNED) == of_col(cols % leaves[first], TURNED)
+    elif MASK[AT] == PERIODIC_BUT_ITSELF:
+        is_other = of_row(rows, TURNED) != of_col(cols, TURNED)
+        return (of_row(rows % leaves[first], TURNED) == of_col(cols % leaves[first], TURNED)) & is_other
+    elif MASK[AT] == INDEX:
+        return of_row(tl.load(leaves[first] + rows), TURNED) == of_col(cols, TURNED)
+    elif MASK[AT] == IDS:
+        ids = of_row(tl.load(leaves[first] + rows), TURNED)
+        return ids == of_col(tl.load(leaves[first + 1] + cols), TURNED)
+    elif MASK[AT] == WITHIN:
+        apart = _apart(leaves[first], leaves[first + 1], rows, cols, TURNED)
+        return tl.abs(apart) <= tl.load(leaves[first + 2])
+    elif MASK[AT] == EARLIER:
+        of_key = of_col(tl.load(leaves[first + 1] + cols), TURNED)
+        return of_key < of_row(tl.load(leaves[first] + rows), TURNED)
+    else:
+        return log_weights(MASK, AT, leaves, rows, cols, TURNED) > NONE
+
+
+@triton.constexpr_function
+def is_weighted(mask):
+    """Whether an expression's value is a weight, and not one of two."""
+    return NAMES[mask[0]] in ("gaussian", "weighted and", "weighted or", "weighted pairs")
 
 
 @triton.jit
 def log_weights(MASK: tl.constexpr, AT: tl.constexpr, leaves, rows, cols, TURNED: tl.constexpr):
     """The value of the part of an expression that begins `AT`, where rows and columns meet. It calls itself."""
     first: tl.constexpr = MASK[AT + 1]
-    if MASK[AT] == AND:
+    if MASK[AT] == WEIGHTED_AND:
         both = log_weights(MASK, first, leaves, rows, cols, TURNED)
         both += log_weights(MASK, MASK[AT + 2], leaves, rows, cols, TURNED)
         return tl.where(both < LOG_SMALLEST, NONE, both)
-    elif MASK[AT] == OR:
+    elif MASK[AT] == WEIGHTED_OR:
         return tl.maximum(
             log_weights(MASK, first, leaves, rows, cols, TURNED),
             log_weights(MASK, MASK[AT + 2], leaves, rows, cols, TURNED),
         )
-    elif MASK[AT] == NOT:
-        return _log_of(log_weights(MASK, first, leaves, rows, cols, TURNED) == NONE)
-    elif MASK[AT] == ALL:
-        return of_row(rows, TURNED) * 0.0 + of_col(cols, TURNED) * 0.0
-    elif MASK[AT] == DIAGONAL:
-        return _log_of(of_row(rows, TURNED) == of_col(cols, TURNED))
-    elif MASK[AT] == PERIODIC:
-        return _log_of(of_row(rows % leaves[first], TURNED) == of_col(cols % leaves[first], TURNED))
-    elif MASK[AT] == PERIODIC_BUT_ITSELF:
-        is_other = of_row(rows, TURNED) != of_col(cols, TURNED)
-        return _log_of((of_row(rows % leaves[first], TURNED) == of_col(cols % leaves[first], TURNED)) & is_other)
-    elif MASK[AT] == INDEX:
-        return _log_of(of_row(tl.load(leaves[first] + rows), TURNED) == of_col(cols, TURNED))
-    elif MASK[AT] == IDS:
-        ids = of_row(tl.load(leaves[first] + rows), TURNED)
-        return _log_of(ids == of_col(tl.load(leaves[first + 1] + cols), TURNED))
-    elif MASK[AT] == WITHIN:
-        apart = _apart(leaves[first], leaves[first + 1], rows, cols, TURNED)
-        return _log_of(tl.abs(apart) <= tl.load(leaves[first + 2]))
     elif MASK[AT] == GAUSSIAN:
         apart = _apart(leaves[first], leaves[first + 1], rows, cols, TURNED) / tl.load(leaves[first + 2])
         weights = (-0.5 * apart * apart).to(tl.float32)
         return tl.where(weights < LOG_SMALLEST, NONE, weights)
-    elif MASK[AT] == EARLIER:
-        of_key = of_col(tl.load(leaves[first + 1] + cols), TURNED)
-        return _log_of(of_key < of_row(tl.load(leaves[first] + rows), TURNED))
     elif MASK[AT] == PAIRS:
         return _of_pairs(leaves[first], leaves[first + 1], None, rows, cols, TURNED)
-    else:
-        tl.static_assert(MASK[AT] == WEIGHTED_PAIRS)
+    elif MASK[AT] == WEIGHTED_PAIRS:
         return _of_pairs(leaves[first], leaves[first + 1], leaves[first + 2], rows, cols, TURNED)
-
-
-@triton.jit
-def _log_of(holds):
-    return tl.where(holds, 0.0, NONE)
+    else:
+        return tl.where(holds(MASK, AT, leaves, rows, cols, TURNED), 0.0, NONE)
 
 
 @triton.jit

@@ -147,8 +147,8 @@ class Sizes(NamedTuple):
 _INTERPRETED = Sizes(16, 32, 16, 4, 1)
 
 
-def for_tiles(vectors: Vectors, *, is_square: bool = False) -> Sizes:
-    """Of kernels that multiply some features at a time.
+def for_tiles(vectors: Vectors, *, is_square: bool = False, is_full: bool = False) -> Sizes:
+    """Of kernels that multiply some features at a time; of full tiles, which tell several positives, too.
 
     >>> for_tiles(Vectors(torch.ones(1, 1), torch.ones(1, 1), "tf32")).step >= 16
     True
@@ -161,11 +161,13 @@ def for_tiles(vectors: Vectors, *, is_square: bool = False) -> Sizes:
         step, stages = 32, 3
     # Three products in place of one take registers that eight warps have.
     warps = 4 if vectors.precision == "tf32" else 8
-    return Sizes(128, 128, step, warps, stages).fitting(vectors.queries.device, size)
+    # What belongs to the columns of a full tile takes so many registers that a large one does not keep its scores.
+    side = 64 if is_full else 128
+    return Sizes(side, side, step, warps, stages).fitting(vectors.queries.device, size)
 
 
-def for_rows(vectors: Vectors, padded: int, *, is_plain: bool) -> Sizes:
-    """Of the kernel in which a program keeps rows and their gradient, with all features.
+def for_rows(vectors: Vectors, padded: int, *, is_plain: bool, is_full: bool = False) -> Sizes:
+    """Of the kernel in which a program keeps rows and their gradient, with all features; full as in `for_tiles`.
 
     >>> for_rows(Vectors(torch.ones(1, 1), torch.ones(1, 1), "tf32"), 16, is_plain=True).height >= 16
     True
@@ -173,7 +175,7 @@ def for_rows(vectors: Vectors, padded: int, *, is_plain: bool) -> Sizes:
     if is_interpreted():
         return _INTERPRETED
     size = vectors.queries.element_size()
-    width = (128 if padded <= 128 else 64) // (1 if vectors.is_half else 2)
+    width = (128 if padded <= 128 and not is_full else 64) // (1 if vectors.is_half else 2)
     # Four warps multiply 64 rows at a time: with eight, an H200 took twice as long for half vectors under a mask.
     is_small = vectors.is_half or (is_plain and padded <= 64)
     sizes = Sizes(64, width, padded, 4 if is_small else 8, 2)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tellapart._engine.kernels.triton_calls import Operands
-from tellapart._engine.kernels.triton_launch import Sizes, Vectors, cdiv, for_tiles, power_from
+from tellapart._engine.kernels.triton_launch import Sizes, Vectors, cdiv, power_from
 from tellapart._engine.kernels.triton_masks import TileMask
 from tellapart._engine.kernels.triton_plan import Plan, kind_of, plan_for
 
@@ -57,7 +57,7 @@ class Problem(NamedTuple):
             shares = None if self.several is None else torch.empty_like(weights)
             kept = Kept(positives, weights, logs, row_scale, key_scale, shares)
             operands = self.operands(given, kept, precision, plan)
-            layout: _Layout = plan.kept("layout", lambda: _Layout.of(self, operands.vectors))
+            layout: _Layout = plan.kept("layout", lambda: _Layout.of(self, operands))
             tall, n_cols = layout.tall, layout.n_cols
             n_kinds = self.n_kinds
             of_rows = like.new_empty(n_kinds, layout.wide_tiles, tall)
@@ -133,9 +133,8 @@ class _Layout(NamedTuple):
     n_cols: int
 
     @classmethod
-    def of(cls, problem: Problem, vectors: Vectors) -> _Layout:
-        n, c = vectors.queries.shape[0], vectors.keys.shape[0]
-        sizes = for_tiles(vectors, is_square=problem.mirrored)
+    def of(cls, problem: Problem, operands: Operands) -> _Layout:
+        n, c, sizes = operands.n, operands.c, operands.tiles()
         most = 2 * PARTS // problem.n_kinds // c
         tall = min(n, max(sizes.height, most // sizes.height * sizes.height))
         n_cols = c if problem.mirrored else problem.m if problem.symmetric else 0

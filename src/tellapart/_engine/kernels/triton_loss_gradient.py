@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tellapart._engine.kernels import triton_gradient, triton_launch
 from tellapart._engine.kernels.triton_calls import Split, Stretches
-from tellapart._engine.kernels.triton_launch import Sizes, cdiv, for_tiles, power_from
+from tellapart._engine.kernels.triton_launch import Sizes, cdiv, power_from
 from tellapart._engine.kernels.triton_loss import Given, Kept, Problem
 from tellapart._engine.kernels.triton_plan import kind_of, plan_for
 
@@ -161,7 +161,7 @@ class Gradients:
     def _block(self, room: Split, rows: slice, cols: slice, share: float = 1.0) -> Split:
         height, width = rows.stop - rows.start, cols.stop - cols.start
         block = room.cut(height, width)
-        sizes: Sizes = self.plan.kept("sizes", lambda: for_tiles(self.operands.vectors))
+        sizes: Sizes = self.plan.kept("sizes", self.operands.tiles)
         moments = None
         if self.wanted.temperature:
             moments = self._room_for_moments(cdiv(height, sizes.height), cdiv(width, sizes.width))

@@ -25,9 +25,11 @@ Coded = tuple[int, ...]
 ALL: Expression = ("all",)
 NAMES = (
     *("all", "and", "or", "not", "diagonal", "periodic", "periodic, not itself", "index", "ids", "within", "gaussian"),
-    *("earlier", "pairs", "weighted pairs"),
+    *("earlier", "pairs", "weighted and", "weighted or", "weighted pairs"),
 )
 """Of the kinds of an expression."""
+WEIGHTED = ("gaussian", "weighted pairs")
+"""Those of weights that are not all alike."""
 MOST_LEAVES = 12
 """Of one expression: each is an argument of the kernel, and code in it."""
 
@@ -52,7 +54,7 @@ class TileMask(NamedTuple):
     @property
     def is_weighted(self) -> bool:
         """Whether entries count by weights, and not all alike."""
-        return _has(self.expression, ("gaussian", "weighted pairs"))
+        return _has(self.expression, WEIGHTED)
 
     @property
     def is_counted(self) -> bool:
@@ -141,6 +143,8 @@ def _coded(expression: Expression) -> Coded:
 
     def add(part: Expression) -> int:
         start, (name, *own) = len(made), part
+        if name in ("and", "or") and _has(part, WEIGHTED):
+            name = f"weighted {name}"
         made.extend((NAMES.index(name), 0, 0))
         for place, item in enumerate(own, start + 1):
             made[place] = add(item) if isinstance(item, tuple) else item

@@ -8,7 +8,16 @@ last ones are read again, and what is found there counts for nothing.
 import triton
 import triton.language as tl
 
-from tellapart._engine.kernels.triton_entries import ALL, NONE, concerns, log_weights, of_col, of_row
+from tellapart._engine.kernels.triton_entries import (
+    ALL,
+    NONE,
+    concerns,
+    holds,
+    is_weighted,
+    log_weights,
+    of_col,
+    of_row,
+)
 
 # Finite, so that a row of nothing but −∞ gives exp(−∞ − shift) = 0 and not NaN: as in `OnlineSum`.
 LOWEST = tl.constexpr(-8.5e37)
@@ -74,9 +83,14 @@ def counted(logits, leaves, rows, cols, first_row, first_col, n, m, c, MASK: tl.
     """
     if MASK[0] != ALL:
         if concerns(MASK, 0, leaves, first_row, first_col, rows.shape[0], cols.shape[0]):
-            weights = log_weights(MASK, 0, leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1), TURNED)
+            row, col = tl.minimum(rows, n - 1), tl.minimum(cols, m - 1)
             # What stands behind the keys are negatives, and no relation is about them.
-            logits = tl.where(of_col(cols, TURNED) < m, logits + weights, logits)
+            is_further = of_col(cols, TURNED) >= m
+            if is_weighted(MASK):
+                weights = log_weights(MASK, 0, leaves, row, col, TURNED)
+                logits = tl.where(is_further, logits, logits + weights)
+            else:
+                logits = tl.where(is_further | holds(MASK, 0, leaves, row, col, TURNED), logits, NONE)
     if (first_row + rows.shape[0] > n) | (first_col + cols.shape[0] > c):
         logits = tl.where((of_row(rows, TURNED) < n) & (of_col(cols, TURNED) < c), logits, NONE)
     return logits
