@@ -1,16 +1,17 @@
 """Line-ups on a GPU against float64: relations, options, dtypes and lengths of vectors, compiled for the card."""
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
 
-from tellapart import before, edges, gaussian, info_nce, listed, nt_xent, paired, same, within
+from tellapart import before, edges, gaussian, info_nce, listed, nt_xent, paired, same, variants, within
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 N, M = 700, 800
 TOLERANCES = {torch.bfloat16: 5e-3, torch.float16: 1e-3, torch.float32: 2e-5}
-OF_ONE_NODE = ("one way", "symmetric", "negatives", "repeated captions", "NT-Xent")
+OF_ONE_NODE = ("one way", "symmetric", "negatives", "repeated captions", "NT-Xent", "labels", "SupCon")
 
 
 def vectors(seed, n, d, dtype):
@@ -40,6 +41,8 @@ def line_up(kind, d, dtype):
     }.get(kind, {})
     if kind == "NT-Xent":
         return nt_xent, [vectors(1, N // 2, d, dtype), vectors(2, N // 2, d, dtype)], given
+    if kind == "SupCon":
+        return partial(variants.sup_con, labels=rows // 2), [vectors(1, N, d, dtype)], given
     return info_nce, [vectors(1, N, d, dtype), vectors(2, N if kind == "symmetric" else M, d, dtype)], given
 
 
@@ -69,12 +72,12 @@ def check(kind, d, dtype, score="cosine"):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
 @pytest.mark.parametrize("score", ["cosine", "dot"])
 @pytest.mark.parametrize(("kind", "d"), [*itertools.product(OF_ONE_NODE, (40, 128, 300))])
-def test_one_positive_each_is_as_in_float64(kind, d, score, dtype):
+def test_a_loss_of_one_node_is_as_in_float64(kind, d, score, dtype):
     check(kind, d, dtype, score)
 
 
 OTHERS = (
-    *("labels", "labels, in", "few pairs", "soft", "times", "earlier keys", "an index", "a bias of keys", "a margin"),
+    *("labels, in", "few pairs", "soft", "times", "earlier keys", "an index", "a bias of keys", "a margin"),
     *("a temperature each", "three columns of ids", "low scores"),
 )
 

@@ -22,15 +22,9 @@ def temperature(request):
     return 0.07 if request.param == "a number" else torch.tensor(0.07, device="cuda", requires_grad=True)
 
 
-# Of labels, PyTorch adds up positives by index, in an order that changes.
-IN_ORDER = ("symmetric", "negatives")
-
-
 @pytest.fixture(params=LINE_UPS)
 def line_up(request):
     """Options of a loss; what stands on the card in a training does so here."""
-    if request.param not in IN_ORDER and "bits" in request.node.name:
-        pytest.skip("its bits may change")
     given = dict(LINE_UPS[request.param])
     if "negatives" in given:
         given["negatives"] = given["negatives"].cuda()
@@ -42,6 +36,8 @@ def line_up(request):
 @pytest.fixture(params=[torch.float32, torch.bfloat16, torch.float16], ids=str)
 def step(request, temperature, line_up):
     """A loss and its gradients, once its kernels are compiled."""
+    if "positives" in line_up and request.param == torch.float16 and "bits" in request.node.name:
+        pytest.skip("PyTorch adds up its positives by index, in an order that changes")
     queries, keys = (torch.randn(2000, 128, device="cuda", dtype=request.param, requires_grad=True) for _ in range(2))
     if "negatives" in line_up:
         line_up["negatives"] = line_up["negatives"].to(request.param)
