@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tellapart._engine import default_positives, full_precision, pair_products
 from tellapart.errors import check_choice, check_embeddings, requirement, values_are_checked
-from tellapart.relations import Lowered, NotLowered, Relation, but_not, check_size
+from tellapart.relations import Lowered, Relation, but_not, check_size, lowered
 from tellapart.scores import unit
 
 if TYPE_CHECKING:
@@ -152,20 +152,18 @@ class _Alike(Relation):
         return f"alike({len(self.queries)} × {len(self.keys)} vectors)"
 
     def lowered(self) -> Lowered:
-        return NotLowered("a relation of products is read tile by tile: it has no lowered form")
+        return lowered.ProductReaches(self.queries, self.keys, self.of_query, self.of_key)
 
     @full_precision  # in a half one, keys at some distance below the level would tie with it
     def at(self, rows: Tensor, cols: Tensor) -> Tensor:
-        left, right = self.queries.to(rows.device)[rows], self.keys.to(cols.device)[cols]
-        level = _levels(self.of_query, rows) + _levels(self.of_key, cols)
-        return _reaches(torch.einsum("...d,...d->...", left, right), level)
+        return super().at(rows, cols)
 
     @full_precision
     def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
         left, right = self.queries[rows].to(device), self.keys[cols].to(device)
         of_query, of_key = self.of_query, self.of_key
         level = (of_query[rows, None] if of_query.ndim else of_query) + (of_key[cols] if of_key.ndim else of_key)
-        return _reaches(left @ right.T, level.to(device))
+        return lowered.reaches(left @ right.T, level.to(device))
 
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         check_size(parameter, "queries", len(self.queries), n_queries)
@@ -178,13 +176,3 @@ class _Alike(Relation):
         keys = ranks.gather(self.keys)
         levels = ranks.gather(self.of_key) if self.of_key.ndim else [self.of_key] * len(keys)
         return [_Alike(self.queries, x, self.of_query, level) for x, level in zip(keys, levels, strict=True)]
-
-
-def _levels(level: Tensor, places: Tensor) -> Tensor:
-    level = level.to(places.device)
-    return level[places] if level.ndim else level
-
-
-def _reaches(cosines: Tensor, level: Tensor) -> Tensor:
-    # A cosine of equal directions rounds to a few ulps less than 1.
-    return cosines >= level - 16 * torch.finfo(cosines.dtype).eps

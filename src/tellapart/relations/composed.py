@@ -128,6 +128,9 @@ class Union(Relation):
     def tile(self, rows: slice, cols: slice, device: torch.device | None = None) -> Tensor:
         return torch.maximum(self.left.tile(rows, cols, device), self.right.tile(rows, cols, device))
 
+    def avoids(self, other: Relation) -> bool:
+        return all(part.avoids(other) or other.avoids(part) for part in (self.left, self.right))
+
     def check(self, parameter: str, n_queries: int, n_keys: int) -> None:
         self.left.check(parameter, n_queries, n_keys)
         self.right.check(parameter, n_queries, n_keys)

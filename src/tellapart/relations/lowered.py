@@ -14,6 +14,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int, Real, Shaped
 
+ULPS = 16
+"""By how many a product may be below a level that it reaches."""
 _SMALLEST = torch.finfo(torch.float32).tiny
 
 
@@ -110,6 +112,20 @@ class EarlierKey(NamedTuple):
         return self.key_times.to(cols.device)[cols] < self.query_times.to(rows.device)[rows]
 
 
+class ProductReaches(NamedTuple):
+    """`R_ij = [q_i·k_j ≥ a_i + b_j]`, up to rounding: each level is one number, or one per query or per key."""
+
+    queries: Float[Tensor, "n d"]
+    keys: Float[Tensor, "m d"]
+    of_query: Float[Tensor, "#n"]
+    of_key: Float[Tensor, "#m"]
+
+    def at(self, rows: Tensor, cols: Tensor) -> Bool[Tensor, "*shape"]:
+        """The entries at these places, which broadcast."""
+        products = torch.einsum("...d,...d->...", self.queries.to(rows.device)[rows], self.keys.to(cols.device)[cols])
+        return reaches(products, _level(self.of_query, rows) + _level(self.of_key, cols))
+
+
 class PairList(NamedTuple):
     """Listed pairs, numbered `i · stride + j` in ascending order; with weights, or ones."""
 
@@ -164,6 +180,7 @@ Lowered = (
     | WithinRadius
     | GaussianWeight
     | EarlierKey
+    | ProductReaches
     | PairList
     | Both
     | Either
@@ -183,6 +200,20 @@ def reasons(lowered: Lowered) -> list[str]:
     if isinstance(lowered, Both | Either):
         return [*reasons(lowered.left), *reasons(lowered.right)]
     return reasons(lowered.part) if isinstance(lowered, Not) else []
+
+
+def reaches(products: Float[Tensor, "*shape"], level: Float[Tensor, "*shape"]) -> Bool[Tensor, "*shape"]:
+    """Whether products of unit vectors reach a level: those of equal directions round to a few ulps less than 1.
+
+    >>> reaches(torch.tensor([1 - 2**-23, 0.9]), torch.tensor(1.0)).tolist()
+    [True, False]
+    """
+    return products >= level - ULPS * torch.finfo(products.dtype).eps
+
+
+def _level(level: Tensor, places: Tensor) -> Tensor:
+    level = level.to(places.device)
+    return level[places] if level.ndim else level
 
 
 def _apart(query_times: Tensor, key_times: Tensor, rows: Tensor, cols: Tensor) -> Tensor:

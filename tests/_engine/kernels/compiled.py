@@ -8,6 +8,7 @@ import torch
 from tellapart import edges, gaussian, other_views, paired, same, within
 from tellapart._engine.candidates import Candidates
 from tellapart._engine.kernels import triton_masks
+from tellapart.negatives import alike
 
 N = 8
 KINDS = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
@@ -43,7 +44,9 @@ def main():
     times = torch.arange(N) * 0.5
     pairs = edges(torch.stack([torch.arange(N), torch.arange(N).flip(0)]), torch.arange(N) + 1.0)
     among, leaves = mask_of(
-        (same(torch.arange(N)) & ~paired()) | (within(times, None, 1.0) & gaussian(times, None, 1.0))
+        (same(torch.arange(N)) & ~paired())
+        | (within(times, None, 1.0) & gaussian(times, None, 1.0))
+        | alike(torch.eye(N), None, 0.5)
     )
     diagonals, diagonals_leaves = mask_of(~other_views(N // 2) & ~paired())
     listed, listed_leaves = mask_of(pairs)

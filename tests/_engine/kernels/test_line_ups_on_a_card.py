@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from tellapart import before, edges, gaussian, info_nce, listed, nt_xent, paired, same, variants, within
+from tellapart.negatives import guided
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 N, M = 700, 800
 TOLERANCES = {torch.bfloat16: 5e-3, torch.float16: 1e-3, torch.float32: 2e-5}
-OF_ONE_NODE = ("one way", "symmetric", "negatives", "repeated captions", "NT-Xent", "labels", "SupCon")
+OF_ONE_NODE = ("one way", "symmetric", "negatives", "repeated captions", "NT-Xent", "a guide", "labels", "SupCon")
 
 
 def vectors(seed, n, d, dtype):
@@ -26,6 +27,7 @@ def line_up(kind, d, dtype):
         "symmetric": {"symmetric": True},
         "negatives": {"negatives": vectors(3, 90, d, dtype)},
         "repeated captions": {"exclude": same(rows // 2, cols // 2) & ~paired()},
+        "a guide": {"exclude": guided(vectors(4, N, 90, torch.float32), vectors(5, M, 90, torch.float32), margin=0.1)},
         "labels": {"positives": same(rows % 50, cols % 50)},
         "labels, in": {"positives": same(rows % 50, cols % 50), "multi_positive": "in"},
         "few pairs": {"positives": edges(torch.stack([torch.arange(N), torch.arange(N) * 3 % M])) | paired()},

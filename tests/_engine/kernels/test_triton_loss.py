@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tellapart import gaussian, info_nce, listed, nt_xent, options, other_views, paired, same, variants, within
 from tellapart._engine import one_node
 from tellapart._engine.kernels import triton_gradient, triton_launch, triton_loss, triton_loss_gradient
+from tellapart.negatives import guided
 from tests._engine.kernels.triton_here import needs_triton, vectors
 from tests.waiting import NoWaiting, as_on_a_gpu
 
@@ -40,6 +41,9 @@ def problem(kind, n, more, d, dtype, seed):
         "symmetric": {"symmetric": True},
         "negatives": {"negatives": vectors(seed + 2, 1 + more, d, dtype)},
         "repeated captions": {"exclude": same(labels, torch.arange(n + more) // 2) & ~paired()},
+        "a guide": {
+            "exclude": guided(*(vectors(seed + s, size, 5) for s, size in ((2, n), (3, n + more))), margin=0.2)
+        },
         "labels": {"positives": same(labels, torch.arange(n + more) // 3)},
         "times and negatives": {
             "positives": within(1.0 * labels, 2.0 * torch.arange(n + more), 3.0),
@@ -49,7 +53,7 @@ def problem(kind, n, more, d, dtype, seed):
     return info_nce, tensors, options_
 
 
-KINDS = ("one way", "symmetric", "negatives", "repeated captions", "NT-Xent")
+KINDS = ("one way", "symmetric", "negatives", "repeated captions", "NT-Xent", "a guide")
 SEVERAL = ("SupCon", "labels", "times and negatives")
 
 

@@ -14,12 +14,14 @@ from tellapart._engine.kernels.accumulators import LogitGrad
 from tellapart._engine.kernels.grid import tiling
 from tellapart._engine.kernels.interface import Block
 from tellapart._engine.kernels.triton_masks import MOST_LEAVES, why_not
+from tellapart.negatives import alike
 from tellapart.relations import Pairs, other_views
 from tests._engine.kernels.triton_here import needs_triton
 
 N, M = 19, 37
 TIMES = torch.arange(N) * 0.7 % 3, torch.arange(M).double() * 0.3 % 3
 HUB = torch.stack([torch.arange(60) * 5 % N * (torch.arange(60) % 2), torch.arange(60) % M])
+GUIDE = torch.randn(N + M, 40, generator=torch.Generator().manual_seed(1)).split([N, M])
 LEAVES = {
     "paired": paired(),
     "everyone": everyone(),
@@ -32,6 +34,8 @@ LEAVES = {
     "before": before(*TIMES),
     "edges": edges(HUB),
     "weighted edges": edges(HUB, 0.1 + torch.arange(60) % 7),
+    "alike": alike(GUIDE[0], GUIDE[1], torch.linspace(-0.5, 0.5, N)),
+    "alike, from the keys": alike(GUIDE[1], GUIDE[0], torch.linspace(-0.5, 0.5, M)).transposed(),
     "no edge": edges(torch.zeros(2, 0, dtype=torch.long)),
 }
 expressions = st.recursive(

@@ -49,7 +49,12 @@ class Operands(NamedTuple):
 
     def tiles(self) -> Sizes:
         """Sizes of the tiles that are added up; those of a symmetric matrix are squares."""
-        return triton_launch.for_tiles(self.vectors, is_square=self.mirrored, is_full=self.several is not None)
+        return triton_launch.for_tiles(self.vectors, is_square=self.mirrored, is_full=self.is_full)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether tiles hold more than their scores: several positives, or products for a mask."""
+        return self.several is not None or self.mask.has_products
 
     def read(self) -> tuple[Tensor | int | None, ...]:
         """The first arguments of kernels of tiles."""
@@ -204,7 +209,7 @@ class Stretches(NamedTuple):
     def of(cls, operands: Operands, n_own: int, n_others: int) -> Stretches:
         """Enough of them to keep a device busy, each with a few tiles at least."""
         padded = triton_launch.power_from(operands.vectors.queries.shape[1])
-        how = {"is_plain": operands.mask.is_plain, "is_full": operands.several is not None}
+        how = {"is_plain": operands.mask.is_plain, "is_full": operands.is_full}
         sizes = triton_launch.for_rows(operands.vectors, padded, **how)
         n_programs = cdiv(n_own, sizes.height)
         busy = 2 * triton_launch.processors(operands.vectors.queries.device)

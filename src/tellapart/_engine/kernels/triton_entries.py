@@ -1,13 +1,19 @@
 """How a tile evaluates the expression of its mask (`triton_masks.py`), where rows and columns meet."""
 
+import torch
 import triton
 import triton.language as tl
 
 from tellapart._engine.kernels.triton_masks import NAMES
+from tellapart.relations import lowered
 
 NONE = tl.constexpr(float("-inf"))
 # Of the smallest number that float32 has with all its digits: lower weights are 0, as in `representable`.
 LOG_SMALLEST = tl.constexpr(-87.33654475)
+# By how much a product of unit vectors may be below the level that it reaches.
+SLACK = tl.constexpr(lowered.ULPS * 2.0**-23)
+# Three products in TF32 are as exact as one in float32, and stay on the tensor cores. AMD's have no such way.
+EXACT = tl.constexpr("ieee" if torch.version.hip else "tf32x3")
 BEYOND = tl.constexpr(2147483647)
 # The kinds of an expression.
 ALL = tl.constexpr(NAMES.index("all"))
@@ -22,6 +28,7 @@ IDS = tl.constexpr(NAMES.index("ids"))
 WITHIN = tl.constexpr(NAMES.index("within"))
 GAUSSIAN = tl.constexpr(NAMES.index("gaussian"))
 EARLIER = tl.constexpr(NAMES.index("earlier"))
+REACHES = tl.constexpr(NAMES.index("reaches"))
 PAIRS = tl.constexpr(NAMES.index("pairs"))
 WEIGHTED_AND = tl.constexpr(NAMES.index("weighted and"))
 WEIGHTED_OR = tl.constexpr(NAMES.index("weighted or"))
@@ -105,6 +112,9 @@ def holds(MASK: tl.constexpr, AT: tl.constexpr, leaves, rows, cols, TURNED: tl.c
     elif MASK[AT] == EARLIER:
         of_key = of_col(tl.load(leaves[first + 1] + cols), TURNED)
         return of_key < of_row(tl.load(leaves[first] + rows), TURNED)
+    elif MASK[AT] == REACHES:
+        level = of_row(tl.load(leaves[first + 2] + rows), TURNED) + of_col(tl.load(leaves[first + 3] + cols), TURNED)
+        return _products(leaves[first], leaves[first + 1], leaves[first + 4], rows, cols, TURNED) >= level - SLACK
     else:
         return log_weights(MASK, AT, leaves, rows, cols, TURNED) > NONE
 
@@ -143,6 +153,30 @@ def log_weights(MASK: tl.constexpr, AT: tl.constexpr, leaves, rows, cols, TURNED
 @triton.jit
 def _apart(of_rows, of_cols, rows, cols, TURNED: tl.constexpr):
     return of_row(tl.load(of_rows + rows), TURNED) - of_col(tl.load(of_cols + cols), TURNED)
+
+
+@triton.jit
+def _products(queries, keys, length, rows, cols, TURNED: tl.constexpr):
+    """Products of further vectors in float32, so exact that ties are found."""
+    if TURNED:
+        total = _product(keys, queries, length, cols, rows)
+    else:
+        total = _product(queries, keys, length, rows, cols)
+    return total
+
+
+@triton.jit
+def _product(left, right, length, rows, cols):
+    features = tl.arange(0, 32)
+    at_left = left + rows.to(tl.int64)[:, None] * length + features[None, :]
+    at_right = right + cols.to(tl.int64)[None, :] * length + features[:, None]
+    total = tl.zeros([rows.shape[0], cols.shape[0]], tl.float32)
+    for start in range(0, length, 32):
+        there = features < length - start
+        mine = tl.load(at_left + start, mask=there[None, :], other=0.0)
+        theirs = tl.load(at_right + start, mask=there[:, None], other=0.0)
+        total = tl.dot(mine, theirs, total, input_precision=EXACT)
+    return total
 
 
 @triton.jit

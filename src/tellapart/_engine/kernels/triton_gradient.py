@@ -75,7 +75,7 @@ class Gradient:
         """A block of `G` is written, and library products add it to both gradients."""
         operands, queries = self.operands, self.operands.vectors.queries
         n, c, mirrored = operands.n, operands.c, operands.mirrored
-        sizes = triton_launch.for_tiles(operands.vectors)
+        sizes = operands.tiles()
         tall = SIDE if operands.vectors.is_half else SIDE // 2
         wide = tall if mirrored else SIDE
         room = Split.room(queries, min(tall, n) * min(wide, c), operands.vectors.precision)

@@ -148,7 +148,7 @@ _INTERPRETED = Sizes(16, 32, 16, 4, 1)
 
 
 def for_tiles(vectors: Vectors, *, is_square: bool = False, is_full: bool = False) -> Sizes:
-    """Of kernels that multiply some features at a time; of full tiles, which tell several positives, too.
+    """Of kernels that multiply some features at a time; full tiles hold more than their scores.
 
     >>> for_tiles(Vectors(torch.ones(1, 1), torch.ones(1, 1), "tf32")).step >= 16
     True
@@ -161,7 +161,7 @@ def for_tiles(vectors: Vectors, *, is_square: bool = False, is_full: bool = Fals
         step, stages = 32, 3
     # Three products in place of one take registers that eight warps have.
     warps = 4 if vectors.precision == "tf32" else 8
-    # What belongs to the columns of a full tile takes so many registers that a large one does not keep its scores.
+    # What a full tile holds besides takes so many registers that a large one does not keep its scores.
     side = 64 if is_full else 128
     return Sizes(side, side, step, warps, stages).fitting(vectors.queries.device, size)
 

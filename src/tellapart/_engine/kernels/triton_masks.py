@@ -25,7 +25,7 @@ Coded = tuple[int, ...]
 ALL: Expression = ("all",)
 NAMES = (
     *("all", "and", "or", "not", "diagonal", "periodic", "periodic, not itself", "index", "ids", "within", "gaussian"),
-    *("earlier", "pairs", "weighted and", "weighted or", "weighted pairs"),
+    *("earlier", "reaches", "pairs", "weighted and", "weighted or", "weighted pairs"),
 )
 """Of the kinds of an expression."""
 WEIGHTED = ("gaussian", "weighted pairs")
@@ -57,6 +57,11 @@ class TileMask(NamedTuple):
         return _has(self.expression, WEIGHTED)
 
     @property
+    def has_products(self) -> bool:
+        """Whether a tile multiplies further vectors for it."""
+        return _has(self.expression, ("reaches",))
+
+    @property
     def is_counted(self) -> bool:
         """Whether all entries count alike, and none is listed, which could be twice."""
         return not _has(self.expression, ("gaussian", "pairs", "weighted pairs"))
@@ -77,7 +82,7 @@ def why_not(relation: Relation | None) -> str | None:
     if relation is None:
         return None
     form = relation.lowered()
-    found = [*reasons(form), *_of_points(form)]
+    found = [*reasons(form), *_beyond_tiles(form)]
     if found:
         return found[0]
     n_leaves = _count(form)
@@ -193,6 +198,9 @@ class _Leaves:
                 return self._take("gaussian", *_alike(query_times, key_times, sigma))
             case lowered.EarlierKey(query_times, key_times):
                 return self._take("earlier", *_alike(query_times, key_times))
+            case lowered.ProductReaches(queries, keys, of_query, of_key):
+                levels = of_query.expand(len(queries)), of_key.expand(len(keys))
+                return self._take("reaches", queries, keys, *levels, queries.shape[1])
             case lowered.PairList(places, stride, weights):
                 return self._sorted(places, stride, weights)
         raise TypeError(f"{type(form).__name__} has no expression.")
@@ -234,11 +242,13 @@ def _alike(query_times: Tensor, key_times: Tensor, *numbers: float) -> tuple[Ten
     return *times, *(torch.tensor([x], dtype=dtype, device=key_times.device) for x in numbers)
 
 
-def _of_points(form: lowered.Lowered) -> list[str]:
-    """Why a relation of points cannot be evaluated in a tile."""
+def _beyond_tiles(form: lowered.Lowered) -> list[str]:
+    """Why a relation of vectors cannot be evaluated in a tile."""
     if isinstance(form, lowered.WithinRadius) and form.query_times.ndim > 1:
         return ["distances of points are compared by torch alone"]
-    return [reason for part in _parts(form) for reason in _of_points(part)]
+    if isinstance(form, lowered.ProductReaches) and form.queries.dtype == torch.float64:
+        return ["products in float64 are compared by torch alone"]
+    return [reason for part in _parts(form) for reason in _beyond_tiles(part)]
 
 
 def _count(form: lowered.Lowered) -> int:
