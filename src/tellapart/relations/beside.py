@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tellapart.relations.composed import Nothing
-from tellapart.relations.lowered import Lowered, NotLowered
+from tellapart.relations.lowered import Beside, Lowered
 from tellapart.relations.pairs import Pairs
 from tellapart.relations.relation import Relation, is_boolean
 
@@ -38,7 +38,7 @@ class _Beside(Relation):
         return is_boolean(self.left) and is_boolean(self.right)
 
     def lowered(self) -> Lowered:
-        return NotLowered("a relation beside another is read tile by tile")
+        return Beside(self.left.lowered(), self.right.lowered(), self.m)
 
     def at(self, rows: Int[Tensor, "*shape"], cols: Int[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
         left = self.left.at(rows, cols.clamp(max=self.m - 1))

@@ -166,6 +166,14 @@ class Not(NamedTuple):
     part: Lowered
 
 
+class Beside(NamedTuple):
+    """Related to m keys by one part, and to further keys behind them by the other."""
+
+    left: Lowered
+    right: Lowered
+    m: int
+
+
 class NotLowered(NamedTuple):
     """What has no lowered form, and why: a kernel reads its tiles from the relation, or leaves it to another kernel."""
 
@@ -185,6 +193,7 @@ Lowered = (
     | Both
     | Either
     | Not
+    | Beside
     | NotLowered
 )
 
@@ -197,7 +206,7 @@ def reasons(lowered: Lowered) -> list[str]:
     """
     if isinstance(lowered, NotLowered):
         return [lowered.reason]
-    if isinstance(lowered, Both | Either):
+    if isinstance(lowered, Both | Either | Beside):
         return [*reasons(lowered.left), *reasons(lowered.right)]
     return reasons(lowered.part) if isinstance(lowered, Not) else []
 

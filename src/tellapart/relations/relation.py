@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tellapart import _html
 from tellapart.errors import requirement
-from tellapart.relations.lowered import Both, Either, Lowered, Not, NotLowered
+from tellapart.relations.lowered import Beside, Both, Either, Lowered, Not, NotLowered
 from tellapart.relations.pairs import Pairs, counted
 from tellapart.relations.sums import tiled_sum
 
@@ -46,7 +46,7 @@ class Relation(ABC):
     def at(self, rows: Int[Tensor, "*shape"], cols: Int[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
         """The entries at these places, which broadcast: booleans, or weights ≥ 0, on the places' device."""
         lowered = self.lowered()
-        if isinstance(lowered, Both | Either | Not | NotLowered):
+        if isinstance(lowered, Both | Either | Not | Beside | NotLowered):
             raise TypeError(f"{type(self).__name__} must define `at`, or a lowered form that is evaluated by itself.")
         return lowered.at(rows, cols)
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from tellapart import InputError, dense, info_nce, listed, options
+from tellapart import InputError, dense, info_nce, listed, options, paired, same
 from tellapart._engine.candidates import Candidates
 from tellapart._engine.kernels import choice, triton_ends, triton_launch, triton_tiles
 from tellapart._engine.kernels.choice import kernel_for
 from tellapart._engine.kernels.grid import tiling
 from tellapart._engine.kernels.interface import Block
+from tellapart.negatives import guided
 from tests._engine.kernels.triton_here import needs_triton, vectors
 
 ROOT = Path(__file__).parents[3]
@@ -65,6 +66,19 @@ def test_a_given_matrix_falls_back_to_torch_and_the_reason_is_logged_once(caplog
     assert [record.message for record in caplog.records] == [
         "triton_tiles: a given matrix is read from memory, tile by tile"
     ]
+
+
+@needs_triton
+def test_negatives_that_a_guide_leaves_out_need_no_plain_tiles(caplog):
+    x, y, further = (vectors(seed, 20, 3) for seed in (1, 2, 3))
+    left_out = guided(vectors(4, 20, 5), vectors(5, 20, 5), negatives=vectors(6, 20, 5), margin=0.3)
+    how = {"negatives": further, "exclude_negatives": left_out, "exclude": same(torch.arange(20) // 2) & ~paired()}
+    choice._say.cache_clear()
+    with caplog.at_level("DEBUG", logger="tellapart"), options(kernels="triton"):
+        found = torch.autograd.grad(info_nce(x, y, engine="tiled", **how), (x, y, further))
+    expected = torch.autograd.grad(info_nce(x, y, engine="dense", **how), (x, y, further))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    assert not caplog.records
 
 
 @needs_triton

@@ -15,7 +15,7 @@ from tellapart._engine.kernels.grid import tiling
 from tellapart._engine.kernels.interface import Block
 from tellapart._engine.kernels.triton_masks import MOST_LEAVES, why_not
 from tellapart.negatives import alike
-from tellapart.relations import Pairs, other_views
+from tellapart.relations import Pairs, beside, other_views
 from tests._engine.kernels.triton_here import needs_triton
 
 N, M = 19, 37
@@ -36,6 +36,8 @@ LEAVES = {
     "weighted edges": edges(HUB, 0.1 + torch.arange(60) % 7),
     "alike": alike(GUIDE[0], GUIDE[1], torch.linspace(-0.5, 0.5, N)),
     "alike, from the keys": alike(GUIDE[1], GUIDE[0], torch.linspace(-0.5, 0.5, M)).transposed(),
+    "beside": beside(paired(), 7, same(torch.arange(N) % 4, torch.arange(M - 7) % 3)),
+    "weights beside": beside(edges(HUB[:, :20] % 19), 19, gaussian(TIMES[0], TIMES[1][:18], 0.3)),
     "no edge": edges(torch.zeros(2, 0, dtype=torch.long)),
 }
 expressions = st.recursive(

@@ -32,6 +32,8 @@ REACHES = tl.constexpr(NAMES.index("reaches"))
 PAIRS = tl.constexpr(NAMES.index("pairs"))
 WEIGHTED_AND = tl.constexpr(NAMES.index("weighted and"))
 WEIGHTED_OR = tl.constexpr(NAMES.index("weighted or"))
+BESIDE = tl.constexpr(NAMES.index("beside"))
+WEIGHTED_BESIDE = tl.constexpr(NAMES.index("weighted beside"))
 WEIGHTED_PAIRS = tl.constexpr(NAMES.index("weighted pairs"))
 
 
@@ -92,6 +94,11 @@ def holds(MASK: tl.constexpr, AT: tl.constexpr, leaves, rows, cols, TURNED: tl.c
         return left | holds(MASK, MASK[AT + 2], leaves, rows, cols, TURNED)
     elif MASK[AT] == NOT:
         return holds(MASK, first, leaves, rows, cols, TURNED) == 0
+    elif MASK[AT] == BESIDE:
+        m = leaves[MASK[AT + 3]]
+        left = holds(MASK, first, leaves, rows, tl.minimum(cols, m - 1), TURNED)
+        right = holds(MASK, MASK[AT + 2], leaves, rows, tl.maximum(cols - m, 0), TURNED)
+        return tl.where(of_col(cols, TURNED) < m, left, right)
     elif MASK[AT] == ALL:
         return (of_row(rows, TURNED) >= 0) & (of_col(cols, TURNED) >= 0)
     elif MASK[AT] == DIAGONAL:
@@ -122,7 +129,7 @@ def holds(MASK: tl.constexpr, AT: tl.constexpr, leaves, rows, cols, TURNED: tl.c
 @triton.constexpr_function
 def is_weighted(mask):
     """Whether an expression's value is a weight, and not one of two."""
-    return NAMES[mask[0]] in ("gaussian", "weighted and", "weighted or", "weighted pairs")
+    return NAMES[mask[0]] in ("gaussian", "weighted and", "weighted or", "weighted beside", "weighted pairs")
 
 
 @triton.jit
@@ -138,6 +145,11 @@ def log_weights(MASK: tl.constexpr, AT: tl.constexpr, leaves, rows, cols, TURNED
             log_weights(MASK, first, leaves, rows, cols, TURNED),
             log_weights(MASK, MASK[AT + 2], leaves, rows, cols, TURNED),
         )
+    elif MASK[AT] == WEIGHTED_BESIDE:
+        m = leaves[MASK[AT + 3]]
+        left = log_weights(MASK, first, leaves, rows, tl.minimum(cols, m - 1), TURNED)
+        right = log_weights(MASK, MASK[AT + 2], leaves, rows, tl.maximum(cols - m, 0), TURNED)
+        return tl.where(of_col(cols, TURNED) < m, left, right)
     elif MASK[AT] == GAUSSIAN:
         apart = _apart(leaves[first], leaves[first + 1], rows, cols, TURNED) / tl.load(leaves[first + 2])
         weights = (-0.5 * apart * apart).to(tl.float32)

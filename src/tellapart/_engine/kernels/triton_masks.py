@@ -25,7 +25,8 @@ Coded = tuple[int, ...]
 ALL: Expression = ("all",)
 NAMES = (
     *("all", "and", "or", "not", "diagonal", "periodic", "periodic, not itself", "index", "ids", "within", "gaussian"),
-    *("earlier", "reaches", "pairs", "weighted and", "weighted or", "weighted pairs"),
+    *("earlier", "reaches", "pairs", "weighted and", "weighted or", "weighted pairs", "beside"),
+    "weighted beside",
 )
 """Of the kinds of an expression."""
 WEIGHTED = ("gaussian", "weighted pairs")
@@ -137,20 +138,20 @@ def _is_local(expression: Expression) -> bool:
 
 @lru_cache(maxsize=256)
 def _coded(expression: Expression) -> Coded:
-    """Three numbers for each part of an expression, the whole first: the place of its name, and what belongs to it.
+    """Four numbers for each part of an expression, the whole first: the place of its name, and what belongs to it.
 
-    These are where its own parts begin, or the place of its first tensor.
+    These are where its own parts begin, or the place of its first tensor or number.
 
     >>> _coded(("and", ("not", ("index", 0)), ("ids", 1)))
-    (1, 3, 9, 3, 6, 0, 7, 0, 0, 8, 1, 0)
+    (1, 4, 12, 0, 3, 8, 0, 0, 7, 0, 0, 0, 8, 1, 0, 0)
     """
     made: list[int] = []
 
     def add(part: Expression) -> int:
         start, (name, *own) = len(made), part
-        if name in ("and", "or") and _has(part, WEIGHTED):
+        if name in ("and", "or", "beside") and _has(part, WEIGHTED):
             name = f"weighted {name}"
-        made.extend((NAMES.index(name), 0, 0))
+        made.extend((NAMES.index(name), 0, 0, 0))
         for place, item in enumerate(own, start + 1):
             made[place] = add(item) if isinstance(item, tuple) else item
         return start
@@ -180,6 +181,8 @@ class _Leaves:
                 return "or", self.expression(left), self.expression(right)
             case lowered.Not(part):
                 return "not", self.expression(part)
+            case lowered.Beside(left, right, m):
+                return "beside", self.expression(left), self.expression(right), self._take("number", m)[1]
         return self._leaf(form)
 
     def _leaf(self, form: lowered.Lowered) -> Expression:
@@ -257,6 +260,6 @@ def _count(form: lowered.Lowered) -> int:
 
 
 def _parts(form: lowered.Lowered) -> tuple[lowered.Lowered, ...]:
-    if isinstance(form, lowered.Both | lowered.Either):
+    if isinstance(form, lowered.Both | lowered.Either | lowered.Beside):
         return form.left, form.right
     return (form.part,) if isinstance(form, lowered.Not) else ()
