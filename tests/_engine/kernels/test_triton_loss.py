@@ -22,7 +22,7 @@ TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Bands, and blocks of the gradient, so small that a small matrix has several."""
-    monkeypatch.setattr(triton_loss, "PARTS", 32 * 40)
+    monkeypatch.setattr(triton_loss, "PARTS", 128)
     monkeypatch.setattr(triton_loss_gradient, "LOW", 32)
     monkeypatch.setattr(triton_gradient, "SIDE", 64)
 

@@ -19,8 +19,8 @@ from tellapart._engine.kernels.triton_plan import Plan, kind_of, plan_for
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-PARTS = 2**29
-"""Rows of a band times candidates, at most: 64 MiB of parts of sums to either side."""
+PARTS = 2**23
+"""Numbers that the tiles of a band come to, to either side: 32 MiB."""
 _ROWS = 64
 """Losses that a program forms."""
 
@@ -135,8 +135,8 @@ class _Layout(NamedTuple):
     @classmethod
     def of(cls, problem: Problem, operands: Operands) -> _Layout:
         n, c, sizes = operands.n, operands.c, operands.tiles()
-        most = 2 * PARTS // problem.n_kinds // c
-        tall = min(n, max(sizes.height, most // sizes.height * sizes.height))
+        n_high = PARTS // (problem.n_kinds * cdiv(c, sizes.width)) // sizes.height
+        tall = min(n, max(1, n_high) * sizes.height)
         n_cols = c if problem.mirrored else problem.m if problem.symmetric else 0
         return cls(sizes, tall, cdiv(c, sizes.width), cdiv(tall, sizes.height), n_cols)
 
