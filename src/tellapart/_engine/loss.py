@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from tellapart._engine import dispatch, one_each
+from tellapart._engine import dispatch, one_each, whole
 from tellapart._engine.problem import LineUp
 from tellapart.errors import check_loss
 
@@ -34,9 +34,10 @@ def loss(
     >>> loss(torch.eye(2), torch.eye(2), {"temperature": 1.0}, **how)
     tensor(0.3133)
     """
-    found = one_each.loss(queries, keys, given, symmetric=symmetric, reduction=reduction, engine=engine)
-    if found is not None:
-        return check_loss(found)
+    how: dict[str, Any] = {"symmetric": symmetric, "reduction": reduction, "engine": engine}
+    for way in (whole, one_each):
+        if (found := way.loss(queries, keys, given, **how)) is not None:
+            return check_loss(found)
     line_up = LineUp.build(queries, keys, engine=engine, **given)
     fuse = reduction != "none"
     terms = dispatch.evaluate(line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, fuse=fuse)

@@ -1,0 +1,291 @@
+"""The loss of one positive each as a single node of autograd, where few scores are held as a whole matrix.
+
+    L_i = −log P_ip,    P_ij = exp S_ij / Σ_k exp S_ik,    ∂L_i/∂S_ij = P_ij − [j = p]
+
+with p the place of query i's positive. In the symmetric loss the softmax is taken down the columns, too. What the
+gradients are a product of is formed with the loss, in the memory of the scores. Compared with autograd's operations
+these are fewer calls, for which a GPU waits here, and fewer passes over the matrix, which take a CPU its time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tellapart import scores
+from tellapart._engine import dispatch
+from tellapart._engine.arguments import checked, checked_negatives
+from tellapart._engine.cross_entropy import masked, never_meet, pairs_of_one_each
+from tellapart._engine.crossover import is_whole
+from tellapart._engine.further import same_width
+from tellapart._engine.kernels.masks import MASKED
+from tellapart._engine.precision import full_precision
+from tellapart._engine.problem import TEMPERATURE, LineUp, are_symmetric, folded, product_with
+from tellapart._engine.schedule import ALONE
+from tellapart._traced import is_traced
+from tellapart.errors import as_temperature
+from tellapart.relations import Relation
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+    from tellapart.scores import Score
+
+_WIDE, _HALF = (torch.float32, torch.float64), (torch.bfloat16, torch.float16)
+
+
+@full_precision
+def loss(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    given: dict[str, Any],
+    *,
+    symmetric: bool,
+    reduction: str,
+    engine: str,
+) -> Float[Tensor, ""] | None:
+    """The loss of queries and keys; `None` if it takes another way.
+
+    Args:
+        queries: as for `info_nce`.
+        keys: likewise.
+        given: the options of `info_nce` that state the problem.
+        symmetric: whether keys are queries in turn.
+        reduction: "mean" or "sum"; "none" is another way.
+        engine: "tiled" is another way, and so is "auto" for many scores.
+
+    Raises:
+        TypeError, ValueError: as `LineUp.build` does.
+
+    >>> how = {"symmetric": True, "reduction": "mean", "engine": "auto"}
+    >>> loss(torch.eye(2), torch.eye(2), {"temperature": 1.0}, **how)
+    tensor(0.3133)
+    """
+    # What is wrong with arguments is told elsewhere.
+    if not isinstance(queries, Tensor) or is_traced(queries):
+        return None
+    if reduction == "none" or not _is_plain(queries, keys, given, symmetric, engine):
+        return None
+    score = scores.resolve(given.get("score", "cosine"))
+    exclude = given.get("exclude")
+    positives = checked(queries, keys, given.get("positives"), exclude, 0.0, score, ALONE)
+    n, m = len(queries), len(keys)
+    turned, cols = positives.turned(n, m), None
+    if turned is None or not (exclude is None or never_meet(positives, exclude)):
+        pairs = pairs_of_one_each(positives, exclude, n, m, queries.device, symmetric=symmetric)
+        if pairs is None:
+            return None
+        cols = None if turned is not None else pairs.cols[:, None]
+    temperature = as_temperature(given.get("temperature", TEMPERATURE), n)
+    own, others, further = _vectors(queries, keys, given.get("negatives"), score)
+    mirrored = others is own and further is None and not symmetric and are_symmetric(positives, exclude)
+    share = (1.0 if reduction == "sum" else 1 / n) * (0.5 if symmetric else 1.0)
+    problem = _Problem(positives, exclude, m, turned, cols, symmetric, mirrored, reduction, share)
+    tau, learned = temperature, None
+    if isinstance(temperature, Tensor):
+        tau, learned = None, temperature.to(own.device, own.dtype if own.dtype in _WIDE else torch.float32)
+    value: Tensor = _Whole.apply(
+        own, None if mirrored else others, further, learned, tau, problem, torch.is_grad_enabled()
+    )
+    return value
+
+
+def _is_plain(queries: Tensor, keys: Tensor, given: dict[str, Any], symmetric: bool, engine: str) -> bool:
+    """Whether options, and sizes and kinds of tensors, are such as this way takes."""
+    negatives, positives, tau = given.get("negatives"), given.get("positives"), given.get("temperature")
+    tensors = [queries, keys] if negatives is None else [queries, keys, negatives]
+    if not all(isinstance(x, Tensor) and x.ndim == 2 and x.dtype == queries.dtype for x in tensors):
+        return False
+    n, m = len(queries), len(keys)
+    if positives is None:
+        is_listed = n <= m
+    else:
+        is_listed = isinstance(positives, Relation) and positives.listed and (positives.diagonal or not symmetric)
+    return (
+        is_listed
+        and (n == m or not symmetric)
+        and queries.dtype in (*_WIDE, *_HALF)
+        and not given.get("margin")
+        and given.get("key_bias") is None
+        and given.get("exclude_negatives") is None
+        and not (isinstance(tau, Tensor) and tau.numel() != 1)
+        and is_whole(n, sum(len(x) for x in tensors[1:]), queries.device, engine)
+    )
+
+
+def _vectors(
+    queries: Tensor, keys: Tensor, negatives: Tensor | None, score: Score
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Queries and candidates with the scores as products; the third, if given, are candidates behind the second."""
+    is_one = keys is queries
+    if queries.dtype in _HALF and score is not scores.dot:
+        queries = queries.float()
+        keys = queries if is_one else keys.float()
+    if not is_one and not isinstance(score, torch.nn.Module):
+        same_width("keys", keys, queries)
+    if negatives is not None:
+        negatives = checked_negatives(negatives, queries, keys, score)
+    if score is scores.dot:
+        return queries, keys, negatives
+    own, others, _ = folded(product_with(queries, keys, negatives, score), 1.0, None)
+    return own, others, None
+
+
+class _Problem(NamedTuple):
+    """What is constant."""
+
+    positives: Relation
+    exclude: Relation | None
+    m: int
+    turned: int | None
+    """See `Relation.turned`; else each query's positive is given by its column."""
+    cols: Int[Tensor, "n 1"] | None
+    symmetric: bool
+    mirrored: bool
+    """Whether keys are the queries, so that the gradient of the scores is that of a symmetric matrix."""
+    reduction: str
+    share: float
+    """Of a query's, or key's, loss in the whole."""
+
+    def at_positives(self, matrix: Float[Tensor, "n c"]) -> Tensor:
+        """The entries of a matrix at the positives: a view, or a copy of `cols`."""
+        if self.cols is not None:
+            return matrix.gather(1, self.cols)
+        if not self.turned:
+            return matrix.diagonal()
+        # Half of the rows are related to the other half, and these to them.
+        half, width = self.turned, matrix.shape[1]
+        return matrix.as_strided((2, half), (half * (width - 1), width + 1), half)
+
+    def losses(self, logits: Float[Tensor, "n c"], with_gradient: bool) -> tuple[Tensor, Tensor | None]:
+        """The loss, and its gradient with respect to the logits, divided by the share.
+
+        That of `mirrored` logits is added to its transpose, as it is that of vectors on both sides.
+        """
+        by_row = logits.log_softmax(dim=1)
+        found = self.at_positives(by_row)
+        by_col = None
+        if self.symmetric:
+            by_col = logits[:, : self.m].log_softmax(dim=0) if self.m < logits.shape[1] else logits.log_softmax(dim=0)
+            value = torch.add(found, self.at_positives(by_col)).sum().mul_(-self.share)
+        else:
+            value = found.sum().mul_(-self.share)
+        if not with_gradient:
+            return value, None
+        # On a CPU the softmax anew takes less time than the exponential of what is at hand.
+        gradient = torch.softmax(logits, dim=1, out=by_row)
+        if by_col is not None:
+            (gradient if self.m == logits.shape[1] else gradient[:, : self.m]).add_(by_col.exp_())
+        elif self.mirrored:
+            gradient.add_(logits.softmax(dim=0))
+        twice = 2 if self.symmetric or self.mirrored else 1
+        if self.cols is None:
+            found.sub_(twice)  # in place of the logarithms the gradient stands now
+        else:
+            gradient.scatter_(1, self.cols, gradient.gather(1, self.cols).sub_(twice))
+        return value, gradient
+
+
+class _Whole(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        queries: Tensor,
+        keys: Tensor | None,
+        further: Tensor | None,
+        learned: Tensor | None,
+        tau: float | None,
+        problem: _Problem,
+        with_gradient: bool,
+    ) -> Tensor:
+        own = queries if keys is None else keys
+        candidates = own if further is None else torch.cat([own, further])
+        is_half = _stays_half(queries)
+        rows, cols = queries, candidates
+        if not is_half and queries.dtype in _HALF:
+            rows = queries.float()
+            cols = rows if candidates is queries else candidates.float()
+        logits = _logits(rows, cols, tau if learned is None else learned)
+        # The gradient of a temperature is summed with products that are finite.
+        value = MASKED if not is_half else torch.finfo(logits.dtype).min / 2
+        if problem.exclude is not None:
+            logits = masked(logits, problem.exclude, problem.m, value)
+        needs = ctx.needs_input_grad
+        loss, of_logits = problem.losses(logits, with_gradient and any(needs))
+        moment = logits.mul_(of_logits).sum() if is_half and needs[3] and of_logits is not None else None
+        ctx.problem, ctx.tau = problem, tau
+        ctx.save_for_backward(queries, keys, further, learned, rows, cols, of_logits, moment)
+        return loss
+
+    @staticmethod
+    @full_precision
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        queries, keys, further, learned, rows, cols, of_logits, moment = ctx.saved_tensors
+        problem, needs = ctx.problem, ctx.needs_input_grad
+        if torch.is_grad_enabled() or is_traced(gradient):
+            return *_further_gradients(ctx, gradient, queries, keys, further, learned), *_CONSTANTS
+        scale = gradient * (problem.share / ctx.tau) if learned is None else gradient * problem.share / learned
+        if rows.dtype in _HALF:
+            of_products = torch.mul(of_logits, scale, out=torch.empty_like(of_logits, dtype=rows.dtype))
+        else:
+            of_products = of_logits * scale
+        of_queries = of_keys = of_further = of_temperature = None
+        if needs[0] or (needs[3] and moment is None):
+            of_queries = of_products @ cols
+        if needs[3]:
+            once = -0.5 if problem.mirrored else -1.0
+            of_temperature = (moment * scale if moment is not None else (of_queries * rows).sum() / learned) * once
+        if needs[2]:
+            of_keys, of_further = (of_products.T @ rows).to(queries.dtype).split([problem.m, len(further)])
+        elif needs[1]:
+            of_keys = ((of_products if further is None else of_products[:, : problem.m]).T @ rows).to(queries.dtype)
+        return (
+            of_queries.to(queries.dtype) if needs[0] else None,
+            of_keys if needs[1] else None,
+            *(of_further, of_temperature),
+            *_CONSTANTS,
+        )
+
+
+_CONSTANTS = (None,) * 3
+
+
+def _stays_half(vectors: Tensor) -> bool:
+    """Whether vectors are multiplied as they are: float16 would not hold what small losses have for a gradient."""
+    return vectors.dtype == torch.bfloat16 and vectors.is_cuda
+
+
+def _logits(queries: Tensor, candidates: Tensor, temperature: float | Tensor) -> Float[Tensor, "n c"]:
+    if queries.dtype in _HALF:
+        return torch.mm(queries, candidates.T, out_dtype=torch.float32).div_(temperature)
+    return (queries / temperature) @ candidates.T
+
+
+def _further_gradients(ctx: Any, gradient: Tensor, *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
+    """The gradients with a graph of their own, by autograd."""
+    problem, with_graph = ctx.problem, torch.is_grad_enabled()
+    with torch.enable_grad():
+        # By aliases, the upstream gradient counts as a constant, even where it depends on the same vectors.
+        aliases = [None if x is None else x.view_as(x) for x in inputs]
+        queries, keys, further, learned = aliases
+        assert queries is not None
+        own = queries if keys is None else keys
+        if len(own) > problem.m:
+            own, further = own[: problem.m], own[problem.m :]
+        line_up = LineUp.build(
+            queries,
+            own,
+            positives=problem.positives,
+            exclude=problem.exclude,
+            negatives=further,
+            temperature=ctx.tau if learned is None else learned,
+            score="dot",
+            engine="dense",
+        )
+        value = dispatch.evaluate(line_up, symmetric=problem.symmetric, engine="dense").loss(problem.reduction)
+        needed = [x for x, is_needed in zip(aliases, ctx.needs_input_grad, strict=False) if is_needed]
+        found = torch.autograd.grad(value, [x for x in needed if x is not None], create_graph=with_graph)
+    each = iter(found)
+    return tuple(next(each) * gradient if is_needed else None for is_needed in ctx.needs_input_grad[:4])
