@@ -83,12 +83,10 @@ def loss(
     mirrored = others is own and further is None and not symmetric and are_symmetric(positives, exclude)
     share = (1.0 if reduction == "sum" else 1 / n) * (0.5 if symmetric else 1.0)
     problem = _Problem(positives, exclude, m, turned, cols, symmetric, mirrored, reduction, share)
-    tau, learned = temperature, None
     if isinstance(temperature, Tensor):
-        tau, learned = None, temperature.to(own.device, own.dtype if own.dtype in _WIDE else torch.float32)
-    value: Tensor = _Whole.apply(
-        own, None if mirrored else others, further, learned, tau, problem, torch.is_grad_enabled()
-    )
+        temperature = temperature.to(own.device, own.dtype if own.dtype in _WIDE else torch.float32)
+    vectors = own, None if mirrored else others, further
+    value: Tensor = _Whole.apply(*vectors, temperature, problem, torch.is_grad_enabled())
     return value
 
 
@@ -195,8 +193,7 @@ class _Whole(torch.autograd.Function):
         queries: Tensor,
         keys: Tensor | None,
         further: Tensor | None,
-        learned: Tensor | None,
-        tau: float | None,
+        temperature: float | Tensor,
         problem: _Problem,
         with_gradient: bool,
     ) -> Tensor:
@@ -207,7 +204,7 @@ class _Whole(torch.autograd.Function):
         if not is_half and queries.dtype in _HALF:
             rows = queries.float()
             cols = rows if candidates is queries else candidates.float()
-        logits = _logits(rows, cols, tau if learned is None else learned)
+        logits = _logits(rows, cols, temperature)
         # The gradient of a temperature is summed with products that are finite.
         value = MASKED if not is_half else torch.finfo(logits.dtype).min / 2
         if problem.exclude is not None:
@@ -215,7 +212,9 @@ class _Whole(torch.autograd.Function):
         needs = ctx.needs_input_grad
         loss, of_logits = problem.losses(logits, with_gradient and any(needs))
         moment = logits.mul_(of_logits).sum() if is_half and needs[3] and of_logits is not None else None
-        ctx.problem, ctx.tau = problem, tau
+        is_learned = isinstance(temperature, Tensor)
+        ctx.problem, ctx.tau = problem, None if is_learned else temperature
+        learned = temperature if is_learned else None
         ctx.save_for_backward(queries, keys, further, learned, rows, cols, of_logits, moment)
         return loss
 
@@ -233,23 +232,24 @@ class _Whole(torch.autograd.Function):
             of_products = of_logits * scale
         of_queries = of_keys = of_further = of_temperature = None
         if needs[0] or (needs[3] and moment is None):
-            of_queries = of_products @ cols
+            of_queries = _product(of_products, cols)
         if needs[3]:
             once = -0.5 if problem.mirrored else -1.0
             of_temperature = (moment * scale if moment is not None else (of_queries * rows).sum() / learned) * once
-        if needs[2]:
-            of_keys, of_further = (of_products.T @ rows).to(queries.dtype).split([problem.m, len(further)])
-        elif needs[1]:
-            of_keys = ((of_products if further is None else of_products[:, : problem.m]).T @ rows).to(queries.dtype)
+        if needs[1] or needs[2]:
+            part = of_products if further is None or needs[2] else of_products[:, : problem.m]
+            of_keys = _product(part.T, rows).to(queries.dtype)
+            if needs[2]:
+                of_keys, of_further = of_keys[: problem.m], of_keys[problem.m :]
         return (
-            of_queries.to(queries.dtype) if needs[0] else None,
+            None if of_queries is None or not needs[0] else of_queries.to(queries.dtype),
             of_keys if needs[1] else None,
             *(of_further, of_temperature),
             *_CONSTANTS,
         )
 
 
-_CONSTANTS = (None,) * 3
+_CONSTANTS = (None,) * 2
 
 
 def _stays_half(vectors: Tensor) -> bool:
@@ -259,8 +259,13 @@ def _stays_half(vectors: Tensor) -> bool:
 
 def _logits(queries: Tensor, candidates: Tensor, temperature: float | Tensor) -> Float[Tensor, "n c"]:
     if queries.dtype in _HALF:
-        return torch.mm(queries, candidates.T, out_dtype=torch.float32).div_(temperature)
-    return (queries / temperature) @ candidates.T
+        return _product(queries, candidates.T).div_(temperature)
+    return _product(queries / temperature, candidates.T)
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """A product with sums in float32 at least, and not rounded to the dtype of half factors."""
+    return torch.mm(left, right, out_dtype=torch.float32) if left.dtype in _HALF else left @ right
 
 
 def _further_gradients(ctx: Any, gradient: Tensor, *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
