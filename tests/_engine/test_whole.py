@@ -165,6 +165,9 @@ LOSSES = {
     "symmetric": lambda q, k, tau: info_nce(q, k, temperature=tau, symmetric=True),
     "dot": lambda q, k, tau: info_nce(q, k, temperature=tau, symmetric=True, score="dot"),
     "queue": lambda q, k, tau: info_nce(q, k, temperature=tau, score="dot", negatives=k.detach().flip(0)),
+    "captions": lambda q, k, tau: info_nce(
+        q, k, temperature=tau, symmetric=True, exclude=same(torch.arange(len(q)) % 3) & ~paired()
+    ),
     "NT-Xent": lambda q, k, tau: nt_xent(q, k, temperature=tau),
     "NT-Xent, dot": lambda q, k, tau: nt_xent(q, k, temperature=tau, score="dot"),
     "NT-Xent with a bank": lambda q, k, tau: nt_xent(q, k, temperature=tau, negatives=k.detach().flip(0)),
@@ -281,6 +284,23 @@ def test_small_and_large_losses_keep_their_digits(level, gap, n, symmetric):
             torch.autograd.grad(found, [x, y]), torch.autograd.grad(expected, [x64, y64]), strict=True
         ):
             assert (got - want).abs().max() <= 8 * eps * (1 + gap + abs(level)) ** 2
+
+
+@pytest.mark.parametrize(
+    ("relation", "n", "m", "by"),
+    [
+        (paired(), 3, 5, 0),
+        (paired(), 5, 3, None),
+        (other_views(3), 6, 6, 3),
+        (other_views(3), 9, 9, None),
+        (same([1, 2, 3]), 3, 3, None),
+    ],
+)
+def test_a_relation_tells_by_how_much_it_is_turned(relation, n, m, by):
+    assert relation.turned(n, m) == by
+    if by is not None:
+        expected = torch.arange(n).add(by).remainder(n)[:, None] == torch.arange(m)
+        assert torch.equal(relation.tile(slice(0, n), slice(0, m)), expected)
 
 
 class Calls(TorchDispatchMode):

@@ -71,7 +71,7 @@ def loss(
     score = scores.resolve(given.get("score", "cosine"))
     exclude = given.get("exclude")
     positives = checked(queries, keys, given.get("positives"), exclude, 0.0, score, ALONE)
-    n, m = len(queries), len(keys)
+    n, m = queries.shape[0], keys.shape[0]
     turned, cols = positives.turned(n, m), None
     if turned is None or not (exclude is None or never_meet(positives, exclude)):
         pairs = pairs_of_one_each(positives, exclude, n, m, queries.device, symmetric=symmetric)
@@ -79,6 +79,8 @@ def loss(
             return None
         cols = None if turned is not None else pairs.cols[:, None]
     temperature = as_temperature(given.get("temperature", TEMPERATURE), n)
+    if isinstance(temperature, Tensor) and temperature.ndim:
+        return None
     own, others, further = _vectors(queries, keys, given.get("negatives"), score)
     mirrored = others is own and further is None and not symmetric and are_symmetric(positives, exclude)
     share = (1.0 if reduction == "sum" else 1 / n) * (0.5 if symmetric else 1.0)
@@ -94,22 +96,23 @@ def _is_plain(queries: Tensor, keys: Tensor, given: dict[str, Any], symmetric: b
     """Whether options, and sizes and kinds of tensors, are such as this way takes."""
     negatives, positives, tau = given.get("negatives"), given.get("positives"), given.get("temperature")
     tensors = [queries, keys] if negatives is None else [queries, keys, negatives]
-    if not all(isinstance(x, Tensor) and x.ndim == 2 and x.dtype == queries.dtype for x in tensors):
+    if not all(isinstance(x, Tensor) and x.ndim == 2 for x in tensors) or keys.dtype != queries.dtype:
         return False
-    n, m = len(queries), len(keys)
+    if queries.dtype not in _WIDE and (queries.dtype not in _HALF or tensors[-1].dtype != queries.dtype):
+        return False
+    n, *sizes = (x.shape[0] for x in tensors)
     if positives is None:
-        is_listed = n <= m
+        is_listed = n <= sizes[0]
     else:
         is_listed = isinstance(positives, Relation) and positives.listed and (positives.diagonal or not symmetric)
     return (
         is_listed
-        and (n == m or not symmetric)
-        and queries.dtype in (*_WIDE, *_HALF)
+        and (n == sizes[0] or not symmetric)
         and not given.get("margin")
         and given.get("key_bias") is None
         and given.get("exclude_negatives") is None
         and not (isinstance(tau, Tensor) and tau.numel() != 1)
-        and is_whole(n, sum(len(x) for x in tensors[1:]), queries.device, engine)
+        and is_whole(n, sum(sizes), queries.device, engine)
     )
 
 
