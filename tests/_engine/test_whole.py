@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy, normalize
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from tellapart import info_nce, listed, nt_xent, other_views, paired, same
+from tellapart import before, info_nce, listed, nt_xent, other_views, paired, same
 from tellapart._engine import LineUp, dispatch, whole
 from tests import oracle
 from tests.harness import SCORES
@@ -171,7 +171,27 @@ LOSSES = {
     "NT-Xent": lambda q, k, tau: nt_xent(q, k, temperature=tau),
     "NT-Xent, dot": lambda q, k, tau: nt_xent(q, k, temperature=tau, score="dot"),
     "NT-Xent with a bank": lambda q, k, tau: nt_xent(q, k, temperature=tau, negatives=k.detach().flip(0)),
+    "NT-Xent with a bank, dot": lambda q, k, tau: nt_xent(
+        q, k, temperature=tau, score="dot", negatives=k.detach().flip(0)
+    ),
+    "one": lambda q, k, tau: (lambda x: info_nce(x, x, temperature=tau, score="dot"))(q + k),
+    "causal, one": lambda q, k, tau: (
+        lambda x: info_nce(x, x, temperature=tau, exclude=before(torch.arange(len(q))).transposed())
+    )(q + k),
 }
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("factor", [1.0, -2.5])
+def test_a_loss_has_the_gradients_of_separate_calls(loss, factor, monkeypatch):
+    tau = torch.tensor(0.2, dtype=torch.float64, requires_grad=True)
+    inputs = [vectors(1, 6, 4), vectors(2, 6, 4), tau]
+    found = []
+    for way in (whole.loss, lambda *_, **__: None):
+        monkeypatch.setattr(whole, "loss", way)
+        value = LOSSES[loss](*inputs)
+        found.append([value, *torch.autograd.grad(factor * value, inputs)])
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -334,7 +354,8 @@ def test_a_step_calls_pytorch_less_often_than_the_plain_formula(loss, more, monk
     assert calls(LOSSES[loss], inputs) <= calls(plainly, inputs) + more
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+# Those of a sum of both vectors are left out: bfloat16 rounds it.
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name not in ("one", "causal, one")])
 def test_half_vectors_as_they_are_on_a_gpu(loss, monkeypatch):
     """A processor multiplies in their place what a GPU does, with sums in float32."""
     inputs = [vectors(1, 8, 4, torch.bfloat16), vectors(2, 8, 4, torch.bfloat16), torch.tensor(0.2).requires_grad_()]
@@ -347,12 +368,15 @@ def test_half_vectors_as_they_are_on_a_gpu(loss, monkeypatch):
         as_on_a_gpu(gpu)
         with NoWaiting():
             found = LOSSES[loss](*inputs)
-            gradients = torch.autograd.grad(found, inputs)
+            gradients = torch.autograd.grad(found, inputs, retain_graph=True)
+    several = torch.autograd.grad(found, inputs, torch.tensor([1.0, 2.0]), is_grads_batched=True)
     torch.testing.assert_close(found.double(), value, rtol=1e-5, atol=1e-5)
     assert [x.dtype for x in gradients] == [x.dtype for x in inputs]
     for got, want in zip(gradients, expected, strict=True):
         bound = 2**-7 if got.dtype == torch.bfloat16 else 1e-4
         assert (got.double() - want).abs().max() <= bound * want.abs().max()
+    for got, want in zip(several, gradients, strict=True):
+        torch.testing.assert_close(got, torch.stack([want, 2 * want]))
 
 
 def with_sums_in_float32(left, right):

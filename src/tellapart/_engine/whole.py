@@ -226,13 +226,11 @@ class _Whole(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         queries, keys, further, learned, rows, cols, of_logits, moment = ctx.saved_tensors
         problem, needs = ctx.problem, ctx.needs_input_grad
-        if torch.is_grad_enabled() or is_traced(gradient):
+        if torch.is_grad_enabled():
             return *_further_gradients(ctx, gradient, queries, keys, further, learned), *_CONSTANTS
         scale = gradient * (problem.share / ctx.tau) if learned is None else gradient * problem.share / learned
-        if rows.dtype in _HALF:
-            of_products = torch.mul(of_logits, scale, out=torch.empty_like(of_logits, dtype=rows.dtype))
-        else:
-            of_products = of_logits * scale
+        # Nothing is written in place here: the upstream gradient may be a batch of several.
+        of_products = (of_logits * scale).to(rows.dtype)
         of_queries = of_keys = of_further = of_temperature = None
         if needs[0] or (needs[3] and moment is None):
             of_queries = _product(of_products, cols)
@@ -273,7 +271,7 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
 
 def _further_gradients(ctx: Any, gradient: Tensor, *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
     """The gradients with a graph of their own, by autograd."""
-    problem, with_graph = ctx.problem, torch.is_grad_enabled()
+    problem = ctx.problem
     with torch.enable_grad():
         # By aliases, the upstream gradient counts as a constant, even where it depends on the same vectors.
         aliases = [None if x is None else x.view_as(x) for x in inputs]
@@ -294,6 +292,6 @@ def _further_gradients(ctx: Any, gradient: Tensor, *inputs: Tensor | None) -> tu
         )
         value = dispatch.evaluate(line_up, symmetric=problem.symmetric, engine="dense").loss(problem.reduction)
         needed = [x for x, is_needed in zip(aliases, ctx.needs_input_grad, strict=False) if is_needed]
-        found = torch.autograd.grad(value, [x for x in needed if x is not None], create_graph=with_graph)
+        found = torch.autograd.grad(value, [x for x in needed if x is not None], create_graph=True)
     each = iter(found)
     return tuple(next(each) * gradient if is_needed else None for is_needed in ctx.needs_input_grad[:4])
