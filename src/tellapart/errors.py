@@ -253,11 +253,12 @@ def as_temperature(temperature: object, n_queries: int) -> float | Tensor:
             raise ValueError(requirement("temperature", must, f"shape {shape}"))
         values = values.reshape(())
     if values_are_checked(values):
-        bad = ~((values > 0) & values.isfinite())
-        if bool(bad.any()):
-            value = values[bad].flatten()[0].item()
+        # One number is compared in Python: in a small loss each call of PyTorch counts.
+        numbers = values[~((values > 0) & values.isfinite())] if values.ndim else values
+        bad = [number for number in numbers.reshape(-1).tolist() if not 0 < number < math.inf]
+        if bad:
             # An infinite learned temperature means that the training diverged.
-            raise (ValueError if math.isfinite(value) else NotFiniteError)(requirement("temperature", must, value))
+            raise (ValueError if math.isfinite(bad[0]) else NotFiniteError)(requirement("temperature", must, bad[0]))
     return values
 
 

@@ -1,7 +1,8 @@
-"""Second derivatives of what is streamed: through the whole score matrix, as a graph."""
+"""Second derivatives: through the whole score matrix, as a graph."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,26 @@ from tellapart._engine.precision import full_precision
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+
+def of_loss(
+    loss: Callable[..., Tensor], inputs: Sequence[Tensor | None], needs: Sequence[bool], upstream: Tensor
+) -> tuple[Tensor | None, ...]:
+    """The gradients of a loss, times an upstream gradient, with a graph of their own: those of the inputs that need it.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> of_loss(lambda x, _: x.square().sum(), (x, None), (True, False), torch.tensor(3.0))[0].grad_fn is None
+    False
+    """
+    with torch.enable_grad():
+        # By aliases, the upstream gradient counts as a constant, even where it depends on the same vectors.
+        aliases = [_alias(x) for x in inputs]
+        value = loss(*aliases)
+        needed = [x for x, is_needed in zip(aliases, needs, strict=True) if is_needed and x is not None]
+        # Of one number the upstream gradient may be a batch of several.
+        found = torch.autograd.grad(value, needed, upstream if value.ndim else None, create_graph=True)
+    each = iter(found if value.ndim else [x * upstream for x in found])
+    return tuple(next(each) if is_needed else None for is_needed in needs)
 
 
 @full_precision

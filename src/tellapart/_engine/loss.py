@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from tellapart._engine import dispatch, one_node
+from tellapart._engine import dispatch, one_node, whole
 from tellapart._engine.problem import LineUp
 from tellapart.errors import check_loss
 
@@ -35,8 +35,8 @@ def loss(
     tensor(0.3133)
     """
     how: dict[str, Any] = {"multi_positive": multi_positive, "symmetric": symmetric, "engine": engine}
-    found = one_node.loss(queries, keys, given, reduction=reduction, **how)
-    if found is not None:
-        return check_loss(found)
+    for way in (whole, one_node):
+        if (found := way.loss(queries, keys, given, reduction=reduction, **how)) is not None:
+            return check_loss(found)
     line_up = LineUp.build(queries, keys, engine=engine, **given)
     return dispatch.evaluate(line_up, fuse=reduction != "none", **how).loss(reduction)

@@ -9,6 +9,7 @@ nothing but scores stands between embeddings and loss. The kind of relation tell
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,7 @@ from tellapart._engine import dispatch
 from tellapart._engine.arguments import checked, checked_negatives
 from tellapart._engine.candidates import Candidates
 from tellapart._engine.crossover import is_whole
+from tellapart._engine.double_backward import of_loss
 from tellapart._engine.factors import HALF, check_half
 from tellapart._engine.kernels import triton_loss_gradient, triton_masks
 from tellapart._engine.kernels.triton_launch import precision_of
@@ -219,7 +221,8 @@ class _OneNode(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         queries, keys, further, learned, candidates, n_related, *kept = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return *_further_gradients(ctx, gradient, queries, keys, further, learned), *_CONSTANTS
+            inputs = queries, keys, further, learned
+            return *of_loss(partial(_again, ctx), inputs, ctx.needs_input_grad[:4], gradient), *_CONSTANTS
         if n_related is not None:
             gradient = gradient / n_related
         needs, m = ctx.needs_input_grad, ctx.problem.m
@@ -254,17 +257,11 @@ def _n_related(kept: Kept, reduction: str) -> Tensor | None:
     return found if reduction == "mean" else None
 
 
-def _further_gradients(ctx: Any, gradient: Tensor, *inputs: Tensor | None) -> tuple[Tensor | None, ...]:
-    """The gradients with a graph of their own: of the whole matrix, as second derivatives always are."""
-    with torch.enable_grad():
-        # By aliases, the upstream gradient counts as a constant, even where it depends on the same vectors.
-        aliases = [None if x is None else x.view_as(x) for x in inputs]
-        queries, keys, further, learned = aliases
-        assert queries is not None
-        temperature = ctx.tau if learned is None else learned
-        given = {**ctx.related, "negatives": further, "temperature": temperature, "engine": "dense"}
-        line_up = LineUp.build(queries, queries if keys is None else keys, **given)
-        value = dispatch.evaluate(line_up, symmetric=ctx.problem.symmetric, engine="dense").loss(ctx.reduction)
-        needed = [x for x, is_needed in zip(aliases, ctx.needs_input_grad, strict=False) if is_needed]
-        found = iter(torch.autograd.grad(value, [x for x in needed if x is not None], gradient, create_graph=True))
-    return tuple(next(found) if is_needed else None for is_needed in ctx.needs_input_grad[:4])
+def _again(
+    ctx: Any, queries: Tensor, keys: Tensor | None, further: Tensor | None, learned: Tensor | None
+) -> Float[Tensor, "..."]:
+    """The same loss by autograd, of the whole matrix, as second derivatives always are."""
+    temperature = ctx.tau if learned is None else learned
+    given = {**ctx.related, "negatives": further, "temperature": temperature, "engine": "dense"}
+    line_up = LineUp.build(queries, queries if keys is None else keys, **given)
+    return dispatch.evaluate(line_up, symmetric=ctx.problem.symmetric, engine="dense").loss(ctx.reduction)

@@ -116,12 +116,12 @@ class LineUp:
         if negatives is not None:
             negatives = checked_negatives(negatives, queries, keys, score)
         shared, mined = (None, negatives) if negatives is not None and negatives.ndim == 3 else (negatives, None)
-        product = _product(queries, keys, shared, score)
+        product = product_with(queries, keys, shared, score)
         if key_bias is not None:
             check_per_candidate("key_bias", key_bias, len(product.keys))
             key_bias = key_bias.to(queries.dtype)
         return cls(
-            *_folded(product, scale, key_bias),
+            *folded(product, scale, key_bias),
             n_keys=keys.shape[0],
             positives=positives,
             exclude=exclude,
@@ -159,7 +159,7 @@ class LineUp:
             exclude=exclude,
             penalty=None,
             mined=None,
-            mirrored=mirrored and _are_symmetric(positives, exclude),
+            mirrored=mirrored and are_symmetric(positives, exclude),
             key_scale=factors.key_scale,
             halves=factors.halves,
             largest=factors.largest,
@@ -187,15 +187,25 @@ class LineUp:
 def _is_mirrored(score: Score, scale: float | Tensor, positives: Relation, exclude: Relation | None) -> bool:
     """Whether the logits of vectors among themselves are symmetric, and so are the relations."""
     one_scale = not (isinstance(scale, Tensor) and scale.ndim)
-    return one_scale and scores.is_mirrored(score) and _are_symmetric(positives, exclude)
+    return one_scale and scores.is_mirrored(score) and are_symmetric(positives, exclude)
 
 
-def _are_symmetric(positives: Relation, exclude: Relation | None) -> bool:
+def are_symmetric(positives: Relation, exclude: Relation | None) -> bool:
+    """Whether both relations are, for certain.
+
+    >>> from tellapart.relations import paired, before
+    >>> are_symmetric(paired(), None), are_symmetric(paired(), before([1, 2], [2, 3]))
+    (True, False)
+    """
     return positives.symmetric and (exclude is None or exclude.symmetric)
 
 
-def _product(queries: Tensor, keys: Tensor, shared: Tensor | None, score: Score) -> InnerProduct:
-    """The product of the queries with the keys and, behind them, the shared negatives."""
+def product_with(queries: Tensor, keys: Tensor, shared: Tensor | None, score: Score) -> InnerProduct:
+    """The product of the queries with the keys and, behind them, the shared negatives.
+
+    >>> product_with(torch.eye(2), torch.eye(2), torch.ones(1, 2), scores.dot).keys.shape
+    torch.Size([3, 2])
+    """
     if shared is None:
         return scores.product_of(score, queries, keys)
     if score is scores.cosine:
@@ -203,10 +213,15 @@ def _product(queries: Tensor, keys: Tensor, shared: Tensor | None, score: Score)
     return scores.product_of(score, queries, torch.cat([keys, shared]))
 
 
-def _folded(
+def folded(
     product: InnerProduct, scale: float | Tensor, key_bias: Tensor | None
 ) -> tuple[Tensor, Tensor, float | Tensor]:
-    """Vectors with the product `scale_i (q_i·k_j + a_i + b_j) + key_bias_j`, up to one scale; addends are columns."""
+    """Vectors with the product `scale_i (q_i·k_j + a_i + b_j) + key_bias_j`, up to one scale; addends are columns.
+
+    >>> queries, keys, scale = folded(scores.dot(torch.eye(2), torch.eye(2)), 3.0, torch.ones(2))
+    >>> (queries @ keys.T * scale).tolist()
+    [[4.0, 1.0], [1.0, 4.0]]
+    """
     if product.query_bias is None and product.key_bias is None and key_bias is None:
         if isinstance(scale, Tensor) and scale.ndim:
             return product.queries * scale[:, None], product.keys, 1.0

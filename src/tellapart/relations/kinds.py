@@ -136,6 +136,9 @@ class _Paired(Relation):
         places = numbers(min(n, m), device)
         return Pairs(places, places, one_each=n <= m, diagonal=n <= m)
 
+    def turned(self, n: int, m: int) -> int | None:
+        return 0 if n <= m else None
+
     def counts(self, n: int, m: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
         if n == m:
             return (ones := torch.ones(n, dtype=torch.long, device=device)), ones
@@ -210,6 +213,9 @@ class _OtherViews(Relation):
             return Pairs(rows, numbers(n, device, turned=self.n_examples), one_each=True)
         steps = self.n_examples * torch.arange(1, others + 1, device=device)
         return Pairs(rows.repeat_interleave(others), ((rows[:, None] + steps) % n).flatten())
+
+    def turned(self, n: int, m: int) -> int | None:  # noqa: ARG002
+        return self.n_examples if n == 2 * self.n_examples else None
 
     def avoids(self, other: Relation) -> bool:
         return other.diagonal

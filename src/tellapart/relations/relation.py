@@ -76,6 +76,10 @@ class Relation(ABC):
         """The related pairs among n queries and m keys, or `None` if they are not few or not easily found."""
         return None
 
+    def turned(self, n: int, m: int) -> int | None:  # noqa: ARG002
+        """The t with which query i is related to key `(i + t) mod n` alone; `None` if it cannot tell."""
+        return None
+
     def coordinates(self) -> tuple[Float[Tensor, "n axes"], Float[Tensor, "m axes"]] | None:
         """Where queries and keys lie, so that related ones are at most 1 apart along each axis; `None` if unknown.
 
