@@ -17,6 +17,13 @@ from tests.waiting import NoWaiting, as_on_a_gpu
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_loss_is_too_small():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whole, "TINY", 0)
+        yield
+
+
 @pytest.fixture
 def taken(monkeypatch):
     """How often the node was taken."""
@@ -391,3 +398,13 @@ def test_autocast_does_not_reach_in():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = torch.autograd.grad(info_nce(q, k, symmetric=True), [q, k])
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("how", "is_taken"), [({}, False), ({"symmetric": True}, True)], ids=["one way", "symmetric"])
+def test_a_cpu_takes_it_of_a_tiny_loss_where_it_saves_calls(how, is_taken, taken, monkeypatch):
+    monkeypatch.setattr(whole, "TINY", 64)
+    q, k = vectors(1, 8, 3), vectors(2, 8, 3)
+    info_nce(q, k, **how)
+    assert bool(taken) == is_taken
+    info_nce(q, vectors(3, 9, 3))
+    assert taken
