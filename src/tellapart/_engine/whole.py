@@ -107,7 +107,8 @@ def _is_plain(queries: Tensor, keys: Tensor, given: dict[str, Any], symmetric: b
     if queries.dtype not in _WIDE and (queries.dtype not in _HALF or tensors[-1].dtype != queries.dtype):
         return False
     n, *sizes = (x.shape[0] for x in tensors)
-    if queries.is_cpu and not symmetric and not isinstance(tau, Tensor) and n * sum(sizes) <= TINY:
+    is_short = not symmetric and keys is not queries and not isinstance(tau, Tensor)
+    if queries.is_cpu and is_short and n * sum(sizes) <= TINY:
         return False
     if positives is None:
         is_listed = n <= sizes[0]
@@ -187,14 +188,12 @@ class _Problem(NamedTuple):
         gradient = torch.softmax(logits, dim=1, out=by_row)
         if by_col is not None:
             (gradient if self.m == logits.shape[1] else gradient[:, : self.m]).add_(by_col.exp_())
-        elif self.mirrored:
-            gradient.add_(logits.softmax(dim=0))
-        twice = 2 if self.symmetric or self.mirrored else 1
+        times = 2 if self.symmetric else 1
         if self.cols is None:
-            found.sub_(twice)  # in place of the logarithms the gradient stands now
+            found.sub_(times)  # in place of the logarithms the gradient stands now
         else:
-            gradient.scatter_(1, self.cols, gradient.gather(1, self.cols).sub_(twice))
-        return value, gradient
+            gradient.scatter_(1, self.cols, gradient.gather(1, self.cols).sub_(times))
+        return value, gradient + gradient.T if self.mirrored else gradient
 
 
 class _Whole(torch.autograd.Function):
