@@ -24,7 +24,7 @@ from tellapart import (
     variants,
     within,
 )
-from tellapart._engine import crossover
+from tellapart._engine import How, crossover
 from tellapart._engine.opaque import loss_as_one
 from tellapart.scores import unit
 
@@ -181,8 +181,7 @@ def test_a_streamed_loss_is_one_operation_of_the_compilers_graph(name, monkeypat
 def test_a_compiler_that_says_it_exports_gets_one_operation(monkeypatch):
     """As that of torch 2.11 says at all times."""
     monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
-    how = {"multi_positive": "out", "symmetric": False, "reduction": "mean"}
-    torch.testing.assert_close(loss_as_one(Q, K, {}, engine="tiled", **how), info_nce(Q, K))
+    torch.testing.assert_close(loss_as_one(Q, K, {}, How(engine="tiled")), info_nce(Q, K))
 
 
 @pytest.mark.filterwarnings("ignore")

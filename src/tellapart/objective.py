@@ -16,7 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from tellapart import scores
-from tellapart._engine import ENGINES, REDUCTIONS, Given, LineUp, Terms, evaluate, full_precision, loss, loss_as_one
+from tellapart._engine import (
+    ENGINES,
+    REDUCTIONS,
+    Given,
+    How,
+    LineUp,
+    Terms,
+    evaluate,
+    full_precision,
+    loss,
+    loss_as_one,
+)
 from tellapart.errors import as_temperature, check_choice, requirement
 from tellapart.relations import Relation, other_views, paired
 
@@ -140,14 +151,14 @@ def info_nce(
         "key_bias": key_bias,
         "margin": margin,
     }
-    how: dict[str, Any] = {"multi_positive": multi_positive, "symmetric": symmetric, "engine": engine}
     if group is not None:
         line_up = _line_up(group, queries, keys, engine, given)
-        return evaluate(line_up, fuse=reduction != "none", **how).loss(reduction)
-    is_compiling = torch.compiler.is_compiling()
-    if is_compiling and (found := loss_as_one(queries, keys, given, reduction=reduction, **how)) is not None:
+        options: dict[str, Any] = {"multi_positive": multi_positive, "symmetric": symmetric, "engine": engine}
+        return evaluate(line_up, fuse=reduction != "none", **options).loss(reduction)
+    how = How(multi_positive, symmetric, reduction, engine)
+    if torch.compiler.is_compiling() and (found := loss_as_one(queries, keys, given, how)) is not None:
         return found
-    return loss(queries, keys, given, reduction=reduction, **how)
+    return loss(queries, keys, given, how)
 
 
 def nt_xent(

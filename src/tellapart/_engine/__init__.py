@@ -5,7 +5,7 @@ matrices (`cross_entropy`, `dense`). Large ones, and those of several processes,
 blocks of keys, a kernel computes each block, and `assemble` adds what the positives contribute.
 """
 
-from tellapart._engine.arguments import check_per_candidate, default_positives
+from tellapart._engine.arguments import How, check_per_candidate, default_positives
 from tellapart._engine.binary import evaluate_binary
 from tellapart._engine.crossover import ENGINES
 from tellapart._engine.dispatch import evaluate
@@ -21,6 +21,7 @@ __all__ = [
     "REDUCTIONS",
     "TEMPERATURE",
     "Given",
+    "How",
     "LineUp",
     "NoCandidateError",
     "Terms",

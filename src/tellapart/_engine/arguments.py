@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +15,15 @@ from tellapart.relations import Relation, check_relation, paired
 
 if TYPE_CHECKING:
     from tellapart.scores import Score
+
+
+class How(NamedTuple):
+    """What is made of the scores: those options of `info_nce` that do not state the problem."""
+
+    multi_positive: str = "out"
+    symmetric: bool = False
+    reduction: str = "mean"
+    engine: str = "auto"
 
 
 def checked(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from tellapart._engine import dispatch, one_node, whole
+from tellapart._engine.arguments import How
 from tellapart._engine.problem import LineUp
 from tellapart.errors import check_loss
 
@@ -18,11 +19,7 @@ def loss(
     queries: Float[Tensor, "n d"],
     keys: Float[Tensor, "m d"],
     given: dict[str, Any],
-    *,
-    multi_positive: str,
-    symmetric: bool,
-    reduction: str,
-    engine: str,
+    how: How,
 ) -> Float[Tensor, "..."]:
     """The loss of queries and keys, and of the options of `info_nce` that state the problem.
 
@@ -30,13 +27,12 @@ def loss(
         TypeError, ValueError: as `info_nce` does.
 
     >>> import torch
-    >>> how = {"multi_positive": "out", "symmetric": True, "reduction": "mean", "engine": "auto"}
-    >>> loss(torch.eye(2), torch.eye(2), {"temperature": 1.0}, **how)
+    >>> loss(torch.eye(2), torch.eye(2), {"temperature": 1.0}, How(symmetric=True))
     tensor(0.3133)
     """
-    how: dict[str, Any] = {"multi_positive": multi_positive, "symmetric": symmetric, "engine": engine}
     for way in (whole, one_node):
-        if (found := way.loss(queries, keys, given, reduction=reduction, **how)) is not None:
+        if (found := way.loss(queries, keys, given, how)) is not None:
             return check_loss(found)
-    line_up = LineUp.build(queries, keys, engine=engine, **given)
-    return dispatch.evaluate(line_up, fuse=reduction != "none", **how).loss(reduction)
+    line_up = LineUp.build(queries, keys, engine=how.engine, **given)
+    options: dict[str, Any] = {"multi_positive": how.multi_positive, "symmetric": how.symmetric, "engine": how.engine}
+    return dispatch.evaluate(line_up, fuse=how.reduction != "none", **options).loss(how.reduction)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tellapart import scores
 from tellapart._engine import dispatch
-from tellapart._engine.arguments import checked, checked_negatives
+from tellapart._engine.arguments import How, checked, checked_negatives
 from tellapart._engine.candidates import Candidates
 from tellapart._engine.crossover import is_whole
 from tellapart._engine.double_backward import of_loss
@@ -49,11 +49,7 @@ def loss(
     queries: Float[Tensor, "n d"],
     keys: Float[Tensor, "m d"],
     given: dict[str, Any],
-    *,
-    multi_positive: str,
-    symmetric: bool,
-    reduction: str,
-    engine: str,
+    how: How,
 ) -> Float[Tensor, "..."] | None:
     """The loss of queries and keys; `None` if it takes another way.
 
@@ -61,22 +57,19 @@ def loss(
         queries: as for `info_nce`.
         keys: likewise.
         given: the options of `info_nce` that state the problem.
-        multi_positive: "in" of several positives is another way.
-        symmetric: whether keys are queries in turn; with several positives that is another way.
-        reduction: "mean", "sum" or "none".
-        engine: "dense" is another way, and so is "auto" for few scores.
+        how: with several positives a symmetric loss and `multi_positive="in"` take another way. So does the engine
+            "dense", and "auto" for few scores.
 
     Raises:
         TypeError, ValueError: as `LineUp.build` does.
 
-    >>> how = {"multi_positive": "out", "symmetric": False, "reduction": "mean", "engine": "tiled"}
-    >>> loss(torch.eye(2), torch.eye(2), {}, **how)  # on a CPU None without options(kernels="triton")
+    >>> loss(torch.eye(2), torch.eye(2), {}, How(engine="tiled"))  # on a CPU None without options(kernels="triton")
     """
     # What is wrong with arguments is told elsewhere.
     if not isinstance(queries, Tensor) or is_traced(queries) or not prefers_triton(queries.device):
         return None
     score = scores.resolve(given.get("score", "cosine"))
-    if not _is_plain(queries, keys, given, score, engine):
+    if not _is_plain(queries, keys, given, score, how.engine):
         return None
     exclude, negatives = given.get("exclude"), given.get("negatives")
     positives = checked(queries, keys, given.get("positives"), exclude, 0.0, score, ALONE)
@@ -90,8 +83,8 @@ def loss(
     further = None if negatives is None else checked_negatives(negatives, queries, keys, score)
     if further is not None and _enters_as_it_is(further, score):
         check_half("negatives", further)
-    found = _problem(queries, keys, positives, exclude, further, score, symmetric)
-    if found is None or (found.several is not None and multi_positive == "in"):
+    found = _problem(queries, keys, positives, exclude, further, score, how.symmetric)
+    if found is None or (found.several is not None and how.multi_positive == "in"):
         return None
     if found.cosine and not _enters_as_it_is(queries, score):
         # Any length is right there: unit vectors are made first.
@@ -103,7 +96,7 @@ def loss(
     tau = (temperature, None) if isinstance(temperature, Tensor) else (None, temperature)
     related = {"positives": positives, "exclude": exclude, "score": "cosine" if found.cosine else "dot"}
     keys_alone = None if found.mirrored else keys
-    value: Tensor = _OneNode.apply(queries, keys_alone, further, *tau, found, reduction, related)
+    value: Tensor = _OneNode.apply(queries, keys_alone, further, *tau, found, how.reduction, related)
     return value
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tellapart import scores
+from tellapart._engine.arguments import How
 from tellapart._engine.crossover import is_whole
 from tellapart._engine.loss import loss as loss_of
 from tellapart._engine.problem import TEMPERATURE
@@ -48,24 +49,19 @@ def loss_as_one(
     queries: Float[Tensor, "n d"],
     keys: Float[Tensor, "m d"],
     given: dict[str, Any],
-    *,
-    multi_positive: str,
-    symmetric: bool,
-    reduction: str,
-    engine: str,
+    how: How,
 ) -> Float[Tensor, ""] | None:
     """The loss while a compiler traces it; `None` if it is not streamed, or holds what no operation takes.
 
     That is a loss of each query, a score that is a function, a matrix or a relation of the user's own.
 
-    >>> how = {"multi_positive": "out", "symmetric": False, "reduction": "mean", "engine": "tiled"}
-    >>> loss_as_one(torch.eye(2), torch.eye(2), {"temperature": 1.0}, **how)
+    >>> loss_as_one(torch.eye(2), torch.eye(2), {"temperature": 1.0}, How(engine="tiled"))
     tensor(0.3133)
     """
     negatives, score = given.get("negatives"), _name(given.get("score", "cosine"))
     more = 0 if negatives is None or negatives.ndim == 3 else len(negatives)
-    is_held = is_whole(len(queries), len(keys) + more, queries.device, engine)
-    if is_held or reduction == "none" or score is None or is_exporting():
+    is_held = is_whole(len(queries), len(keys) + more, queries.device, how.engine)
+    if is_held or how.reduction == "none" or score is None or is_exporting():
         return None
     leaves: list[Tensor] = []
     programs = []
@@ -88,7 +84,7 @@ def loss_as_one(
             leaves,
             ";".join(programs),
         ),
-        *(float(tau), score, float(given.get("margin", 0.0)), multi_positive, symmetric, reduction, engine),
+        *(float(tau), score, float(given.get("margin", 0.0)), *how),
         torch.is_grad_enabled(),
     )
     loss: Tensor = found[0]
@@ -133,8 +129,7 @@ def _info_nce(
         learned_or_given: Any = tau if learned is None else learned
         others = {"negatives": further, "score": _SCORES[score], "key_bias": bias, "margin": margin}
         given = {"temperature": learned_or_given, **related, **others}
-        how: dict[str, Any] = {"multi_positive": multi_positive, "symmetric": symmetric, "reduction": reduction}
-        loss = loss_of(q, q if k is None else k, given, engine=engine, **how)
+        loss = loss_of(q, q if k is None else k, given, How(multi_positive, symmetric, reduction, engine))
         if not with_grad:
             return [loss.clone()]
         inputs = [x for x in vectors if x is not None]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tellapart import scores
 from tellapart._engine import dispatch
-from tellapart._engine.arguments import checked, checked_negatives
+from tellapart._engine.arguments import How, checked, checked_negatives
 from tellapart._engine.cross_entropy import masked, never_meet, pairs_of_one_each
 from tellapart._engine.crossover import is_whole
 from tellapart._engine.double_backward import of_loss
@@ -45,11 +45,7 @@ def loss(
     queries: Float[Tensor, "n d"],
     keys: Float[Tensor, "m d"],
     given: dict[str, Any],
-    *,
-    multi_positive: str,  # noqa: ARG001 - of one positive each both ways are one
-    symmetric: bool,
-    reduction: str,
-    engine: str,
+    how: How,
 ) -> Float[Tensor, ""] | None:
     """The loss of queries and keys; `None` if it takes another way.
 
@@ -57,22 +53,19 @@ def loss(
         queries: as for `info_nce`.
         keys: likewise.
         given: the options of `info_nce` that state the problem.
-        multi_positive: does not matter.
-        symmetric: whether keys are queries in turn.
-        reduction: "mean" or "sum"; "none" is another way.
-        engine: "tiled" is another way, and so is "auto" for many scores.
+        how: the reduction "none" takes another way, and so do the engine "tiled", and "auto" for many scores.
 
     Raises:
         TypeError, ValueError: as `LineUp.build` does.
 
-    >>> how = {"multi_positive": "out", "symmetric": True, "reduction": "mean", "engine": "auto"}
-    >>> loss(torch.eye(2), torch.eye(2), {"temperature": 1.0}, **how)
+    >>> loss(torch.eye(2), torch.eye(2), {"temperature": 1.0}, How(symmetric=True))
     tensor(0.3133)
     """
+    symmetric = how.symmetric
     # What is wrong with arguments is told elsewhere.
     if not isinstance(queries, Tensor) or is_traced(queries):
         return None
-    if reduction == "none" or not _is_plain(queries, keys, given, symmetric, engine):
+    if how.reduction == "none" or not _is_plain(queries, keys, given, symmetric, how.engine):
         return None
     score = scores.resolve(given.get("score", "cosine"))
     exclude = given.get("exclude")
@@ -89,8 +82,8 @@ def loss(
         return None
     own, others, further = _vectors(queries, keys, given.get("negatives"), score)
     mirrored = others is own and further is None and not symmetric and are_symmetric(positives, exclude)
-    share = (1.0 if reduction == "sum" else 1 / n) * (0.5 if symmetric else 1.0)
-    problem = _Problem(positives, exclude, m, turned, cols, symmetric, mirrored, reduction, share)
+    share = (1.0 if how.reduction == "sum" else 1 / n) * (0.5 if symmetric else 1.0)
+    problem = _Problem(positives, exclude, m, turned, cols, symmetric, mirrored, how.reduction, share)
     if isinstance(temperature, Tensor):
         temperature = temperature.to(own.device, own.dtype if own.dtype in _WIDE else torch.float32)
     vectors = own, None if mirrored else others, further

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tellapart import gaussian, info_nce, listed, nt_xent, options, other_views, paired, same, variants, within
-from tellapart._engine import one_node
+from tellapart._engine import How, one_node
 from tellapart._engine.kernels import triton_gradient, triton_launch, triton_loss, triton_loss_gradient
 from tellapart.negatives import guided
 from tests._engine.kernels.triton_here import needs_triton, vectors
@@ -203,8 +203,8 @@ def test_what_it_cannot_tell_takes_another_way(case):
     symmetric, engine = given_.pop("symmetric", False), given_.pop("engine", "tiled")
     with options(kernels="triton"):
         multi_positive = given_.pop("multi_positive", "out")
-        how = {"multi_positive": multi_positive, "symmetric": symmetric, "reduction": "mean", "engine": engine}
-        assert one_node.loss(vectors(1, 12, 5), vectors(2, 12, 5), given_, **how) is None
+        how = How(multi_positive, symmetric, engine=engine)
+        assert one_node.loss(vectors(1, 12, 5), vectors(2, 12, 5), given_, how) is None
 
 
 @pytest.mark.parametrize("kind", KINDS + SEVERAL)
