@@ -183,7 +183,7 @@ LOSSES = {
     ),
     "one": lambda q, k, tau: (lambda x: info_nce(x, x, temperature=tau, score="dot"))(q + k),
     "causal, one": lambda q, k, tau: (
-        lambda x: info_nce(x, x, temperature=tau, exclude=before(torch.arange(len(q))).transposed())
+        lambda x: info_nce(x, x, temperature=tau, exclude=before(torch.arange(len(q))).transposed() & ~paired())
     )(q + k),
 }
 
@@ -283,11 +283,11 @@ def test_a_positive_that_is_excluded_is_no_candidate(taken):
     assert not taken
 
 
-def test_no_positive_is_excluded_where_values_tell(taken):
+def test_an_exclusion_that_may_meet_positives_takes_another_way(taken):
     q, k = vectors(1, 3, 2), vectors(2, 3, 2)
     value = info_nce(q, k, positives=listed(torch.tensor([1, 2, 0])), exclude=same([0, 1, 2]), symmetric=False)
     s = (normalize(q) @ normalize(k).T / 0.07).masked_fill(torch.eye(3, dtype=torch.bool), -torch.inf)
-    assert taken == [1]
+    assert not taken
     torch.testing.assert_close(value, cross_entropy(s, torch.tensor([1, 2, 0])))
 
 
@@ -408,3 +408,29 @@ def test_a_cpu_takes_it_of_a_tiny_loss_where_it_saves_calls(how, is_taken, taken
     assert bool(taken) == is_taken
     info_nce(q, vectors(3, 9, 3))
     assert taken
+
+
+@pytest.mark.parametrize("score", ["dot", "cosine"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_queue_may_be_written_to_before_backward(score, dtype, twice):
+    q, k, queue = (vectors(seed, 6, 4, dtype).detach().requires_grad_(seed == 1) for seed in (1, 2, 3))
+    tau = torch.tensor(0.2, requires_grad=True)
+
+    def gradients(write):
+        further, temperature = queue.clone(), tau.detach().clone().requires_grad_()
+        value = info_nce(q, k, negatives=further, temperature=temperature, score=score)
+        if write:
+            with torch.no_grad():
+                further[:2] = 0
+                temperature.clamp_(min=1.0)
+        first = torch.autograd.grad(value, (q, temperature), create_graph=twice)
+        return torch.autograd.grad(first[0].square().sum(), q) if twice else first
+
+    for one, other in zip(gradients(True), gradients(False), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_a_loss_of_nothing_to_tell_apart_is_not_minus_0():
+    value = info_nce(torch.eye(1), torch.eye(1), symmetric=True)
+    assert str(value.item()) == "0.0"

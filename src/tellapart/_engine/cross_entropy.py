@@ -32,37 +32,19 @@ def one_positive_each(line_up: LineUp, symmetric: bool) -> Pairs | None:
     >>> one_positive_each(LineUp.build(torch.eye(2), torch.eye(2)), symmetric=True).cols.tolist()
     [0, 1]
     """
-    if line_up.penalty is not None or line_up.mined is not None:
+    positives, exclude = line_up.positives, line_up.exclude
+    if not positives.listed or line_up.penalty is not None or line_up.mined is not None:
         return None
-    device, is_traced = line_up.queries.device, line_up.is_traced
-    sizes = len(line_up.queries), line_up.n_keys
-    return pairs_of_one_each(line_up.positives, line_up.exclude, *sizes, device, symmetric=symmetric, traced=is_traced)
-
-
-def pairs_of_one_each(
-    positives: Relation,
-    exclude: Relation | None,
-    n: int,
-    m: int,
-    device: torch.device,
-    *,
-    symmetric: bool,
-    traced: bool = False,
-) -> Pairs | None:
-    """The same of n queries and m keys.
-
-    >>> from tellapart.relations import paired
-    >>> pairs_of_one_each(paired(), None, 3, 2, torch.device("cpu"), symmetric=False)
-    """
-    if not positives.listed or (symmetric and not (positives.diagonal and n == m)):
+    n, m = line_up.queries.shape[0], line_up.n_keys
+    if symmetric and not (positives.diagonal and n == m):
         return None
-    pairs = positives.pairs(n, m, device)
+    pairs = positives.pairs(n, m, line_up.queries.device)
     if pairs is None or not pairs.one_each:
         return None
     if exclude is None or never_meet(positives, exclude):
         return pairs
     # To find out that no positive is excluded takes a look at values.
-    return None if traced or bool(exclude.at(pairs.rows, pairs.cols).any()) else pairs
+    return None if line_up.is_traced or bool(exclude.at(pairs.rows, pairs.cols).any()) else pairs
 
 
 def never_meet(positives: Relation, exclude: Relation) -> bool:

@@ -39,6 +39,25 @@ def of_loss(
     return tuple(next(each) if is_needed else None for is_needed in needs)
 
 
+def cut(
+    candidates: Tensor | None, n_own: int, keys: Tensor | None, further: Tensor | None, *, is_one: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Keys, and candidates behind them: those kept with a graph, or else what is of them among all candidates.
+
+    A node keeps no other vectors beside its candidates: a queue may be written to before the backward pass. Keys that
+    are the queries stay `None`.
+
+    >>> cut(torch.eye(3), 2, None, None, is_one=True)
+    (None, tensor([[0., 0., 1.]]))
+    """
+    if candidates is not None:
+        if keys is None and not is_one:
+            keys = candidates[:n_own]
+        if further is None and len(candidates) > n_own:
+            further = candidates[n_own:]
+    return keys, further
+
+
 @full_precision
 def gradients(
     factors: Factors, candidates: Candidates, upstream: tuple[Tensor, ...], form: Form

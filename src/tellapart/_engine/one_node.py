@@ -19,8 +19,9 @@ from tellapart import scores
 from tellapart._engine import dispatch
 from tellapart._engine.arguments import How, checked, checked_negatives
 from tellapart._engine.candidates import Candidates
+from tellapart._engine.cross_entropy import never_meet
 from tellapart._engine.crossover import is_whole
-from tellapart._engine.double_backward import of_loss
+from tellapart._engine.double_backward import cut, of_loss
 from tellapart._engine.factors import HALF, check_half
 from tellapart._engine.kernels import triton_loss_gradient, triton_masks
 from tellapart._engine.kernels.triton_launch import precision_of
@@ -140,7 +141,9 @@ def _problem(
     """What is constant, or `None` if a positive may be excluded, or relations are such as tiles do not know."""
     n, m, device = len(queries), len(keys), queries.device
     found = _told(positives, n, m, symmetric, device)
-    if found is None or not _are_candidates(positives, exclude):
+    if found is None:
+        return None
+    if exclude is not None and (not never_meet(positives, exclude) or triton_masks.why_not(exclude) is not None):
         return None
     several, positive_of = found
     mirrored = keys is queries and further is None and not symmetric and positives.symmetric
@@ -170,13 +173,6 @@ def _told(
     return None if pairs is None or not pairs.one_each else (None, pairs.cols.contiguous())
 
 
-def _are_candidates(positives: Relation, exclude: Relation | None) -> bool:
-    """Whether no positive is excluded for certain, and tiles know what is."""
-    if exclude is None:
-        return True
-    return (positives.avoids(exclude) or exclude.avoids(positives)) and triton_masks.why_not(exclude) is None
-
-
 class _OneNode(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -199,10 +195,11 @@ class _OneNode(torch.autograd.Function):
         given, precision = Given(queries, candidates, temperature), precision_of(queries.dtype)
         each, kept = problem.losses(given, share, precision)
         ctx.tau, ctx.problem, ctx.reduction, ctx.related = tau, problem, reduction, related
-        ctx.precision = precision
+        ctx.precision, needs = precision, ctx.needs_input_grad
+        ctx.n_own, ctx.is_one = len(own), keys is None
         n_related = None if problem.several is None else _n_related(kept, reduction)
-        combined = None if further is None else candidates
-        ctx.save_for_backward(queries, keys, further, learned, combined, n_related, *kept)
+        alone = keys if needs[1] else None, further if needs[2] else None  # see `double_backward.cut`
+        ctx.save_for_backward(queries, *alone, learned, None if candidates is queries else candidates, n_related, *kept)
         if reduction == "none":
             return each
         if n_related is not None:
@@ -214,15 +211,16 @@ class _OneNode(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         queries, keys, further, learned, candidates, n_related, *kept = ctx.saved_tensors
         if torch.is_grad_enabled():
-            inputs = queries, keys, further, learned
+            inputs = queries, *cut(candidates, ctx.n_own, keys, further, is_one=ctx.is_one), learned
             return *of_loss(partial(_again, ctx), inputs, ctx.needs_input_grad[:4], gradient), *_CONSTANTS
         if n_related is not None:
             gradient = gradient / n_related
         needs, m = ctx.needs_input_grad, ctx.problem.m
-        own = queries if keys is None else keys
-        n_keys = m + len(further) if needs[2] else m if needs[1] else 0
+        n_keys = m if needs[1] else 0
+        if needs[2]:
+            n_keys = m + len(further)
         temperature: float | Tensor = ctx.tau if learned is None else learned
-        given = Given(queries, own if candidates is None else candidates, temperature)
+        given = Given(queries, queries if candidates is None else candidates, temperature)
         wanted = Wanted(needs[0], n_keys, needs[3])
         found = Gradients(ctx.problem, given, Kept(*kept), gradient, wanted, ctx.precision)
         of_queries, of_keys, of_temperature = found.formed()

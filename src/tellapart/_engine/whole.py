@@ -18,9 +18,9 @@ from torch import Tensor
 from tellapart import scores
 from tellapart._engine import dispatch
 from tellapart._engine.arguments import How, checked, checked_negatives
-from tellapart._engine.cross_entropy import masked, never_meet, pairs_of_one_each
+from tellapart._engine.cross_entropy import masked, never_meet
 from tellapart._engine.crossover import is_whole
-from tellapart._engine.double_backward import of_loss
+from tellapart._engine.double_backward import cut, of_loss
 from tellapart._engine.further import same_width
 from tellapart._engine.kernels.masks import MASKED
 from tellapart._engine.precision import full_precision
@@ -71,12 +71,14 @@ def loss(
     exclude = given.get("exclude")
     positives = checked(queries, keys, given.get("positives"), exclude, 0.0, score, ALONE)
     n, m = queries.shape[0], keys.shape[0]
+    if exclude is not None and not never_meet(positives, exclude):
+        return None
     turned, cols = positives.turned(n, m), None
-    if turned is None or not (exclude is None or never_meet(positives, exclude)):
-        pairs = pairs_of_one_each(positives, exclude, n, m, queries.device, symmetric=symmetric)
-        if pairs is None:
+    if turned is None:
+        pairs = positives.pairs(n, m, queries.device)
+        if pairs is None or not pairs.one_each:
             return None
-        cols = None if turned is not None else pairs.cols[:, None]
+        cols = pairs.cols[:, None]
     temperature = as_temperature(given.get("temperature", TEMPERATURE), n)
     if isinstance(temperature, Tensor) and temperature.ndim:
         return None
@@ -85,7 +87,8 @@ def loss(
     share = (1.0 if how.reduction == "sum" else 1 / n) * (0.5 if symmetric else 1.0)
     problem = _Problem(positives, exclude, m, turned, cols, symmetric, mirrored, how.reduction, share)
     if isinstance(temperature, Tensor):
-        temperature = temperature.to(own.device, own.dtype if own.dtype in _WIDE else torch.float32)
+        # A copy, for the number may be changed in place before backward.
+        temperature = temperature.to(own.device, own.dtype if own.dtype in _WIDE else torch.float32, copy=True)
     vectors = own, None if mirrored else others, further
     value: Tensor = _Whole.apply(*vectors, temperature, problem, torch.is_grad_enabled())
     return value
@@ -123,7 +126,7 @@ def _vectors(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Queries and candidates with the scores as products; the third, if given, are candidates behind the second."""
     is_one = keys is queries
-    if queries.dtype in _HALF and score is not scores.dot:
+    if queries.dtype in _HALF and not (score is scores.dot and _stays_half(queries)):
         queries = queries.float()
         keys = queries if is_one else keys.float()
     if not is_one and not isinstance(score, torch.nn.Module):
@@ -172,9 +175,10 @@ class _Problem(NamedTuple):
         by_col = None
         if self.symmetric:
             by_col = logits[:, : self.m].log_softmax(dim=0) if self.m < logits.shape[1] else logits.log_softmax(dim=0)
-            value = torch.add(found, self.at_positives(by_col)).sum().mul_(-self.share)
+            total = torch.add(found, self.at_positives(by_col)).sum()
         else:
-            value = found.sum().mul_(-self.share)
+            total = found.sum()
+        value = torch.rsub(total, 0.0, alpha=self.share)  # 0 − 0 is 0, and 0 · −1 would be −0
         if not with_gradient:
             return value, None
         # On a CPU the softmax anew takes less time than the exponential of what is at hand.
@@ -202,45 +206,45 @@ class _Whole(torch.autograd.Function):
     ) -> Tensor:
         own = queries if keys is None else keys
         candidates = own if further is None else torch.cat([own, further])
-        is_half = _stays_half(queries)
-        rows, cols = queries, candidates
-        if not is_half and queries.dtype in _HALF:
-            rows = queries.float()
-            cols = rows if candidates is queries else candidates.float()
-        logits = _logits(rows, cols, temperature)
-        # The gradient of a temperature is summed with products that are finite.
-        value = MASKED if not is_half else torch.finfo(logits.dtype).min / 2
+        logits = _logits(queries, candidates, temperature)
+        is_half, needs = queries.dtype in _HALF, ctx.needs_input_grad
         if problem.exclude is not None:
+            # The gradient of a temperature is summed with products that are finite.
+            value = MASKED if not is_half else torch.finfo(logits.dtype).min / 2
             logits = masked(logits, problem.exclude, problem.m, value)
-        needs = ctx.needs_input_grad
         loss, of_logits = problem.losses(logits, with_gradient and any(needs))
         moment = logits.mul_(of_logits).sum() if is_half and needs[3] and of_logits is not None else None
         is_learned = isinstance(temperature, Tensor)
         ctx.problem, ctx.tau = problem, None if is_learned else temperature
+        ctx.n_own, ctx.is_one = len(own), keys is None
+        alone = keys if needs[1] else None, further if needs[2] else None  # see `double_backward.cut`
         learned = temperature if is_learned else None
-        ctx.save_for_backward(queries, keys, further, learned, rows, cols, of_logits, moment)
+        combined = None if candidates is queries else candidates
+        ctx.save_for_backward(queries, *alone, learned, combined, of_logits, moment)
         return loss
 
     @staticmethod
     @full_precision
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        queries, keys, further, learned, rows, cols, of_logits, moment = ctx.saved_tensors
+        queries, keys, further, learned, candidates, of_logits, moment = ctx.saved_tensors
         problem, needs = ctx.problem, ctx.needs_input_grad
         if torch.is_grad_enabled():
-            inputs = queries, keys, further, learned
+            inputs = queries, *cut(candidates, ctx.n_own, keys, further, is_one=ctx.is_one), learned
             return *of_loss(partial(_again, ctx), inputs, needs[:4], gradient), *_CONSTANTS
+        candidates = queries if candidates is None else candidates
         scale = gradient * (problem.share / ctx.tau) if learned is None else gradient * problem.share / learned
         # Nothing is written in place here: the upstream gradient may be a batch of several.
-        of_products = (of_logits * scale).to(rows.dtype)
+        of_products = (of_logits * scale).to(queries.dtype)
         of_queries = of_keys = of_further = of_temperature = None
         if needs[0] or (needs[3] and moment is None):
-            of_queries = _product(of_products, cols)
+            of_queries = _product(of_products, candidates)
         if needs[3]:
             once = -0.5 if problem.mirrored else -1.0
-            of_temperature = (moment * scale if moment is not None else (of_queries * rows).sum() / learned) * once
+            of_temperature = (moment * scale if moment is not None else (of_queries * queries).sum() / learned) * once
         if needs[1] or needs[2]:
-            part = of_products if further is None or needs[2] else of_products[:, : problem.m]
-            of_keys = _product(part.T, rows).to(queries.dtype)
+            is_all = needs[2] or len(candidates) == ctx.n_own
+            part = of_products if is_all else of_products[:, : ctx.n_own]
+            of_keys = _product(part.T, queries).to(queries.dtype)
             if needs[2]:
                 of_keys, of_further = of_keys[: problem.m], of_keys[problem.m :]
         return (

@@ -9,6 +9,7 @@ from tellapart import edges, gaussian, other_views, paired, same, within
 from tellapart._engine.candidates import Candidates
 from tellapart._engine.kernels import triton_masks
 from tellapart.negatives import alike
+from tellapart.relations import beside
 
 N = 8
 KINDS = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
@@ -50,6 +51,9 @@ def main():
     )
     diagonals, diagonals_leaves = mask_of(~other_views(N // 2) & ~paired())
     listed, listed_leaves = mask_of(pairs)
+    labels, labels_leaves = mask_of(same(torch.arange(N)) & ~paired())
+    far, far_leaves = mask_of(beside(~alike(torch.eye(N), torch.eye(N), 0.5), N, ~same(torch.arange(N))))
+    of_several = far_leaves, labels_leaves
     of_sums = {"of_rows": "*fp32", "of_cols": "*fp32"}
     of_gradient = dict.fromkeys(("row_factor", "row_log", "col_factor", "col_log", "out", "rest"), "*fp32")
     of_gradient |= dict.fromkeys(("row_share", "col_share"), "*fp32")
@@ -65,8 +69,11 @@ def main():
         how = {**constants, "POSITIVES": listed if other else None, "SEVERAL": False, "MIRRORED": other}
         how["WIDTH"] = TILE["HEIGHT"] if other else TILE["WIDTH"]
         if other:
-            several = how | {"SEVERAL": True}
-            yield "sums of several positives", compiled(sums_kernel, {**sides, **of_sums}, several, both)
+            several, theirs = (
+                how | {"SEVERAL": True, "POSITIVES": labels, "MASK": far},
+                dict(zip(both, of_several, strict=True)),
+            )
+            yield "sums of several positives", compiled(sums_kernel, {**sides, **of_sums}, several, theirs)
         yield "sums", compiled(sums_kernel, {**sides, **of_sums}, how, both)
         constants |= {"POSITIVES": listed if other else None}
         if not other:

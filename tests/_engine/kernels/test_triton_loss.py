@@ -269,3 +269,29 @@ def test_rows_stay_in_registers_where_shared_memory_holds_them(monkeypatch):
 
 def _of_length(d):
     return triton_launch.Vectors(torch.ones(1, d).bfloat16(), torch.ones(1, d).bfloat16(), "tf32")
+
+
+@pytest.mark.parametrize("twice", [False, True])
+@pytest.mark.parametrize("keys_are_queries", [False, True])
+def test_a_queue_may_be_written_to_before_backward(twice, keys_are_queries):
+    q, queue = vectors(1, 20, 9), vectors(3, 12, 9).detach()
+    k = q if keys_are_queries else vectors(2, 20, 9).detach()
+
+    def gradients(**how):
+        further = queue.clone()
+        loss = info_nce(q, k, negatives=further, score="dot", **how)
+        further.zero_()
+        first = torch.autograd.grad(loss, q, create_graph=twice)
+        return torch.autograd.grad(first[0].square().sum(), q) if twice else first
+
+    with options(kernels="triton"):
+        found = gradients(engine="tiled")
+    torch.testing.assert_close(found, gradients(engine="dense"), rtol=1e-4, atol=1e-6)
+
+
+def test_a_small_loss_of_several_positives_keeps_its_digits():
+    x = torch.eye(8).repeat_interleave(2, 0)
+    how = {"labels": torch.arange(16) // 2, "temperature": 0.08}
+    with options(kernels="triton"):
+        found = variants.sup_con(x, engine="tiled", **how)
+    assert found.item() == pytest.approx(variants.sup_con(x.double(), engine="dense", **how).item(), rel=5e-3)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 Sides = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None, Tensor | None]
 """Factors and logarithms of the rows, and of the columns: see `LogitGrad`.
 
-Behind them stands what each of several positives has of a row's loss, and of a column's."""
+Behind them stands what each of several positives has of a row's loss, and of a column's.
+"""
 
 
 class Operands(NamedTuple):

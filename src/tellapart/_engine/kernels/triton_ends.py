@@ -1,4 +1,4 @@
-"""What a loss of one positive each needs before and behind its sums and gradients, by Triton: one launch for each.
+"""What a loss needs before and behind its sums and gradients, by Triton: one launch for each.
 
 PyTorch's own operations would do the same in dozens of calls, for which a card waits when there are few queries.
 """
@@ -185,10 +185,12 @@ def _write_mean_loss(total, shift, score, count, losses, weights, logs, shares, 
     weight = tl.where(is_related, 1.0, 0.0)
     share = weight / tl.where(is_related, count, 1.0)
     is_empty = total == 0.0
-    log_z = tl.log(tl.where(is_empty, 1.0, total)) + tl.where(is_empty, 0.0, shift)
-    tl.store(losses + place, tl.where(is_related, log_z - score * share, 0.0), mask=inside)
+    log_total = tl.log(tl.where(is_empty, 1.0, total))
+    shift = tl.where(is_empty, 0.0, shift)
+    # Of a small loss the shift is near the positives, and log Z would have lost digits.
+    tl.store(losses + place, tl.where(is_related, log_total + (shift - score * share), 0.0), mask=inside)
     tl.store(weights + place, weight, mask=inside)
-    tl.store(logs + place, log_z, mask=inside)
+    tl.store(logs + place, log_total + shift, mask=inside)
     tl.store(shares + place, share, mask=inside)
 
 

@@ -183,7 +183,8 @@ def _product(left, right, length, rows, cols):
     at_left = left + rows.to(tl.int64)[:, None] * length + features[None, :]
     at_right = right + cols.to(tl.int64)[None, :] * length + features[:, None]
     total = tl.zeros([rows.shape[0], cols.shape[0]], tl.float32)
-    for start in range(0, length, 32):
+    # One stage: buffers for more would not fit beside those of the scores on a small card.
+    for start in tl.range(0, length, 32, num_stages=1):
         there = features < length - start
         mine = tl.load(at_left + start, mask=there[None, :], other=0.0)
         theirs = tl.load(at_right + start, mask=there[:, None], other=0.0)
