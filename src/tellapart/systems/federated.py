@@ -36,7 +36,7 @@ from tellapart.domains import pictures
 from tellapart.domains.pictures import ClientData, ClientOptions, Dataset, ImageShape, Network, PictureSet
 from tellapart.errors import require_option
 from tellapart.federation import Bank, FederatedStep, Federation, Loss, Work, left_out, n_candidates
-from tellapart.objective import info_nce_terms, nt_xent
+from tellapart.objective import Terms, info_nce_terms, nt_xent
 from tellapart.relations import other_views, paired
 from tellapart.runs import Run
 from tellapart.systems.contract import System
@@ -60,6 +60,11 @@ def make_model(config: Config, shape: ImageShape) -> Federation:
     return Federation(network, network.dim, config.agreed())
 
 
+def alone(z: Float[Tensor, "two_n dim"], n_pictures: int, temperature: float) -> Terms:
+    """SimCLR's objective, to the bit: each of two views finds the other of its picture among the batch."""
+    return info_nce_terms(z, z, positives=other_views(n_pictures), exclude=paired(), temperature=temperature)
+
+
 def compare(
     views: tuple[Float[Tensor, "n dim"], ...],
     bank: Bank | None,
@@ -70,7 +75,7 @@ def compare(
 ) -> Tensor:
     """The objective: each view finds the other of its picture among its client's batch and the others' keys."""
     if bank is None:
-        return nt_xent(*views, temperature=temperature)
+        return alone(torch.cat(views), len(views[0]), temperature).loss()
     bias = torch.cat([torch.zeros(2 * len(views[0])), torch.full((len(bank.keys),), math.log(weight))])
     return nt_xent(
         *views,
@@ -109,8 +114,7 @@ def held_out_for(config: Config, data: Dataset, model: Federation) -> HeldOut:
 
     def measure(shown: PictureSet) -> dict[str, Tensor]:
         z = model.network(torch.cat(views(shown.pictures, 2)))
-        others = other_views(len(shown))
-        return measured(info_nce_terms(z, z, positives=others, exclude=paired(), temperature=config.temperature))
+        return measured(alone(z, len(shown), config.temperature))
 
     return HeldOut(len(data.test), data.test.rows, measure, at_once=config.batch_size)
 
