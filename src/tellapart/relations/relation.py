@@ -77,7 +77,7 @@ class Relation(ABC):
         return None
 
     def turned(self, n: int, m: int) -> int | None:  # noqa: ARG002
-        """The t with which query i is related to key `(i + t) mod n` alone; `None` if it cannot tell."""
+        """The t, 0 or n/2, with which query i is related to key `(i + t) mod n` alone; `None` if none is certain."""
         return None
 
     def coordinates(self) -> tuple[Float[Tensor, "n axes"], Float[Tensor, "m axes"]] | None:
