@@ -27,6 +27,7 @@ from tellapart._engine import (
     full_precision,
     loss,
     loss_as_one,
+    terms,
 )
 from tellapart.errors import as_temperature, check_choice, requirement
 from tellapart.relations import Relation, other_views, paired
@@ -76,11 +77,13 @@ def info_nce_terms(
         "score": score,
         "key_bias": key_bias,
     }
-    line_up = _line_up(group, queries, keys, engine, given | {"margin": margin})
-    terms = evaluate(
-        line_up, multi_positive=multi_positive, symmetric=symmetric, engine=engine, detailed=True, fuse=True
-    )
-    return replace(terms, given=Given.of(queries, keys, given, group))
+    how = How(multi_positive, symmetric, engine=engine)
+    if group is None:
+        found = terms(queries, keys, given | {"margin": margin}, how)
+    else:
+        line_up = _line_up(group, queries, keys, given | {"margin": margin})
+        found = evaluate(line_up, detailed=True, fuse=True, **how.options)
+    return replace(found, given=Given.of(queries, keys, given, group))
 
 
 def info_nce(
@@ -151,11 +154,10 @@ def info_nce(
         "key_bias": key_bias,
         "margin": margin,
     }
-    if group is not None:
-        line_up = _line_up(group, queries, keys, engine, given)
-        options: dict[str, Any] = {"multi_positive": multi_positive, "symmetric": symmetric, "engine": engine}
-        return evaluate(line_up, fuse=reduction != "none", **options).loss(reduction)
     how = How(multi_positive, symmetric, reduction, engine)
+    if group is not None:
+        line_up = _line_up(group, queries, keys, given)
+        return evaluate(line_up, fuse=reduction != "none", **how.options).loss(reduction)
     if torch.compiler.is_compiling() and (found := loss_as_one(queries, keys, given, how)) is not None:
         return found
     return loss(queries, keys, given, how)
@@ -307,9 +309,7 @@ def _check_views(views: tuple[Tensor, ...]) -> None:
         raise ValueError(requirement("views", "all have the same shape", [tuple(view.shape) for view in views]))
 
 
-def _line_up(group: ProcessGroup | None, queries: Tensor, keys: Tensor, engine: str, given: dict[str, Any]) -> LineUp:
-    if group is None:
-        return LineUp.build(queries, keys, engine=engine, **given)
+def _line_up(group: ProcessGroup, queries: Tensor, keys: Tensor, given: dict[str, Any]) -> LineUp:
     from tellapart._engine import ring  # here, for a torch without distribution
 
     return ring.build_together(group, queries, keys, **given)

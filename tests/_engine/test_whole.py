@@ -1,20 +1,16 @@
 """Few scores of one positive each: one node of autograd, against the oracle, float64 and the way of separate calls."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy, normalize
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from tellapart import before, info_nce, listed, nt_xent, other_views, paired, same
-from tellapart._engine import LineUp, dispatch, whole
+from tellapart._engine import LineUp, dispatch, whole, whole_node
 from tests import oracle
-from tests.harness import SCORES
+from tests._engine.one_positive import calls, leaves_of, problems, vectors, with_sums_in_float32
 from tests.waiting import NoWaiting, as_on_a_gpu
-
-DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -28,53 +24,9 @@ def no_loss_is_too_small():
 def taken(monkeypatch):
     """How often the node was taken."""
     calls = []
-    usual = whole._Whole.apply
-    monkeypatch.setattr(whole._Whole, "apply", lambda *a: (calls.append(1), usual(*a))[1])
+    usual = whole.Whole.apply
+    monkeypatch.setattr(whole.Whole, "apply", lambda *a: (calls.append(1), usual(*a))[1])
     return calls
-
-
-def vectors(seed, n, d, dtype=torch.float64, size=1.0):
-    return (size * torch.randn(n, d, generator=torch.Generator().manual_seed(seed))).to(dtype).requires_grad_()
-
-
-@st.composite
-def problems(draw):
-    """Vectors, options of `info_nce`, and which pairs are positives and excluded."""
-    n, d = draw(st.integers(1, 9)), draw(st.integers(1, 6))
-    symmetric, dtype = draw(st.booleans()), draw(st.sampled_from(DTYPES))
-    seed, size = draw(st.integers(0, 2**16)), draw(st.sampled_from([0.3, 1.0, 3.0]))
-    kind = draw(st.sampled_from(["default", "paired"] + (["other views"] if n % 2 == 0 and not symmetric else [])))
-    kind = draw(st.sampled_from([kind, "listed"])) if not symmetric else kind
-    m = n if symmetric or kind == "other views" else n + draw(st.integers(0, 3))
-    related = np.eye(n, m)
-    options = {"symmetric": symmetric, "score": draw(st.sampled_from(list(SCORES)))}
-    if kind == "paired":
-        options["positives"] = paired()
-    elif kind == "other views":
-        options["positives"], related = other_views(n // 2), np.roll(np.eye(n), n // 2, axis=1)
-    elif kind == "listed":
-        index = draw(st.lists(st.integers(0, m - 1), min_size=n, max_size=n))
-        options["positives"], related = listed(torch.tensor(index)), np.eye(m)[index]
-    excluded = np.zeros((n, m))
-    if draw(st.booleans()):
-        ids = draw(st.lists(st.integers(0, 2), min_size=m, max_size=m))
-        options["exclude"] = same(torch.tensor(ids[:n]), torch.tensor(ids)) & ~options.get("positives", paired())
-        excluded = np.equal.outer(ids[:n], ids) * (1 - related)
-        if kind == "other views" and draw(st.booleans()):
-            options["exclude"], excluded = paired(), np.eye(n)
-    q = vectors(seed, n, d, dtype, size)
-    k = q if n == m and draw(st.booleans()) else vectors(seed + 1, m, d, dtype, size)
-    if draw(st.booleans()):
-        options["negatives"] = vectors(seed + 2, draw(st.integers(1, 4)), d, dtype, size)
-    tau = draw(st.floats(0.05, 5))
-    wide = torch.float64 if dtype == torch.float64 else torch.float32
-    options["temperature"] = torch.tensor(tau, dtype=wide).requires_grad_() if draw(st.booleans()) else tau
-    return q, k, options, related, excluded
-
-
-def leaves_of(q, k, options):
-    tensors = [q, *([] if k is q else [k]), options.get("negatives"), options["temperature"]]
-    return [x for x in tensors if isinstance(x, torch.Tensor) and x.requires_grad]
 
 
 def exact(q, k, options, related, excluded, reduction):
@@ -133,7 +85,7 @@ def test_value_and_gradients_are_those_of_the_oracle_and_of_float64(problem, red
 @given(problems(), st.sampled_from(["mean", "sum"]))
 def test_the_node_gives_what_separate_calls_give_and_is_taken(problem, reduction):
     q, k, options, *_ = problem
-    calls, usual = [], whole._Whole.apply
+    calls, usual = [], whole.Whole.apply
     how = {name: options[name] for name in options if name != "symmetric"}
 
     def apart():
@@ -141,7 +93,7 @@ def test_the_node_gives_what_separate_calls_give_and_is_taken(problem, reduction
         return terms.loss(reduction)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(whole._Whole, "apply", lambda *a: (calls.append(1), usual(*a))[1])
+        patch.setattr(whole.Whole, "apply", lambda *a: (calls.append(1), usual(*a))[1])
         value = info_nce(q, k, reduction=reduction, **options)
     assert calls
     each = info_nce(q, k, reduction="none", **options)
@@ -330,24 +282,6 @@ def test_a_relation_tells_by_how_much_it_is_turned(relation, n, m, by):
         assert torch.equal(relation.tile(slice(0, n), slice(0, m)), expected)
 
 
-class Calls(TorchDispatchMode):
-    """Counts the operations inside."""
-
-    number = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.number += 1
-        return function(*args, **(kwargs or {}))
-
-
-def calls(loss, inputs):
-    """The operations of a step."""
-    torch.autograd.grad(loss(*inputs), inputs)
-    with Calls() as counted:
-        torch.autograd.grad(loss(*inputs), inputs)
-    return counted.number
-
-
 def plainly(q, k, tau):
     logits, places = q @ k.T / tau.to(q.dtype), torch.arange(len(q))
     return (cross_entropy(logits, places) + cross_entropy(logits.T, places)) / 2
@@ -370,7 +304,7 @@ def test_half_vectors_as_they_are_on_a_gpu(loss, monkeypatch):
     value = LOSSES[loss](*exactly)
     expected = torch.autograd.grad(value, exactly)
     monkeypatch.setattr(whole, "_stays_half", lambda x: x.dtype == torch.bfloat16)
-    monkeypatch.setattr(whole, "_product", with_sums_in_float32)
+    monkeypatch.setattr(whole_node, "_product", with_sums_in_float32)
     with pytest.MonkeyPatch.context() as gpu:
         as_on_a_gpu(gpu)
         with NoWaiting():
@@ -384,12 +318,6 @@ def test_half_vectors_as_they_are_on_a_gpu(loss, monkeypatch):
         assert (got.double() - want).abs().max() <= bound * want.abs().max()
     for got, want in zip(several, gradients, strict=True):
         torch.testing.assert_close(got, torch.stack([want, 2 * want]))
-
-
-def with_sums_in_float32(left, right):
-    """What `torch.mm(..., out_dtype=torch.float32)` gives on a GPU."""
-    assert left.dtype == right.dtype
-    return left.float() @ right.float()
 
 
 def test_autocast_does_not_reach_in():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +24,11 @@ class How(NamedTuple):
     symmetric: bool = False
     reduction: str = "mean"
     engine: str = "auto"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What of it `dispatch.evaluate` takes."""
+        return {"multi_positive": self.multi_positive, "symmetric": self.symmetric, "engine": self.engine}
 
 
 def checked(

@@ -65,13 +65,24 @@ def of_one_positive(line_up: LineUp, pairs: Pairs, symmetric: bool) -> Terms:
     >>> of_one_positive(line_up, paired().pairs(2, 2), symmetric=False).cross_entropy
     tensor([0.3133, 0.3133])
     """
+    logits = without_excluded(line_up)
+    n = logits.shape[0]
+    reverse = Terms(OnePositive.of(line_up, 1, logits, pairs), n) if symmetric else None
+    return Terms(OnePositive.of(line_up, 0, logits, pairs), n, reverse)
+
+
+def without_excluded(line_up: LineUp) -> Float[Tensor, "n c"]:
+    """The logits, −∞ where they are excluded.
+
+    >>> from tellapart.relations import paired
+    >>> without_excluded(LineUp.build(torch.eye(2), torch.eye(2), temperature=1.0, exclude=paired()))
+    tensor([[-inf, 0.],
+            [0., -inf]])
+    """
     logits = line_up.logits()
-    if line_up.exclude is not None:
-        logits = masked(logits, line_up.exclude, line_up.n_keys, MASKED, line_up.is_traced)
-    n, reverse = logits.shape[0], None
-    if symmetric:
-        reverse = Terms(_OnePositive(line_up, 1, logits[:, : line_up.n_keys].T, pairs), n)
-    return Terms(_OnePositive(line_up, 0, logits, pairs), n, reverse)
+    if line_up.exclude is None:
+        return logits
+    return masked(logits, line_up.exclude, line_up.n_keys, MASKED, line_up.is_traced)
 
 
 def share_the_target(line_up: LineUp, multi_positive: str) -> bool:
@@ -165,7 +176,7 @@ def masked(
 
 
 @dataclass(eq=False)
-class _OnePositive:
+class OnePositive:
     """The terms of one direction, with one positive each."""
 
     line_up: LineUp
@@ -177,6 +188,11 @@ class _OnePositive:
     @lazy
     def cross_entropy(self) -> Float[Tensor, " n"]:
         return cross_entropy(self.logits, self.pairs.cols, reduction="none")
+
+    @classmethod
+    def of(cls, line_up: LineUp, direction: int, logits: Float[Tensor, "n c"], pairs: Pairs) -> OnePositive:
+        """Those of the queries (direction 0) or of the keys (1), from the logits of the queries."""
+        return cls(line_up, direction, logits[:, : line_up.n_keys].T if direction else logits, pairs)
 
     def reduced(self, reduction: str) -> Float[Tensor, ""]:
         return cross_entropy(self.logits, self.pairs.cols, reduction=reduction)

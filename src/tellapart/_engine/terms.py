@@ -141,6 +141,8 @@ class Terms:
     reverse: Terms | None = None
     n_processes: int = 1
     given: Given | None = None
+    of_both: Callable[[str], Float[Tensor, ""]] | None = None
+    """The reduced loss of both directions, where there is a shorter way to it than by way of each."""
 
     def __repr__(self) -> str:
         return f"Terms({', '.join(f'{name}={value}' for name, value in self._told().items())})"
@@ -233,6 +235,8 @@ class Terms:
         return loss if self.n_processes > 1 else check_loss(loss)
 
     def _reduced(self, reduction: str) -> Float[Tensor, "..."]:
+        if self.of_both is not None and self.reverse is not None and reduction != "none":
+            return self.of_both(reduction)
         if reduction == "none":
             own = self.per_query()
         elif (reduced := self.facts.reduced(reduction)) is not None:
