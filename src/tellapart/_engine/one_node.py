@@ -9,30 +9,25 @@ nothing but scores stands between embeddings and loss. The kind of relation tell
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from tellapart import scores
-from tellapart._engine import dispatch
 from tellapart._engine.arguments import How, checked, checked_negatives
 from tellapart._engine.candidates import Candidates
 from tellapart._engine.cross_entropy import never_meet
 from tellapart._engine.crossover import is_whole
-from tellapart._engine.double_backward import cut, of_loss
 from tellapart._engine.factors import HALF, check_half
 from tellapart._engine.kernels import triton_loss_gradient, triton_masks
-from tellapart._engine.kernels.triton_launch import precision_of
-from tellapart._engine.kernels.triton_loss import Given, Kept, Problem
-from tellapart._engine.kernels.triton_loss_gradient import Gradients, Wanted
+from tellapart._engine.kernels.triton_loss import Problem
 from tellapart._engine.kernels.triton_masks import TileMask
 from tellapart._engine.kernels.triton_tiles import unfit
+from tellapart._engine.one_node_autograd import Prepared
 from tellapart._engine.precision import full_precision
-from tellapart._engine.problem import TEMPERATURE, LineUp
+from tellapart._engine.problem import TEMPERATURE
 from tellapart._engine.schedule import ALONE
-from tellapart._engine.terms import no_positive_anywhere
 from tellapart._traced import is_traced
 from tellapart.errors import as_temperature, at_hand, check_finite, prefers_triton, values_are_checked
 from tellapart.relations import Relation
@@ -66,6 +61,26 @@ def loss(
 
     >>> loss(torch.eye(2), torch.eye(2), {}, How(engine="tiled"))  # on a CPU None without options(kernels="triton")
     """
+    found = prepared(queries, keys, given, how)
+    return None if found is None else found.loss(how.reduction)
+
+
+def prepared(
+    queries: Float[Tensor, "n d"],
+    keys: Float[Tensor, "m d"],
+    given: dict[str, Any],
+    how: How,
+    *,
+    detailed: bool = False,
+) -> Prepared | None:
+    """The arguments of `loss` as the node takes them, or `None`; if `detailed`, it tells the largest logits, too.
+
+    Raises:
+        TypeError, ValueError: as `LineUp.build` does.
+
+    >>> prepared(torch.eye(2), torch.eye(2), {"margin": 0.1}, How()) is None
+    True
+    """
     # What is wrong with arguments is told elsewhere.
     if not isinstance(queries, Tensor) or is_traced(queries) or not prefers_triton(queries.device):
         return None
@@ -94,11 +109,10 @@ def loss(
         keys = queries if is_one else scores.unit(keys, "keys")
         further = None if further is None else scores.unit(further, "negatives")
         found = found._replace(cosine=False)
-    tau = (temperature, None) if isinstance(temperature, Tensor) else (None, temperature)
+    learned, tau = (temperature, None) if isinstance(temperature, Tensor) else (None, temperature)
     related = {"positives": positives, "exclude": exclude, "score": "cosine" if found.cosine else "dot"}
-    keys_alone = None if found.mirrored else keys
-    value: Tensor = _OneNode.apply(queries, keys_alone, further, *tau, found, how.reduction, related)
-    return value
+    problem = found._replace(detailed=detailed)
+    return Prepared(queries, None if found.mirrored else keys, further, learned, tau, problem, related)
 
 
 def _enters_as_it_is(vectors: Tensor, score: Score) -> bool:
@@ -171,88 +185,3 @@ def _told(
     # Each is its positive's positive.
     pairs = positives.pairs(n, m, device) if n == m and positives.symmetric else None
     return None if pairs is None or not pairs.one_each else (None, pairs.cols.contiguous())
-
-
-class _OneNode(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        queries: Tensor,
-        keys: Tensor | None,
-        further: Tensor | None,
-        learned: Tensor | None,
-        tau: float | None,
-        problem: Problem,
-        reduction: str,
-        related: dict[str, Any],
-    ) -> Tensor:
-        own = queries if keys is None else keys
-        candidates = own if further is None else torch.cat([own, further])
-        n_losses = len(queries) + (len(own) if problem.symmetric else 0)
-        share = {"mean": 1 / n_losses, "sum": 0.5 if problem.symmetric else 1.0, "none": 1.0}[reduction]
-        temperature = tau if learned is None else learned
-        assert temperature is not None
-        given, precision = Given(queries, candidates, temperature), precision_of(queries.dtype)
-        each, kept = problem.losses(given, share, precision)
-        ctx.tau, ctx.problem, ctx.reduction, ctx.related = tau, problem, reduction, related
-        ctx.precision, needs = precision, ctx.needs_input_grad
-        ctx.n_own, ctx.is_one = len(own), keys is None
-        n_related = None if problem.several is None else _n_related(kept, reduction)
-        alone = keys if needs[1] else None, further if needs[2] else None  # see `double_backward.cut`
-        ctx.save_for_backward(queries, *alone, learned, None if candidates is queries else candidates, n_related, *kept)
-        if reduction == "none":
-            return each
-        if n_related is not None:
-            return each.sum() / n_related
-        return each.mean() if reduction == "mean" else each.sum() * share
-
-    @staticmethod
-    @full_precision
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        queries, keys, further, learned, candidates, n_related, *kept = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            inputs = queries, *cut(candidates, ctx.n_own, keys, further, is_one=ctx.is_one), learned
-            return *of_loss(partial(_again, ctx), inputs, ctx.needs_input_grad[:4], gradient), *_CONSTANTS
-        if n_related is not None:
-            gradient = gradient / n_related
-        needs, m = ctx.needs_input_grad, ctx.problem.m
-        n_keys = m if needs[1] else 0
-        if needs[2]:
-            n_keys = m + len(further)
-        temperature: float | Tensor = ctx.tau if learned is None else learned
-        given = Given(queries, queries if candidates is None else candidates, temperature)
-        wanted = Wanted(needs[0], n_keys, needs[3])
-        found = Gradients(ctx.problem, given, Kept(*kept), gradient, wanted, ctx.precision)
-        of_queries, of_keys, of_temperature = found.formed()
-        of_further = of_keys[m:] if of_keys is not None and needs[2] else None
-        of_own = None
-        if of_keys is not None and needs[1]:
-            of_own = of_keys if n_keys == m else of_keys[:m]
-        return of_queries, of_own, of_further, of_temperature, *_CONSTANTS
-
-
-_CONSTANTS = (None,) * 4
-
-
-def _n_related(kept: Kept, reduction: str) -> Tensor | None:
-    """How many queries have a positive, if the mean is over them.
-
-    Raises:
-        ValueError: none has, where that can be known.
-    """
-    if reduction != "mean" and not values_are_checked(kept.weights):
-        return None
-    found = kept.weights.sum()
-    if values_are_checked(found) and not found.item():
-        raise no_positive_anywhere("query", "key")
-    return found if reduction == "mean" else None
-
-
-def _again(
-    ctx: Any, queries: Tensor, keys: Tensor | None, further: Tensor | None, learned: Tensor | None
-) -> Float[Tensor, "..."]:
-    """The same loss by autograd, of the whole matrix, as second derivatives always are."""
-    temperature = ctx.tau if learned is None else learned
-    given = {**ctx.related, "negatives": further, "temperature": temperature, "engine": "dense"}
-    line_up = LineUp.build(queries, queries if keys is None else keys, **given)
-    return dispatch.evaluate(line_up, symmetric=ctx.problem.symmetric, engine="dense").loss(ctx.reduction)

@@ -46,7 +46,7 @@ class Details(NamedTuple):
     top_positive: Float[Tensor, " n"]
     top_negative: Float[Tensor, " n"]
     log_negatives: Float[Tensor, " n"] | None = None
-    """`log Z⁻`, over the negatives alone, where all logits are at hand: a loss that rounds to 0 cannot tell it."""
+    """`log Z⁻`, over the negatives alone, where it was computed: a loss that rounds to 0 cannot tell it."""
 
 
 if TYPE_CHECKING:

@@ -123,9 +123,10 @@ def _line_up(group: ProcessGroup | None, queries: Tensor, keys: Tensor, options:
 def log_negatives(terms: Terms) -> Float[Tensor, " n"]:
     """`log Z⁻_i`, the negatives' part of the partition function, from the terms alone.
 
-    Losses computed from the whole matrix provide it. With one positive, streamed ones give it as
-    `log Z_i + log(1 − exp(−L_i))`. NaN for a query with several positives among its candidates. If a streamed loss
-    rounds to 0, log Z⁻ lies between the hardest negative's logit and that plus log K; the lower end is returned.
+    Losses computed from the whole matrix provide it, and Triton's of one positive each. With one positive, other
+    streamed ones give it as `log Z_i + log(1 − exp(−L_i))`. If such a loss rounds to 0, log Z⁻ lies between the
+    hardest negative's logit and that plus log K; the lower end is returned. NaN for a query with several positives
+    among its candidates.
 
     >>> from tellapart.objective import info_nce_terms
     >>> log_negatives(info_nce_terms(torch.eye(4), torch.eye(4), temperature=1.0))  # log 3

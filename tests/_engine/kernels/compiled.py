@@ -66,7 +66,7 @@ def main():
             constants |= {"key_scale": None}
         else:
             sides |= {"key_scale": "*fp32"}
-        how = {**constants, "POSITIVES": listed if other else None, "SEVERAL": False, "MIRRORED": other}
+        how = {**constants, "POSITIVES": listed if other else None, "SEVERAL": False, "TOPS": other, "MIRRORED": other}
         how["WIDTH"] = TILE["HEIGHT"] if other else TILE["WIDTH"]
         if other:
             several, theirs = (

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tellapart import info_nce, paired, same
+from tellapart import info_nce, info_nce_terms, paired, same
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
@@ -58,6 +58,30 @@ def test_a_step_never_waits_for_the_card(step):
         step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_terms_are_read_without_waiting_and_are_those_of_float64(line_up, temperature):
+    queries, keys = (torch.randn(2000, 128, device="cuda", requires_grad=True) for _ in range(2))
+    found = []
+    for dtype, engine in ((torch.float32, "tiled"), (torch.float64, "dense")):
+        own = [x.detach().to(dtype).requires_grad_() for x in (queries, keys)]
+        given = {x: y.to(dtype) if isinstance(y, torch.Tensor) else y for x, y in line_up.items()}
+
+        def taken(own=own, given=given, engine=engine):
+            terms = info_nce_terms(*own, engine=engine, temperature=temperature, **given)
+            gradients = torch.autograd.grad(terms.loss(), own)
+            with torch.no_grad():
+                return [*gradients, terms.accuracy(), terms.positive, terms.log_partition, terms.top_negative]
+
+        taken()
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error" if engine == "tiled" else "default")
+        try:
+            found.append(taken())
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    for one, other in zip(*found, strict=True):
+        assert (one.double() - other).norm() <= 1e-4 * other.double().norm()
 
 
 def test_a_graph_of_a_step_gives_the_same_bits(step):

@@ -82,10 +82,12 @@ class Operands(NamedTuple):
         sizes: Sizes,
         of_rows: Float[Tensor, "kinds t h"],
         of_cols: Float[Tensor, "kinds t m"] | None,
+        *,
+        tops: bool,
     ) -> None:
         """Write what the tiles of a band of rows, from its first one on and so many, add up to.
 
-        With positives, the largest logits, too.
+        With `tops` the largest logits of negatives, too, and before these of positives, if they are told.
         """
         from tellapart._engine.kernels.triton_forward import sums_kernel
 
@@ -107,6 +109,7 @@ class Operands(NamedTuple):
                     **self.constants(),
                     "POSITIVES": None if told is None else told.coded,
                     "SEVERAL": self.several is not None,
+                    "TOPS": tops,
                     "MIRRORED": self.mirrored,
                     **how(self.vectors, sizes),
                 },

@@ -18,15 +18,15 @@ def sums_kernel(
     queries, keys, query_row, query_feature, key_row, key_feature, row_scale, key_scale,
     of_rows, of_cols, row_kind, col_kind,
     leaves, positive_leaves, first_row, height, n, m, c,
-    MASK: tl.constexpr, POSITIVES: tl.constexpr, SEVERAL: tl.constexpr, FORM: tl.constexpr, MIRRORED: tl.constexpr,
-    EACH: tl.constexpr, LENGTH: tl.constexpr, STEP: tl.constexpr, PRECISION: tl.constexpr,
+    MASK: tl.constexpr, POSITIVES: tl.constexpr, SEVERAL: tl.constexpr, TOPS: tl.constexpr, FORM: tl.constexpr,
+    MIRRORED: tl.constexpr, EACH: tl.constexpr, LENGTH: tl.constexpr, STEP: tl.constexpr, PRECISION: tl.constexpr,
     HEIGHT: tl.constexpr, WIDTH: tl.constexpr, GROUP: tl.constexpr,
 ):  # fmt: skip
     """One tile of a band of `height` rows from `first_row` on. Those of a symmetric matrix are squares.
 
     Parts of the rows' sums go to `of_rows[kind, tile in the band, row]`, of the columns' to `of_cols[kind, tile, col]`.
-    Kinds are the sum, for logits the shift, and with positives the largest logits of positives and of negatives or, of
-    `SEVERAL` positives, the sum of their logits and their number.
+    Kinds are the sum; for logits the shift; of `SEVERAL` positives the sum of their logits and their number; and for
+    `TOPS` the largest logit of positives, if these are told, and that of negatives.
     """
     # Neighbours in time share rows and columns, which the cache then holds.
     number, high, wide = tl.program_id(0), tl.cdiv(height, HEIGHT), tl.cdiv(c, WIDTH)
@@ -45,9 +45,9 @@ def sums_kernel(
     if MIRRORED:
         is_below, has_cols = col_tile * WIDTH < top_row, col_tile * WIDTH > top_row
         if not has_cols:
-            _write_nothing(at_col, col_kind, is_col, POSITIVES, SEVERAL, FORM)
+            _write_nothing(at_col, col_kind, is_col, POSITIVES, SEVERAL, TOPS, FORM)
     if is_below:
-        _write_nothing(at_row, row_kind, is_row, POSITIVES, SEVERAL, FORM)
+        _write_nothing(at_row, row_kind, is_row, POSITIVES, SEVERAL, TOPS, FORM)
     else:
         end = first_row + height
         product = scores(
@@ -57,10 +57,15 @@ def sums_kernel(
         logits = counted(raw, leaves, rows, cols, top_row, col_tile * WIDTH, end, m, c, MASK, False)
         if POSITIVES is not None:
             is_positive = related(positive_leaves, rows, cols, n, m, POSITIVES, False)
-            _write_positives(at_row, row_kind, is_row, logits, raw, is_positive, 1, SEVERAL, FORM)
+            _write_positives(at_row, row_kind, is_row, logits, raw, is_positive, 1, SEVERAL, TOPS, FORM)
             if of_cols is not None:
                 if has_cols:
-                    _write_positives(at_col, col_kind, is_col, logits, raw, is_positive, 0, SEVERAL, FORM)
+                    _write_positives(at_col, col_kind, is_col, logits, raw, is_positive, 0, SEVERAL, TOPS, FORM)
+        elif TOPS:
+            _write_top(at_row, row_kind, is_row, logits, 1, FORM)
+            if of_cols is not None:
+                if has_cols:
+                    _write_top(at_col, col_kind, is_col, logits, 0, FORM)
         shift = 0.0
         if FORM == "logits":
             shift = tl.maximum(tl.max(tl.max(logits, 1), 0), LOWEST)
@@ -108,26 +113,40 @@ def _write_apart(place, kind, inside, logits, AXIS: tl.constexpr):
 
 @triton.jit
 def _write_positives(
-    place, kind, inside, logits, raw, is_positive, AXIS: tl.constexpr, SEVERAL: tl.constexpr, FORM: tl.constexpr
+    place, kind, inside, logits, raw, is_positive, AXIS: tl.constexpr, SEVERAL: tl.constexpr, TOPS: tl.constexpr,
+    FORM: tl.constexpr,
 ):  # fmt: skip
-    """Of a tile's positives along an axis the largest logit, and that of its negatives; or the sum, and how many."""
+    """Of a tile's positives along an axis the sum, and how many; and the largest logit, and that of its negatives."""
     place += (2 if FORM == "logits" else 1) * kind
     if SEVERAL:
         tl.store(place, tl.sum(tl.where(is_positive, raw, 0.0), AXIS), mask=inside)
         tl.store(place + kind, tl.sum(is_positive.to(tl.float32), AXIS), mask=inside)
-    else:
+        place += 2 * kind
+    if TOPS:
         tl.store(place, tl.max(tl.where(is_positive, raw, NONE), AXIS), mask=inside)
         tl.store(place + kind, tl.max(tl.where(is_positive, NONE, logits), AXIS), mask=inside)
 
 
 @triton.jit
-def _write_nothing(place, kind, inside, POSITIVES: tl.constexpr, SEVERAL: tl.constexpr, FORM: tl.constexpr):
+def _write_top(place, kind, inside, logits, AXIS: tl.constexpr, FORM: tl.constexpr):
+    """The largest logit of a tile along an axis."""
+    tl.store(place + (2 if FORM == "logits" else 1) * kind, tl.max(logits, AXIS), mask=inside)
+
+
+@triton.jit
+def _write_nothing(
+    place, kind, inside, POSITIVES: tl.constexpr, SEVERAL: tl.constexpr, TOPS: tl.constexpr, FORM: tl.constexpr
+):  # fmt: skip
     """What a tile without entries adds up to."""
     if FORM == "logits":
         tl.store(place + kind, LOWEST, mask=inside)
     tl.store(place, 0.0, mask=inside)
-    if POSITIVES is not None:
-        place += (2 if FORM == "logits" else 1) * kind
-        nothing = 0.0 if SEVERAL else NONE
-        tl.store(place, nothing, mask=inside)
-        tl.store(place + kind, nothing, mask=inside)
+    place += (2 if FORM == "logits" else 1) * kind
+    if SEVERAL:
+        tl.store(place, 0.0, mask=inside)
+        tl.store(place + kind, 0.0, mask=inside)
+        place += 2 * kind
+    if TOPS:
+        tl.store(place, NONE, mask=inside)
+        if POSITIVES is not None:
+            tl.store(place + kind, NONE, mask=inside)

@@ -39,12 +39,17 @@ class Problem(NamedTuple):
     symmetric: bool
     mirrored: bool
     """Whether the keys are the queries, and one half of the scores tells all."""
+    detailed: bool = False
+    """Whether the largest logits are wanted, too."""
 
-    def losses(self, given: Given, share: float, precision: str) -> tuple[Float[Tensor, " losses"], Kept]:
+    def losses(
+        self, given: Given, share: float, precision: str
+    ) -> tuple[Float[Tensor, " losses"], Kept, Float[Tensor, "tops losses"] | None]:
         """`softplus(log Z⁻ − S⁺)` of each query and, of a symmetric loss, of each key behind them.
 
         With them comes what backward needs. `share` is multiplied into `Kept.weights`: 1/n for a mean. Of several
-        positives losses are `log Z − ΣS⁺/|P|`, and no share is multiplied.
+        positives losses are `log Z − ΣS⁺/|P|`, and no share is multiplied. The third are the largest logits, if
+        they are wanted: of several positives, and of negatives.
         """
         queries = given.queries
         n, like = queries.shape[0], queries.new_empty(0, dtype=torch.float32)
@@ -56,6 +61,8 @@ class Problem(NamedTuple):
             weights, logs = like.new_empty(2, *each.shape).unbind(0)
             shares = None if self.several is None else torch.empty_like(weights)
             kept = Kept(positives, weights, logs, row_scale, key_scale, shares)
+            n_tops = 1 if self.several is None else 2
+            tops = like.new_full((n_tops, *each.shape), -torch.inf) if self.detailed else None
             operands = self.operands(given, kept, precision, plan)
             layout: _Layout = plan.kept("layout", lambda: _Layout.of(self, operands))
             tall, n_cols = layout.tall, layout.n_cols
@@ -67,10 +74,14 @@ class Problem(NamedTuple):
                 height = min(tall, n - first)
                 if height < tall:
                     of_rows = like.new_empty(n_kinds, layout.wide_tiles, height)
-                operands.sums(None, (first, height), layout.sizes, of_rows, of_cols)
+                operands.sums(None, (first, height), layout.sizes, of_rows, of_cols, tops=self.detailed)
                 n_tiles = cdiv(height, layout.sizes.height)
                 _take_in(operands, kept, (each, share), (first, height, n_tiles), (of_rows, of_cols, running))
-        return each, kept
+                if tops is not None:
+                    _raise(tops[:, first : first + height], of_rows)
+                    if of_cols is not None:
+                        _raise(tops if self.mirrored else tops[:, n:], of_cols)
+        return each, kept, tops
 
     def operands(self, given: Given, kept: Kept, precision: str, plan: Plan) -> Operands:
         """What kernels of tiles read."""
@@ -82,8 +93,9 @@ class Problem(NamedTuple):
 
     @property
     def n_kinds(self) -> int:
-        """Of sums that a tile comes to: exponentials and their shift, and of several positives logits and number."""
-        return 2 if self.several is None else 4
+        """Of what a tile comes to: exponentials, their shift; of several positives logits, number; largest logits."""
+        n_sums = 2 if self.several is None else 4
+        return n_sums + (n_sums // 2 if self.detailed else 0)
 
     def kinds(self, given: Given, precision: str) -> tuple[Hashable, ...]:
         """All that kernels are compiled for, as far as these tensors tell."""
@@ -200,3 +212,8 @@ def _take_in(
             {},
         ),
     )
+
+
+def _raise(tops: Float[Tensor, "tops own"], parts: Float[Tensor, "k t own"]) -> None:
+    """Take in the largest logits of tiles."""
+    torch.maximum(tops, parts[-len(tops) :].amax(1), out=tops)
