@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tellapart import nt_xent, same
+from tellapart.errors import NotFiniteError
 from tests import oracle
 from tests.engines import ENGINES, playing
 
@@ -51,6 +52,19 @@ def test_nt_xent_with_a_bank_has_its_keys_but_those_of_the_own_example(v, n, k, 
         positives = [j for j in range(v * n) if j % n == i % n and j != i]
         losses.append(np.logaddexp.reduce(logits[among]) - logits[positives].mean())
     assert got.item() == pytest.approx(np.mean(losses), rel=1e-10, abs=1e-11 / tau)
+
+
+@pytest.mark.parametrize("score", ["cosine", "dot"])
+@pytest.mark.parametrize("engine", ["dense", "tiled"])
+def test_nt_xent_names_the_view_that_is_broken_and_its_row(score, engine):
+    views = [torch.eye(3), torch.eye(3)]
+    views[1][2, 0] = torch.nan
+    with pytest.raises(NotFiniteError, match=r"`views\[1\]` must be finite. Got nan in row 2"):
+        nt_xent(*views, score=score, engine=engine)
+    with pytest.raises(NotFiniteError, match="`temperature`"):
+        nt_xent(torch.eye(3), torch.eye(3), temperature=torch.tensor(torch.nan), score=score, engine=engine)
+    with pytest.raises(TypeError, match=r"`views\[1\]` must be a floating-point tensor"):
+        nt_xent(torch.eye(3), torch.eye(3).long())
 
 
 def test_nt_xent_refuses_one_view_and_unequal_views():

@@ -27,9 +27,10 @@ from tellapart._engine import (
     full_precision,
     loss,
     loss_as_one,
+    named,
     terms,
 )
-from tellapart.errors import as_temperature, check_choice, requirement
+from tellapart.errors import NotFiniteError, as_temperature, check_choice, check_vectors, requirement
 from tellapart.relations import Relation, other_views, paired
 
 if TYPE_CHECKING:
@@ -201,22 +202,25 @@ def nt_xent(
     """
     _together(group, _check_views, views)
     stacked, n = _stacked(views), views[0].shape[0]
-    return info_nce(
-        stacked,
-        stacked,
-        positives=other_views(n) if n else paired(),  # a group's process may have none
-        exclude=paired(),
-        negatives=negatives,
-        exclude_negatives=exclude_negatives,
-        key_bias=key_bias,
-        temperature=temperature,
-        score=score,
-        margin=margin,
-        multi_positive=multi_positive,
-        reduction=reduction,
-        engine=engine,
-        group=group,
-    )
+    try:
+        return info_nce(
+            stacked,
+            stacked,
+            positives=other_views(n) if n else paired(),  # a group's process may have none
+            exclude=paired(),
+            negatives=negatives,
+            exclude_negatives=exclude_negatives,
+            key_bias=key_bias,
+            temperature=temperature,
+            score=score,
+            margin=margin,
+            multi_positive=multi_positive,
+            reduction=reduction,
+            engine=engine,
+            group=group,
+        )
+    except NotFiniteError as error:
+        raise named(error, {f"views[{number}]": view for number, view in enumerate(views)}) from None
 
 
 _stacked = full_precision(torch.cat)  # autocast refuses some pairs of dtypes
@@ -305,6 +309,8 @@ def _check_options(multi_positive: str, reduction: str) -> None:
 def _check_views(views: tuple[Tensor, ...]) -> None:
     if len(views) < 2:
         raise ValueError(requirement("views", "hold at least 2 views of the examples", len(views)))
+    for number, view in enumerate(views):
+        check_vectors(f"views[{number}]", view, empty=True)
     if any(view.shape != views[0].shape for view in views):
         raise ValueError(requirement("views", "all have the same shape", [tuple(view.shape) for view in views]))
 

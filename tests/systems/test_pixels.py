@@ -224,6 +224,9 @@ def test_a_mask_is_carried_through_a_video_by_the_command_line_and_from_python(r
     line = fails(capsys, "propagate", run.folder, run.config.data, tmp_path / "mask.png", "-o", "y", "--height", 8)
     assert line.startswith("`height` must lie between 32 and 4320. Got 8")
     line = fails(capsys, "propagate", run.folder, run.config.data, tmp_path / "no.png", "-o", tmp_path / "out2")
+    assert "no.png: there is no such file or folder" in line
+    (tmp_path / "no.png").write_text("no picture")
+    line = fails(capsys, "propagate", run.folder, run.config.data, tmp_path / "no.png", "-o", tmp_path / "out2")
     assert "no.png: no mask that can be read" in line
     assert not (tmp_path / "out2").exists()
     with pytest.raises(InputError, match=r"`mask` must be a picture file, or a uint8 array \(h, w\)"):

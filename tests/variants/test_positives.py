@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tellapart import dense, info_nce, listed, nt_xent, paired, same
+from tellapart.errors import NotFiniteError
 from tellapart.variants import label_smoothing, mil_nce, ranking, sup_con
 from tests import oracle
 from tests import oracle_variants as papers
@@ -60,8 +61,18 @@ def test_sup_con_in_is_at_most_sup_con_out():
 def test_sup_con_with_nothing_but_different_labels_says_so():
     with pytest.raises(ValueError, match=r"`positives` must relate at least one query to a key. Got no related pair"):
         sup_con(EYE, ["a", "b", "c"])
-    with pytest.raises(ValueError, match=r"`positives` must relate as many queries as there are, 3. Got 2"):
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_sup_con_names_its_own_arguments(value):
+    with pytest.raises(ValueError, match=r"`labels` must hold one id for each of the 3 embeddings. Got 2"):
         sup_con(EYE, ["a", "b"])
+    with pytest.raises(TypeError, match="`embeddings` must be a floating-point tensor"):
+        sup_con(EYE.long(), ["a", "b", "a"])
+    broken = EYE.clone()
+    broken[1, 0] = value
+    with pytest.raises(NotFiniteError, match=rf"`embeddings` must be finite. Got {value} in row 1"):
+        sup_con(broken, ["a", "b", "a"])
 
 
 @given(problems(), st.booleans(), st.sampled_from(ENGINES))

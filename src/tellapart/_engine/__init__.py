@@ -6,7 +6,7 @@ matrices (`whole`, `whole_terms`, `cross_entropy`, `dense`). Large ones, and tho
 contribute. On a GPU most losses of one process are `one_node`.
 """
 
-from tellapart._engine.arguments import How, check_per_candidate, default_positives
+from tellapart._engine.arguments import How, check_per_candidate, default_positives, named
 from tellapart._engine.binary import evaluate_binary
 from tellapart._engine.crossover import ENGINES
 from tellapart._engine.dispatch import evaluate
@@ -34,6 +34,7 @@ __all__ = [
     "log_add",
     "loss",
     "loss_as_one",
+    "named",
     "pair_products",
     "segment_logsumexp",
     "terms",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from tellapart import scores
 from tellapart._engine.further import same_width
 from tellapart._engine.schedule import ALONE, Comm
-from tellapart.errors import check_embeddings, check_finite, check_vectors, requirement
+from tellapart.errors import NotFiniteError, check_embeddings, check_finite, check_vectors, requirement
 from tellapart.relations import Relation, check_relation, paired
 
 if TYPE_CHECKING:
@@ -104,3 +105,17 @@ def check_per_candidate(parameter: str, values: object, n_candidates: int) -> No
         must = f"have one entry per key and shared negative, ({n_candidates},)"
         raise ValueError(requirement(parameter, must, f"shape {tuple(values.shape)}"))
     check_finite(parameter, values)
+
+
+def named(error: NotFiniteError, vectors: Mapping[str, Tensor]) -> NotFiniteError:
+    """The error of vectors that were put together, by the name and the row of those that are not finite.
+
+    >>> named(NotFiniteError("queries"), {"views[1]": torch.tensor([[1.0], [torch.nan]])})
+    NotFiniteError('`views[1]` must be finite. Got nan in row 1.')
+    """
+    for name, own in vectors.items():
+        try:
+            check_finite(name, own)
+        except NotFiniteError as found:
+            return found
+    return error

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tellapart._engine import LineUp, Terms, default_positives, evaluate, log_add, segment_logsumexp
+from tellapart._engine import LineUp, Terms, default_positives, evaluate, log_add, named, segment_logsumexp
 from tellapart._traced import is_traced
-from tellapart.errors import requirement
+from tellapart.errors import NotFiniteError, check_vectors, requirement
 from tellapart.objective import info_nce
 from tellapart.relations import Relation, but_not, everyone, paired, same
 from tellapart.variants.options import LineUpOptions, Options, check_between, counted_once, decoupled_terms, reduced
@@ -52,17 +52,25 @@ def sup_con(
     >>> sup_con(x, ["cat", "cat", "dog", "dog"], temperature=1.0)  # log(e + 2) − 1
     tensor(0.5514)
     """
+    check_vectors("embeddings", embeddings)
+    if len(labels) != len(embeddings):
+        raise ValueError(
+            requirement("labels", f"hold one id for each of the {len(embeddings)} embeddings", len(labels))
+        )
     others = paired()
-    return info_nce(
-        *(embeddings, embeddings),
-        positives=but_not(same(labels), others),
-        exclude=others,
-        temperature=temperature,
-        multi_positive=multi_positive,
-        score=score,
-        reduction=reduction,
-        engine=engine,
-    )
+    try:
+        return info_nce(
+            *(embeddings, embeddings),
+            positives=but_not(same(labels), others),
+            exclude=others,
+            temperature=temperature,
+            multi_positive=multi_positive,
+            score=score,
+            reduction=reduction,
+            engine=engine,
+        )
+    except NotFiniteError as error:
+        raise named(error, {"embeddings": embeddings}) from None
 
 
 def mil_nce(

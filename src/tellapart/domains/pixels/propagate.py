@@ -20,7 +20,7 @@ from torch.nn.functional import avg_pool2d, one_hot, pad
 
 from tellapart.domains.pixels.encoder import STRIDE, FourCells
 from tellapart.domains.pixels.flow import pixels
-from tellapart.errors import InputError
+from tellapart.errors import InputError, existing
 from tellapart.evaluation import Table
 from tellapart.files import atomic_write
 
@@ -75,6 +75,7 @@ def read_mask(path: Path) -> UInt8[np.ndarray, "h w"]:
     Raises:
         InputError: it is missing or broken, or has colours that are no labels.
     """
+    existing(str(path))
     try:
         with Image.open(path, formats=("PNG", "BMP", "TIFF", "GIF")) as image:
             if image.mode not in ("P", "L", "1"):
