@@ -39,8 +39,9 @@ def mask_of(relation):
 
 
 def main():
-    from tellapart._engine.kernels.triton_backward import block_kernel, rows_kernel
+    from tellapart._engine.kernels.triton_backward import block_kernel
     from tellapart._engine.kernels.triton_forward import sums_kernel
+    from tellapart._engine.kernels.triton_rows import rows_kernel
 
     times = torch.arange(N) * 0.5
     pairs = edges(torch.stack([torch.arange(N), torch.arange(N).flip(0)]), torch.arange(N) + 1.0)
@@ -56,7 +57,8 @@ def main():
     of_several = far_leaves, labels_leaves
     of_sums = {"of_rows": "*fp32", "of_cols": "*fp32"}
     of_gradient = dict.fromkeys(("row_factor", "row_log", "col_factor", "col_log", "out", "rest"), "*fp32")
-    of_gradient |= dict.fromkeys(("row_share", "col_share"), "*fp32")
+    of_near = "low", "top", "near_row", "near_col"
+    of_gradient |= dict.fromkeys(("row_share", "col_share", *of_near), "*fp32")
     of_gradient |= dict.fromkeys(("moments", "row_moments", "col_moments"), "*fp32") | {"share": "fp32"}
     both = {"leaves": leaves, "positive_leaves": listed_leaves}
     for vectors, form, other in (("*fp32", "logits", True), ("*bf16", "softplus", False)):
@@ -77,10 +79,10 @@ def main():
         yield "sums", compiled(sums_kernel, {**sides, **of_sums}, how, both)
         constants |= {"POSITIVES": listed if other else None}
         if not other:
-            constants |= {"row_share": None, "col_share": None}
+            constants |= dict.fromkeys(("row_share", "col_share", *of_near))
         how = {**constants, "PADDED": 64, "TURNED": other, "ADDED": other, "OF_EACH": other, "LOCAL": False}
         yield "rows", compiled(rows_kernel, {**sides, **of_gradient}, how, both)
-        how |= {"MASK": diagonals, "LOCAL": True, "col_factor": None, "col_log": None}
+        how |= {"MASK": diagonals, "LOCAL": True} | dict.fromkeys(("col_factor", "col_log", *of_near))
         yield (
             "rows by diagonals",
             compiled(rows_kernel, {**sides, **of_gradient}, how, both | {"leaves": diagonals_leaves}),

@@ -23,6 +23,11 @@ Sides = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor | None
 
 Behind them stands what each of several positives has of a row's loss, and of a column's.
 """
+Near = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]
+"""The smallest and the largest of all these logarithms, and the factors of rows and columns, each times `exp(largest −
+log)`: where logarithms are near each other, these take one exponential a score. Or nothing.
+"""
+FAR: Near = (None,) * 4
 
 
 class Operands(NamedTuple):
@@ -156,6 +161,7 @@ class Operands(NamedTuple):
     def gradient_rows(
         self,
         sides: Sides,
+        near: Near,
         stretches: Stretches,
         out: Float[Tensor, "parts own e"],
         moments: Tensor | None,
@@ -169,7 +175,7 @@ class Operands(NamedTuple):
 
         Moments are `(parts, own)` if `of_each` own vector, else `(parts, programs)`: a share of a program's sum.
         """
-        from tellapart._engine.kernels.triton_backward import rows_kernel
+        from tellapart._engine.kernels.triton_rows import rows_kernel
 
         own, others = (self.vectors.queries, self.vectors.keys)[:: -1 if turned else 1]
         n_own, n_others, sizes = out.shape[1], others.shape[0], stretches.sizes
@@ -177,7 +183,7 @@ class Operands(NamedTuple):
             ("rows", turned),
             (
                 *(own, others, *own.stride(), *others.stride(), self.scales[0], self.scales[2]),
-                *(*sides, out, out.stride(0), moments, share),
+                *(*sides[:4], *near, *sides[4:], out, out.stride(0), moments, share),
                 *(self.mask.leaves, self.positive_leaves(), stretches.length, n_own, n_others, self.n, self.m, self.c),
             ),
             lambda: (

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 
 from tellapart._engine import factors as of_half
-from tellapart._engine.kernels.triton_tile import LOWEST, softplus
+from tellapart._engine.kernels.triton_tile import LOWEST, exp, softplus
 
 SHORTEST = tl.constexpr(of_half.SHORTEST)
 LONGEST = tl.constexpr(of_half.LONGEST)
@@ -161,8 +161,8 @@ def _merged(parts, kind, tiles, size, numbers, total, shift, SOME: tl.constexpr)
         there = (tile < tiles)[:, None] & inside[None, :]
         own = tl.load(place + kind, mask=there, other=LOWEST)
         new = tl.maximum(shift, tl.max(own, 0))
-        found = tl.load(place, mask=there, other=0.0) * tl.exp(own - new[None, :])
-        total = total * tl.exp(shift - new) + tl.sum(found, 0)
+        found = tl.load(place, mask=there, other=0.0) * exp(own - new[None, :])
+        total = total * exp(shift - new) + tl.sum(found, 0)
         shift = new
     return total, shift
 
@@ -200,7 +200,7 @@ def _write_loss(total, shift, positives, losses, weights, logs, share, numbers, 
     log_z = tl.log(tl.where(is_empty, 1.0, total)) + tl.where(is_empty, 0.0, shift)
     ahead = log_z - tl.load(positives + numbers, mask=inside, other=0.0)
     tl.store(losses + place, tl.where(is_empty, 0.0, softplus(ahead)), mask=inside)
-    weight = share / (1.0 + tl.exp(tl.minimum(-ahead, 88.0)))
+    weight = share / (1.0 + exp(tl.minimum(-ahead, 88.0)))
     tl.store(weights + place, tl.where(is_empty, 0.0, weight), mask=inside)
     tl.store(logs + place, log_z, mask=inside)
 

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 
 from tellapart._engine.kernels.triton_entries import NONE, related
-from tellapart._engine.kernels.triton_tile import LOWEST, counted, scaled, scores, softplus
+from tellapart._engine.kernels.triton_tile import LOWEST, counted, exp, scaled, scores, softplus
 
 # Of a sum of exponentials: so small a one may have lost digits to the shift that a tile has for all its rows.
 SMALL = tl.constexpr(1e-18)
@@ -69,9 +69,9 @@ def sums_kernel(
         shift = 0.0
         if FORM == "logits":
             shift = tl.maximum(tl.max(tl.max(logits, 1), 0), LOWEST)
-            values = tl.exp(logits - shift)
+            values = exp(logits - shift)
         elif FORM == "exp":
-            values = tl.exp(logits)
+            values = exp(logits)
         else:
             values = softplus(logits)
         least = _write(at_row, row_kind, is_row, values, shift, 1, FORM)
@@ -107,7 +107,7 @@ def _write(place, kind, inside, values, shift, AXIS: tl.constexpr, FORM: tl.cons
 def _write_apart(place, kind, inside, logits, AXIS: tl.constexpr):
     """The same of logits, with a shift for each sum."""
     shift = tl.maximum(tl.max(logits, AXIS), LOWEST)
-    tl.store(place, tl.sum(tl.exp(logits - tl.expand_dims(shift, AXIS)), AXIS), mask=inside)
+    tl.store(place, tl.sum(exp(logits - tl.expand_dims(shift, AXIS)), AXIS), mask=inside)
     tl.store(place + kind, shift, mask=inside)
 
 

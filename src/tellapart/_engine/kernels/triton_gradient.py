@@ -10,7 +10,7 @@ from torch import Tensor
 from tellapart._engine.kernels import triton_launch
 from tellapart._engine.kernels.accumulators import LogitGrad
 from tellapart._engine.kernels.interface import Block, Moments
-from tellapart._engine.kernels.triton_calls import Operands, Sides, Split, Stretches
+from tellapart._engine.kernels.triton_calls import FAR, Operands, Sides, Split, Stretches
 from tellapart._engine.kernels.triton_launch import cdiv
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Gradient:
             moments = into.new_empty(parts, len(own) if self.of_each else stretches.n_programs)
         sides = self._sides(0.5 if self.operands.mirrored else 1.0)
         how = {"turned": turned, "of_each": self.of_each, "added": is_added}
-        self.operands.gradient_rows(sides, stretches, out, moments, **how)
+        self.operands.gradient_rows(sides, FAR, stretches, out, moments, **how)
         if not is_added:
             into += out[0] if parts == 1 else out.sum(0)
         if moments is not None:

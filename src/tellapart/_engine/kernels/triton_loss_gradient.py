@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from tellapart._engine.kernels import triton_gradient, triton_launch
-from tellapart._engine.kernels.triton_calls import Split, Stretches
+from tellapart._engine.kernels.triton_calls import FAR, Near, Split, Stretches
 from tellapart._engine.kernels.triton_launch import Sizes, cdiv, power_from
 from tellapart._engine.kernels.triton_loss import Given, Kept, Problem
 from tellapart._engine.kernels.triton_plan import kind_of, plan_for
@@ -82,6 +83,16 @@ class Gradients:
             of_keys = self._finished(self._rows(self.wanted.n_keys, turned=True), turned=True)
         return of_queries, of_keys
 
+    @cached_property
+    def near(self) -> Near:
+        """What one exponential a score takes, where rows and columns have one each."""
+        if self.col_factor is None:
+            return FAR
+        low, top = self.kept.logs.aminmax()
+        factors = (top - self.kept.logs).exp_().mul_(self.factors)
+        n = self.operands.n
+        return low, top, *((factors[:n], factors[n:]) if self.problem.symmetric else (factors, factors))
+
     def _rows(self, n_own: int, *, turned: bool) -> Float[Tensor, "parts own d"]:
         n_others = self.operands.n if turned else self.operands.c
         stretches: Stretches = self.plan.kept(turned, lambda: Stretches.of(self.operands, n_own, n_others))
@@ -90,7 +101,7 @@ class Gradients:
         if self.wanted.temperature and not turned:
             moments = self._room_for_moments(stretches.n_parts, stretches.n_programs)
         share = 0.5 if self.problem.mirrored else 1.0  # each score of a mirrored problem has two entries in G
-        self.operands.gradient_rows(self.sides, stretches, out, moments, turned=turned, share=share)
+        self.operands.gradient_rows(self.sides, self.near, stretches, out, moments, turned=turned, share=share)
         return out
 
     def by_blocks(self) -> tuple[Tensor | None, Tensor | None]:
