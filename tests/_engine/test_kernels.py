@@ -96,8 +96,8 @@ def test_terms_have_the_gradient_that_they_were_made_with_whoever_reads_them_fir
     terms = info_nce_terms(a, b, engine=engine, **given)
     with torch.no_grad():
         plain = info_nce_terms(a, b, engine=engine, **given)
-        assert all(x.isfinite().all() for x in (terms.per_query(), terms.log_partition, terms.positive))
-    assert all(x.requires_grad for x in (terms.per_query(), terms.log_partition, terms.positive))
+        read = [terms.per_query(), terms.log_partition, terms.positive]
+    assert all(x.requires_grad for x in read)
     assert not any(x.requires_grad for x in (plain.per_query(), plain.log_partition, plain.positive))
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy, normalize
 
 from tellapart import before, info_nce, listed, nt_xent, other_views, paired, same
-from tellapart._engine import LineUp, dispatch, whole, whole_node
+from tellapart._engine import LineUp, dispatch, whole
 from tests import oracle
 from tests._engine.one_positive import calls, leaves_of, problems, vectors, with_sums_in_float32
 from tests.waiting import NoWaiting, as_on_a_gpu
@@ -24,8 +24,8 @@ def no_loss_is_too_small():
 def taken(monkeypatch):
     """How often the node was taken."""
     calls = []
-    usual = whole.Whole.apply
-    monkeypatch.setattr(whole.Whole, "apply", lambda *a: (calls.append(1), usual(*a))[1])
+    usual = whole._Whole.apply
+    monkeypatch.setattr(whole._Whole, "apply", lambda *a: (calls.append(1), usual(*a))[1])
     return calls
 
 
@@ -85,7 +85,7 @@ def test_value_and_gradients_are_those_of_the_oracle_and_of_float64(problem, red
 @given(problems(), st.sampled_from(["mean", "sum"]))
 def test_the_node_gives_what_separate_calls_give_and_is_taken(problem, reduction):
     q, k, options, *_ = problem
-    calls, usual = [], whole.Whole.apply
+    calls, usual = [], whole._Whole.apply
     how = {name: options[name] for name in options if name != "symmetric"}
 
     def apart():
@@ -93,7 +93,7 @@ def test_the_node_gives_what_separate_calls_give_and_is_taken(problem, reduction
         return terms.loss(reduction)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(whole.Whole, "apply", lambda *a: (calls.append(1), usual(*a))[1])
+        patch.setattr(whole._Whole, "apply", lambda *a: (calls.append(1), usual(*a))[1])
         value = info_nce(q, k, reduction=reduction, **options)
     assert calls
     each = info_nce(q, k, reduction="none", **options)
@@ -304,7 +304,7 @@ def test_half_vectors_as_they_are_on_a_gpu(loss, monkeypatch):
     value = LOSSES[loss](*exactly)
     expected = torch.autograd.grad(value, exactly)
     monkeypatch.setattr(whole, "_stays_half", lambda x: x.dtype == torch.bfloat16)
-    monkeypatch.setattr(whole_node, "_product", with_sums_in_float32)
+    monkeypatch.setattr(whole, "_product", with_sums_in_float32)
     with pytest.MonkeyPatch.context() as gpu:
         as_on_a_gpu(gpu)
         with NoWaiting():

@@ -1,7 +1,7 @@
 """The engine: `log Z` and the other terms of the loss, with exact gradients. It is private to the core.
 
 `problem` states a loss as one product of vectors, `dispatch` decides how it is computed. Small ones are whole
-matrices (`whole`, `whole_terms`, `cross_entropy`, `dense`). Large ones, and those of several processes, are
+matrices (`whole`, `cross_entropy`, `dense`). Large ones, and those of several processes, are
 `streamed`: a `schedule` brings blocks of keys, a kernel computes each block, and `assemble` adds what the positives
 contribute. On a GPU most losses of one process are `one_node`.
 """

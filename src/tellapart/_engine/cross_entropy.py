@@ -7,14 +7,17 @@ One positive each, `L_i = CE(S_i, its place)`, or several that share the target,
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 
 from tellapart._engine.dense import WholeFacts, n_candidates
+from tellapart._engine.double_backward import of_loss
 from tellapart._engine.kernels.masks import MASKED
+from tellapart._engine.precision import full_precision
 from tellapart._engine.problem import LineUp
 from tellapart._engine.terms import Details, Terms, lazy
 
@@ -65,24 +68,71 @@ def of_one_positive(line_up: LineUp, pairs: Pairs, symmetric: bool) -> Terms:
     >>> of_one_positive(line_up, paired().pairs(2, 2), symmetric=False).cross_entropy
     tensor([0.3133, 0.3133])
     """
-    logits = without_excluded(line_up)
-    n = logits.shape[0]
-    reverse = Terms(OnePositive.of(line_up, 1, logits, pairs), n) if symmetric else None
-    return Terms(OnePositive.of(line_up, 0, logits, pairs), n, reverse)
-
-
-def without_excluded(line_up: LineUp) -> Float[Tensor, "n c"]:
-    """The logits, −∞ where they are excluded.
-
-    >>> from tellapart.relations import paired
-    >>> without_excluded(LineUp.build(torch.eye(2), torch.eye(2), temperature=1.0, exclude=paired()))
-    tensor([[-inf, 0.],
-            [0., -inf]])
-    """
     logits = line_up.logits()
-    if line_up.exclude is None:
-        return logits
-    return masked(logits, line_up.exclude, line_up.n_keys, MASKED, line_up.is_traced)
+    if line_up.exclude is not None:
+        logits = masked(logits, line_up.exclude, line_up.n_keys, MASKED, line_up.is_traced)
+    n, m = logits.shape[0], line_up.n_keys
+    facts = _OnePositive(line_up, 0, logits, pairs)
+    if not symmetric:
+        return Terms(facts, n)
+    of_both = None if line_up.is_traced else partial(_of_both, logits, m, torch.is_grad_enabled())
+    return Terms(facts, n, Terms(_OnePositive(line_up, 1, logits[:, :m].T, pairs), n), of_both=of_both)
+
+
+@full_precision
+def _of_both(logits: Float[Tensor, "n c"], m: int, with_grad: bool, reduction: str) -> Float[Tensor, ""]:
+    with torch.set_grad_enabled(with_grad):
+        loss: Tensor = _BothWays.apply(logits, m, 0.5 if reduction == "sum" else 0.5 / m)
+    return loss
+
+
+def both_ways(
+    logits: Float[Tensor, "n c"], m: int, *, with_gradient: bool
+) -> tuple[Float[Tensor, ""], Float[Tensor, "n c"] | None]:
+    """The sum of `log p_ii` along rows and, of the first m, along columns; and minus its gradient.
+
+    Two softmaxes by themselves would each write a gradient, and their sum would be a third.
+
+    >>> both_ways(torch.eye(2), 2, with_gradient=False)
+    (tensor(-1.2530), None)
+    """
+    by_row = logits.log_softmax(dim=1)
+    by_col = logits[:, :m].log_softmax(dim=0) if m < logits.shape[1] else logits.log_softmax(dim=0)
+    total = torch.add(by_row.diagonal(), by_col.diagonal()).sum()
+    if not with_gradient:
+        return total, None
+    # On a CPU the softmax anew takes less time than the exponential of what is at hand.
+    gradient = torch.softmax(logits, dim=1, out=by_row)
+    (gradient if m == logits.shape[1] else gradient[:, :m]).add_(by_col.exp_())
+    gradient.diagonal().sub_(2)
+    return total, gradient
+
+
+class _BothWays(torch.autograd.Function):
+    """The symmetric loss of query i with key i; its gradient is formed with it."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, m: int, share: float) -> Tensor:
+        total, gradient = both_ways(logits, m, with_gradient=ctx.needs_input_grad[0])
+        ctx.save_for_backward(logits, gradient)
+        ctx.m, ctx.share = m, share
+        return torch.rsub(total, 0.0, alpha=share)  # 0 − 0 is 0, and 0 · −1 would be −0
+
+    @staticmethod
+    @full_precision
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, None, None]:
+        logits, gradient = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            found = of_loss(partial(_again, ctx.m, ctx.share), [logits], [True], upstream)
+            return found[0], None, None
+        return gradient * (upstream * ctx.share), None, None
+
+
+def _again(m: int, share: float, logits: Tensor) -> Tensor:
+    """The same loss by autograd."""
+    places = torch.arange(m, device=logits.device)
+    losses = [cross_entropy(x, places, reduction="sum") for x in (logits, logits[:, :m].T)]
+    return (losses[0] + losses[1]) * share
 
 
 def share_the_target(line_up: LineUp, multi_positive: str) -> bool:
@@ -176,7 +226,7 @@ def masked(
 
 
 @dataclass(eq=False)
-class OnePositive:
+class _OnePositive:
     """The terms of one direction, with one positive each."""
 
     line_up: LineUp
@@ -188,11 +238,6 @@ class OnePositive:
     @lazy
     def cross_entropy(self) -> Float[Tensor, " n"]:
         return cross_entropy(self.logits, self.pairs.cols, reduction="none")
-
-    @classmethod
-    def of(cls, line_up: LineUp, direction: int, logits: Float[Tensor, "n c"], pairs: Pairs) -> OnePositive:
-        """Those of the queries (direction 0) or of the keys (1), from the logits of the queries."""
-        return cls(line_up, direction, logits[:, : line_up.n_keys].T if direction else logits, pairs)
 
     def reduced(self, reduction: str) -> Float[Tensor, ""]:
         return cross_entropy(self.logits, self.pairs.cols, reduction=reduction)

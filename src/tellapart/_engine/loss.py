@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from tellapart._engine import dispatch, one_node, one_node_terms, whole, whole_terms
+from tellapart._engine import dispatch, one_node, one_node_terms, whole
 from tellapart._engine.arguments import How
 from tellapart._engine.problem import LineUp
 from tellapart._engine.terms import Terms
@@ -48,8 +48,7 @@ def terms(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"], given: dict
     >>> terms(torch.eye(2), torch.eye(2), {"temperature": 1.0}, How()).loss()
     tensor(0.3133)
     """
-    found = whole_terms.terms(queries, keys, given, how) or one_node_terms.terms(queries, keys, given, how)
-    if found is not None:
+    if (found := one_node_terms.terms(queries, keys, given, how)) is not None:
         return found
     line_up = LineUp.build(queries, keys, engine=how.engine, **given)
     return dispatch.evaluate(line_up, detailed=True, fuse=True, **how.options)

@@ -111,8 +111,9 @@ def prepared(
         found = found._replace(cosine=False)
     learned, tau = (temperature, None) if isinstance(temperature, Tensor) else (None, temperature)
     related = {"positives": positives, "exclude": exclude, "score": "cosine" if found.cosine else "dot"}
-    problem = found._replace(detailed=detailed)
-    return Prepared(queries, None if found.mirrored else keys, further, learned, tau, problem, related)
+    if detailed:
+        found = found._replace(told=found.several or _all_but(positives, len(queries), len(keys), queries.device))
+    return Prepared(queries, None if found.mirrored else keys, further, learned, tau, found, related)
 
 
 def _enters_as_it_is(vectors: Tensor, score: Score) -> bool:
@@ -167,7 +168,7 @@ def _problem(
         among = ~positives if among is None else ~positives & among
     candidates = Candidates(n, m, m + (0 if further is None else len(further)), among=among)
     mask = triton_masks.of_candidates(candidates, device)
-    return Problem(mask, several, positive_of, m, score is scores.cosine, symmetric, mirrored)
+    return Problem(mask, several, None, positive_of, m, score is scores.cosine, symmetric, mirrored)
 
 
 def _told(
@@ -185,3 +186,7 @@ def _told(
     # Each is its positive's positive.
     pairs = positives.pairs(n, m, device) if n == m and positives.symmetric else None
     return None if pairs is None or not pairs.one_each else (None, pairs.cols.contiguous())
+
+
+def _all_but(positives: Relation, n: int, m: int, device: torch.device) -> TileMask:
+    return triton_masks.of_candidates(Candidates(n, m, m, among=~positives), device)

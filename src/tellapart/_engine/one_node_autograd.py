@@ -62,16 +62,12 @@ class Pass(NamedTuple):
 
     each: Float[Tensor, " losses"]
     """The losses. All else is without a gradient."""
-    tops: Float[Tensor, "tops losses"]
-    """The largest logits of negatives; before them, of several positives, those of these."""
+    tops: Float[Tensor, "2 losses"]
+    """The largest logits of positives, and of negatives."""
     logs: Float[Tensor, " losses"]
     """`log Z⁻`; of several positives `log Z`."""
-    of_positives: Float[Tensor, " n"]
-    """The logit of each query's positive; of several positives 1 over their number, and 0 where there is none."""
-
-    def part(self, rows: slice) -> Pass:
-        """That of some losses."""
-        return Pass(self.each[rows], self.tops[:, rows], self.logs[rows], self.of_positives)
+    shares: Float[Tensor, " n"] | None
+    """Of several positives 1 over their number, and 0 where there is none."""
 
 
 class _OneNode(torch.autograd.Function):
@@ -104,9 +100,10 @@ class _OneNode(torch.autograd.Function):
         alone = keys if needs[1] else None, further if needs[2] else None  # see `double_backward.cut`
         ctx.save_for_backward(queries, *alone, learned, None if candidates is queries else candidates, n_related, *kept)
         if tops is not None:
-            of_positives = kept.shares if kept.positives is None else kept.positives
-            ctx.mark_non_differentiable(tops, kept.logs, of_positives)
-            return each, tops, kept.logs, of_positives
+            kept_too = [x for x in (tops, kept.logs, kept.shares) if x is not None]
+            ctx.mark_non_differentiable(*kept_too)
+            ctx.set_materialize_grads(False)
+            return each, tops, kept.logs, kept.shares
         if reduction == "none":
             return each
         if n_related is not None:

@@ -15,7 +15,7 @@ from tellapart._engine import dispatch
 from tellapart._engine.arguments import How
 from tellapart._engine.dense import n_candidates
 from tellapart._engine.one_node import prepared
-from tellapart._engine.one_node_autograd import Pass, Prepared
+from tellapart._engine.one_node_autograd import Prepared
 from tellapart._engine.precision import full_precision
 from tellapart._engine.problem import LineUp
 from tellapart._engine.terms import Details, Facts, Terms
@@ -38,8 +38,8 @@ def terms(queries: Float[Tensor, "n d"], keys: Float[Tensor, "m d"], given: dict
         return None
     node, n = _Node(found), len(queries)
     if not how.symmetric:
-        n_with_positive = torch.count_nonzero(node.passed.of_positives) if node.has_several else n
-        return Terms(_ByNode(node, 0), n_with_positive)
+        shares = node.passed.shares
+        return Terms(_ByNode(node, 0), n if shares is None else torch.count_nonzero(shares))
     return Terms(_ByNode(node, 0), n, Terms(_ByNode(node, 1), n), of_both=node.of_both)
 
 
@@ -48,41 +48,51 @@ class _Node:
 
     def __init__(self, found: Prepared) -> None:
         self.found, self.passed, self.with_grad = found, found.passed(), torch.is_grad_enabled()
-        self.has_several, self.symmetric = found.problem.several is not None, found.problem.symmetric
+        self.symmetric, self.versions = found.problem.symmetric, self._versions() if self.with_grad else ()
+
+    def _versions(self) -> tuple[int, ...]:
+        return tuple(x._version for x in self.found[:4] if isinstance(x, Tensor))
 
     def of_both(self, reduction: str) -> Float[Tensor, ""]:
         """The reduced loss of both directions."""
         each = self.passed.each
         return each.mean() if reduction == "mean" else each.sum() / 2
 
-    def side(self, direction: int) -> Pass:
+    def part(self, found: Float[Tensor, "... losses"], direction: int) -> Float[Tensor, "... own"]:
         """What is of the queries (direction 0) or of the keys (1)."""
         if not self.symmetric:
-            return self.passed
+            return found
         n = len(self.found.queries)
-        return self.passed.part(slice(n, None) if direction else slice(n))
+        return found[..., n:] if direction else found[..., :n]
 
-    @cached_property
-    def related(self) -> LineUp:
-        """The problem without what logits are made of: it tells how many candidates there are."""
-        queries, keys, further, *_, problem, given = self.found
-        keys = queries if keys is None else keys
-        return LineUp(
-            queries=queries.detach(),
-            keys=(keys if further is None else torch.cat([keys, further])).detach(),
-            scale=1.0,
-            n_keys=problem.m,
-            positives=given["positives"],
-            exclude=given["exclude"],
+    def n_candidates(self, direction: int) -> Int[Tensor, " own"]:
+        """The number of candidates of each query (direction 0) or key (1)."""
+        found, m = self.found, self.found.problem.m
+        c = m if found.further is None else m + len(found.further)
+        # Vectors without entries: their number is enough.
+        queries, keys = (found.queries.new_empty(size, 0) for size in (len(found.queries), c))
+        line_up = LineUp(
+            *(queries, keys, 1.0, m, found.related["positives"], found.related["exclude"]),
             penalty=None,
             mined=None,
             mirrored=False,
         )
+        return n_candidates(line_up, direction)
 
     @cached_property
     @full_precision
     def as_graph(self) -> list[Facts]:
-        """The terms of both directions with a gradient each."""
+        """The terms of both directions with a gradient each.
+
+        Raises:
+            RuntimeError: what they are computed from was changed in place.
+        """
+        if self._versions() != self.versions:
+            raise RuntimeError(
+                "Terms whose gradient is wanted are computed from the embeddings and the temperature, which must stay "
+                "as they were. Got one that was changed in place. Read terms under torch.no_grad() where no gradient "
+                "is wanted."
+            )
         with torch.enable_grad():
             terms = dispatch.evaluate(self.found.line_up("tiled"), symmetric=self.symmetric, engine="tiled")
         return [terms.facts] if terms.reverse is None else [terms.facts, terms.reverse.facts]
@@ -93,11 +103,8 @@ class _ByNode:
 
     def __init__(self, node: _Node, direction: int) -> None:
         self.node, self.direction = node, direction
-
-    @cached_property
-    def found(self) -> Pass:
-        """What the pass found of this direction."""
-        return self.node.side(self.direction)
+        passed, self.shares = node.passed, node.passed.shares
+        self.cross_entropy, self.tops, self.logs = (node.part(x, direction) for x in passed[:3])
 
     def reduced(self, reduction: str) -> None:
         """There is no shorter way."""
@@ -107,10 +114,6 @@ class _ByNode:
         """The terms with a gradient, if one is wanted."""
         is_wanted = self.node.with_grad and torch.is_grad_enabled()
         return self.node.as_graph[self.direction] if is_wanted else None
-
-    @property
-    def cross_entropy(self) -> Float[Tensor, " n"]:
-        return self.found.each
 
     @property
     def positive(self) -> Float[Tensor, " n"]:
@@ -123,29 +126,24 @@ class _ByNode:
     @cached_property
     def _plain(self) -> tuple[Tensor, Tensor]:
         """Both of these without a gradient."""
-        each = self.found.each.detach()
-        if self.node.has_several:
-            return self.found.logs - each, self.found.logs
-        # A key has the logit that its query has.
-        return self.found.of_positives, self.found.of_positives + each
+        each = self.cross_entropy.detach()
+        if self.shares is None:
+            return self.tops[0], self.tops[0] + each
+        return torch.where(self.shares > 0, self.logs - each, 0), self.logs
 
     @cached_property
     def n_candidates(self) -> Int[Tensor, " n"]:
-        return n_candidates(self.node.related, self.direction)
+        return self.node.n_candidates(self.direction)
 
     @cached_property
     def n_positives(self) -> Int[Tensor, " n"]:
-        if not self.node.has_several:
-            return torch.ones_like(self.found.each, dtype=torch.long)
-        shares = self.found.of_positives
-        return torch.where(shares > 0, shares.reciprocal().round(), 0).long()
+        if self.shares is None:
+            return torch.ones_like(self.cross_entropy, dtype=torch.long)
+        return torch.where(self.shares > 0, self.shares.reciprocal().round(), 0).long()
 
     @cached_property
     def details(self) -> Details:
-        # All positives are candidates.
-        found, negatives = self.found, self.found.tops[-1]
-        if self.node.has_several:
-            return Details(self.n_positives, found.tops[0], negatives)
-        # `logs` has 0 where there is no negative.
-        log_negatives = torch.where(negatives.isneginf(), negatives, found.logs)
-        return Details(self.n_positives, found.of_positives, negatives, log_negatives)
+        # All of several positives are candidates. Of one each `logs` has 0 where there is no negative.
+        negatives = self.tops[1]
+        rest = torch.where(negatives.isneginf(), negatives, self.logs) if self.shares is None else None
+        return Details(self.n_positives, self.tops[0], negatives, rest)

@@ -55,7 +55,8 @@ def main():
     labels, labels_leaves = mask_of(same(torch.arange(N)) & ~paired())
     far, far_leaves = mask_of(beside(~alike(torch.eye(N), torch.eye(N), 0.5), N, ~same(torch.arange(N))))
     of_several = far_leaves, labels_leaves
-    of_sums = {"of_rows": "*fp32", "of_cols": "*fp32"}
+    apart, apart_leaves = mask_of(~paired())
+    of_sums = {"of_rows": "*fp32", "of_cols": "*fp32", "own_tops": "*fp32"}
     of_gradient = dict.fromkeys(("row_factor", "row_log", "col_factor", "col_log", "out", "rest"), "*fp32")
     of_near = "low", "top", "near_row", "near_col"
     of_gradient |= dict.fromkeys(("row_share", "col_share", *of_near), "*fp32")
@@ -69,7 +70,10 @@ def main():
         else:
             sides |= {"key_scale": "*fp32"}
         how = {**constants, "POSITIVES": listed if other else None, "SEVERAL": False, "TOPS": other, "MIRRORED": other}
-        how["WIDTH"] = TILE["HEIGHT"] if other else TILE["WIDTH"]
+        how |= {"WIDTH": TILE["HEIGHT"] if other else TILE["WIDTH"], "own_tops": None}
+        one_each = {x: y for x, y in how.items() if x != "own_tops"} | {"POSITIVES": apart, "TOPS": True}
+        theirs = both | {"positive_leaves": apart_leaves}
+        yield "sums of one positive each", compiled(sums_kernel, {**sides, **of_sums}, one_each, theirs)
         if other:
             several, theirs = (
                 how | {"SEVERAL": True, "POSITIVES": labels, "MASK": far},

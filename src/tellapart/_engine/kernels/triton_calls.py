@@ -87,12 +87,12 @@ class Operands(NamedTuple):
         sizes: Sizes,
         of_rows: Float[Tensor, "kinds t h"],
         of_cols: Float[Tensor, "kinds t m"] | None,
-        *,
-        tops: bool,
+        own_tops: Float[Tensor, " n"] | None = None,
     ) -> None:
         """Write what the tiles of a band of rows, from its first one on and so many, add up to.
 
-        With `tops` the largest logits of negatives, too, and before these of positives, if they are told.
+        With positives the largest logits, too. With a place for `own_tops` "positives" are all but each query's only
+        one, whose logit goes there.
         """
         from tellapart._engine.kernels.triton_forward import sums_kernel
 
@@ -102,7 +102,7 @@ class Operands(NamedTuple):
             ("sums", height),
             (
                 *self.read(),
-                *(of_rows, of_cols, of_rows.stride(0), 0 if of_cols is None else of_cols.stride(0)),
+                *(of_rows, of_cols, own_tops, of_rows.stride(0), 0 if of_cols is None else of_cols.stride(0)),
                 *(self.mask.leaves, () if told is None else told.leaves),
                 *(first, height, self.n, self.m, self.c),
             ),
@@ -114,7 +114,7 @@ class Operands(NamedTuple):
                     **self.constants(),
                     "POSITIVES": None if told is None else told.coded,
                     "SEVERAL": self.several is not None,
-                    "TOPS": tops,
+                    "TOPS": positives is not None,
                     "MIRRORED": self.mirrored,
                     **how(self.vectors, sizes),
                 },

@@ -6,7 +6,7 @@ So the sums have the same bits on every run: parts are reduced afterwards, in a 
 import triton
 import triton.language as tl
 
-from tellapart._engine.kernels.triton_entries import NONE, related
+from tellapart._engine.kernels.triton_entries import NONE, concerns, holds, related
 from tellapart._engine.kernels.triton_tile import LOWEST, counted, exp, scaled, scores, softplus
 
 # Of a sum of exponentials: so small a one may have lost digits to the shift that a tile has for all its rows.
@@ -16,7 +16,7 @@ SMALL = tl.constexpr(1e-18)
 @triton.jit
 def sums_kernel(
     queries, keys, query_row, query_feature, key_row, key_feature, row_scale, key_scale,
-    of_rows, of_cols, row_kind, col_kind,
+    of_rows, of_cols, own_tops, row_kind, col_kind,
     leaves, positive_leaves, first_row, height, n, m, c,
     MASK: tl.constexpr, POSITIVES: tl.constexpr, SEVERAL: tl.constexpr, TOPS: tl.constexpr, FORM: tl.constexpr,
     MIRRORED: tl.constexpr, EACH: tl.constexpr, LENGTH: tl.constexpr, STEP: tl.constexpr, PRECISION: tl.constexpr,
@@ -26,7 +26,8 @@ def sums_kernel(
 
     Parts of the rows' sums go to `of_rows[kind, tile in the band, row]`, of the columns' to `of_cols[kind, tile, col]`.
     Kinds are the sum; for logits the shift; of `SEVERAL` positives the sum of their logits and their number; and for
-    `TOPS` the largest logit of positives, if these are told, and that of negatives.
+    `TOPS` the largest logits of positives and of negatives. With a place for `own_tops` each query has one positive,
+    which is none of its candidates: `POSITIVES` tells all others, and its logit, as a tile has it, goes there.
     """
     # Neighbours in time share rows and columns, which the cache then holds.
     number, high, wide = tl.program_id(0), tl.cdiv(height, HEIGHT), tl.cdiv(c, WIDTH)
@@ -40,14 +41,15 @@ def sums_kernel(
     at_col, is_col = of_cols, cols < n_cols
     if of_cols is not None:
         at_col = of_cols + row_tile * n_cols + cols
+    told: tl.constexpr = POSITIVES if own_tops is None else None
     # Of a symmetric matrix nothing is computed below the diagonal. A tile on it has all entries of its rows.
     is_below, has_cols = False, True
     if MIRRORED:
         is_below, has_cols = col_tile * WIDTH < top_row, col_tile * WIDTH > top_row
         if not has_cols:
-            _write_nothing(at_col, col_kind, is_col, POSITIVES, SEVERAL, TOPS, FORM)
+            _write_nothing(at_col, col_kind, is_col, told, SEVERAL, TOPS, FORM)
     if is_below:
-        _write_nothing(at_row, row_kind, is_row, POSITIVES, SEVERAL, TOPS, FORM)
+        _write_nothing(at_row, row_kind, is_row, told, SEVERAL, TOPS, FORM)
     else:
         end = first_row + height
         product = scores(
@@ -55,8 +57,8 @@ def sums_kernel(
         )
         raw = scaled(product, row_scale, key_scale, rows, cols, n, c, EACH, False)
         logits = counted(raw, leaves, rows, cols, top_row, col_tile * WIDTH, end, m, c, MASK, False)
-        if POSITIVES is not None:
-            is_positive = related(positive_leaves, rows, cols, n, m, POSITIVES, False)
+        if told is not None:
+            is_positive = related(positive_leaves, rows, cols, n, m, told, False)
             _write_positives(at_row, row_kind, is_row, logits, raw, is_positive, 1, SEVERAL, TOPS, FORM)
             if of_cols is not None:
                 if has_cols:
@@ -91,6 +93,21 @@ def sums_kernel(
                 if of_cols is not None:
                     if has_cols:
                         _write_apart(at_col, col_kind, is_col, logits, 0)
+        if own_tops is not None:
+            if concerns(POSITIVES, 0, positive_leaves, top_row, col_tile * WIDTH, HEIGHT, WIDTH):
+                # Computed again, likewise, with the bits that equal negatives have.
+                product = scores(
+                    queries, keys, query_row, query_feature, key_row, key_feature, rows, cols, n, c, LENGTH, STEP,
+                    PRECISION,
+                )  # fmt: skip
+                raw = scaled(product, row_scale, key_scale, rows, cols, n, c, EACH, False)
+                others = holds(POSITIVES, 0, positive_leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1), False)
+                is_own = (others == 0) & (in_band < height)[:, None] & (cols < m)[None, :]
+                own = tl.where(is_own, raw, NONE)
+                of_row, of_col = tl.max(own, 1), tl.max(own, 0)
+                tl.store(own_tops + rows, of_row, mask=of_row > NONE)
+                if MIRRORED:
+                    tl.store(own_tops + cols, of_col, mask=of_col > NONE)
 
 
 @triton.jit
@@ -135,7 +152,7 @@ def _write_top(place, kind, inside, logits, AXIS: tl.constexpr, FORM: tl.constex
 
 @triton.jit
 def _write_nothing(
-    place, kind, inside, POSITIVES: tl.constexpr, SEVERAL: tl.constexpr, TOPS: tl.constexpr, FORM: tl.constexpr
+    place, kind, inside, TOLD: tl.constexpr, SEVERAL: tl.constexpr, TOPS: tl.constexpr, FORM: tl.constexpr
 ):  # fmt: skip
     """What a tile without entries adds up to."""
     if FORM == "logits":
@@ -148,5 +165,5 @@ def _write_nothing(
         place += 2 * kind
     if TOPS:
         tl.store(place, NONE, mask=inside)
-        if POSITIVES is not None:
+        if TOLD is not None:
             tl.store(place + kind, NONE, mask=inside)

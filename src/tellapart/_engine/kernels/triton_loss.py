@@ -31,6 +31,8 @@ class Problem(NamedTuple):
     mask: TileMask
     several: TileMask | None
     """Positives of which a query may have several, or none: `log Z` is of all candidates, and nothing symmetric."""
+    told: TileMask | None
+    """Where largest logits are wanted: the several positives, or all but each query's only one."""
     positive_of: Int[Tensor, " n"] | None
     """Each query's positive, and in turn that key's query. `None`: query i has key i."""
     m: int
@@ -39,17 +41,15 @@ class Problem(NamedTuple):
     symmetric: bool
     mirrored: bool
     """Whether the keys are the queries, and one half of the scores tells all."""
-    detailed: bool = False
-    """Whether the largest logits are wanted, too."""
 
     def losses(
         self, given: Given, share: float, precision: str
-    ) -> tuple[Float[Tensor, " losses"], Kept, Float[Tensor, "tops losses"] | None]:
+    ) -> tuple[Float[Tensor, " losses"], Kept, Float[Tensor, "2 losses"] | None]:
         """`softplus(log Z⁻ − S⁺)` of each query and, of a symmetric loss, of each key behind them.
 
         With them comes what backward needs. `share` is multiplied into `Kept.weights`: 1/n for a mean. Of several
-        positives losses are `log Z − ΣS⁺/|P|`, and no share is multiplied. The third are the largest logits, if
-        they are wanted: of several positives, and of negatives.
+        positives losses are `log Z − ΣS⁺/|P|`, and no share is multiplied. If they are wanted,
+        the largest logits of positives, and of negatives, are the third.
         """
         queries = given.queries
         n, like = queries.shape[0], queries.new_empty(0, dtype=torch.float32)
@@ -61,8 +61,8 @@ class Problem(NamedTuple):
             weights, logs = like.new_empty(2, *each.shape).unbind(0)
             shares = None if self.several is None else torch.empty_like(weights)
             kept = Kept(positives, weights, logs, row_scale, key_scale, shares)
-            n_tops = 1 if self.several is None else 2
-            tops = like.new_full((n_tops, *each.shape), -torch.inf) if self.detailed else None
+            tops = None if self.told is None else like.new_full((2, *each.shape), -torch.inf)
+            own_tops = tops[0] if tops is not None and self.several is None else None
             operands = self.operands(given, kept, precision, plan)
             layout: _Layout = plan.kept("layout", lambda: _Layout.of(self, operands))
             tall, n_cols = layout.tall, layout.n_cols
@@ -74,13 +74,16 @@ class Problem(NamedTuple):
                 height = min(tall, n - first)
                 if height < tall:
                     of_rows = like.new_empty(n_kinds, layout.wide_tiles, height)
-                operands.sums(None, (first, height), layout.sizes, of_rows, of_cols, tops=self.detailed)
+                operands.sums(self.told, (first, height), layout.sizes, of_rows, of_cols, own_tops)
                 n_tiles = cdiv(height, layout.sizes.height)
                 _take_in(operands, kept, (each, share), (first, height, n_tiles), (of_rows, of_cols, running))
                 if tops is not None:
-                    _raise(tops[:, first : first + height], of_rows)
+                    found = tops if self.several is not None else tops[1:]
+                    _raise(found[:, first : first + height], of_rows)
                     if of_cols is not None:
-                        _raise(tops if self.mirrored else tops[:, n:], of_cols)
+                        _raise(found if self.mirrored else found[:, n:], of_cols)
+            if tops is not None and self.symmetric:
+                tops[0, n:] = tops[0, :n]  # of one positive each a key has the logit that its query has
         return each, kept, tops
 
     def operands(self, given: Given, kept: Kept, precision: str, plan: Plan) -> Operands:
@@ -95,7 +98,7 @@ class Problem(NamedTuple):
     def n_kinds(self) -> int:
         """Of what a tile comes to: exponentials, their shift; of several positives logits, number; largest logits."""
         n_sums = 2 if self.several is None else 4
-        return n_sums + (n_sums // 2 if self.detailed else 0)
+        return n_sums if self.told is None else n_sums + n_sums // 2
 
     def kinds(self, given: Given, precision: str) -> tuple[Hashable, ...]:
         """All that kernels are compiled for, as far as these tensors tell."""
@@ -105,9 +108,9 @@ class Problem(NamedTuple):
             (queries.dtype, queries.shape, queries.stride(), queries.data_ptr() % 16),
             (keys.shape, keys.stride(), keys.data_ptr() % 16),
             kind_of(temperature),
-            *(() if x is None else (x.expression, *map(kind_of, x.leaves)) for x in self[:2]),
+            *(() if x is None else (x.expression, *map(kind_of, x.leaves)) for x in self[:3]),
             None if self.positive_of is None else kind_of(self.positive_of),
-            self[3:],
+            self[4:],
             precision,
         )
 

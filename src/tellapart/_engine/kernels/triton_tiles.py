@@ -66,7 +66,7 @@ class TritonTiles:
             of_rows = like.new_empty(n_kinds, cdiv(c, sizes.width), height)
             of_cols = like.new_empty(n_kinds, cdiv(height, sizes.height), n_cols) if n_cols else None
             with torch.cuda.device_of(like):
-                operands.sums(positives, (first, height), sizes, of_rows, of_cols, tops=positives is not None)
+                operands.sums(positives, (first, height), sizes, of_rows, of_cols)
             _take_in(of_rows, sums.rows, sums.row_maxima, slice(first, first + height))
             if of_cols is not None:
                 side, maxima = (sums.rows, sums.row_maxima) if sums.cols is None else (sums.cols, sums.col_maxima)
