@@ -84,7 +84,7 @@ LIGHT = {"torch", "numpy"}
 # What an adapter imports where it is installed: a peer for its base class, or what a peer brings along.
 OF_PEERS = {"pytorch_metric_learning", "tqdm"}
 # Written in Triton's language, and imported when a block is computed with it; tests interpret them.
-IN_TRITON = {f"triton_{name}.py" for name in ("entries", "tile", "forward", "backward", "ends")}
+IN_TRITON = {f"triton_{name}.py" for name in ("entries", "tile", "forward", "backward", "rows", "ends")}
 CORE = {
     "_traced",
     "errors",
