@@ -62,7 +62,7 @@ def test_masks_are_read_as_labels_and_what_is_none_is_named(tmp_path):
     for name, message in (
         ("colour.png", r"labels must be a grey picture or one with a palette.*Got mode RGB"),
         ("broken.png", "no mask that can be read"),
-        ("none.png", "no mask that can be read"),
+        ("none.png", "there is no such file or folder"),
     ):
         with pytest.raises(InputError, match=message):
             read_mask(tmp_path / name)
