@@ -89,9 +89,8 @@ class _Node:
         """
         if self._versions() != self.versions:
             raise RuntimeError(
-                "Terms whose gradient is wanted are computed from the embeddings and the temperature, which must stay "
-                "as they were. Got one that was changed in place. Read terms under torch.no_grad() where no gradient "
-                "is wanted."
+                "Embeddings and temperature must stay as they were until all gradients of terms are taken. Got one "
+                "that was changed in place. Read terms under torch.no_grad() if no gradient is wanted."
             )
         with torch.enable_grad():
             terms = dispatch.evaluate(self.found.line_up("tiled"), symmetric=self.symmetric, engine="tiled")

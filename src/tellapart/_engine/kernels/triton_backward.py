@@ -1,6 +1,6 @@
 """A block of `G = ∂L/∂S` by Triton, which two library products add to both gradients.
 
-Vectors whose gradient fits into registers take another kernel: see `triton_rows.py`.
+Short vectors, of which the gradient fits into registers, take another kernel: see `triton_rows.py`.
 """
 
 import triton

@@ -91,8 +91,8 @@ class Operands(NamedTuple):
     ) -> None:
         """Write what the tiles of a band of rows, from its first one on and so many, add up to.
 
-        With positives the largest logits, too. With a place for `own_tops` "positives" are all but each query's only
-        one, whose logit goes there.
+        With positives the largest logits, too. With a place for `own_tops` each query has one positive, and its logit
+        goes there: then "positives" are all other keys.
         """
         from tellapart._engine.kernels.triton_forward import sums_kernel
 

@@ -52,10 +52,10 @@ def sums_kernel(
         _write_nothing(at_row, row_kind, is_row, told, SEVERAL, TOPS, FORM)
     else:
         end = first_row + height
-        product = scores(
-            queries, keys, query_row, query_feature, key_row, key_feature, rows, cols, n, c, LENGTH, STEP, PRECISION
-        )
-        raw = scaled(product, row_scale, key_scale, rows, cols, n, c, EACH, False)
+        raw = _raw(
+            queries, keys, query_row, query_feature, key_row, key_feature, row_scale, key_scale, rows, cols, n, c,
+            EACH, LENGTH, STEP, PRECISION,
+        )  # fmt: skip
         logits = counted(raw, leaves, rows, cols, top_row, col_tile * WIDTH, end, m, c, MASK, False)
         if told is not None:
             is_positive = related(positive_leaves, rows, cols, n, m, told, False)
@@ -83,11 +83,10 @@ def sums_kernel(
         if FORM == "logits":
             if least < SMALL:
                 # Each row and each column by its own largest logit. To compute them again spares registers.
-                product = scores(
-                    queries, keys, query_row, query_feature, key_row, key_feature, rows, cols, n, c, LENGTH, STEP,
-                    PRECISION,
+                raw = _raw(
+                    queries, keys, query_row, query_feature, key_row, key_feature, row_scale, key_scale, rows, cols,
+                    n, c, EACH, LENGTH, STEP, PRECISION,
                 )  # fmt: skip
-                raw = scaled(product, row_scale, key_scale, rows, cols, n, c, EACH, False)
                 logits = counted(raw, leaves, rows, cols, top_row, col_tile * WIDTH, end, m, c, MASK, False)
                 _write_apart(at_row, row_kind, is_row, logits, 1)
                 if of_cols is not None:
@@ -96,18 +95,34 @@ def sums_kernel(
         if own_tops is not None:
             if concerns(POSITIVES, 0, positive_leaves, top_row, col_tile * WIDTH, HEIGHT, WIDTH):
                 # Computed again, likewise, with the bits that equal negatives have.
-                product = scores(
-                    queries, keys, query_row, query_feature, key_row, key_feature, rows, cols, n, c, LENGTH, STEP,
-                    PRECISION,
+                raw = _raw(
+                    queries, keys, query_row, query_feature, key_row, key_feature, row_scale, key_scale, rows, cols,
+                    n, c, EACH, LENGTH, STEP, PRECISION,
                 )  # fmt: skip
-                raw = scaled(product, row_scale, key_scale, rows, cols, n, c, EACH, False)
                 others = holds(POSITIVES, 0, positive_leaves, tl.minimum(rows, n - 1), tl.minimum(cols, m - 1), False)
-                is_own = (others == 0) & (in_band < height)[:, None] & (cols < m)[None, :]
-                own = tl.where(is_own, raw, NONE)
-                of_row, of_col = tl.max(own, 1), tl.max(own, 0)
-                tl.store(own_tops + rows, of_row, mask=of_row > NONE)
+                is_own = (others == 0) & is_row[:, None] & (cols < m)[None, :]
+                _write_own(own_tops, rows, raw, is_own, 1)
                 if MIRRORED:
-                    tl.store(own_tops + cols, of_col, mask=of_col > NONE)
+                    _write_own(own_tops, cols, raw, is_own, 0)
+
+
+@triton.jit
+def _raw(
+    queries, keys, query_row, query_feature, key_row, key_feature, row_scale, key_scale, rows, cols, n, c,
+    EACH: tl.constexpr, LENGTH: tl.constexpr, STEP: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The scores of a tile over the temperature, all of which count."""
+    product = scores(
+        queries, keys, query_row, query_feature, key_row, key_feature, rows, cols, n, c, LENGTH, STEP, PRECISION
+    )
+    return scaled(product, row_scale, key_scale, rows, cols, n, c, EACH, False)
+
+
+@triton.jit
+def _write_own(place, numbers, raw, is_own, AXIS: tl.constexpr):
+    """The logit of the only positive along an axis, where the tile has it."""
+    found = tl.max(tl.where(is_own, raw, NONE), AXIS)
+    tl.store(place + numbers, found, mask=found > NONE)
 
 
 @triton.jit
