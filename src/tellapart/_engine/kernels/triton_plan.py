@@ -23,12 +23,16 @@ class Plan:
         self._kept: dict[Hashable, Any] = {}
 
     def launch(self, name: Hashable, arguments: tuple[Any, ...], make: Callable[[], Made]) -> None:
-        """Launch what is planned under a name; it is made at the first launch, with its constants as last arguments."""
+        """Launch what is planned under a name; it is made at the first launch, with its constants as last arguments.
+
+        Raises:
+            RuntimeError: Triton cannot compile the kernel, or the device has too little memory of its own for it.
+        """
         if (run := self._ready.get(name)) is not None:
             run(*arguments)
             return
         kernel, grid, constants, options = make()
-        program = kernel[grid](*arguments, **constants, **options)
+        program = _first(kernel, grid, arguments, constants | options)
         if program is not None:  # as where it is interpreted
             runner, last = program[(*grid, 1, 1)[:3]], [constants[x] for x in kernel.arg_names if x in constants]
             self._ready[name] = lambda *given: runner(*given, *last)
@@ -38,6 +42,19 @@ class Plan:
         if (found := self._kept.get(name)) is None:
             found = self._kept[name] = make()
         return found
+
+
+def _first(kernel: Any, grid: tuple[int, ...], arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    try:
+        return kernel[grid](*arguments, **named)
+    except Exception as error:
+        if not type(error).__module__.startswith("triton."):
+            raise
+        told = str(error).strip().splitlines()
+        raise RuntimeError(
+            f"Triton cannot run `{kernel.__name__}` here ({type(error).__name__}: {told[0] if told else 'no reason'}). "
+            'Compute the loss under `with tellapart.options(kernels="torch"):`, by PyTorch\'s own operations.'
+        ) from error
 
 
 _plans: dict[Hashable, Plan] = {}
