@@ -70,7 +70,8 @@ def begin_kernel(
         if positives is not None:
             tl.store(positives + numbers, products * (own / tau) * others, mask=is_query)
     else:
-        tl.store(row_scale + tl.arange(0, 1), tl.zeros([1], tl.float32) + 1.0 / tau)
+        if tl.program_id(0) == 0:
+            tl.store(row_scale, 1.0 / tau)
         if positives is not None:
             tl.store(positives + numbers, products / tau, mask=is_query)
 
