@@ -1,126 +1,156 @@
-"""Compiles Triton's kernels for a GPU that need not be there: what the interpreter lets pass, the compiler may not.
+"""Compiles the kernels of real losses for GPUs that need not be there: what the interpreter lets pass, those may not.
 
-python -m tests._engine.kernels.compiled, in a process without TRITON_INTERPRET.
+python -m tests._engine.kernels.compiled h100, in a process without TRITON_INTERPRET.
 """
+
+import sys
+from typing import NamedTuple
 
 import torch
 
-from tellapart import edges, gaussian, other_views, paired, same, within
-from tellapart._engine.candidates import Candidates
-from tellapart._engine.kernels import triton_masks
-from tellapart.negatives import alike
-from tellapart.relations import beside
+from tellapart import info_nce, info_nce_terms, nt_xent, options, variants
+from tellapart._engine import loss as loss_of_one_process
+from tellapart._engine import one_node
+from tellapart._engine.kernels import triton_launch, triton_plan, triton_tiles
+from tellapart.negatives import guided
+from tellapart.relations import before, edges, gaussian, paired, same, within
 
-N = 8
-KINDS = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
-TILE = {"HEIGHT": 64, "WIDTH": 32, "LENGTH": 40, "PRECISION": "tf32x3"}
+N = 1024
+KINDS = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16"}
+KINDS |= {torch.float64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
+OF_PRODUCTS = ("sums_kernel", "rows_kernel", "block_kernel")
 
 
-def compiled(kernel, pointers, constants, leaves):
-    """The program for a kernel's arguments: pointers of those types, constants, tuples of leaves, and whole numbers."""
+class Card(NamedTuple):
+    """Compute capability, and what decides the sizes of tiles."""
+
+    capability: int
+    chip: triton_launch.Chip
+
+
+CARDS = {
+    "rtx-3090": Card(86, triton_launch.Chip(82, 101376, "registers")),
+    "h100": Card(90, triton_launch.Chip(132, 232448, "shared memory")),
+    "b200": Card(100, triton_launch.Chip(148, 232448, "tensor memory")),
+    "rtx-5090": Card(120, triton_launch.Chip(170, 101376, "registers")),
+}
+TENSOR_MEMORY = 512
+"""Columns."""
+
+
+def compiled(card, kernel, arguments, constants, told):
+    """The program for arguments as they are: types, numbers that are 1, and what 16 divides."""
     import triton  # here, for doctests are looked for where it is missing, too
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    signature, values = {}, {}
+    signature, values, divided, rest = {}, {}, {}, iter(arguments)
     for place, name in enumerate(kernel.arg_names):
         if name in constants:
             signature[name], values[place,] = "constexpr", constants[name]
         else:
-            signature[name] = {**pointers, **leaves}.get(name, "i32")
-    source = ASTSource(fn=kernel, signature=signature, constexprs=values)
-    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": True}).asm["ptx"]
+            signature[name] = described(next(rest), (place,), values, divided)
+    source = ASTSource(fn=kernel, signature=signature, constexprs=values, attrs=divided)
+    return triton.compile(source, target=GPUTarget("cuda", card.capability, 32), options=told)
 
 
-def mask_of(relation):
-    """An expression as kernels read it, and the types of its leaves."""
-    made = triton_masks.of_candidates(Candidates(N, N, N, among=relation), torch.device("cpu"))
-    return made.coded, tuple(KINDS[x.dtype] if isinstance(x, torch.Tensor) else "i32" for x in made.leaves)
+def described(value, path, values, divided):
+    """The type of an argument, or of each of a tuple; what else is known of it is noted under its path."""
+    if isinstance(value, tuple):
+        return tuple(described(x, (*path, i), values, divided) for i, x in enumerate(value))
+    if value is None or (isinstance(value, int) and value == 1):
+        values[path] = value
+        return "constexpr"
+    is_tensor = isinstance(value, torch.Tensor)
+    if not isinstance(value, float) and (value.data_ptr() if is_tensor else value) % 16 == 0:
+        divided[path] = [["tt.divisibility", 16]]
+    return KINDS[value.dtype] if is_tensor else "fp32" if isinstance(value, float) else "i32"
 
 
-def main():
-    from tellapart._engine.kernels.triton_backward import block_kernel
-    from tellapart._engine.kernels.triton_forward import sums_kernel
-    from tellapart._engine.kernels.triton_rows import rows_kernel
+def checking(card):
+    """Stands for `Plan.launch`: compiles what would be launched, and checks what memory it needs."""
 
+    def launch(plan, name, arguments, make):  # noqa: ARG001
+        kernel, _, constants, told = make()
+        program = compiled(card, kernel, arguments, constants, told)
+        assert program.metadata.shared <= card.chip.shared_memory, (name, program.metadata.shared)
+        columns = getattr(program.metadata, "tmem_size", None) or 0
+        assert columns <= TENSOR_MEMORY, (name, columns)
+        ptx = program.asm["ptx"]
+        assert f".target sm_{card.capability}" in ptx
+        assert "mma" in ptx or kernel.__name__ not in OF_PRODUCTS, "no tensor cores"
+        print("   ", kernel.__name__, flush=True)
+        for x in arguments:
+            if isinstance(x, torch.Tensor) and x.is_floating_point():
+                x.data.fill_(1.0)  # as if it were written: further on it is read
+
+    return launch
+
+
+def vectors(d, dtype, n=N):
+    return torch.randn(n, d).to(dtype).requires_grad_()
+
+
+def wide():
+    return info_nce(*pair(512, torch.bfloat16), symmetric=True, temperature=learned(), engine="tiled")
+
+
+def views():
+    return nt_xent(*pair(256, torch.float32), temperature=learned(), engine="tiled")
+
+
+def of_a_guide():
+    queries, keys = pair(128, torch.bfloat16)
+    exclude = guided(vectors(90, torch.float32), vectors(90, torch.float32))
+    return info_nce(queries, keys, exclude=exclude, temperature=learned(), symmetric=True, engine="tiled")
+
+
+def labels():
+    return variants.sup_con(vectors(100, torch.bfloat16), labels=torch.arange(N) // 2, engine="tiled")
+
+
+def every_relation():
+    """Terms of the way that puts a loss together, with all that a mask may read."""
+    times, pairs = torch.arange(N) * 0.5, edges(torch.stack([torch.arange(N), torch.arange(N).flip(0)]))
+    guide = guided(vectors(90, torch.float32), vectors(90, torch.float32))
+    exclude = (same(torch.arange(N) // 2) | within(times, None, 1.0) | before(times, times) | guide) & ~paired()
+    queries, keys = pair(40, torch.float32)
+    given = {"positives": pairs | paired(), "exclude": exclude, "key_bias": torch.zeros(N, requires_grad=True)}
+    return info_nce_terms(queries, keys, **given, symmetric=True, engine="tiled").loss()
+
+
+def soft():
     times = torch.arange(N) * 0.5
-    pairs = edges(torch.stack([torch.arange(N), torch.arange(N).flip(0)]), torch.arange(N) + 1.0)
-    among, leaves = mask_of(
-        (same(torch.arange(N)) & ~paired())
-        | (within(times, None, 1.0) & gaussian(times, None, 1.0))
-        | alike(torch.eye(N), None, 0.5)
-    )
-    diagonals, diagonals_leaves = mask_of(~other_views(N // 2) & ~paired())
-    listed, listed_leaves = mask_of(pairs)
-    labels, labels_leaves = mask_of(same(torch.arange(N)) & ~paired())
-    far, far_leaves = mask_of(beside(~alike(torch.eye(N), torch.eye(N), 0.5), N, ~same(torch.arange(N))))
-    of_several = far_leaves, labels_leaves
-    apart, apart_leaves = mask_of(~paired())
-    of_sums = {"of_rows": "*fp32", "of_cols": "*fp32", "own_tops": "*fp32"}
-    of_gradient = dict.fromkeys(("row_factor", "row_log", "col_factor", "col_log", "out", "rest"), "*fp32")
-    of_near = "low", "top", "near_row", "near_col"
-    of_gradient |= dict.fromkeys(("row_share", "col_share", *of_near), "*fp32")
-    of_gradient |= dict.fromkeys(("moments", "row_moments", "col_moments"), "*fp32") | {"share": "fp32"}
-    both = {"leaves": leaves, "positive_leaves": listed_leaves}
-    for vectors, form, other in (("*fp32", "logits", True), ("*bf16", "softplus", False)):
-        sides = dict.fromkeys(("queries", "keys", "own", "others"), vectors) | {"row_scale": "*fp32"}
-        constants = {**TILE, "STEP": 16, "GROUP": 8, "FORM": form, "MASK": among, "EACH": other, "WEIGHTED": other}
-        if other:
-            constants |= {"key_scale": None}
-        else:
-            sides |= {"key_scale": "*fp32"}
-        how = {**constants, "POSITIVES": listed if other else None, "SEVERAL": False, "TOPS": other, "MIRRORED": other}
-        how |= {"WIDTH": TILE["HEIGHT"] if other else TILE["WIDTH"], "own_tops": None}
-        one_each = {x: y for x, y in how.items() if x != "own_tops"} | {"POSITIVES": apart, "TOPS": True}
-        theirs = both | {"positive_leaves": apart_leaves}
-        yield "sums of one positive each", compiled(sums_kernel, {**sides, **of_sums}, one_each, theirs)
-        if other:
-            several, theirs = (
-                how | {"SEVERAL": True, "POSITIVES": labels, "MASK": far},
-                dict(zip(both, of_several, strict=True)),
-            )
-            yield "sums of several positives", compiled(sums_kernel, {**sides, **of_sums}, several, theirs)
-        yield "sums", compiled(sums_kernel, {**sides, **of_sums}, how, both)
-        constants |= {"POSITIVES": listed if other else None}
-        if not other:
-            constants |= dict.fromkeys(("row_share", "col_share", *of_near))
-        how = {**constants, "PADDED": 64, "TURNED": other, "ADDED": other, "OF_EACH": other, "LOCAL": False}
-        yield "rows", compiled(rows_kernel, {**sides, **of_gradient}, how, both)
-        how |= {"MASK": diagonals, "LOCAL": True} | dict.fromkeys(("col_factor", "col_log", *of_near))
-        yield (
-            "rows by diagonals",
-            compiled(rows_kernel, {**sides, **of_gradient}, how, both | {"leaves": diagonals_leaves}),
-        )
-        how = constants | ({} if other else {"rest": None})
-        yield "block", compiled(block_kernel, {**sides, **of_gradient, "out": vectors}, how, both)
-        one_sided = {"col_factor": None, "col_log": None, "col_moments": None, "rest": None}
-        yield "block of one side", compiled(block_kernel, {**sides, **of_gradient}, constants | one_sided, both)
-    yield from of_ends()
+    return info_nce(*pair(40, torch.float16), positives=gaussian(times, None, 1.0), engine="tiled")
 
 
-def of_ends():
-    """The kernels before and behind products."""
-    from tellapart._engine.kernels import triton_ends
-
-    names = ("row_scale", "key_scale", "positives", "of_rows", "of_cols", "running", "losses", "weights", "shares")
-    names += ("logs", "sums", "own_factor", "other_factor", "own_scale", "other_scale", "upstream", "moments")
-    pointers = dict.fromkeys((*names, "factors", "temperature", "out"), "*fp32") | {"share": "fp32"}
-    pointers |= dict.fromkeys(("queries", "keys", "own", "others"), "*bf16") | {"positive_of": "*i64"}
-    sizes = {"LENGTH": 40, "STEP": 16, "HEIGHT": 16, "PADDED": 64, "SOME": 16, "WIDTH": 64, "COSINE": True}
-    for how in ({"LEARNED": True, "MIRRORED": True, "FIRST": False, "LAST": True}, dict.fromkeys(KINDS_OF_ENDS, False)):
-        more = {} if how["MIRRORED"] else {"of_cols": None, "key_scale": None, "positive_of": None, "upstream": None}
-        more |= {"positives": None} if how["MIRRORED"] else {"shares": None}
-        for name in ("begin", "losses", "end", "temperature"):
-            kernel = getattr(triton_ends, f"{name}_kernel")
-            given = {k: x for k, x in (sizes | how | more).items() if k in kernel.arg_names}
-            taken = pointers if how["LEARNED"] or name == "temperature" else pointers | {"temperature": "fp32"}
-            yield name, compiled(kernel, taken, given, {})
+def sigmoid():
+    return variants.sigmoid(*pair(40, torch.bfloat16), temperature=learned(), bias=learned())
 
 
-KINDS_OF_ENDS = ("LEARNED", "MIRRORED", "FIRST", "LAST", "COSINE")
+def pair(d, dtype):
+    return vectors(d, dtype), vectors(d, dtype)
+
+
+def learned():
+    return torch.tensor(0.07, requires_grad=True)
+
+
+EVERYWHERE = (views, of_a_guide)
+LOSSES = dict.fromkeys(CARDS, EVERYWHERE) | {"h100": (*EVERYWHERE, wide, labels, every_relation, soft, sigmoid)}
+
+
+def main(name):
+    card = CARDS[name]
+    triton_plan.Plan.launch = checking(card)
+    triton_tiles.unfit = one_node.unfit = lambda device: None  # noqa: ARG005
+    triton_launch.chip = lambda device: card.chip  # noqa: ARG005
+    loss_of_one_process.check_loss = lambda loss: loss
+    for loss in LOSSES[name]:
+        print(loss.__name__, flush=True)
+        with options(kernels="triton"):
+            loss().backward()
+
 
 if __name__ == "__main__":
-    for name, program in main():
-        assert ".target sm_90" in program
-        assert "mma" in program or name in ("begin", "losses", "end", "temperature"), "no tensor cores"
-        print(name)
+    main(sys.argv[1])

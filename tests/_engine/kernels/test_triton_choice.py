@@ -14,7 +14,9 @@ from tellapart._engine.kernels import choice, triton_ends, triton_launch, triton
 from tellapart._engine.kernels.choice import kernel_for
 from tellapart._engine.kernels.grid import tiling
 from tellapart._engine.kernels.interface import Block
+from tellapart._engine.kernels.triton_plan import Plan
 from tellapart.negatives import guided
+from tests._engine.kernels.compiled import CARDS, LOSSES
 from tests._engine.kernels.triton_here import needs_triton, vectors
 
 ROOT = Path(__file__).parents[3]
@@ -137,24 +139,39 @@ assert before or "triton" not in sys.modules
 def test_stages_are_as_many_as_shared_memory_holds(monkeypatch):
     sizes = triton_launch.Sizes(128, 128, 64, 4, 3)  # 32 KiB a stage in half precision
     for room, stages in ((232448, 3), (101376, 3), (90000, 2), (10000, 1)):
-        monkeypatch.setattr(triton_launch, "_shared_memory", lambda _, room=room: room)
+        monkeypatch.setattr(triton_launch, "chip", lambda _, room=room: triton_launch.Chip(100, room, "shared memory"))
         assert sizes.fitting(torch.device("cpu"), 2).stages == stages
 
 
+KERNELS = {f"{x}_kernel" for x in ("begin", "sums", "losses", "rows", "block", "end", "temperature")}
+
+
 @needs_triton
-def test_kernels_compile_for_a_gpu_that_is_not_here(tmp_path):
+@pytest.mark.parametrize("card", CARDS)
+def test_kernels_compile_for_a_gpu_that_is_not_here_and_fit_into_its_memory(card, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment["TRITON_CACHE_DIR"] = str(tmp_path)
-    command = [sys.executable, "-m", "tests._engine.kernels.compiled"]
+    command = [sys.executable, "-m", "tests._engine.kernels.compiled", card]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    blocks = ["sums", "rows", "rows by diagonals", "block", "block of one side"]
-    ends = ["begin", "losses", "end", "temperature"]
-    kinds = [
-        ["sums of one positive each", "sums of several positives", *blocks],
-        ["sums of one positive each", *blocks],
-    ]
-    assert done.stdout.splitlines() == [*kinds[0], *kinds[1], *ends, *ends]
+    assert set(done.stdout.split()) >= {*(loss.__name__ for loss in LOSSES[card]), *KERNELS}
+
+
+@needs_triton
+def test_a_kernel_that_does_not_run_says_what_to_do():
+    from triton.runtime.errors import OutOfResources
+
+    class Greedy:
+        __name__ = "rows_kernel"
+
+        def __getitem__(self, grid):
+            raise OutOfResources(832, 512, "tensor memory")
+
+    must = (
+        r"`rows_kernel` here \(OutOfResources: out of resource: tensor memory.*tellapart.options\(kernels=\"torch\"\)"
+    )
+    with pytest.raises(RuntimeError, match=must):
+        Plan().launch("rows", (), lambda: (Greedy(), (1,), {}, {}))
 
 
 @needs_triton

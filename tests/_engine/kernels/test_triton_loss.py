@@ -270,16 +270,26 @@ def test_saved_tensors_may_come_back_with_other_strides():
         torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-6)
 
 
-def test_rows_stay_in_registers_where_shared_memory_holds_them(monkeypatch):
+@pytest.mark.parametrize(
+    ("operands", "room", "longest"),
+    [
+        # In bfloat16, and in float32 by one product in TF32 and by three.
+        ("shared memory", 232448, (256, 256, 256)),
+        ("shared memory", 101376, (128, 64, 64)),
+        ("tensor memory", 232448, (256, 256, 128)),
+        ("registers", 166912, (128, 64, 64)),
+    ],
+)
+def test_rows_stay_in_registers_where_the_chip_has_room_for_them(operands, room, longest, monkeypatch):
     monkeypatch.setattr(triton_launch, "is_interpreted", lambda: False)
-    for room, longest in ((232448, 256), (101376, 128)):
-        monkeypatch.setattr(triton_launch, "_shared_memory", lambda _, room=room: room)
-        kept = [d for d in (64, 128, 256, 300) if triton_launch.keeps_rows(_of_length(d))]
-        assert max(kept) == longest
+    monkeypatch.setattr(triton_launch, "chip", lambda _: triton_launch.Chip(100, room, operands))
+    kinds = ((torch.bfloat16, "tf32"), (torch.float32, "tf32"), (torch.float32, "tf32x3"))
+    kept = [[d for d in (32, 64, 128, 256, 300) if triton_launch.keeps_rows(_of_length(d, *kind))] for kind in kinds]
+    assert tuple(map(max, kept)) == longest
 
 
-def _of_length(d):
-    return triton_launch.Vectors(torch.ones(1, d).bfloat16(), torch.ones(1, d).bfloat16(), "tf32")
+def _of_length(d, dtype, precision):
+    return triton_launch.Vectors(torch.ones(1, d, dtype=dtype), torch.ones(1, d, dtype=dtype), precision)
 
 
 @pytest.mark.parametrize("twice", [False, True])

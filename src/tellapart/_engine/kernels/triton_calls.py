@@ -222,7 +222,7 @@ class Stretches(NamedTuple):
         how = {"is_plain": operands.mask.is_plain, "is_full": operands.is_full}
         sizes = triton_launch.for_rows(operands.vectors, padded, **how)
         n_programs = cdiv(n_own, sizes.height)
-        busy = 2 * triton_launch.processors(operands.vectors.queries.device)
+        busy = 2 * triton_launch.chip(operands.vectors.queries.device).processors
         parts = min(cdiv(busy, n_programs), cdiv(n_others, 4 * sizes.width))
         length = cdiv(cdiv(n_others, parts), sizes.width) * sizes.width
         return cls(sizes, n_programs, cdiv(n_others, length), length)

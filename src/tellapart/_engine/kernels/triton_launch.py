@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 IN_REGISTERS = 256
 """Length of the longest vectors for which a program keeps the gradient in registers."""
+BYTES_IN_REGISTERS = 256
+"""Of a vector, where operands are in registers, too."""
 GROUP = 8
 """Bands of tiles that are computed together, for the vectors that they share."""
 ROOM = 1024
@@ -139,7 +141,7 @@ class Sizes(NamedTuple):
     def fitting(self, device: torch.device, element_size: int, fixed: int = 0) -> Sizes:
         """The same with as many stages as fit into the device's shared memory, beside so many fixed bytes."""
         stage = (self.height + self.width) * self.step * element_size
-        stages = (_shared_memory(device) - ROOM - fixed) // stage
+        stages = (chip(device).shared_memory - ROOM - fixed) // stage
         return self._replace(stages=max(1, min(self.stages, stages)))
 
 
@@ -174,12 +176,15 @@ def for_rows(vectors: Vectors, padded: int, *, is_plain: bool, is_full: bool = F
     """
     if is_interpreted():
         return _INTERPRETED
-    size = vectors.queries.element_size()
+    size, device = vectors.queries.element_size(), vectors.queries.device
+    if chip(device).operands == "registers":
+        # There own rows are operands, too: more warps, of few other rows at a time, keep them without spilling.
+        return Sizes(128, 64 if vectors.is_half and not is_full else 32, padded, 8, 2)
     width = (128 if padded <= 128 and not is_full else 64) // (1 if vectors.is_half else 2)
     # Four warps multiply 64 rows at a time: with eight, an H200 took twice as long for half vectors under a mask.
     is_small = vectors.is_half or (is_plain and padded <= 64)
     sizes = Sizes(64, width, padded, 4 if is_small else 8, 2)
-    return sizes.fitting(vectors.queries.device, size, fixed=64 * (padded + width) * size)
+    return sizes.fitting(device, size, fixed=64 * (padded + width) * size)
 
 
 def keeps_rows(vectors: Vectors) -> bool:
@@ -191,30 +196,41 @@ def keeps_rows(vectors: Vectors) -> bool:
     length, size = vectors.queries.shape[1], vectors.queries.element_size()
     if length > IN_REGISTERS or is_interpreted():
         return length <= IN_REGISTERS
-    padded = power_from(length)
+    padded, on = power_from(length), chip(vectors.queries.device)
+    if on.operands == "registers":
+        return padded * size <= BYTES_IN_REGISTERS
+    if on.operands == "tensor memory" and vectors.precision == "tf32x3" and padded > 128:
+        return False  # sums of three products would take 832 of its 512 columns
     sizes = for_rows(vectors, padded, is_plain=False)
     needed = (sizes.height * (padded + sizes.width) + (sizes.height + sizes.width) * padded) * size
-    return needed + ROOM <= _shared_memory(vectors.queries.device)
+    return needed + ROOM <= on.shared_memory
+
+
+class Chip(NamedTuple):
+    """What of a device decides the sizes of tiles."""
+
+    processors: int
+    shared_memory: int
+    """Bytes that a program may have."""
+    operands: str
+    """Where tensor cores find what they multiply, and sums: "registers", "shared memory" or "tensor memory"."""
 
 
 @cache
-def processors(device: torch.device) -> int:
-    """How many multiprocessors a device has; of the interpreter's, a few.
+def chip(device: torch.device) -> Chip:
+    """A device's chip; for the interpreter, one with few processors.
 
-    >>> processors(torch.device("cpu"))
+    >>> chip(torch.device("cpu")).processors
     4
     """
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 4
-
-
-@cache
-def _shared_memory(device: torch.device) -> int:
     if device.type != "cuda":
-        return 2**16
+        return Chip(4, 2**16, "shared memory")
     properties = torch.cuda.get_device_properties(device)
     # ROCm's devices have no more than every program gets.
-    found: int = getattr(properties, "shared_memory_per_block_optin", 2**16)
-    return found
+    shared = getattr(properties, "shared_memory_per_block_optin", 2**16)
+    by_generation = {9: "shared memory", 10: "tensor memory", 11: "tensor memory"}
+    operands = "shared memory" if torch.version.hip else by_generation.get(properties.major, "registers")
+    return Chip(properties.multi_processor_count, shared, operands)
 
 
 def how(vectors: Vectors, sizes: Sizes) -> dict[str, int | str]:
