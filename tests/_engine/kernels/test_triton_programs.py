@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from tellapart import gaussian, info_nce, info_nce_terms, nt_xent, options, paired, same, variants
 from tellapart._engine.kernels import triton_gradient, triton_loss, triton_loss_gradient, triton_tiles
+from tellapart._engine.kernels.triton_plan import Plan
 from tellapart.negatives import guided
+from tests._engine.kernels.compiled import described
 from tests._engine.kernels.launches import checked_launches
 from tests._engine.kernels.triton_here import needs_triton, vectors
 
@@ -40,8 +42,13 @@ def line_up(kind, q, k, tau):
     }[kind]
 
 
-def gradients(kind, n, d, dtype, seed):
-    q, k, tau = vectors(seed, n, d, dtype), vectors(seed + 1, n, d, dtype), torch.tensor(0.1, requires_grad=True)
+def gradients(kind, n, d, dtype, seed, offset=0):
+    """A loss and its gradients, of vectors that begin so many numbers behind the start of their memory."""
+    q, k = (
+        x.detach().new_empty(x.numel() + offset)[offset:].view_as(x).copy_(x.detach()).requires_grad_()
+        for x in (vectors(seed, n, d, dtype), vectors(seed + 1, n, d, dtype))
+    )
+    tau = torch.tensor(0.1, requires_grad=True)
     with options(kernels="triton"):
         loss = line_up(kind, q, k, tau)()
     return loss.detach(), *torch.autograd.grad(loss, (q, k, tau), allow_unused=True)
@@ -68,6 +75,39 @@ def test_programs_in_any_order_give_the_same_bits_and_keep_to_their_arguments(ki
             found = gradients(kind, n, d, dtype, seed)
     for own, other in zip(found, expected, strict=True):
         assert (own is None and other is None) or torch.equal(own, other)
+
+
+def kinds_of_launches(monkeypatch):
+    """Under each name of each plan the kinds of arguments: types, numbers that are 1, and what 16 divides."""
+    kinds, launch = {}, Plan.launch
+
+    def noted(plan, name, arguments, make):
+        values, divided = {}, {}
+        types = tuple(described(x, (i,), values, divided) for i, x in enumerate(arguments))
+        kinds.setdefault((plan, name), set()).add((types, tuple(values.items()), tuple(divided)))
+        launch(plan, name, arguments, make)
+
+    monkeypatch.setattr(Plan, "launch", noted)
+    return kinds
+
+
+@settings(max_examples=10)
+@given(
+    kind=st.sampled_from(KINDS),
+    n=st.integers(2, 70),
+    d=st.sampled_from([1, 7, 16]),
+    long=st.booleans(),
+    offset=st.integers(1, 8),
+)
+def test_what_a_plan_launches_under_one_name_is_of_one_kind(kind, n, d, long, offset):
+    with pytest.MonkeyPatch.context() as patch:
+        if long:
+            patch.setattr("tellapart._engine.kernels.triton_launch.keeps_rows", lambda _: False)
+        kinds = kinds_of_launches(patch)
+        for behind in (0, offset):
+            gradients(kind, n, d, torch.bfloat16, 0, behind)
+    assert kinds
+    assert all(len(found) == 1 for found in kinds.values())
 
 
 def test_every_kernel_is_checked(monkeypatch):
