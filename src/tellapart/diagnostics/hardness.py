@@ -120,7 +120,7 @@ def _line_up(group: ProcessGroup | None, queries: Tensor, keys: Tensor, options:
 
 
 @torch.no_grad()
-def log_negatives(terms: Terms) -> Float[Tensor, " n"]:
+def log_negatives(terms: Terms) -> Float[Tensor, "... n"]:
     """`log Z⁻_i`, the negatives' part of the partition function, from the terms alone.
 
     Losses computed from the whole matrix provide it, and Triton's of one positive each. With one positive, other
@@ -144,7 +144,7 @@ def log_negatives(terms: Terms) -> Float[Tensor, " n"]:
 
 
 @torch.no_grad()
-def hardest_share(terms: Terms) -> Float[Tensor, " n"]:
+def hardest_share(terms: Terms) -> Float[Tensor, "... n"]:
     """The hardest negative's share of the negatives' push, `max_j exp S_ij / Z⁻_i` over the negatives, in [1/K, 1].
 
     It goes to 1 as τ → 0 unless other negatives tie. If the next hardest scores Δ less, it is at least

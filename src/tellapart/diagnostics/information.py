@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tellapart.variants.options import LineUpOptions
 
 
-def mi_bound(terms: Terms) -> Float[Tensor, ""]:
+def mi_bound(terms: Terms) -> Float[Tensor, "..."]:
     """InfoNCE's lower bound on the mutual information of query and key, in nats.
 
     `I(q; k) ≥ mean_i (log n_candidates_i − L_i)`, the mean of both directions if symmetric. It holds in expectation
@@ -43,7 +43,7 @@ def mi_bound(terms: Terms) -> Float[Tensor, ""]:
     return mean if terms.reverse is None else (mean + mi_bound(terms.reverse)) / 2
 
 
-def mi_ceiling(terms: Terms) -> Float[Tensor, ""]:
+def mi_ceiling(terms: Terms) -> Float[Tensor, "..."]:
     """The largest possible `mi_bound` of these terms, `mean_i log(K_i + 1)` with K negatives, in nats.
 
     If the bound is close to it, only more negatives can show more information. Over the same queries as the bound;
@@ -170,8 +170,8 @@ def _valid(terms: Terms) -> Bool[Tensor, " n"]:
     return (terms.n_positives == 1) & (terms.n_positive_candidates == 1)
 
 
-def _mean(values: Float[Tensor, " n"], valid: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
-    return values.masked_fill(~valid, 0).sum() / valid.sum()
+def _mean(values: Float[Tensor, "... n"], valid: Bool[Tensor, "... n"]) -> Float[Tensor, "..."]:
+    return values.masked_fill(~valid, 0).sum(-1) / valid.sum(-1)
 
 
 def _pairs(queries: Tensor, keys: Tensor, options: LineUpOptions, at_least: int = 3) -> int:

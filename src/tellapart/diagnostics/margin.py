@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def effective_margin(terms: Terms, temperature: float | Tensor) -> Float[Tensor, " n"]:
+def effective_margin(terms: Terms, temperature: float | Tensor) -> Float[Tensor, "... n"]:
     """The score a positive has to exceed, `m_i = τ log Σ_j exp(s_ij/τ)` over the negatives, in units of the score.
 
     With one positive of score α_i the loss is exactly `L_i = log(1 + exp((m_i − α_i)/τ))`. A positive below m costs

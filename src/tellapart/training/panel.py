@@ -28,9 +28,9 @@ be told, as of queries with several positives, is NaN, and left out of the log.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,7 @@ from tellapart.diagnostics import (
     suspected,
     uniformity,
 )
+from tellapart.objective import Terms
 from tellapart.relations import paired
 from tellapart.scores import unit
 from tellapart.temperature import LearnedTemperature
@@ -54,7 +55,7 @@ from tellapart.temperature import LearnedTemperature
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-    from tellapart.objective import Given, Terms
+    from tellapart.objective import Given
     from tellapart.relations import Pairs
 
 _EVERY = 50
@@ -76,33 +77,58 @@ def readings(model: nn.Module, terms: Terms, costly: bool) -> dict[str, Tensor]:
     assert terms.given is not None
     number = terms.positive.new_tensor  # on the device of all others
     tau = torch.as_tensor(terms.given.options["temperature"], device=terms.positive.device)
-
-    def margin(side: Terms) -> Tensor:
-        return effective_margin(side, tau)
-
-    def suspects(side: Terms) -> Tensor:
-        return suspected(side).float().masked_fill(hardest_share(side).isnan(), math.nan)
-
+    mean_tau = tau.mean()
     learned = [module.is_at_bound() for module in model.modules() if isinstance(module, LearnedTemperature)]
+    means = torch.stack([_means(side, mean_tau) for side in _sides(terms)]).mean(0)
+    bound, ceiling, margin, share, suspects = means.unbind()
     found = {
         "n_candidates": terms.n_candidates.double().mean(),
-        "mi_bound": mi_bound(terms),
-        "mi_ceiling": mi_ceiling(terms),
+        "mi_bound": bound,
+        "mi_ceiling": ceiling,
         "accuracy": terms.accuracy(),
-        "temperature": tau.mean(),
+        "temperature": mean_tau,
         "temperature_at_bound": torch.stack(learned).any().double() if learned else number(math.nan),
         # With a τ for each query, the logits of one key have several.
-        "effective_margin": _mean(terms if tau.ndim == 0 else replace(terms, reverse=None), margin),
-        "hardest_share": _mean(terms, hardest_share),
-        "suspects": _mean(terms, suspects),
+        "effective_margin": effective_margin(terms, tau).nanmean() if tau.ndim else margin,
+        "hardest_share": share,
+        "suspects": suspects,
     }
     return found | (_costly_readings(terms.given) if costly else {})
 
 
-def _mean(terms: Terms, what: Callable[[Terms], Float[Tensor, " n"]]) -> Float[Tensor, ""]:
-    """The mean over the queries that have a value; of both directions."""
-    own = what(terms).nanmean()
-    return own if terms.reverse is None else (own + what(terms.reverse).nanmean()) / 2
+def _means(terms: Terms, tau: Float[Tensor, ""]) -> Float[Tensor, "5"]:
+    """Means over the queries that have a value; of a matrix of queries, over the directions, too."""
+    share = hardest_share(terms)
+    suspects = suspected(terms).to(share.dtype).masked_fill(share.isnan(), math.nan)
+    of_queries = torch.stack([effective_margin(terms, tau), share, suspects]).nanmean(-1)
+    found = torch.cat([torch.stack([mi_bound(terms), mi_ceiling(terms)]), of_queries])
+    return found if found.ndim == 1 else found.mean(1)
+
+
+def _sides(terms: Terms) -> list[Terms]:
+    """The directions; if they have as many queries, one record of both: it takes as many calls as one of them."""
+    if terms.reverse is None:
+        return [terms]
+    if len(terms.cross_entropy) != len(terms.reverse.cross_entropy):
+        return [terms, terms.reverse]
+    facts: Any = _Both(terms, terms.reverse)
+    return [Terms(facts, terms.n_with_positive)]
+
+
+class _Both:
+    """The terms of two directions, one below the other."""
+
+    def __init__(self, own: Terms, reverse: Terms) -> None:
+        self.own, self.reverse = own, reverse
+
+    def __getattr__(self, name: str) -> Tensor:
+        return torch.stack([getattr(self.own, name), getattr(self.reverse, name)])
+
+    @cached_property
+    def details(self) -> Any:
+        found: Any = zip(self.own.details, self.reverse.details, strict=True)
+        found = [None if x is None else torch.stack([x, y]) for x, y in found]
+        return type(self.own.details)(*found)
 
 
 def _costly_readings(given: Given) -> dict[str, Tensor]:
