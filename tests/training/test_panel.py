@@ -13,6 +13,7 @@ from tellapart.diagnostics import effective_margin, training_warnings
 from tellapart.relations import listed, other_views, paired, same
 from tellapart.runs import Run
 from tellapart.training import AuxiliaryLoss, Batches, TermsStep, TrainerOptions, TrainingOptions, fit, panel
+from tests._engine.one_positive import Calls
 from tests.command_line import read_log
 
 COSTLY = {"effective_negatives", "alignment", "uniformity", "effective_rank", "rank_limit", "gradient_norm"}
@@ -112,6 +113,17 @@ def test_its_readings_are_those_of_slow_sums(case, tau):
     if not several:
         asked = (terms.n_positives == 1) & (terms.n_positive_candidates == 1)
         assert found["mi_ceiling"].item() == pytest.approx(terms.n_candidates[asked].double().log().mean().item())
+
+
+def test_both_directions_take_few_more_calls_than_one():
+    def calls(symmetric):
+        terms = info_nce_terms(made(1, 8), made(2, 8), symmetric=symmetric)
+        terms.loss()
+        with Calls() as counted:
+            panel.readings(nn.Identity(), terms, costly=False)
+        return counted.number
+
+    assert calls(True) < 1.5 * calls(False)
 
 
 def test_a_line_up_without_negatives_has_no_number_of_them_and_stops_nothing():
