@@ -40,8 +40,11 @@ class Entry(dict[str, float]):
 
 def entry_of(values: Mapping[str, Tensor | float], device: torch.device) -> Entry:
     """An entry of values on a device, or of numbers."""
-    parts = [torch.as_tensor(value, device=device).detach().double() for value in values.values()]
-    return Entry(list(values), torch.stack(parts) if parts else torch.zeros(0, dtype=torch.float64))
+    kept = [(value, None if isinstance(value, Tensor) else torch.float64) for value in values.values()]
+    found = [torch.as_tensor(value, dtype=dtype, device=device).detach() for value, dtype in kept]
+    # Together they become float64, in one call: numbers of few digits keep their value in those of more.
+    parts = [value if value.is_floating_point() else value.double() for value in found]
+    return Entry(list(values), torch.stack(parts).double() if parts else torch.zeros(0, dtype=torch.float64))
 
 
 def read(entries: Sequence[Entry]) -> None:
