@@ -157,15 +157,16 @@ def for_tiles(vectors: Vectors, *, is_square: bool = False, is_full: bool = Fals
     """
     if is_interpreted():
         return _INTERPRETED._replace(width=_INTERPRETED.height) if is_square else _INTERPRETED
-    length, size = vectors.queries.shape[1], vectors.queries.element_size()
-    step, stages = (32, 4) if length <= 256 else (64, 3)
+    (_, length), size, device = vectors.queries.shape, vectors.queries.element_size(), vectors.queries.device
+    in_registers, is_exact = chip(device).operands == "registers", vectors.precision != "tf32"
+    step, stages = (32, 4) if length <= 256 or in_registers else (64, 3)
     if not vectors.is_half:
         step, stages = 32, 3
-    # Three products in place of one take registers that eight warps have.
-    warps = 4 if vectors.precision == "tf32" else 8
+    # Three products in place of one take registers that eight warps have, or a small tile.
+    warps = 8 if is_exact and not in_registers else 4
     # What a full tile holds besides takes so many registers that a large one does not keep its scores.
-    side = 64 if is_full else 128
-    return Sizes(side, side, step, warps, stages).fitting(vectors.queries.device, size)
+    side = 64 if is_full or (is_exact and in_registers) else 128
+    return Sizes(side, side, step, warps, stages).fitting(device, size)
 
 
 def for_rows(vectors: Vectors, padded: int, *, is_plain: bool, is_full: bool = False) -> Sizes:
