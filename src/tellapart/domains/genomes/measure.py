@@ -49,15 +49,19 @@ def species_told(known: Regions, test: Regions, encoders: dict[str, Encode], opt
     n_labels = len(known.classes)
     limits = torch.tensor([min(_n50(part, label) for part in (known, test)) for label in range(n_labels)])
     longest = int(limits.sort(descending=True).values[1])  # possible for at least two labels
+    lengths = [length for length in LENGTHS if length <= longest] or [longest]
     rows: list[list[str | float]] = []
-    for length in [length for length in LENGTHS if length <= longest] or [longest]:
+    for length in lengths:
         labels = (limits >= length).nonzero().flatten()
         n = min(_OF_A_LABEL, -(-_MOST_READS // len(labels)))
         labelled, unseen = (_labelled(part, labels, n, length, options, i) for i, part in enumerate((known, test)))
         rows.append([f"{length} bases", "chance", 1 / len(labels), 0.0, 0.0, "", ""])
         compared = _compositions(labelled[0]) | encoders
         rows += [["", name, *_figures(encode, labelled, unseen)] for name, encode in compared.items()]
-    title = f"Which of {n_labels} labels a read has, for held-out reads, at most {_OF_A_LABEL} of each"
+    n_told = int((limits >= min(lengths)).sum())
+    title = f"Which of {n_told} labels a read has, for held-out reads, at most {_OF_A_LABEL} of each"
+    if n_told < n_labels:
+        title += f"; too little of {n_labels - n_told} more is held out, or in regions so long"
     header = ["", "", f"{_K}-NN", "k-means ARI", "HDBSCAN ARI", "clustered", "strands"]
     return Table(title, header, rows, ["", "", *(".3f" for _ in header[2:])], _NOTES)
 

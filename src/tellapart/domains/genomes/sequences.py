@@ -14,6 +14,7 @@ import torch
 from tellapart import reading
 from tellapart.domains.folders import below_wrappers
 from tellapart.domains.genomes.fastx import find_files, read_records, stem
+from tellapart.domains.held_out import drawn
 from tellapart.domains.text_store import fits_in_memory, stored
 from tellapart.domains.texts import Texts, digest_of
 from tellapart.errors import InputError
@@ -125,14 +126,15 @@ def split_regions(sequences: Regions, held_out: float, seed: int, least: int) ->
 
     Sequences are cut into equal parts of a twentieth of their label's bases, at most about 100 000 and at least
     `least`. Shorter sequences, such as reads, stay whole. For each label, parts are drawn until the share `held_out`
-    of its bases is reached. A label with a single part is not held out, unless all labels
-    have one.
+    of its bases is reached; a part that would exceed it by half is passed over. A label with a single part is not held
+    out, unless all labels have one.
 
     Raises:
         InputError: too little data to hold a part out.
     """
     cut = _cut(sequences, least)
     out = torch.zeros(len(cut), dtype=torch.bool)
+    lengths = cut.lengths().numpy()
     rows_of = [(cut.label == label).nonzero().flatten().numpy() for label in range(len(cut.classes))]
     if len(cut) > 1 and all(len(rows) < 2 for rows in rows_of):
         reading.note("No label has two parts: whole labels are held out.")
@@ -140,10 +142,8 @@ def split_regions(sequences: Regions, held_out: float, seed: int, least: int) ->
     for label, rows in enumerate(rows_of):
         if len(rows) < 2:
             continue
-        order = rows[np.random.default_rng([seed, label]).permutation(len(rows))]
-        done = cut.lengths()[order].cumsum(0)
-        n_out = int((done < held_out * done[-1]).sum()) + 1
-        out[order[: min(n_out, len(rows) - 1)]] = True
+        order = np.random.default_rng([seed, label]).permutation(len(rows))
+        out[rows[drawn(lengths[rows], order, held_out, 1, len(rows) - 1)]] = True
     if not out.any():
         what = f"{len(cut)} sequence of {len(sequences.bases)} bases"
         raise InputError(f"data: {what}, too little to hold a part out. Give at least two, or longer ones.")
