@@ -128,6 +128,11 @@ def test_jsonl_and_packed_tables_are_read(tmp_path):
             '{"image":"a","text":"red"}\n{"image":"b"}\n{"image":"c","text":"blue"}\n',
             "row with an empty text",
         ),
+        (
+            "x.jsonl",
+            '{"image":"a","text":"red"}\n{"image":"b","text":["red","dark"]}\n{"image":"c","text":"blue"}\n',
+            "row with several values for text",
+        ),
     ],
 )
 def test_a_broken_row_is_left_out_and_counted_or_stops(tmp_path, name, content, why):

@@ -198,6 +198,12 @@ def _whole(
             error = InputError(f"{place}: the column {empty[0]} is empty. Fill it or remove the row.")
             reading.leave_out(f"row with an empty {empty[0]}", place, error)
             continue
+        nested = [name for name, cell in cells.items() if isinstance(cell, (list, dict))]
+        if nested:
+            what = f"the column {nested[0]} holds {'a list' if isinstance(cells[nested[0]], list) else 'an object'}"
+            error = InputError(f"{place}: {what}. Write one value, or a row for each.")
+            reading.leave_out(f"row with several values for {nested[0]}", place, error)
+            continue
         n += 1
         plain = {
             name: cell if isinstance(cell, bytes) else "" if cell is None else str(cell).strip()
