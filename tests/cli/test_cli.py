@@ -308,6 +308,20 @@ def test_the_output_of_a_pipe_that_closes_is_no_error(trained):
     assert "Traceback" not in result.stderr
 
 
+def test_what_is_logged_into_a_pipe_that_closes_is_no_error():
+    program = """
+import logging
+from tellapart.cli import commands
+with commands.told():
+    for _ in range(100_000):
+        logging.getLogger("tellapart").info("a line")
+"""
+    command = f"{sys.executable} -c '{program}' | head -1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert result.stdout == "a line\n"
+    assert "Logging error" not in result.stderr
+
+
 def test_without_the_tool_extra_the_command_says_what_to_install():
     code = "import sys; sys.modules['jsonargparse'] = None; from tellapart.cli import main; sys.exit(main(['systems']))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +80,7 @@ class Trained(Record):
         """
         systems.ability(self.system, "search")
         require_option("query", not isinstance(query, str) or bool(query.strip()), "not be empty", repr(query))
-        require_option("k", k >= 1, "be at least 1", k)
+        _check_count("k", k)
         asked = Query("query", str(query) if isinstance(query, Path) else query)
         return self._use("search", [asked], k)[0].hits  # type: ignore[no-any-return]
 
@@ -100,7 +101,7 @@ class Trained(Record):
             InputError: no such file, more queries that cannot be looked for than others, one with "stop", or k < 1.
         """
         function = systems.ability(self.system, "search")
-        require_option("k", k >= 1, "be at least 1", k)
+        _check_count("k", k)
         ask = systems.load(self.system).ask
         self._run.check_trained()
         with reading.accounted(broken or self.config.broken) as account:
@@ -129,7 +130,8 @@ class Trained(Record):
             InputError: the system does not cluster, something that it cannot embed, or more groups than items.
         """
         systems.ability(self.system, "cluster")
-        require_option("n", n is None or n >= 1, "be at least 1", n)
+        if n is not None:
+            _check_count("n", n)
         return self._use("cluster", x, n)  # type: ignore[no-any-return]
 
     def match(self, a: Any, b: Any, height: int | None = None) -> Made:
@@ -189,7 +191,7 @@ class Trained(Record):
             InputError: the system does not generate, n < 1, a missing prompt, or one that the system does not take.
         """
         systems.ability(self.system, "sample")
-        require_option("n", n >= 1, "be at least 1", n)
+        _check_count("n", n)
         prompted = systems.load(self.system).prompted
         must = "be a text to answer" if prompted else f"be left out: {self.system} answers none"
         require_option("prompt", isinstance(prompt, str) if prompted else prompt is None, must, repr(prompt))
@@ -252,3 +254,8 @@ def load(folder: str | Path) -> Trained:
         InputError: there is no such folder, or it is neither.
     """
     return Trained(open_run(Path(folder)))
+
+
+def _check_count(option: str, value: object) -> None:
+    require_option(option, isinstance(value, Integral), "be a whole number", repr(value))
+    require_option(option, int(value) >= 1, "be at least 1", value)  # type: ignore[call-overload]

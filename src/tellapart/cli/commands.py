@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from tellapart import api, systems
 from tellapart.cli import mistakes, parser, rewrite
@@ -70,7 +70,7 @@ def run(arguments: list[str]) -> None:
 @contextmanager
 def told() -> Iterator[None]:
     """Print what the package logs, such as what was read and what was left out, a line each."""
-    logger, handler = logging.getLogger("tellapart"), logging.StreamHandler(sys.stdout)
+    logger, handler = logging.getLogger("tellapart"), _Printed(sys.stdout)
     handler.setFormatter(_OneLine())
     before = logger.level, logger.propagate
     logger.addHandler(handler)
@@ -82,6 +82,14 @@ def told() -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(before[0])
         logger.propagate = before[1]
+
+
+class _Printed(logging.StreamHandler[TextIO]):
+    """Prints what is logged; once the reader of our output has left, as in `tellapart … | head`, nothing more."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
 
 
 class _OneLine(logging.Formatter):
