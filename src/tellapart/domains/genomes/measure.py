@@ -61,7 +61,8 @@ def species_told(known: Regions, test: Regions, encoders: dict[str, Encode], opt
     n_told = int((limits >= min(lengths)).sum())
     title = f"Which of {n_told} labels a read has, for held-out reads, at most {_OF_A_LABEL} of each"
     if n_told < n_labels:
-        title += f"; too little of {n_labels - n_told} more is held out, or in regions so long"
+        short = n_labels - n_told
+        title += f"; left out: {short} {'label' if short == 1 else 'labels'} without regions long enough on both sides"
     header = ["", "", f"{_K}-NN", "k-means ARI", "HDBSCAN ARI", "clustered", "strands"]
     return Table(title, header, rows, ["", "", *(".3f" for _ in header[2:])], _NOTES)
 
