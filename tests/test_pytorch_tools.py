@@ -157,6 +157,7 @@ STREAMED = {
     "nt_xent": LOSSES["nt_xent"],
     "half": lambda q, k: nt_xent(q.bfloat16(), k.bfloat16(), temperature=TAU()).double(),
     "module": LOSSES["module"],
+    "products, negatives": lambda q, k: info_nce(q, k, negatives=SHARED, score="dot"),
     "relations": lambda q, k: info_nce(q, k, exclude=EXCLUDED, key_bias=LOG_Q[:N], margin=0.1),
     "more": lambda q, k: info_nce(q, k, negatives=SHARED, temperature=TAU()) + info_nce(q, k.detach(), **SYMMETRIC),
 }

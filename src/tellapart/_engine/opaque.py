@@ -134,8 +134,20 @@ def _info_nce(
             return [loss.clone()]
         inputs = [x for x in vectors if x is not None]
         found = torch.autograd.grad(loss, inputs, allow_unused=True)
-    gradients = [torch.zeros_like(x) if g is None else g.contiguous() for x, g in zip(inputs, found, strict=True)]
-    return [loss.detach(), *gradients]
+    return _apart(
+        [loss.detach(), *(torch.zeros_like(x) if g is None else g for x, g in zip(inputs, found, strict=True))]
+    )
+
+
+def _apart(tensors: list[Tensor]) -> list[Tensor]:
+    """The same numbers, each in memory of its own: what one operation returns must not share any."""
+    taken, made = set[int](), list[Tensor]()
+    for tensor in tensors:
+        own = tensor.contiguous()
+        own = own.clone() if own.untyped_storage().data_ptr() in taken else own
+        taken.add(own.untyped_storage().data_ptr())
+        made.append(own)
+    return made
 
 
 @_info_nce.register_fake
