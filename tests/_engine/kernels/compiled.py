@@ -3,7 +3,11 @@
 python -m tests._engine.kernels.compiled h100, in a process without TRITON_INTERPRET.
 """
 
+import re
+import subprocess
 import sys
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import NamedTuple
 
 import torch
@@ -19,6 +23,9 @@ N = 1024
 KINDS = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16"}
 KINDS |= {torch.float64: "*fp64", torch.int32: "*i32", torch.int64: "*i64"}
 OF_PRODUCTS = ("sums_kernel", "rows_kernel", "block_kernel")
+KERNELS = {*OF_PRODUCTS, "begin_kernel", "losses_kernel", "end_kernel", "temperature_kernel"}
+MOST_SPILLED = 400
+"""Bytes a thread, where chips keep operands in registers."""
 
 
 class Card(NamedTuple):
@@ -76,6 +83,8 @@ def checking(card):
         assert program.metadata.shared <= card.chip.shared_memory, (name, program.metadata.shared)
         columns = getattr(program.metadata, "tmem_size", None) or 0
         assert columns <= TENSOR_MEMORY, (name, columns)
+        if card.chip.operands == "registers":
+            assert spilled(program) <= MOST_SPILLED, (name, spilled(program))
         ptx = program.asm["ptx"]
         assert f".target sm_{card.capability}" in ptx
         assert "mma" in ptx or kernel.__name__ not in OF_PRODUCTS, "no tensor cores"
@@ -87,12 +96,28 @@ def checking(card):
     return launch
 
 
+def spilled(program):
+    """Bytes of a thread that do not fit into its registers."""
+    import triton
+
+    tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+    with NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(program.asm["cubin"])
+        file.flush()
+        told = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True).stdout
+    return int(re.search(r"STACK:(\d+)", told)[1])
+
+
 def vectors(d, dtype, n=N):
     return torch.randn(n, d).to(dtype).requires_grad_()
 
 
 def wide():
     return info_nce(*pair(512, torch.bfloat16), symmetric=True, temperature=learned(), engine="tiled")
+
+
+def narrow():
+    return info_nce(*pair(128, torch.bfloat16), symmetric=True, engine="tiled")
 
 
 def views():
@@ -137,7 +162,9 @@ def learned():
 
 
 EVERYWHERE = (views, of_a_guide)
-LOSSES = dict.fromkeys(CARDS, EVERYWHERE) | {"h100": (*EVERYWHERE, wide, labels, every_relation, soft, sigmoid)}
+LOSSES = dict.fromkeys(CARDS, (*EVERYWHERE, narrow)) | {
+    "h100": (*EVERYWHERE, wide, labels, every_relation, soft, sigmoid)
+}
 
 
 def main(name):

@@ -16,7 +16,7 @@ from tellapart._engine.kernels.grid import tiling
 from tellapart._engine.kernels.interface import Block
 from tellapart._engine.kernels.triton_plan import Plan
 from tellapart.negatives import guided
-from tests._engine.kernels.compiled import CARDS, LOSSES
+from tests._engine.kernels.compiled import CARDS, KERNELS, LOSSES
 from tests._engine.kernels.triton_here import needs_triton, vectors
 
 ROOT = Path(__file__).parents[3]
@@ -141,9 +141,6 @@ def test_stages_are_as_many_as_shared_memory_holds(monkeypatch):
     for room, stages in ((232448, 3), (101376, 3), (90000, 2), (10000, 1)):
         monkeypatch.setattr(triton_launch, "chip", lambda _, room=room: triton_launch.Chip(100, room, "shared memory"))
         assert sizes.fitting(torch.device("cpu"), 2).stages == stages
-
-
-KERNELS = {f"{x}_kernel" for x in ("begin", "sums", "losses", "rows", "block", "end", "temperature")}
 
 
 @needs_triton

@@ -2,19 +2,18 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tellapart import gaussian, info_nce, info_nce_terms, nt_xent, options, paired, same, variants
 from tellapart._engine.kernels import triton_gradient, triton_loss, triton_loss_gradient, triton_tiles
 from tellapart._engine.kernels.triton_plan import Plan
 from tellapart.negatives import guided
-from tests._engine.kernels.compiled import described
+from tests._engine.kernels.compiled import KERNELS, described
 from tests._engine.kernels.launches import checked_launches
 from tests._engine.kernels.triton_here import needs_triton, vectors
 
 pytestmark = needs_triton
-ALL = {f"{x}_kernel" for x in ("begin", "sums", "losses", "rows", "block", "end", "temperature")}
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +56,7 @@ def gradients(kind, n, d, dtype, seed, offset=0):
 KINDS = ("symmetric", "terms", "negatives", "views", "labels", "a guide", "soft", "sigmoid")
 
 
-@settings(max_examples=16)
+@settings(max_examples=16, phases=(Phase.explicit, Phase.generate))  # to shrink takes minutes
 @given(
     kind=st.sampled_from(KINDS),
     n=st.integers(2, 40),
@@ -78,34 +77,27 @@ def test_programs_in_any_order_give_the_same_bits_and_keep_to_their_arguments(ki
 
 
 def kinds_of_launches(monkeypatch):
-    """Under each name of each plan the kinds of arguments: types, numbers that are 1, and what 16 divides."""
+    """Under each name of each plan what is launched: types, numbers that are 1, what 16 divides, grid and constants."""
     kinds, launch = {}, Plan.launch
 
     def noted(plan, name, arguments, make):
         values, divided = {}, {}
         types = tuple(described(x, (i,), values, divided) for i, x in enumerate(arguments))
-        kinds.setdefault((plan, name), set()).add((types, tuple(values.items()), tuple(divided)))
+        kinds.setdefault((plan, name), set()).add((types, tuple(values.items()), tuple(divided), repr(make())))
         launch(plan, name, arguments, make)
 
     monkeypatch.setattr(Plan, "launch", noted)
     return kinds
 
 
-@settings(max_examples=10)
-@given(
-    kind=st.sampled_from(KINDS),
-    n=st.integers(2, 70),
-    d=st.sampled_from([1, 7, 16]),
-    long=st.booleans(),
-    offset=st.integers(1, 8),
-)
-def test_what_a_plan_launches_under_one_name_is_of_one_kind(kind, n, d, long, offset):
-    with pytest.MonkeyPatch.context() as patch:
-        if long:
-            patch.setattr("tellapart._engine.kernels.triton_launch.keeps_rows", lambda _: False)
-        kinds = kinds_of_launches(patch)
-        for behind in (0, offset):
-            gradients(kind, n, d, torch.bfloat16, 0, behind)
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_plan_launches_under_one_name_is_of_one_kind(kind, long, monkeypatch):
+    if long:
+        monkeypatch.setattr("tellapart._engine.kernels.triton_launch.keeps_rows", lambda _: False)
+    kinds = kinds_of_launches(monkeypatch)
+    for n, offset in ((20, 0), (20, 1), (70, 0), (70, 8)):
+        gradients(kind, n, 7, torch.bfloat16, 0, offset)
     assert kinds
     assert all(len(found) == 1 for found in kinds.values())
 
@@ -115,7 +107,7 @@ def test_every_kernel_is_checked(monkeypatch):
         gradients("symmetric", 20, 9, torch.bfloat16, 0)
         monkeypatch.setattr("tellapart._engine.kernels.triton_launch.keeps_rows", lambda _: False)
         gradients("symmetric", 20, 9, torch.bfloat16, 0)
-    assert kernels == ALL
+    assert kernels == KERNELS
 
 
 def test_what_a_gpu_would_do_to_a_faulty_kernel_is_found():
