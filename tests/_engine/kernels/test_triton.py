@@ -1,6 +1,7 @@
 """Triton's kernels, interpreted where there is no GPU: values and gradients of the loss against float64."""
 
 import mmap
+import threading
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tellapart._engine.candidates import Candidates
 from tellapart._engine.kernels import triton_gradient, triton_launch, triton_tiles
 from tellapart._engine.kernels.grid import tiling
 from tellapart._engine.kernels.interface import Block, FusedRequest
+from tellapart._engine.kernels.triton_calls import Operands, Split
 from tellapart._engine.kernels.triton_launch import Vectors, rounded
 from tellapart._engine.problem import LineUp
 from tests import oracle
@@ -195,20 +197,54 @@ def test_vectors_may_lie_in_memory_in_any_way():
         torch.testing.assert_close(found.cols.value(torch.zeros(m)), scores.logsumexp(0))
 
 
-def test_rows_may_be_farther_apart_than_32_bits_count():
+@pytest.mark.parametrize(("n", "d", "far"), [(20, 8, "rows"), (8, 20, "features")])
+def test_numbers_may_be_farther_apart_than_32_bits_count(n, d, far):
     """Of memory that is reserved, and touched in a few places."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
-    stride, n = 2**27, 20
+    stride = 2**27  # 16 times as far is what a step of the features takes
     try:
-        pages = mmap.mmap(-1, 2 * (stride * n + 8), flags=flags)
+        pages = mmap.mmap(-1, 2 * (stride * 20 + 8), flags=flags)
     except OSError as error:
         pytest.skip(f"5 GiB of addresses cannot be reserved: {error}")
-    queries = torch.frombuffer(pages, dtype=torch.bfloat16).as_strided((n, 8), (stride, 1))
-    queries.copy_(vectors(1, n, 8, torch.bfloat16).detach())
-    block = Block(queries, queries, 1.0, Candidates(n, n, n), "exp", tiling())
+    strides = (stride, 1) if far == "rows" else (1, stride)
+    queries = torch.frombuffer(pages, dtype=torch.bfloat16).as_strided((n, d), strides)
+    queries.copy_(vectors(1, n, d, torch.bfloat16).detach())
+    block = Block(queries, queries, 1.0, Candidates(n, n, n), "logits", tiling())
     found = triton_tiles.TritonTiles().forward(block, columns=False, keep=0)
     scores = queries.float() @ queries.float().T
     torch.testing.assert_close(found.rows.value(torch.zeros(n)), scores.logsumexp(1))
+
+
+def test_of_many_keys_few_rows_are_added_up_at_a_time(monkeypatch):
+    monkeypatch.setattr(triton_tiles, "PARTS", 8)
+    heights, sums = [], Operands.sums
+
+    def noted(operands, positives, band, *rest):
+        heights.append(band[1])
+        sums(operands, positives, band, *rest)
+
+    monkeypatch.setattr(Operands, "sums", noted)
+    q, k = vectors(1, 40, 9), vectors(2, 70, 9)
+    found, exact = (with_gradients(kernels, q, k, margin=0.1) for kernels in ("triton", "exact"))
+    assert apart(found, exact) < TOLERANCES[torch.float32]
+    assert heights == [16, 16, 8]
+
+
+def test_threads_that_multiply_leave_torchs_switch_as_it_was():
+    before = torch.backends.cuda.matmul.fp32_precision
+    factors = [Split.of(vectors(i, 200 * (i + 1), 300).detach(), "tf32x3") for i in range(2)]
+
+    def work(own):
+        into = torch.zeros(len(own.most), len(own.most))
+        for _ in range(30):
+            own.add_product(own.T, into)
+
+    threads = [threading.Thread(target=work, args=(own,)) for own in factors]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert torch.backends.cuda.matmul.fp32_precision == before
 
 
 def test_float32_is_rounded_to_tf32_only_where_torch_may_use_it():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -228,6 +231,21 @@ class Stretches(NamedTuple):
         return cls(sizes, n_programs, cdiv(n_others, length), length)
 
 
+_SWITCH = Lock()
+
+
+@contextmanager
+def _products_in_tf32() -> Iterator[None]:
+    """Allow TF32 for the moment. The switch is the whole process's, and backward has a thread for each device."""
+    with _SWITCH:
+        before = torch.backends.cuda.matmul.fp32_precision
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.fp32_precision = before
+
+
 class Split(NamedTuple):
     """A factor of products; one in float32 that TF32 alone would not hold is split in two that it does."""
 
@@ -279,13 +297,9 @@ class Split(NamedTuple):
         """
         beta = 0 if is_first else 1
         if self.rest is not None and right.rest is not None:
-            before = torch.backends.cuda.matmul.fp32_precision
-            torch.backends.cuda.matmul.fp32_precision = "tf32"
-            try:
+            with _products_in_tf32():
                 into.addmm_(self.rest, right.most, beta=beta)
                 into.addmm_(self.most, right.rest).addmm_(self.most, right.most)
-            finally:
-                torch.backends.cuda.matmul.fp32_precision = before
         elif self.most.dtype == torch.float32:
             into.addmm_(self.most, right.most, beta=beta)
         elif self.most.is_cuda:

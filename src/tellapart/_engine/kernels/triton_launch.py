@@ -179,7 +179,7 @@ def for_rows(vectors: Vectors, padded: int, *, is_plain: bool, is_full: bool = F
         return _INTERPRETED
     size, device = vectors.queries.element_size(), vectors.queries.device
     if chip(device).operands == "registers":
-        # There own rows are operands, too: more warps, of few other rows at a time, keep them without spilling.
+        # There own rows are operands, too: with more warps, and few other rows at a time, least of them is spilled.
         return Sizes(128, 64 if vectors.is_half and not is_full else 32, padded, 8, 2)
     width = (128 if padded <= 128 and not is_full else 64) // (1 if vectors.is_half else 2)
     # Four warps multiply 64 rows at a time: with eight, an H200 took twice as long for half vectors under a mask.

@@ -48,11 +48,12 @@ def _first(kernel: Any, grid: tuple[int, ...], arguments: tuple[Any, ...], named
     try:
         return kernel[grid](*arguments, **named)
     except Exception as error:
-        if not type(error).__module__.startswith("triton."):
+        # What a pass of Triton's compiler raises is no class of its own.
+        if not type(error).__module__.startswith("triton.") and "PassManager" not in str(error):
             raise
-        told = str(error).strip().splitlines()
+        told = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".")
         raise RuntimeError(
-            f"Triton cannot run `{kernel.__name__}` here ({type(error).__name__}: {told[0] if told else 'no reason'}). "
+            f"Triton cannot run `{kernel.__name__}` here ({type(error).__name__}: {told}). "
             'Compute the loss under `with tellapart.options(kernels="torch"):`, by PyTorch\'s own operations.'
         ) from error
 

@@ -45,6 +45,8 @@ def scores(
     features = tl.arange(0, STEP)
     at_query = queries + row[:, None] * query_row + features[None, :].to(tl.int64) * query_feature
     at_key = keys + col[None, :] * key_row + features[:, None].to(tl.int64) * key_feature
+    query_step = tl.full([1, 1], STEP, tl.int64) * query_feature
+    key_step = tl.full([1, 1], STEP, tl.int64) * key_feature
     total = tl.zeros([rows.shape[0], cols.shape[0]], tl.float32)
     for start in range(0, LENGTH, STEP):
         if LENGTH % STEP == 0:
@@ -55,8 +57,8 @@ def scores(
             q = tl.load(at_query, mask=left[None, :], other=0.0)
             k = tl.load(at_key, mask=left[:, None], other=0.0)
         total = multiplied(q, k, total, PRECISION)
-        at_query += STEP * query_feature
-        at_key += STEP * key_feature
+        at_query += query_step
+        at_key += key_step
     return total
 
 

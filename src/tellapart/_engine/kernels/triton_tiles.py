@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 BAND = 8192
 """Rows for which parts of sums are held at a time: 16 MiB of 32768 keys."""
+PARTS = 2**26
+"""The most of these parts: of more keys fewer rows at a time."""
 
 
 class TritonTiles:
@@ -61,8 +63,9 @@ class TritonTiles:
         sizes = operands.tiles()
         n_kinds = 1 + (form == "logits") + 2 * (positives is not None)
         n_cols = c if mirrored else 0 if sums.cols is None else m
-        for first in range(0, n, BAND):
-            height = min(BAND, n - first)
+        tall = max(1, min(BAND, PARTS // (n_kinds * cdiv(c, sizes.width))) // sizes.height) * sizes.height
+        for first in range(0, n, tall):
+            height = min(tall, n - first)
             of_rows = like.new_empty(n_kinds, cdiv(c, sizes.width), height)
             of_cols = like.new_empty(n_kinds, cdiv(height, sizes.height), n_cols) if n_cols else None
             with torch.cuda.device_of(like):
