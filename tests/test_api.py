@@ -359,3 +359,16 @@ def test_a_program_that_trains_on_two_devices_goes_on_in_the_first_process_alone
 def test_what_the_package_does_not_have_is_named():
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         _ = tellapart.trian
+
+
+@pytest.mark.parametrize("data", [np.zeros((4, 8, 8)), ["a.png"], {"x": 1}])
+def test_data_to_train_on_are_named_by_their_path(data, tmp_path):
+    with pytest.raises(InputError, match=rf"`data` must be the path .* numpy\.save\. Got {type(data).__name__}\."):
+        tellapart.train("simclr", data=data, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("k", [2.5, "3"])
+def test_counts_are_whole_numbers(pictures, k):
+    with pytest.raises(InputError, match="`k` must be a whole number"):
+        pictures.search(np.zeros((8, 8)), k=k)

@@ -11,7 +11,7 @@ from typing import Any
 from tellapart import reading, systems
 from tellapart.api.record import saved_options
 from tellapart.api.trained import Trained
-from tellapart.errors import InputError
+from tellapart.errors import InputError, require_option
 from tellapart.planning import Plan, PlanOptions, make_plan
 from tellapart.runs import Run, forget_stray_rank, is_first_process
 from tellapart.systems.options import check_names, default_data, read_options
@@ -51,6 +51,9 @@ def train(
     place = Run(Path(run or f"runs/{system}"))
     given = options if trainer is None else {**options, "trainer": trainer}
     check_names(system, given)
+    data = given.get("data", "")
+    must = "be the path of a file or folder: write an array with numpy.save"
+    require_option("data", isinstance(data, (str, Path)), must, type(data).__name__)
     resumed = resume and place.has_begun()
     if "data" not in given and not resumed and (usual := default_data(system)):
         _logger.info("No data are named (--data), so %s trains on its example data, %s.", system, usual)
