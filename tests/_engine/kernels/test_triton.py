@@ -28,7 +28,7 @@ TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 2e-2, torch.float16: 2e-2}
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Bands and blocks so small that a small matrix has several."""
-    monkeypatch.setattr(triton_tiles, "BAND", 32)
+    monkeypatch.setattr(triton_launch, "PARTS", 128)
     monkeypatch.setattr(triton_gradient, "SIDE", 64)
 
 
@@ -216,7 +216,7 @@ def test_numbers_may_be_farther_apart_than_32_bits_count(n, d, far):
 
 
 def test_of_many_keys_few_rows_are_added_up_at_a_time(monkeypatch):
-    monkeypatch.setattr(triton_tiles, "PARTS", 8)
+    monkeypatch.setattr(triton_launch, "PARTS", 8)
     heights, sums = [], Operands.sums
 
     def noted(operands, positives, band, *rest):

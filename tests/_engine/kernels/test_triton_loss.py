@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tellapart import gaussian, info_nce, listed, nt_xent, options, other_views, paired, same, variants, within
 from tellapart._engine import How, one_node
-from tellapart._engine.kernels import triton_gradient, triton_launch, triton_loss, triton_loss_gradient
+from tellapart._engine.kernels import triton_gradient, triton_launch, triton_loss_gradient
 from tellapart.negatives import guided
 from tests._engine.kernels.triton_here import needs_triton, vectors
 from tests.waiting import NoWaiting, as_on_a_gpu
@@ -22,7 +22,7 @@ TOLERANCES = {torch.float32: 2e-5, torch.bfloat16: 2e-2}
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Bands, and blocks of the gradient, so small that a small matrix has several."""
-    monkeypatch.setattr(triton_loss, "PARTS", 128)
+    monkeypatch.setattr(triton_launch, "PARTS", 128)
     monkeypatch.setattr(triton_loss_gradient, "LOW", 32)
     monkeypatch.setattr(triton_gradient, "SIDE", 64)
 

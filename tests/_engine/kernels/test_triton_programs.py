@@ -6,7 +6,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tellapart import gaussian, info_nce, info_nce_terms, nt_xent, options, paired, same, variants
-from tellapart._engine.kernels import triton_gradient, triton_loss, triton_loss_gradient, triton_tiles
+from tellapart._engine.kernels import triton_gradient, triton_launch, triton_loss_gradient
 from tellapart._engine.kernels.triton_plan import Plan
 from tellapart.negatives import guided
 from tests._engine.kernels.compiled import KERNELS, described
@@ -19,9 +19,8 @@ pytestmark = needs_triton
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Bands and blocks so small that a small matrix has several."""
-    monkeypatch.setattr(triton_tiles, "BAND", 32)
     monkeypatch.setattr(triton_gradient, "SIDE", 64)
-    monkeypatch.setattr(triton_loss, "PARTS", 128)
+    monkeypatch.setattr(triton_launch, "PARTS", 128)
     monkeypatch.setattr(triton_loss_gradient, "LOW", 32)
 
 

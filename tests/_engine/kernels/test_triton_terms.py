@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tellapart import info_nce, info_nce_terms, options, other_views, paired, same, within
 from tellapart._engine import one_node_terms
-from tellapart._engine.kernels import triton_gradient, triton_launch, triton_loss, triton_loss_gradient
+from tellapart._engine.kernels import triton_gradient, triton_launch, triton_loss_gradient
 from tellapart._engine.kernels.triton_plan import Plan
 from tellapart.diagnostics.hardness import log_negatives
 from tests._engine.kernels.triton_here import needs_triton, vectors
@@ -23,7 +23,7 @@ COUNTS = ("n_candidates", "n_positives", "n_positive_candidates")
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Bands, and blocks of the gradient, so small that a small matrix has several."""
-    monkeypatch.setattr(triton_loss, "PARTS", 128)
+    monkeypatch.setattr(triton_launch, "PARTS", 128)
     monkeypatch.setattr(triton_loss_gradient, "LOW", 32)
     monkeypatch.setattr(triton_gradient, "SIDE", 64)
 

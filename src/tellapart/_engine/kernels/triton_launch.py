@@ -20,6 +20,8 @@ BYTES_IN_REGISTERS = 256
 """Of a vector, where operands are in registers, too."""
 GROUP = 8
 """Bands of tiles that are computed together, for the vectors that they share."""
+PARTS = 2**23
+"""Numbers that the tiles of a band come to, to either side: 32 MiB."""
 ROOM = 1024
 """Bytes of shared memory that are left to the compiler."""
 
@@ -137,6 +139,15 @@ class Sizes(NamedTuple):
     def launch(self) -> dict[str, int]:
         """What Triton's compiler is told."""
         return {"num_warps": self.warps, "num_stages": self.stages, "enable_fp_fusion": True}
+
+    def band(self, n: int, c: int, n_kinds: int) -> int:
+        """Rows whose parts of sums over c columns are held at a time, for each kind of sum.
+
+        >>> Sizes(128, 128, 64, 4, 3).band(100_000, 32_768, n_kinds=2)
+        16384
+        """
+        n_high = PARTS // (n_kinds * max(1, cdiv(c, self.width))) // self.height
+        return min(max(1, n), max(1, n_high) * self.height)
 
     def fitting(self, device: torch.device, element_size: int, fixed: int = 0) -> Sizes:
         """The same with as many stages as fit into the device's shared memory, beside so many fixed bytes."""

@@ -19,8 +19,6 @@ from tellapart._engine.kernels.triton_plan import Plan, kind_of, plan_for
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-PARTS = 2**23
-"""Numbers that the tiles of a band come to, to either side: 32 MiB."""
 _ROWS = 64
 """Losses that a program forms."""
 
@@ -150,8 +148,7 @@ class _Layout(NamedTuple):
     @classmethod
     def of(cls, problem: Problem, operands: Operands) -> _Layout:
         n, c, sizes = operands.n, operands.c, operands.tiles()
-        n_high = PARTS // (problem.n_kinds * cdiv(c, sizes.width)) // sizes.height
-        tall = min(n, max(1, n_high) * sizes.height)
+        tall = sizes.band(n, c, problem.n_kinds)
         n_cols = c if problem.mirrored else problem.m if problem.symmetric else 0
         return cls(sizes, tall, cdiv(c, sizes.width), cdiv(tall, sizes.height), n_cols)
 

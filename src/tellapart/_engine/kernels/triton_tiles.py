@@ -26,10 +26,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 _log = logging.getLogger(__name__)
-BAND = 8192
-"""Rows for which parts of sums are held at a time: 16 MiB of 32768 keys."""
-PARTS = 2**26
-"""The most of these parts: of more keys fewer rows at a time."""
 
 
 class TritonTiles:
@@ -63,7 +59,7 @@ class TritonTiles:
         sizes = operands.tiles()
         n_kinds = 1 + (form == "logits") + 2 * (positives is not None)
         n_cols = c if mirrored else 0 if sums.cols is None else m
-        tall = max(1, min(BAND, PARTS // (n_kinds * cdiv(c, sizes.width))) // sizes.height) * sizes.height
+        tall = sizes.band(n, c, n_kinds)
         for first in range(0, n, tall):
             height = min(tall, n - first)
             of_rows = like.new_empty(n_kinds, cdiv(c, sizes.width), height)
