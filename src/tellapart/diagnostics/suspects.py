@@ -97,7 +97,7 @@ def suspected(terms: Terms) -> Bool[Tensor, "... n"]:
 
 
 def _quantile(values: Float[Tensor, "... n"], share: float) -> Float[Tensor, "... 1"]:
-    """`torch.quantile` in four operations where it takes sixteen, for which a card would wait."""
+    """`torch.quantile` in four calls, not sixteen: a card waits for the calls of the host."""
     ordered, place = values.sort(-1).values, share * (values.shape[-1] - 1)
     low = int(place)
     high = min(low + 1, values.shape[-1] - 1)

@@ -45,6 +45,8 @@ def divide(group: np.ndarray, share: float, seed: int) -> tuple[Int[Tensor, " t"
 def drawn(sizes: np.ndarray, order: np.ndarray, share: float, least: int, most: int) -> np.ndarray:
     """The groups that are held out, of those in an order by chance; so many at least, and at most.
 
+    Where too few are small enough, the smallest of the others are added.
+
     >>> drawn(np.array([70, 20, 5, 5]), np.array([0, 2, 1, 3]), 0.2, 1, 3)
     array([2, 1])
     """
